@@ -1,0 +1,64 @@
+# Everything works from Python >= 3.11 and make alone; `make help` lists the targets.
+PYTHON ?= python3
+PORT ?= 8080
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+UV_COMPILE := ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev run run-kafka test bench lint types format lock contracts clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(STAMP): requirements/base.txt pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/base.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV_STAMP): requirements/dev.txt $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+install: $(STAMP) ## build .venv with .venv/bin/omniroute
+
+install-dev: $(DEV_STAMP) ## add what tests, benches and checks need
+
+run: $(STAMP) ## a living demo system on port 8080 (PORT=...)
+	$(BIN)/omniroute up --demo --port $(PORT)
+
+run-kafka: $(STAMP) ## the same on a real Kafka started from Maven's jars (needs Java 17 and mvn)
+	$(BIN)/python deploy/kafka/start.py -- $(BIN)/omniroute up --demo --port $(PORT)
+
+test: $(DEV_STAMP) ## the whole test suite
+	$(BIN)/python -m pytest
+
+bench: $(DEV_STAMP) ## ratios against baselines of the same run
+	$(BIN)/python -m bench
+
+lint: $(DEV_STAMP) ## style and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(DEV_STAMP) ## pyright
+	$(BIN)/pyright
+
+format: $(DEV_STAMP) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+contracts: $(STAMP) ## write docs/contracts/ (JSON Schema and AsyncAPI) from shared/contracts
+	$(BIN)/python -m shared.contracts.export docs/contracts
+
+lock: $(BIN)/uv ## compile the hashed requirements files
+	cd requirements && $(UV_COMPILE) base.in -o base.txt && $(UV_COMPILE) dev.in -o dev.txt
+
+clean: ## remove what was built (keeps data under .omniroute)
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench/out

@@ -1,0 +1,1 @@
+"""The words that cross a boundary: ids, instants, topics, envelopes and events."""

@@ -1,0 +1,78 @@
+"""Events of the SLA service, on `sla.events`. API.md, «SLA»."""
+
+import msgspec
+
+
+class SlaEvent(msgspec.Struct, kw_only=True, gc=False):
+    """`task_id` is null until the clock is bound, `due_at` null while it is paused."""
+
+    workspace: str
+    seq: int
+    at: str
+    clock_id: str
+    cycle: int
+    conversation_id: str
+    metric: str
+    task_id: str | None = None
+    due_at: str | None = None
+
+
+class ClockStarted(SlaEvent, kw_only=True):
+    target_s: float
+
+
+class ClockBound(SlaEvent, kw_only=True):
+    queue: str | None = None
+
+
+class ClockMoved(SlaEvent, kw_only=True):
+    because: str
+
+
+class ClockPaused(SlaEvent, kw_only=True):
+    reason: str | None = None
+
+
+class ClockResumed(SlaEvent, kw_only=True):
+    pass
+
+
+class ClockWarning(SlaEvent, kw_only=True):
+    level: float
+
+
+class ClockMet(SlaEvent, kw_only=True):
+    satisfied_at: str
+
+
+class ClockBreached(SlaEvent, kw_only=True):
+    detected_lag_s: float
+
+
+class ClockCorrected(SlaEvent, kw_only=True):
+    because: str
+    withdrawn: str | None = None
+
+
+class ClockPredictedBreach(SlaEvent, kw_only=True):
+    expected_wait_s: float
+
+
+class ClockCancelled(SlaEvent, kw_only=True):
+    state: str
+
+
+TYPES: dict[str, type[SlaEvent]] = {
+    "sla.clock.started.v1": ClockStarted,
+    "sla.clock.bound.v1": ClockBound,
+    "sla.clock.moved.v1": ClockMoved,
+    "sla.clock.paused.v1": ClockPaused,
+    "sla.clock.resumed.v1": ClockResumed,
+    "sla.clock.warning.v1": ClockWarning,
+    "sla.clock.met.v1": ClockMet,
+    "sla.clock.breached.v1": ClockBreached,
+    "sla.clock.corrected.v1": ClockCorrected,
+    "sla.clock.predicted_breach.v1": ClockPredictedBreach,
+    "sla.clock.cancelled.v1": ClockCancelled,
+}
+TYPE_OF: dict[type[SlaEvent], str] = {struct: name for name, struct in TYPES.items()}
