@@ -1,0 +1,84 @@
+"""Which database errors may be retried, and which leave a commit's outcome unknown."""
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+
+class DatabaseUnavailable(Exception):
+    """A transient fault: nothing of the transaction was stored and it may be tried again.
+
+    Lost connections, shutdowns, deadlocks, serialization failures, lock and statement time-outs,
+    an exhausted pool. The driver's error is the cause.
+    """
+
+
+class OutcomeUnknown(Exception):
+    """The connection failed while COMMIT was in flight: stored or not, nobody can say."""
+
+
+class TransactionAborted(Exception):
+    """A statement failed, its error was swallowed, and COMMIT would have rolled back silently."""
+
+
+# https://www.postgresql.org/docs/18/errcodes-appendix.html
+_TRANSIENT_CLASSES = ("08", "53", "40")  # connection, resources, rollback
+_TRANSIENT_STATES = frozenset(
+    {
+        "57P01",  # admin_shutdown
+        "57P02",  # crash_shutdown
+        "57P03",  # cannot_connect_now
+        "57P05",  # idle_session_timeout
+        "57014",  # query_canceled: statement_timeout
+        "55P03",  # lock_not_available: lock_timeout
+        "25P03",  # idle_in_transaction_session_timeout
+        "25P04",  # transaction_timeout
+        "25006",  # read_only_sql_transaction: a failover is under way
+    }
+)
+# The server's answer to COMMIT leaves it open whether the commit had become durable.
+_OPEN_STATES = frozenset({"57P01", "57P02", "57P05", "25P04", "40003"})
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The five characters PostgreSQL answered, None where it did not answer."""
+    state = getattr(_driver_error(error), "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may succeed when tried again, unchanged."""
+    if isinstance(error, (DatabaseUnavailable, OutcomeUnknown)):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    state = sqlstate(error)
+    if state is not None:
+        return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
+    return _is_loss(error)
+
+
+def leaves_outcome_open(error: BaseException) -> bool:
+    """Whether a COMMIT that ended in `error` may nevertheless have been stored."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    state = sqlstate(error)
+    if state is not None:
+        return state.startswith("08") or state in _OPEN_STATES
+    return _is_loss(error)
+
+
+def _is_loss(error: BaseException) -> bool:
+    """No answer from the server: the connection or the wait for it ended."""
+    cause = _driver_error(error)
+    if isinstance(cause, asyncpg.InterfaceError):
+        return "connection" in str(cause)
+    return isinstance(cause, (OSError, TimeoutError, PoolTimeout))
+
+
+def _driver_error(error: BaseException) -> BaseException:
+    """SQLAlchemy's wrapper holds its DBAPI's wrapper, whose cause is asyncpg's error."""
+    inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if isinstance(inner.__cause__, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        return inner.__cause__
+    return inner
