@@ -1,0 +1,266 @@
+"""What the router of one workspace remembers: the structs that are stored as entities.
+
+Each struct is encoded as MessagePack (array-like, so fields may only be appended). Whatever can be
+computed from these (load counters, heaps, compiled policies) lives in `core.py` and is rebuilt when
+they are loaded.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+TaskState = Literal[
+    "scheduled", "pending", "reserved", "assigned", "wrapping", "completed", "cancelled"
+]
+OfferState = Literal["open", "accepted", "declined", "expired", "revoked"]
+Status = Literal["available", "away", "offline"]
+
+SEEKING: frozenset[str] = frozenset({"pending", "reserved"})
+OWNED: frozenset[str] = frozenset({"assigned", "wrapping"})
+OPEN: frozenset[str] = frozenset({"scheduled", "pending", "reserved", "assigned", "wrapping"})
+
+
+class Need(msgspec.Struct, array_like=True, gc=False):
+    """One requirement of a task as it stands now.
+
+    `text` is its short form ("billing >= 3") or its CEL; `skill` and `level` only of short forms.
+    `position` is its place in the rule's `require`, which finds its relax schedule again; `step`
+    counts the relaxations done. A dropped requirement stays, to be shown, and binds nobody.
+    """
+
+    text: str
+    skill: str | None = None
+    level: float = 0
+    position: int = 0
+    step: int = 0
+    relaxed_us: int | None = None
+    dropped: bool = False
+
+
+class PolicyRef(msgspec.Struct, array_like=True, gc=False):
+    """The rule that planned a task, and the step it is in (from 0)."""
+
+    id: str
+    version: int
+    rule_index: int
+    rule: str | None
+    step: int = 0
+
+
+class ClockNote(msgspec.Struct, array_like=True, gc=False):
+    """What the SLA service last said of one clock of the task: highest warning, breach, due."""
+
+    clock_id: str
+    metric: str
+    due_us: int | None = None
+    warned: float = 0
+    breached: bool = False
+    ended: bool = False
+
+
+class Decision(msgspec.Struct, array_like=True, gc=False):
+    """Why something was done with a task. `seq` is the journal event that did it."""
+
+    seq: int
+    at_us: int
+    kind: str
+    winner: str | None = None
+    considered: int = 0
+    order_keys: list[Any] = []
+    because: str = ""
+
+
+class Task(msgspec.Struct, array_like=True, kw_only=True):
+    """One piece of work. Instants `…_us` are None where they do not apply."""
+
+    id: str
+    number: int
+    kind: str
+    state: TaskState
+    conversation_id: str
+    channel: str
+    reason: str | None = None
+    customer_id: str | None = None
+    language: str | None = None
+    attributes: dict[str, Any] = {}
+    tags: list[str] = []
+    subject: str | None = None
+    text: str | None = None
+    message_id: str | None = None
+    event_id: str | None = None
+    created_us: int = 0
+    waiting_since_us: int = 0
+    queues: list[str] = []
+    priority: float = 0
+    requires: list[Need] = []
+    policy: PolicyRef | None = None
+    step_until_us: int | None = None
+    relax_us: int | None = None
+    cycle_us: int = 0
+    prefer_agent: str | None = None
+    hold_until_us: int | None = None
+    target_agent: str | None = None
+    reopen_within_us: int = 0
+    agent_id: str | None = None
+    warm: bool = False
+    note: str | None = None
+    offers: list[str] = []
+    refused: dict[str, int] = {}
+    declines: int = 0
+    queue: str | None = None
+    assigned_us: int | None = None
+    wrap_until_us: int | None = None
+    orphan_us: int | None = None
+    not_before_us: int | None = None
+    not_after_us: int | None = None
+    held: bool = False
+    hold_reason: str | None = None
+    unread: int = 0
+    unanswered_us: int | None = None
+    disposition: str | None = None
+    ended_us: int | None = None
+    forget_us: int | None = None
+    ladder: str | None = None
+    cycle: int = 1
+    fired: list[str] = []
+    escalate_us: int | None = None
+    clocks: list[ClockNote] = []
+    revision: int = 0
+    decisions: list[Decision] = []
+    facts_text: str | None = None
+    handled_us: int = 0
+
+
+class Offer(msgspec.Struct, array_like=True, kw_only=True, gc=False):
+    """A task offered to an agent. Only open ones and those that ended lately stay in memory.
+
+    `direct`: made past the requirements (transfer to an agent, `offer_to`). `step`: the policy step
+    in which it was made.
+    """
+
+    id: str
+    number: int
+    task_id: str
+    agent_id: str
+    channel: str
+    state: OfferState
+    reason: str | None = None
+    queue: str | None = None
+    created_us: int = 0
+    expires_us: int = 0
+    ended_us: int | None = None
+    why: str = ""
+    direct: bool = False
+    step: int = 0
+
+
+class Agent(msgspec.Struct, array_like=True, kw_only=True, gc=False):
+    """An agent: the resource as written (`body`, canonical JSON) and how he stands now.
+
+    `next_status` is what `after_current` asked for. `lapsed`: the presence lease ran out, so he
+    counts as offline until it returns. `available_us`: since when he has been available;
+    `idle_us`: end of his last work; `served`: input number of his last offer (round robin).
+    """
+
+    id: str
+    version: int
+    body: bytes
+    ordinal: int
+    status: Status = "offline"
+    reason: str | None = None
+    since_us: int = 0
+    next_status: Status | None = None
+    next_reason: str | None = None
+    lapsed: bool = False
+    lapsed_us: int | None = None
+    available_us: int = 0
+    idle_us: int = 0
+    served: int = 0
+    misses: int = 0
+    revision: int = 0
+
+    @property
+    def shown_status(self) -> Status:
+        return "offline" if self.lapsed else self.status
+
+    @property
+    def shown_reason(self) -> str | None:
+        return "lease" if self.lapsed else self.reason
+
+
+class EarlyEdit(msgspec.Struct, array_like=True, gc=False):
+    """An edit (or delete: text None) that came before its message."""
+
+    message_id: str
+    text: str | None
+    language: str | None = None
+    attributes: dict[str, Any] = {}
+    deleted: bool = False
+    revision: int = 0
+
+
+class Conversation(msgspec.Struct, array_like=True, kw_only=True):
+    """A thread with a customer. `task_id` is its open task, or the last one that may reopen."""
+
+    id: str
+    channel: str
+    number: int = 0
+    customer_id: str | None = None
+    task_id: str | None = None
+    last_agent: str | None = None
+    language: str | None = None
+    messages: list[str] = []
+    early: list[EarlyEdit] = []
+    closed_us: int | None = None
+
+
+class Resource(msgspec.Struct, array_like=True, kw_only=True, gc=False):
+    """A queue, policy, escalation, customer, team, calendar or the settings, as written.
+
+    `body` is canonical JSON. `windows` (calendars): open spans as [start_us, end_us].
+    """
+
+    kind: str
+    id: str
+    version: int
+    body: bytes
+    windows: list[tuple[int, int]] = []
+
+
+class Meta(msgspec.Struct, array_like=True, kw_only=True, gc=False):
+    """Counters of the workspace. `number` is the last input applied, `seq` the last event."""
+
+    seq: int = 0
+    number: int = 0
+    now_us: int = 0
+    tasks: int = 0
+    offers: int = 0
+    agents: int = 0
+    conversations: int = 0
+    behind: bool = False
+    behind_us: int = 0
+
+
+KINDS: dict[str, type[msgspec.Struct]] = {
+    "task": Task,
+    "offer": Offer,
+    "agent": Agent,
+    "conversation": Conversation,
+    "queue": Resource,
+    "policy": Resource,
+    "escalation": Resource,
+    "customer": Resource,
+    "team": Resource,
+    "calendar": Resource,
+    "workspace": Resource,
+    "meta": Meta,
+}
+RESOURCE_KINDS: tuple[str, ...] = (
+    "queue",
+    "policy",
+    "escalation",
+    "customer",
+    "team",
+    "calendar",
+    "workspace",
+)
