@@ -1,0 +1,70 @@
+"""Composition of an HTTP application out of services' routers."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from prometheus_client import CollectorRegistry
+
+from shared.http import docs, health, problems
+from shared.http.auth import Access
+from shared.http.edge import Edge, HttpMetrics
+from shared.http.logging import AccessLog, AccessPolicy
+from shared.http.peers import PeerSeal
+from shared.http.stopping import Stopping
+
+BODY_BYTES = 1024 * 1024
+
+Ready = Callable[[], Awaitable[dict[str, bool | str]]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    title: str,
+    description: str,
+    routers: Sequence[APIRouter],
+    *,
+    version: str,
+    access: Access,
+    ready: Ready,
+    registry: CollectorRegistry,
+    metrics_token: str | None = None,
+    seal: PeerSeal | None = None,
+    lifespan: Lifespan | None = None,
+    max_body_bytes: int = BODY_BYTES,
+    access_log: AccessPolicy = "all",
+    state: dict[str, Any] | None = None,
+) -> FastAPI:
+    """An application serving `routers` of one service or of several.
+
+    ready          part -> True, or False or a reason (text) why it is not; any such: 503
+    registry       what /metrics shows; the HTTP figures are added to it, so one app per registry
+    metrics_token  opens /metrics to others than loopback
+    seal           trusts requests that other replicas forwarded; None: trusts none
+    state          is set on `app.state` by name, for the routers' dependencies
+    """
+    app = FastAPI(
+        title=title,
+        description=description,
+        version=version,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        max_body_size=max_body_bytes,
+        redirect_slashes=False,
+    )
+    app.state.access = access
+    app.state.stopping = Stopping()
+    for name, value in (state or {}).items():
+        setattr(app.state, name, value)
+    problems.install(app)
+    app.include_router(health.router(ready, registry, metrics_token))
+    for router in routers:
+        app.include_router(router)
+    docs.install(app)
+    app.add_middleware(
+        Edge, metrics=HttpMetrics(registry), seal=seal, access_log=AccessLog(access_log)
+    )
+    return app

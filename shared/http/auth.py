@@ -1,0 +1,178 @@
+"""Authentication and authorisation of calls: bearer tokens, tickets, and `require(action)`."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+from fastapi import Request
+
+from shared.contracts.ids import CLIENT_ID
+from shared.contracts.problems import Fault, Refused, not_found
+from shared.http.permissions import Action, allowed, only_agent
+from shared.http.principals import ANY_WORKSPACE, KeyLookup, Principal, Tickets, Workspaces
+
+_BEARER = re.compile(r"bearer +(\S+) *\Z", re.IGNORECASE)
+MAX_TOKEN_CHARS = 16_384
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who calls, about which workspace.
+
+    `only_agent` is the agent to whom the call is confined (role agent); None: not confined. Routes
+    whose path names no `{agent}` must then check that what they touch is that agent's.
+    """
+
+    principal: Principal
+    workspace: str
+    only_agent: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """What inputs and the journal record as the doer."""
+        agent = self.principal.agent
+        return f"agent:{agent}" if agent else self.principal.id
+
+
+class TokenVerifier(Protocol):
+    async def verify(self, token: str) -> Principal:
+        """The principal of a JWT. Raises Refused("unauthenticated")."""
+        ...
+
+
+class Limiter(Protocol):
+    def admit(self, workspace: str) -> None:
+        """Count one call. Raises Refused("rate-limited") with retry_after_s."""
+        ...
+
+
+class Authenticator:
+    """Turns bearer tokens and stream tickets into principals."""
+
+    def __init__(
+        self,
+        keys: KeyLookup,
+        *,
+        jwt: TokenVerifier | None = None,
+        tickets: Tickets | None = None,
+    ) -> None:
+        self._keys = keys
+        self._jwt = jwt
+        self._tickets = tickets
+
+    async def bearer(self, header: str | None) -> Principal:
+        """The principal of an Authorization header. Raises Refused("unauthenticated")."""
+        if header is None:
+            raise Refused("unauthenticated", "Send a token: Authorization: Bearer <token>.")
+        match = _BEARER.match(header)
+        if match is None or len(header) > MAX_TOKEN_CHARS:
+            raise Refused("unauthenticated", "The Authorization header is not 'Bearer <token>'.")
+        return await self.token(match.group(1))
+
+    async def token(self, token: str) -> Principal:
+        """The principal of an API key or JWT. Raises Refused("unauthenticated")."""
+        if self._jwt is not None and token.count(".") == 2:
+            return await self._jwt.verify(token)
+        record = await self._keys.lookup(token)
+        if record is None:
+            raise Refused(
+                "unauthenticated", "The token is unknown or revoked.", reason="invalid_token"
+            )
+        return Principal(f"key:{record.id}", record.workspace, (record.role,), record.agent, True)
+
+    async def ticket(self, ticket: str, workspace: str) -> Principal:
+        """The principal whose one-time ticket this is. Raises Refused("unauthenticated")."""
+        found = None if self._tickets is None else await self._tickets.consume(ticket)
+        if found is None or found[1] != workspace:
+            raise Refused(
+                "unauthenticated", "The ticket is unknown, used or expired.", reason="invalid_token"
+            )
+        return found[0]
+
+
+class Access:
+    """What `require` needs; lives at `app.state.access`. `limiter` None: no limits."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        workspaces: Workspaces,
+        limiter: Limiter | None = None,
+    ) -> None:
+        self.authenticator = authenticator
+        self.workspaces = workspaces
+        self.limiter = limiter
+
+    async def authenticate(self, request: Request, *, ticket: bool = False) -> Principal:
+        """The request's principal: asserted by the replica that forwarded it, or its credentials."""
+        asserted = request.scope.get("omniroute.principal")
+        if asserted is not None:
+            return asserted
+        header = request.headers.get("authorization")
+        if ticket and header is None and (text := request.query_params.get("ticket")):
+            workspace = request.path_params.get("workspace", "")
+            principal = await self.authenticator.ticket(text, workspace)
+        else:
+            principal = await self.authenticator.bearer(header)
+        request.scope["omniroute.authenticated"] = principal
+        return principal
+
+    async def enter(self, request: Request, action: Action, *, ticket: bool = False) -> Caller:
+        """Authenticate, check ids, workspace, role and rate. Raises Refused."""
+        principal = await self.authenticate(request, ticket=ticket)
+        params = request.path_params
+        check_ids(params)
+        workspace: str = params.get("workspace") or principal.workspace
+        request.scope["omniroute.workspace"] = workspace
+        if principal.workspace not in (ANY_WORKSPACE, workspace):
+            raise Refused("forbidden", "The token is for another workspace.")
+        if not allowed(principal, action):
+            raise Refused("forbidden", f"The token's role may not do {action}.")
+        confined = only_agent(principal, action)
+        if confined is not None and params.get("agent", confined) != confined:
+            raise Refused("forbidden", "An agent reaches only its own work.")
+        if confined == "":
+            raise Refused("forbidden", "The token names no agent.")
+        if self.limiter is not None and "omniroute.principal" not in request.scope:
+            self.limiter.admit(workspace)
+        if not await self._exists(principal, workspace):
+            raise not_found("workspace", workspace)
+        return Caller(principal, workspace, confined)
+
+    async def _exists(self, principal: Principal, workspace: str) -> bool:
+        if workspace == ANY_WORKSPACE or (principal.known and principal.workspace == workspace):
+            return True
+        return await self.workspaces.exists(workspace)
+
+
+def check_ids(params: dict[str, Any]) -> None:
+    """Refuse path parameters that are no ids."""
+    for name, value in params.items():
+        if CLIENT_ID.match(value) is None:
+            raise Refused(
+                "validation",
+                f"{name!r} in the path is not an id.",
+                errors=[
+                    Fault(f"/path/{name}", "pattern", "is not an id", "[A-Za-z0-9_-]{1,64}"),
+                ],
+            )
+
+
+def access_of(request: Request) -> Access:
+    return request.app.state.access
+
+
+def require(action: Action, *, ticket: bool = False) -> Callable[[Request], Awaitable[Caller]]:
+    """A FastAPI dependency: `caller: Caller = Depends(require("tasks:read"))`.
+
+    `ticket`: a stream route, which takes `?ticket=` too. Raises Refused: 401 without a good token,
+    400 for a bad id in the path, 403 for another workspace, role or agent, 404 for an unknown
+    workspace, 429 over the workspace's rate.
+    """
+
+    async def enter(request: Request) -> Caller:
+        access: Access = request.app.state.access
+        return await access.enter(request, action, ticket=ticket)
+
+    enter.omniroute_action = action  # type: ignore[attr-defined]
+    return enter

@@ -1,0 +1,159 @@
+"""The outermost layer, pure ASGI: request ids, figures, access log, forwarded calls, and 500s."""
+
+import re
+from hashlib import sha256
+from os import urandom
+from time import perf_counter
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.contracts.problems import Refused
+from shared.http import peers
+from shared.http.logging import AccessLog
+from shared.http.peers import PeerSeal
+from shared.http.problems import internal_error, refusal
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}\Z")
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_log: Any = structlog.get_logger("omniroute.http")
+
+
+class HttpMetrics:
+    """HTTP figures by route template; children are looked up once per combination."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.in_flight = Gauge(
+            "omniroute_http_in_flight", "Requests being served.", registry=registry
+        )
+        self._requests = Counter(
+            "omniroute_http_requests",
+            "Requests served.",
+            ("method", "route", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "omniroute_http_request_seconds",
+            "Time to the last byte of the response.",
+            ("method", "route"),
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+
+    def observe(self, method: str, route: str, status: int, took_s: float) -> None:
+        children = self._children.get((method, route, status))
+        if children is None:
+            children = (
+                self._requests.labels(method, route, str(status)),
+                self._seconds.labels(method, route),
+            )
+            self._children[method, route, status] = children
+        children[0].inc()
+        children[1].observe(took_s)
+
+
+class Edge:
+    """Wraps the application; everything a call needs besides its route happens here once."""
+
+    def __init__(
+        self, app: ASGIApp, metrics: HttpMetrics, seal: PeerSeal | None, access_log: AccessLog
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._seal = seal
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        status = 0
+        forwarded = False
+        request_id = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _REQUEST_ID.match(value):
+                request_id = value
+            elif name == b"x-omniroute-forwarded":
+                forwarded = True
+        if not request_id:
+            request_id = urandom(8).hex().encode()
+        scope["omniroute.request_id"] = request_id.decode()
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        self._metrics.in_flight.inc()
+        try:
+            if forwarded:
+                await self._serve_forwarded(scope, receive, note)
+            else:
+                await self._app(scope, receive, note)
+        except Exception:
+            _log.exception("request failed", request_id=scope["omniroute.request_id"])
+            if status:
+                raise
+            await internal_error(scope["omniroute.request_id"])(scope, receive, note)
+        finally:
+            self._metrics.in_flight.dec()
+            self._finish(scope, status, perf_counter() - began)
+
+    def _finish(self, scope: Scope, status: int, took_s: float) -> None:
+        route = scope.get("route")
+        template = "-" if route is None else route.path_format
+        method = scope["method"] if route is not None else "-"
+        self._metrics.observe(method, template, status, took_s)
+        self._access_log.write(scope, status, took_s)
+
+    async def _serve_forwarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a call that another replica forwarded, if it is one."""
+        headers = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
+        }
+        try:
+            if self._seal is None:
+                raise Refused("unauthenticated", "This replica trusts no forwarded calls.")
+            principal = self._seal.check(scope["method"], target_of(scope), headers)
+        except Refused as refused:
+            await refusal(refused)(scope, receive, send)
+            return
+        proof = self._seal.answer(headers[peers.SIGNATURE]).encode()
+        scope["omniroute.forwarded"] = True
+        if principal is not None:
+            scope["omniroute.principal"] = principal
+
+        async def prove(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (peers.OWNER.encode(), proof)]
+            await send(message)
+
+        await self._app(scope, _checked(receive, headers[peers.DIGEST]), prove)
+
+
+def target_of(scope: Scope) -> str:
+    """Path and query as they stood in the request line."""
+    path = scope.get("raw_path") or scope["path"].encode()
+    query = scope["query_string"]
+    return (path + b"?" + query if query else path).decode("latin-1")
+
+
+def _checked(receive: Receive, digest: str) -> Receive:
+    """A `receive` that refuses a body other than the signed one."""
+    hashed = sha256()
+
+    async def checked() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            hashed.update(message.get("body", b""))
+            if not message.get("more_body", False) and hashed.hexdigest() != digest:
+                raise Refused("unauthenticated", "The forwarded call is not trusted: body.")
+        return message
+
+    return checked

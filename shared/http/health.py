@@ -1,0 +1,51 @@
+"""/health/live, /health/ready and /metrics."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from shared.contracts.problems import Refused
+from shared.http.replies import json_reply
+
+Ready = Callable[[], Awaitable[dict[str, bool | str]]]
+
+_LOOPBACK = ("127.", "::1", "::ffff:127.")
+
+
+def router(ready: Ready, registry: CollectorRegistry, metrics_token: str | None) -> APIRouter:
+    """The routes that watch a process. `ready`: part -> True, or False or a reason why not."""
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/health/live", summary="The process answers", response_class=Response)
+    async def live() -> Response:  # pyright: ignore[reportUnusedFunction]
+        return json_reply({"status": "live"})
+
+    @routes.get("/health/ready", summary="All parts are running", response_class=Response)
+    async def is_ready(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        parts = await ready()
+        if request.app.state.stopping.is_set:
+            parts = {**parts, "server": "stopping"}
+        reasons = {name: state for name, state in parts.items() if state is not True}
+        body = {"status": "not ready" if reasons else "ready", "parts": parts}
+        headers = {"Retry-After": "1"} if reasons else None
+        return json_reply(body, 503 if reasons else 200, headers)
+
+    @routes.get("/metrics", include_in_schema=False)
+    async def metrics(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        _check_metrics_access(request, metrics_token)
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+def _check_metrics_access(request: Request, metrics_token: str | None) -> None:
+    peer = request.client.host if request.client else ""
+    if peer.startswith(_LOOPBACK) and "x-forwarded-for" not in request.headers:
+        return
+    sent = request.headers.get("authorization", "")
+    expected = f"Bearer {metrics_token}"
+    if metrics_token and hmac.compare_digest(sent.encode(), expected.encode()):
+        return
+    raise Refused("unauthenticated", "Metrics are for loopback, or for OMNIROUTE_METRICS_TOKEN.")
