@@ -1,0 +1,164 @@
+"""The conversation archive: the core that turns interaction events into readable conversations.
+
+It decides nothing and keeps nothing in memory. Each event becomes rows whose order of arrival does
+not matter: a message's text and what edits or deletions say of it are separate columns, so that an
+edit may come before its message. `rows` are written by `services.channels.store.ArchiveProjector`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from shared.contracts import interactions
+from shared.contracts.deadletter import DEAD_LETTER, DeadLetter
+from shared.contracts.instants import parse_instant
+from shared.contracts.interactions import Interaction
+from shared.runtime.core import Entity, Input, Outcome, Row
+
+VERSION = "1"
+MESSAGES = "message"
+EDITS = "message_edit"
+DELIVERIES = "message_delivery"
+CONVERSATIONS = "conversation"
+DEAD_LETTERS = "dead_letter"
+
+_interaction = msgspec.json.Decoder(Interaction)
+_dead_letter = msgspec.json.Decoder(DeadLetter)
+_builtins = msgspec.to_builtins
+
+
+class ArchiveFactory:
+    """Makes archive cores."""
+
+    service = "archive"
+    version = VERSION
+
+    def create(self, workspace: str, seed: int) -> "ArchiveCore":
+        return ArchiveCore(workspace)
+
+
+class ArchiveCore:
+    """One workspace's archive. Stateless but for the numbers the runtime keeps."""
+
+    last_seq = 0
+
+    def __init__(self, workspace: str) -> None:
+        self.workspace = workspace
+
+    def apply(self, now_us: int, number: int, what: Input) -> Outcome:
+        if what.kind != "event":
+            return Outcome()
+        if what.name == DEAD_LETTER:
+            return Outcome(rows=[_dead_letter_row(_dead_letter.decode(what.body), what.body)])
+        event = _interaction.decode(what.body)
+        conversation = f"conversation:{event.conversation_id}"
+        return Outcome(rows=list(_rows(what, event)), touched=[conversation])
+
+    def wake_at_us(self) -> int | None:
+        return None
+
+    def changes(self) -> list[Entity]:
+        return []
+
+    def load(self, entities: Iterable[Entity]) -> None:
+        """There is nothing to load."""
+
+    def dump(self) -> list[Entity]:
+        return []
+
+
+def _rows(what: Input, event: Interaction) -> Iterable[Row]:
+    time_us = what.time_us or parse_instant(event.received_at)
+    yield Row(CONVERSATIONS, _conversation(what.name, event, time_us))
+    if what.name in (interactions.MESSAGE, interactions.TRANSCRIPT_SEGMENT):
+        yield Row(MESSAGES, _message(what, event, time_us))
+    elif what.name in (interactions.MESSAGE_EDITED, interactions.MESSAGE_DELETED):
+        yield Row(EDITS, _edit(what.name, event, time_us))
+    elif what.name == interactions.DELIVERY_STATUS and event.delivery_status is not None:
+        yield Row(DELIVERIES, _delivery(event, time_us))
+
+
+def _conversation(event_type: str, event: Interaction, time_us: int) -> dict[str, Any]:
+    ended = event_type == interactions.CONVERSATION_ENDED
+    spoken = event_type in (interactions.MESSAGE, interactions.TRANSCRIPT_SEGMENT)
+    customer = event.author.role == "customer"
+    return {
+        "conversation_id": event.conversation_id,
+        "connector": event.connector,
+        "channel": event.channel,
+        "conversation_key": event.conversation_key,
+        "subject": event.subject,
+        "language": event.language if customer else None,
+        "customer_name": event.author.name if customer else None,
+        "identities": [_builtins(one) for one in event.identities],
+        "at_us": time_us,
+        "last_text": (event.text or "")[:200] if spoken else None,
+        "ended_us": time_us if ended else None,
+        "ended_reason": event.reason if ended else None,
+    }
+
+
+def _message(what: Input, event: Interaction, time_us: int) -> dict[str, Any]:
+    return {
+        "message_id": event.message_id,
+        "conversation_id": event.conversation_id,
+        "time_us": time_us,
+        "received_us": parse_instant(event.received_at),
+        "type": what.name,
+        "direction": event.direction,
+        "author": _builtins(event.author),
+        "text": event.text,
+        "html": event.html,
+        "reply_text": event.reply_text,
+        "subject": event.subject,
+        "attachments": [_builtins(one) for one in event.attachments],
+        "flags": list(event.flags),
+        "language": event.language,
+        "in_reply_to": event.in_reply_to,
+        "segment": event.segment and _builtins(event.segment),
+        "agent_id": event.agent_id,
+        "task_id": event.task_id,
+        "attributes": event.attributes,
+        "revision": event.revision,
+    }
+
+
+def _edit(event_type: str, event: Interaction, time_us: int) -> dict[str, Any]:
+    deleted = event_type == interactions.MESSAGE_DELETED
+    return {
+        "message_id": event.replaces_message_id or event.message_id,
+        "conversation_id": event.conversation_id,
+        "edit_us": time_us,
+        "deleted": deleted,
+        "edit_text": None if deleted else event.text,
+        "edit_html": None if deleted else event.html,
+    }
+
+
+def _delivery(event: Interaction, time_us: int) -> dict[str, Any]:
+    assert event.delivery_status is not None
+    return {
+        "conversation_id": event.conversation_id,
+        "vendor_message_id": event.delivery_status.message_id,
+        "at_us": time_us,
+        "status": event.delivery_status.status,
+        "error": event.delivery_status.error,
+    }
+
+
+def _dead_letter_row(letter: DeadLetter, body: bytes) -> Row:
+    return Row(
+        DEAD_LETTERS,
+        {
+            "id": letter.id,
+            "failed_in": letter.failed_in,
+            "reason": letter.reason,
+            "detail": letter.detail,
+            "at_us": parse_instant(letter.at),
+            "topic": letter.topic,
+            "connector": letter.connector,
+            "event_id": letter.event_id,
+            "body": body,
+        },
+    )

@@ -1,0 +1,147 @@
+"""The tables of the channels service, in PostgreSQL's schema `channels`."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA = "channels"
+metadata = MetaData(schema=SCHEMA)
+
+_instant = DateTime(timezone=True)
+
+conversation = Table(
+    "conversation",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("conversation_id", Text, primary_key=True),
+    Column("connector", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("conversation_key", Text),
+    Column("subject", Text),
+    Column("language", Text),
+    Column("customer_name", Text),
+    Column("identities", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("started_at", _instant, nullable=False),
+    Column("last_at", _instant, nullable=False),
+    Column("last_text", Text),
+    Column("ended_at", _instant),
+    Column("ended_reason", Text),
+    Index("conversation_recent", "workspace", "last_at", "conversation_id"),
+)
+
+# What was said (null until the message itself has come), and beside it what edits say of it.
+message = Table(
+    "message",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("conversation_id", Text, nullable=False),
+    Column("time", _instant),
+    Column("received_at", _instant),
+    Column("type", Text),
+    Column("direction", Text),
+    Column("author", JSONB),
+    Column("text", Text),
+    Column("html", Text),
+    Column("reply_text", Text),
+    Column("subject", Text),
+    Column("attachments", JSONB),
+    Column("flags", JSONB),
+    Column("language", Text),
+    Column("in_reply_to", Text),
+    Column("segment", JSONB),
+    Column("agent_id", Text),
+    Column("task_id", Text),
+    Column("attributes", JSONB),
+    Column("revision", Integer),
+    Column("edited_at", _instant),
+    Column("edit_text", Text),
+    Column("edit_html", Text),
+    Column("deleted", Boolean, nullable=False, server_default=text("false")),
+    Index("message_in_conversation", "workspace", "conversation_id", "time", "message_id"),
+)
+
+message_delivery = Table(
+    "message_delivery",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("conversation_id", Text, primary_key=True),
+    Column("vendor_message_id", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("at", _instant, nullable=False),
+    Column("error", Text),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("failed_in", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", _instant, nullable=False),
+    Column("topic", Text),
+    Column("connector", Text),
+    Column("event_id", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("replayed_at", _instant),
+    Index("dead_letter_recent", "workspace", "at", "id"),
+)
+
+connector = Table(
+    "connector",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("settings", JSONB, nullable=False),
+    Column("secrets", LargeBinary, nullable=False),
+    Column("inbound_token", Text, nullable=False, unique=True),
+    Column("version", BigInteger, nullable=False),
+    Column("updated_at", _instant, nullable=False),
+)
+
+# Which conversation an e-mail's Message-ID (or another sign of its thread) belongs to.
+thread = Table(
+    "thread",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("sign", LargeBinary, primary_key=True),
+    Column("conversation_id", Text, nullable=False),
+    Column("at", _instant, nullable=False),
+)
+
+# While Kafka is away, accepted records wait here, in order. `spooling` says for each partition that
+# all replicas must append to the spool rather than send.
+spool_gate = Table(
+    "spool_gate",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("spooling", Boolean, nullable=False, server_default=text("false")),
+)
+
+spool = Table(
+    "spool",
+    metadata,
+    Column("no", BigInteger, Identity(always=True), primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("headers", JSONB, nullable=False),
+    Column("at", _instant, nullable=False, server_default=text("now()")),
+    Index("spool_in_order", "partition", "no"),
+)
