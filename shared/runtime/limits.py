@@ -1,0 +1,57 @@
+"""Every bound of the runtime, by name."""
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The defaults suit one replica of a service on a small machine."""
+
+    # A batch ends at the first of these.
+    batch_inputs: int = 512
+    batch_bytes: int = 4 << 20
+    batch_ms: float = 10
+
+    # Waiting in memory, per shard.
+    inbox_records: int = 10_000
+    inbox_bytes: int = 32 << 20
+    commands: int = 2_000
+    queries: int = 2_000
+    # Journal rows committed but not on the bus; at the limit commands get 503, timers go on.
+    outbox_rows: int = 50_000
+    publish_rows: int = 1_000
+    outbox_memory_rows: int = 5_000
+
+    # Per replica.
+    watches: int = 50_000
+    poll_records: int = 2_000
+    poll_wait_ms: int = 100
+
+    # Leases.
+    lease_s: float = 10
+    heartbeat_s: float = 3
+    replica_alive_s: float = 10
+
+    # Failure.
+    backoff_first_s: float = 0.1
+    backoff_most_s: float = 5
+    retry_after_s: int = 1
+
+    # Reading from PostgreSQL.
+    load_chunk: int = 2_000
+    config_poll_s: float = 1
+    config_rows: int = 1_000
+    journal_page: int = 1_000
+    # A shard without work looks around this often.
+    idle_s: float = 1
+
+    # Keeping.
+    snapshot_inputs: int = 20_000
+    snapshot_pause_s: float = 300
+    inputs_days: int = 30
+    seen_days: int = 8
+    replies_hours: int = 24
+    prune_rows: int = 5_000
+    maintain_s: float = 600
+
+    # Sequence numbers of records that failed, kept so that a replayed dead letter is let in.
+    failed_sequences: int = 64

@@ -1,0 +1,1 @@
+"""Where the runtime's state rests: one port, PostgreSQL and memory behind it."""
