@@ -1,6 +1,6 @@
 """Which database errors may be retried, and which leave a commit's outcome unknown."""
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
