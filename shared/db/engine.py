@@ -27,6 +27,7 @@ __all__ = [
     "database_url",
     "is_transient",
     "transaction",
+    "with_database",
 ]
 
 CONNECT_TIMEOUT_S = 10
@@ -71,6 +72,11 @@ def asyncpg_dsn(url: str) -> str:
     return parsed.set(drivername="postgresql", query=query).render_as_string(hide_password=False)
 
 
+def with_database(url: str, name: str) -> str:
+    """The same server's URL with another database."""
+    return database_url(url).set(database=name).render_as_string(hide_password=False)
+
+
 def create_engine(
     url: str,
     *,
@@ -78,6 +84,7 @@ def create_engine(
     application_name: str = "omniroute",
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+    idle_in_transaction_ms: int = IDLE_IN_TRANSACTION_MS,
 ) -> AsyncEngine:
     """An engine with at most `pool_size` connections; connects when first used, raises ValueError
     for a URL that is not PostgreSQL's.
@@ -99,7 +106,7 @@ def create_engine(
                 "application_name": application_name,
                 "statement_timeout": str(statement_timeout_ms),
                 "lock_timeout": str(lock_timeout_ms),
-                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
+                "idle_in_transaction_session_timeout": str(idle_in_transaction_ms),
                 "timezone": "UTC",
                 "jit": "off",
             },
