@@ -7,12 +7,13 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
-from shared.http import docs, health, problems
+from shared.http import docs, forward, health, problems
 from shared.http.auth import Access
 from shared.http.edge import Edge, HttpMetrics
+from shared.http.forward import Forwarder
 from shared.http.logging import AccessLog, AccessPolicy
-from shared.http.peers import PeerSeal
 from shared.http.stopping import Stopping
+from shared.runtime.port import NotOwner
 
 BODY_BYTES = 1024 * 1024
 
@@ -30,7 +31,7 @@ def create_app(
     ready: Ready,
     registry: CollectorRegistry,
     metrics_token: str | None = None,
-    seal: PeerSeal | None = None,
+    forwarder: Forwarder | None = None,
     lifespan: Lifespan | None = None,
     max_body_bytes: int = BODY_BYTES,
     access_log: AccessPolicy = "all",
@@ -41,7 +42,8 @@ def create_app(
     ready          part -> True, or False or a reason (text) why it is not; any such: 503
     registry       what /metrics shows; the HTTP figures are added to it, so one app per registry
     metrics_token  opens /metrics to others than loopback
-    seal           trusts requests that other replicas forwarded; None: trusts none
+    forwarder      sends calls on to the owner of their shard: whenever a route raises NotOwner.
+                   None: this process owns every shard, and trusts no forwarded call
     state          is set on `app.state` by name, for the routers' dependencies
     """
     app = FastAPI(
@@ -60,11 +62,15 @@ def create_app(
     for name, value in (state or {}).items():
         setattr(app.state, name, value)
     problems.install(app)
+    app.add_exception_handler(NotOwner, forward.at_owner(forwarder))
     app.include_router(health.router(ready, registry, metrics_token))
     for router in routers:
         app.include_router(router)
     docs.install(app)
     app.add_middleware(
-        Edge, metrics=HttpMetrics(registry), seal=seal, access_log=AccessLog(access_log)
+        Edge,
+        metrics=HttpMetrics(registry),
+        seal=None if forwarder is None else forwarder.seal,
+        access_log=AccessLog(access_log),
     )
     return app

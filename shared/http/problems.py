@@ -8,7 +8,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from shared.contracts.problems import Fault, Kind, Problem, Refused
+from shared.contracts.problems import Fault, Kind, Problem, Refused, not_found
+from shared.runtime.port import OutcomeUnknown, Unavailable, UnknownWorkspace
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -51,6 +52,11 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
     return Response(_encode(problem), problem.status, headers, PROBLEM_TYPE)
 
 
+def outcome_unknown() -> Refused:
+    detail = "It is not known whether this was done. Repeat it with the same Idempotency-Key."
+    return Refused("outcome-unknown", detail, retry_after_s=OutcomeUnknown.retry_after_s)
+
+
 def internal_error(request_id: str) -> Response:
     """A 500 that says nothing about our insides."""
     detail = f"Something failed on our side. Quote request {request_id}."
@@ -64,6 +70,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Refused, _on_refused)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(UnknownWorkspace, _on_unknown_workspace)
+    app.add_exception_handler(Unavailable, _on_unavailable)
+    app.add_exception_handler(OutcomeUnknown, _on_outcome_unknown)
 
 
 def _challenge(refused: Refused) -> str:
@@ -74,6 +83,19 @@ def _challenge(refused: Refused) -> str:
 async def _on_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     return refusal(error)
+
+
+async def _on_unknown_workspace(request: Request, error: Exception) -> Response:
+    return refusal(not_found("workspace", request.path_params.get("workspace", "")))
+
+
+async def _on_unavailable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Unavailable)
+    return refusal(Refused("unavailable", error.detail, retry_after_s=error.retry_after_s))
+
+
+async def _on_outcome_unknown(request: Request, error: Exception) -> Response:
+    return refusal(outcome_unknown())
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
