@@ -1,0 +1,27 @@
+"""Rules that customers write: CEL, compiled once, bounded on write, harmless at run time."""
+
+from shared.rules.conditions import (
+    Condition,
+    Constant,
+    Value,
+    Verdict,
+    compile_condition,
+    compile_value,
+)
+from shared.rules.faults import RuleError, nearest
+from shared.rules.variables import Declared, Variables, bounded, prepared
+
+__all__ = [
+    "Condition",
+    "Constant",
+    "Declared",
+    "RuleError",
+    "Value",
+    "Variables",
+    "Verdict",
+    "bounded",
+    "compile_condition",
+    "compile_value",
+    "nearest",
+    "prepared",
+]
