@@ -21,7 +21,7 @@ MAX_POLL_BYTES = 16 << 20
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """A record to append. `timestamp_ms` None: the bus stamps it."""
+    """A record to append, with a key or a value or both. `timestamp_ms` None: the bus stamps it."""
 
     topic: str
     partition: int
@@ -54,7 +54,8 @@ class BusUnavailable(Exception):
 
 
 class RecordRefused(Exception):
-    """Permanent: this record will never be taken (too large, unknown topic or partition)."""
+    """Permanent: this will never be taken (too large, neither key nor value, unknown topic or
+    partition)."""
 
 
 class PositionOutOfRange(Exception):
@@ -137,7 +138,7 @@ class Bus(Protocol):
 
         Order per partition is kept within a call and between calls made one after the other.
         Concurrent calls share round trips. Raises RecordRefused before anything is sent when a
-        record is too large or its topic or partition unknown, and BusUnavailable when the outcome
+        record is too large, empty, or its topic or partition unknown, and BusUnavailable when the outcome
         of at least one is unknown: all may be repeated, and may then lie in the log twice.
         """
         ...

@@ -1,0 +1,202 @@
+"""Appends to Kafka: idempotent producer, acks=all, concurrent calls sharing round trips."""
+# aiokafka brings no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from shared.bus.admission import admit, refuse_unknown, strangers
+from shared.bus.kafka.reader import KafkaReader
+from shared.bus.kafka.topics import TopicAdmin, unavailable
+from shared.bus.port import MAX_RECORD_BYTES, BusUnavailable, Outgoing, RecordRefused
+from shared.bus.port import TopicPartition as Partition
+
+SEND_TIMEOUT_S = 10.0
+"""How long `send` waits for the acknowledgement before it says that the outcome is unknown."""
+REQUEST_TIMEOUT_MS = 10_000
+"""How long one request may go unanswered before the connection counts as dead."""
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
+BATCH_BYTES = 256 << 10
+"""Most bytes per partition that wait for the round trip before; then `send` waits."""
+FRAMING_BYTES = 64 << 10
+
+
+class KafkaBus:
+    """The bus on the brokers at `bootstrap` ("host:port,host:port"). It reconnects by itself.
+
+    `security` holds further aiokafka settings (security_protocol, ssl_context, sasl_…).
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        send_timeout_s: float = SEND_TIMEOUT_S,
+        security: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._settings: dict[str, Any] = {
+            "bootstrap_servers": bootstrap,
+            "request_timeout_ms": REQUEST_TIMEOUT_MS,
+            **(security or {}),
+        }
+        self._send_timeout_s = send_timeout_s
+        self._producer: AIOKafkaProducer | None = None
+        self._query: AIOKafkaConsumer | None = None
+        self._partitions: dict[str, int] = {}
+        self._connecting = asyncio.Lock()
+        self._readers: set[KafkaReader] = set()
+        self._topics = TopicAdmin(self._settings)
+
+    async def start(self) -> None:
+        await self._connected()
+        await self._learn()
+
+    async def stop(self) -> None:
+        for reader in tuple(self._readers):
+            await reader.stop()
+        await self._drop_producer()
+        query, self._query = self._query, None
+        if query is not None:
+            await query.stop()
+        await self._topics.stop()
+
+    async def ensure_topics(self, partitions: Mapping[str, int]) -> None:
+        self._partitions |= await self._topics.ensure(partitions)
+
+    async def send(self, records: Sequence[Outgoing]) -> list[int]:
+        if not records:
+            return []
+        if strangers(((each.topic, each.partition) for each in records), self._partitions):
+            await self._learn()
+        admit(records, self._partitions)
+        try:
+            async with asyncio.timeout(self._send_timeout_s):
+                return await self._deliver(await self._connected(), records)
+        except TimeoutError as error:
+            raise BusUnavailable(
+                f"Kafka did not acknowledge within {self._send_timeout_s:g} s"
+            ) from error
+        except MessageSizeTooLargeError as error:
+            raise RecordRefused(f"Kafka refuses the record's size: {error}") from error
+        except KafkaError as error:
+            await self._replace_when_dead()
+            raise unavailable("did not take the records", error) from error
+
+    async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
+        if not partitions:
+            return {}
+        if strangers(partitions, self._partitions):
+            await self._learn()
+        for partition in partitions:
+            refuse_unknown(partition, self._partitions)
+        wanted = [TopicPartition(*partition) for partition in partitions]
+        try:
+            query = await self._queries()
+            earliest, end = await asyncio.gather(
+                query.beginning_offsets(wanted), query.end_offsets(wanted)
+            )
+        except (KafkaError, OSError) as error:
+            raise unavailable("did not say where its logs begin and end", error) from error
+        return {(each.topic, each.partition): (earliest[each], end[each]) for each in wanted}
+
+    def reader(self) -> KafkaReader:
+        reader = KafkaReader(self._settings, self.bounds, self._readers.discard)
+        self._readers.add(reader)
+        return reader
+
+    async def _deliver(self, producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> list[int]:
+        """Queue all in order, then wait for all; the first failure counts."""
+        waiting: list[asyncio.Future[Any]] = []
+        try:
+            for record in records:
+                waiting.append(
+                    await producer.send(
+                        record.topic,
+                        record.value,
+                        record.key,
+                        record.partition,
+                        record.timestamp_ms,
+                        list(record.headers),
+                    )
+                )
+            if len(waiting) == 1:
+                return [(await waiting[0]).offset]
+            return [done.offset for done in await asyncio.gather(*waiting)]
+        finally:
+            for each in waiting:
+                _look_at(each)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._producer is not None:
+            return self._producer
+        async with self._connecting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **self._settings,
+                    enable_idempotence=True,
+                    acks="all",
+                    max_batch_size=BATCH_BYTES,
+                    max_request_size=MAX_RECORD_BYTES + FRAMING_BYTES,
+                )
+                await _begin(producer)
+                self._producer = producer
+        return self._producer
+
+    async def _replace_when_dead(self) -> None:
+        """A producer whose sender gave up (its sequence was broken) never sends again."""
+        producer = self._producer
+        if producer is not None and not _sends(producer):
+            await self._drop_producer()
+
+    async def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        with suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await producer.stop()
+        await producer.client.close()
+
+    async def _queries(self) -> AIOKafkaConsumer:
+        """A consumer that only asks for offsets: a reader's own connection may be waiting in a
+        long fetch."""
+        if self._query is not None:
+            return self._query
+        async with self._connecting:
+            if self._query is None:
+                query = AIOKafkaConsumer(**self._settings, enable_auto_commit=False)
+                await _begin(query)
+                self._query = query
+        return self._query
+
+    async def _learn(self) -> None:
+        """Ask Kafka which topics and partitions there are."""
+        self._partitions |= await self._topics.partitions()
+
+
+async def _begin(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Connect, or leave nothing behind. Raises BusUnavailable."""
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await client.start()
+    except (KafkaError, TimeoutError, OSError) as error:
+        with suppress(KafkaError):
+            await client.stop()
+        raise unavailable("cannot be reached", error) from error
+
+
+def _sends(producer: AIOKafkaProducer) -> bool:
+    task: asyncio.Task[None] | None = producer._sender.sender_task  # pyright: ignore[reportPrivateUsage]
+    return task is not None and not task.done()
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Failures of the others of a call are reported by its first one: mark them as seen."""
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())

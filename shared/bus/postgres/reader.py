@@ -1,0 +1,189 @@
+"""Reads the log in PostgreSQL: woken by notices, looking by itself now and then."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.bus.port import (
+    MAX_POLL_BYTES,
+    MAX_POLL_RECORDS,
+    BusUnavailable,
+    PositionOutOfRange,
+    Record,
+    TopicPartition,
+)
+from shared.bus.postgres import statements
+from shared.bus.postgres.listener import Listener, News
+from shared.contracts.envelope import Headers
+from shared.db.engine import DatabaseUnavailable, is_transient
+
+LOOK_S = 1.0
+"""How often a waiting reader looks though nobody called."""
+LOOK_UNHEARD_S = 0.05
+"""The same while the connection for notices is away."""
+
+_decode_headers = msgspec.msgpack.Decoder(Headers).decode
+
+Bounds = Callable[[Sequence[TopicPartition]], Awaitable[dict[TopicPartition, tuple[int, int]]]]
+
+
+class PostgresReader:
+    """Positions are its own; the database holds nothing of a reader."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        bounds: Bounds,
+        topic_ids: Mapping[str, int],
+        listener: Listener,
+        on_stop: Callable[["PostgresReader"], None],
+    ) -> None:
+        self._engine = engine
+        self._bounds = bounds
+        self._topic_ids = topic_ids
+        self._listener = listener
+        self._on_stop = on_stop
+        self._positions: dict[TopicPartition, int] = {}
+        self._ids: set[tuple[int, int]] = set()
+        self._paused: set[TopicPartition] = set()
+        self._turn = 0
+        self._news = asyncio.Event()
+
+    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        bounds = await self._bounds(tuple(positions))
+        for partition, position in positions.items():
+            earliest, end = bounds[partition]
+            if not earliest <= position <= end:
+                raise PositionOutOfRange(*partition, position, earliest, end)
+        self._positions.update(positions)
+        self._reassigned()
+
+    async def release(self, partitions: Sequence[TopicPartition]) -> None:
+        for partition in partitions:
+            self._positions.pop(partition, None)
+            self._paused.discard(partition)
+        self._reassigned()
+
+    async def poll(self, max_records: int, timeout_ms: int) -> list[Record]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_ms / 1000
+        most = min(max_records, MAX_POLL_RECORDS)
+        while True:
+            self._news.clear()
+            if found := await self._read(most):
+                return found
+            left_s = deadline - loop.time()
+            if left_s <= 0:
+                return []
+            await self._wait(min(left_s, LOOK_S if self._listener.connected else LOOK_UNHEARD_S))
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        self._paused.update(each for each in partitions if each in self._positions)
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        self._paused.difference_update(partitions)
+        self._news.set()
+
+    async def stop(self) -> None:
+        self._positions.clear()
+        self._reassigned()
+        self._on_stop(self)
+
+    def wake(self, news: News) -> None:
+        """Something was appended: to these partitions, or to any."""
+        if not news or not self._ids.isdisjoint(news):
+            self._news.set()
+
+    def _reassigned(self) -> None:
+        self._ids = {(self._topic_ids[topic], number) for topic, number in self._positions}
+        self._news.set()
+
+    async def _wait(self, longest_s: float) -> None:
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def _read(self, most: int) -> list[Record]:
+        """What lies after the positions now, the partitions taking turns to be first."""
+        active = [each for each in self._positions if each not in self._paused]
+        if not active:
+            return []
+        self._turn = (self._turn + 1) % len(active)
+        turns = active[self._turn :] + active[: self._turn]
+        try:
+            async with self._engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                found = await self._fetch(connection, turns, most)
+        except (SQLAlchemyError, OSError, DatabaseUnavailable) as error:
+            if not is_transient(error):
+                raise
+            raise BusUnavailable(f"PostgreSQL could not be read: {type(error).__name__}") from error
+        for record in found:
+            self._positions[record.topic, record.partition] = record.offset + 1
+        return found
+
+    async def _fetch(
+        self, connection: AsyncConnection, turns: list[TopicPartition], most: int
+    ) -> list[Record]:
+        ready = await self._ready(connection, turns)
+        chosen = ready[:most]
+        if not chosen:
+            return []
+        parameters = self._parameters([turns[place] for place in chosen])
+        rows = await connection.execute(
+            statements.FETCH,
+            {
+                **parameters,
+                "places": chosen,
+                "per_partition": most // len(chosen),
+                "room": MAX_POLL_BYTES // len(chosen),
+            },
+        )
+        return self._contiguous([_record(turns[int(row[0])], row) for row in rows])
+
+    async def _ready(self, connection: AsyncConnection, turns: list[TopicPartition]) -> list[int]:
+        """Places in `turns` that have something. A position out of range is raised once nothing
+        else is ready, so that one broken partition does not lose what others returned."""
+        rows = await connection.execute(statements.READY, self._parameters(turns))
+        ready: list[int] = []
+        lost: PositionOutOfRange | None = None
+        for row in rows:
+            place, earliest, end = int(row[0]) - 1, int(row[1]), int(row[2])
+            position = self._positions[turns[place]]
+            if earliest <= position < end:
+                ready.append(place)
+            else:
+                lost = PositionOutOfRange(*turns[place], position, earliest, end)
+        if lost is not None and not ready:
+            raise lost
+        return ready
+
+    def _contiguous(self, records: list[Record]) -> list[Record]:
+        """Leave out a partition whose first record is gone: retention passed between the two
+        statements, and the next look will say so."""
+        expected = dict(self._positions)
+        kept: list[Record] = []
+        for record in records:
+            partition = (record.topic, record.partition)
+            if record.offset == expected[partition]:
+                expected[partition] += 1
+                kept.append(record)
+        return kept
+
+    def _parameters(self, partitions: list[TopicPartition]) -> dict[str, Any]:
+        return {
+            "topics": [self._topic_ids[topic] for topic, _ in partitions],
+            "partitions": [number for _, number in partitions],
+            "positions": [self._positions[each] for each in partitions],
+        }
+
+
+def _record(partition: TopicPartition, row: Any) -> Record:
+    _, offset, timestamp_ms, key, value, headers = row
+    return Record(*partition, offset, timestamp_ms, key, value, _decode_headers(headers))

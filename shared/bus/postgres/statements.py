@@ -1,0 +1,136 @@
+"""The log's tables and statements. Schema `bus`; nothing else touches it."""
+
+from sqlalchemy import TextClause, text
+
+SCHEMA_LOCK = 0x6F6D6E69_627573  # "omnibus"
+TRIM_LOCK = SCHEMA_LOCK + 1
+CHANNEL = "omniroute_bus"
+
+SCHEMA: tuple[str, ...] = (
+    "CREATE SCHEMA IF NOT EXISTS bus",
+    """CREATE TABLE IF NOT EXISTS bus.topic (
+        id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name text NOT NULL UNIQUE,
+        partitions integer NOT NULL CHECK (partitions > 0),
+        retention_ms bigint NOT NULL)""",
+    # One row per partition: its lock gives offsets in commit order, without gaps.
+    """CREATE TABLE IF NOT EXISTS bus.head (
+        topic_id integer NOT NULL REFERENCES bus.topic,
+        partition integer NOT NULL,
+        earliest bigint NOT NULL DEFAULT 0,
+        next bigint NOT NULL DEFAULT 0,
+        PRIMARY KEY (topic_id, partition)) WITH (fillfactor = 50)""",
+    """CREATE TABLE IF NOT EXISTS bus.record (
+        topic_id integer NOT NULL,
+        partition integer NOT NULL,
+        "offset" bigint NOT NULL,
+        timestamp_ms bigint NOT NULL,
+        stored_ms bigint NOT NULL,
+        size integer NOT NULL,
+        key bytea,
+        value bytea,
+        headers bytea NOT NULL,
+        PRIMARY KEY (topic_id, partition, "offset"))
+       WITH (autovacuum_vacuum_scale_factor = 0.05, toast.autovacuum_vacuum_scale_factor = 0.05)""",
+)
+
+LOCK_SCHEMA = text("SELECT pg_advisory_xact_lock(:lock)")
+
+ENSURE_TOPICS = text("""
+    INSERT INTO bus.topic (name, partitions, retention_ms)
+    SELECT * FROM unnest(CAST(:names AS text[]), CAST(:counts AS int[]), CAST(:kept AS bigint[]))
+    ON CONFLICT (name) DO UPDATE SET
+        partitions = greatest(bus.topic.partitions, excluded.partitions),
+        retention_ms = excluded.retention_ms""")
+ENSURE_HEADS = text("""
+    INSERT INTO bus.head (topic_id, partition)
+    SELECT id, number FROM bus.topic, generate_series(0, partitions - 1) AS number
+    ON CONFLICT DO NOTHING""")
+TOPICS = text("SELECT name, id, partitions FROM bus.topic")
+
+# Locked in one order everywhere, so that two senders never wait for each other.
+LOCK_HEADS = text("""
+    SELECT h.topic_id, h.partition, h.next
+    FROM bus.head h
+    JOIN unnest(CAST(:topics AS int[]), CAST(:partitions AS int[])) AS w (topic_id, partition)
+        USING (topic_id, partition)
+    ORDER BY h.topic_id, h.partition
+    FOR UPDATE OF h""")
+APPEND = text("""
+    WITH moved AS (
+        UPDATE bus.head h SET next = w.next
+        FROM unnest(CAST(:topics AS int[]), CAST(:partitions AS int[]), CAST(:ends AS bigint[]))
+            AS w (topic_id, partition, next)
+        WHERE h.topic_id = w.topic_id AND h.partition = w.partition),
+    stored AS (
+        INSERT INTO bus.record (topic_id, partition, "offset", timestamp_ms, stored_ms, size,
+                                key, value, headers)
+        SELECT topic_id, partition, "offset", coalesce(timestamp_ms, now_ms), now_ms, size,
+               key, value, headers
+        FROM unnest(CAST(:record_topics AS int[]), CAST(:record_partitions AS int[]),
+                    CAST(:offsets AS bigint[]), CAST(:timestamps AS bigint[]),
+                    CAST(:sizes AS int[]), CAST(:keys AS bytea[]), CAST(:values AS bytea[]),
+                    CAST(:headers AS bytea[]))
+            AS r (topic_id, partition, "offset", timestamp_ms, size, key, value, headers),
+            (SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now_ms) AS c)
+    SELECT pg_notify(:channel, :news)""")
+
+BOUNDS = text("""
+    SELECT h.topic_id, h.partition, h.earliest, h.next
+    FROM bus.head h
+    JOIN unnest(CAST(:topics AS int[]), CAST(:partitions AS int[])) AS w (topic_id, partition)
+        USING (topic_id, partition)""")
+
+# Partitions whose position is not at the end: they have something, or are out of range.
+READY = text("""
+    SELECT w.place, h.earliest, h.next
+    FROM unnest(CAST(:topics AS int[]), CAST(:partitions AS int[]), CAST(:positions AS bigint[]))
+        WITH ORDINALITY AS w (topic_id, partition, position, place)
+    JOIN bus.head h ON h.topic_id = w.topic_id AND h.partition = w.partition
+    WHERE h.next <> w.position
+    ORDER BY w.place""")
+
+# The running size is of what lies before a record, so that one record always comes through.
+FETCH = text("""
+    SELECT w.place, r."offset", r.timestamp_ms, r.key, r.value, r.headers
+    FROM unnest(CAST(:places AS int[]), CAST(:topics AS int[]), CAST(:partitions AS int[]),
+                CAST(:positions AS bigint[]))
+        AS w (place, topic_id, partition, position)
+    CROSS JOIN LATERAL (
+        SELECT s.*, sum(s.size) OVER (ORDER BY s."offset") - s.size AS before
+        FROM (SELECT * FROM bus.record b
+              WHERE b.topic_id = w.topic_id AND b.partition = w.partition
+                AND b."offset" >= w.position
+              ORDER BY b."offset" LIMIT :per_partition) AS s) AS r
+    WHERE r.before < :room
+    ORDER BY w.place, r."offset" """)
+
+TRY_TRIM = text("SELECT pg_try_advisory_xact_lock(:lock)")
+# Where the log may begin: after the leading records that are too old, at most :most at a time.
+TRIM_PLAN = text("""
+    SELECT h.topic_id, h.partition, cut.earliest
+    FROM bus.head h
+    JOIN bus.topic t ON t.id = h.topic_id
+    CROSS JOIN (SELECT coalesce(CAST(:now_ms AS bigint),
+                                CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint))
+                       AS now_ms) AS c
+    CROSS JOIN LATERAL (
+        SELECT coalesce(min(o."offset") FILTER (WHERE o.stored_ms >= c.now_ms - t.retention_ms),
+                        max(o."offset") + 1) AS earliest
+        FROM (SELECT r."offset", r.stored_ms FROM bus.record r
+              WHERE r.topic_id = h.topic_id AND r.partition = h.partition
+                AND r."offset" >= h.earliest
+              ORDER BY r."offset" LIMIT :most) AS o) AS cut
+    WHERE cut.earliest > h.earliest
+    ORDER BY h.topic_id, h.partition""")
+TRIM_HEAD = text("""
+    UPDATE bus.head SET earliest = :earliest
+    WHERE topic_id = :topic AND partition = :partition AND earliest < :earliest""")
+TRIM_RECORDS = text("""
+    DELETE FROM bus.record
+    WHERE topic_id = :topic AND partition = :partition AND "offset" < :earliest""")
+
+
+def schema() -> list[TextClause]:
+    """The statements that create what is missing."""
+    return [text(statement) for statement in SCHEMA]
