@@ -1,3 +1,3 @@
 """What every test may ask for."""
 
-pytest_plugins = ["shared.testing.postgres_fixtures"]
+pytest_plugins = ["shared.testing.postgres_fixtures", "shared.testing.kafka_fixtures"]
