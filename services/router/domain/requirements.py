@@ -1,0 +1,310 @@
+"""What a task asks of an agent, and how that is relaxed the longer it waits.
+
+A requirement is bound to its task when the task is planned: `skill(task.language) >= 1` becomes
+"de >= 1", which an index answers; only what is no plain skill stays CEL. Bound requirements are
+stored with the task, so that later changes of the policy do not reach it.
+"""
+
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import cel
+import msgspec
+
+from services.router.domain.config import Agent, Relax, Require
+from services.router.domain.facts import AGENT_NAMES, TaskFacts
+from shared.contracts.instants import span_us
+from shared.rules import Condition, Verdict, bounded, compile_condition, prepared
+from shared.rules.tokens import Token, string_value, tokens
+from shared.rules.variables import Variables
+
+Signature = tuple[tuple[str, int | str], ...]
+
+
+class Check(NamedTuple):
+    """One condition on one agent. `value` is what the agent has (a level, or None)."""
+
+    text: str
+    value: Any
+    passed: bool
+    missing: str | None = None
+
+
+class AgentFacts:
+    """An agent as requirements see him. Make one per version of the agent and keep it."""
+
+    __slots__ = ("_context", "_values", "agent", "skills")
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.skills = agent.skills
+        self._values: dict[str, Any] | None = None
+        self._context: cel.Context | None = None
+
+    def judge(self, condition: Condition, bound: dict[str, Any]) -> Verdict:
+        """Whether `condition` holds for this agent and the task's values `bound`."""
+        if self._context is None or self._values is None:
+            seen: dict[str, Any] = msgspec.to_builtins(self.agent)
+            self._values = {"agent": bounded(AGENT_NAMES.fill("agent", _with_maps(seen)))}
+            self._context = prepared(self._values)
+        for name, value in bound.items():
+            self._context.add_variable(name, value)
+        return condition.evaluate_in(self._context, {**self._values, **bound})
+
+
+def _with_maps(seen: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "skills": {},
+        "attributes": {},
+        "channels": {},
+        "capacity": 100,
+        "kind": "human",
+        **seen,
+    }
+
+
+class Requirement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One requirement, bound to its task.
+
+    Either `skill` with its least `level` (an index answers it), or `cel` with `bound`, the JSON of
+    the task's values that it reads. `text` is how people see it: "billing >= 3".
+    """
+
+    text: str
+    skill: str | None = None
+    level: int = 1
+    cel: str | None = None
+    bound: str = "{}"
+    relax: tuple[Relax, ...] = ()
+
+    def met_by(self, who: AgentFacts) -> bool:
+        if self.skill is not None:
+            return who.skills.get(self.skill, -1) >= self.level
+        return who.judge(_condition(self.cel or ""), _values(self.bound)).holds
+
+    def evaluate(self, who: AgentFacts) -> Check:
+        """The same, with what was seen."""
+        if self.skill is not None:
+            value = who.skills.get(self.skill)
+            missing = f"skill {self.skill}" if value is None else None
+            return Check(
+                f"skill {self.text}", value, value is not None and value >= self.level, missing
+            )
+        verdict = who.judge(_condition(self.cel or ""), _values(self.bound))
+        return Check(self.text, verdict.holds, verdict.holds, verdict.missing)
+
+    def at(self, waited_us: int) -> "Requirement | None":
+        """What it asks for after so much waiting; None when it is dropped."""
+        due = [stage for stage in self.relax if span_us(stage.after_s) <= waited_us]
+        return self._relaxed(due[-1]) if due else self
+
+    def last(self) -> "Requirement | None":
+        """What it asks for when all its relaxations are due."""
+        return self._relaxed(self.relax[-1]) if self.relax else self
+
+    def next_us(self, waited_us: int) -> int | None:
+        """After how much waiting it next changes; None when never again."""
+        later = (span_us(stage.after_s) for stage in self.relax)
+        return min((at for at in later if at > waited_us), default=None)
+
+    def _relaxed(self, stage: Relax) -> "Requirement | None":
+        if stage.drop:
+            return None
+        if self.skill is None or stage.level is None:
+            return self
+        return msgspec.structs.replace(
+            self, level=stage.level, text=skill_text(self.skill, stage.level)
+        )
+
+
+def skill_text(skill: str, level: int) -> str:
+    return f"{skill} >= {level}"
+
+
+def drops(requirement: Requirement, name: str) -> bool:
+    """Whether `drop_requirement: <name>` means this one: by skill or by its whole text."""
+    return name in (requirement.skill, requirement.text, requirement.cel)
+
+
+def active(
+    requirements: Iterable[Requirement],
+    waited_us: int,
+    *,
+    relax_all: bool = False,
+    dropped: Collection[str] = (),
+) -> tuple[Requirement, ...]:
+    """What the task asks for now, in the order of the rule.
+
+    `relax_all`: as if every relaxation were due; `dropped`: names given to drop_requirement.
+    """
+    kept = (item for item in requirements if not any(drops(item, name) for name in dropped))
+    now = (item.last() if relax_all else item.at(waited_us) for item in kept)
+    return tuple(item for item in now if item is not None)
+
+
+def next_relaxation_us(
+    requirements: Iterable[Requirement],
+    waited_us: int,
+    *,
+    relax_all: bool = False,
+    dropped: Collection[str] = (),
+) -> int | None:
+    """After how much waiting (more than `waited_us`) one of them is next relaxed; None: never."""
+    if relax_all:
+        return None
+    kept = (item for item in requirements if not any(drops(item, name) for name in dropped))
+    times = (item.next_us(waited_us) for item in kept)
+    return min((at for at in times if at is not None), default=None)
+
+
+def met_by(requirements: Iterable[Requirement], who: AgentFacts) -> bool:
+    """Whether the agent meets all of them."""
+    return all(item.met_by(who) for item in requirements)
+
+
+def signature(requirements: Iterable[Requirement]) -> Signature:
+    """Equal for tasks that ask exactly the same of an agent (order and relaxations apart)."""
+    return tuple(
+        sorted(
+            {
+                (f"s:{item.skill}", item.level)
+                if item.skill is not None
+                else (f"c:{item.cel}", item.bound)
+                for item in requirements
+            },
+            key=str,
+        )
+    )
+
+
+# -- binding
+
+
+def bind(requires: Iterable[Require | str], facts: TaskFacts) -> tuple[Requirement, ...]:
+    """A rule's requirements bound to a task."""
+    return tuple(item for require in requires for item in _bind(require, facts))
+
+
+def _bind(require: Require | str, facts: TaskFacts) -> list[Requirement]:
+    if isinstance(require, str):
+        return bind_cel(require, (), facts)
+    if require.cel is not None:
+        return bind_cel(require.cel, require.relax, facts)
+    name = require.skill or ""
+    return [
+        Requirement(
+            text=skill_text(name, require.level),
+            skill=name,
+            level=require.level,
+            relax=require.relax,
+        )
+    ]
+
+
+def bind_cel(source: str, relax: tuple[Relax, ...], facts: TaskFacts) -> list[Requirement]:
+    """Requirements that a CEL condition states: one for each part joined by `&&`."""
+    return [_bind_part(part, relax, facts.variables) for part in _conjuncts(source)]
+
+
+def _bind_part(part: "Part", relax: tuple[Relax, ...], variables: Variables) -> Requirement:
+    simple = _simple(part.tokens, variables)
+    if simple:
+        return Requirement(text=skill_text(*simple), skill=simple[0], level=simple[1], relax=relax)
+    bound = _bound(part.source, variables)
+    return Requirement(text=part.source, cel=part.source, bound=bound, relax=relax)
+
+
+class Part(NamedTuple):
+    source: str
+    tokens: tuple[Token, ...]
+
+
+@lru_cache(maxsize=4096)
+def _condition(source: str) -> Condition:
+    return compile_condition(source, AGENT_NAMES, skills=True)
+
+
+@lru_cache(maxsize=8192)
+def _values(bound: str) -> dict[str, Any]:
+    return msgspec.json.decode(bound, type=dict[str, Any])
+
+
+def _bound(source: str, variables: Variables) -> str:
+    """The JSON of the variables that the condition reads, reduced to the parts that it reads."""
+    found: dict[str, Any] = {}
+    for path in sorted(_condition(source).paths, key=len):
+        if path[0] != "agent":
+            _copy(path, variables.values, found)
+    return msgspec.json.encode(found, order="deterministic").decode()
+
+
+def _copy(path: tuple[str, ...], source: dict[str, Any], into: dict[str, Any]) -> None:
+    for depth, name in enumerate(path):
+        if name not in source:
+            return
+        if depth == len(path) - 1 or not isinstance(source[name], dict):
+            into[name] = source[name]
+            return
+        source = source[name]
+        into = into.setdefault(name, {})
+
+
+@lru_cache(maxsize=4096)
+def _conjuncts(source: str) -> tuple[Part, ...]:
+    """The parts joined by && outside any bracket; the whole where `||` or `?` joins them."""
+    parts: list[list[Token]] = [[]]
+    depth = 0
+    whole = tokens(source)
+    for token in whole:
+        depth += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+        if depth == 0 and token.kind == "op" and token.text in ("||", "?"):
+            return (_part(source, list(whole)),)
+        if depth == 0 and token.kind == "op" and token.text == "&&":
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return tuple(_part(source, part) for part in parts)
+
+
+def _part(source: str, found: list[Token]) -> Part:
+    last = found[-1]
+    return Part(source[found[0].start : last.start + len(last.text)], tuple(found))
+
+
+def _simple(part: tuple[Token, ...], variables: Variables) -> tuple[str, int] | None:
+    """(skill, least level) where the part is `skill(name)`, alone or compared with a number >= 1."""
+    texts = [token.text for token in part]
+    if len(part) < 4 or texts[:2] != ["skill", "("] or ")" not in texts:
+        return None
+    end = texts.index(")")
+    level = _least(texts[end + 1 :])
+    name = _skill_name(part[2:end], variables)
+    return (name, level) if name is not None and level is not None else None
+
+
+def _least(texts: list[str]) -> int | None:
+    if not texts:
+        return 1  # a bare skill means: not zero
+    if len(texts) != 2 or not texts[1].isdecimal():
+        return None
+    number = int(texts[1])
+    if texts[0] == ">=" and number >= 1:
+        return number
+    if texts[0] == ">":
+        return number + 1
+    return 1 if texts == ["!=", "0"] else None
+
+
+def _skill_name(part: tuple[Token, ...], variables: Variables) -> str | None:
+    if len(part) == 1 and part[0].kind == "string":
+        return string_value(part[0].text)
+    if not all(
+        token.kind == "ident" if at % 2 == 0 else token.text == "." for at, token in enumerate(part)
+    ):
+        return None
+    try:
+        value = variables.at(tuple(token.text for token in part[::2]))
+    except KeyError:
+        return None
+    return value if isinstance(value, str) else None
