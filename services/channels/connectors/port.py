@@ -1,0 +1,246 @@
+"""What a connector is: a vendor's webhook as data, and one pure function from bytes to events.
+
+A connector declares its kind, settings, secrets, signature scheme, handshake and answers, and a
+`parse`. It does no I/O, reads no clock and raises nothing on bad input: what cannot be used becomes
+a `Problem`. `handling.handle` runs one; the HTTP shell and the preview both call that.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.contracts import interactions
+from shared.contracts.interactions import (
+    Attachment,
+    Author,
+    Delivery,
+    Direction,
+    Email,
+    Flag,
+    Identity,
+    Segment,
+)
+from shared.contracts.topics import Channel
+
+Verdict = Literal["valid", "invalid", "none"]
+Secrets = Mapping[str, tuple[str, ...]]
+
+DAY_S = 86_400
+
+
+class InboundRequest(msgspec.Struct, frozen=True):
+    """A vendor's request as it came. `url` is the public one, `headers` keep their order and case,
+    `received_at_us` is when its first byte was ours."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    received_at_us: int
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, by its name in any case."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+    @property
+    def query(self) -> tuple[tuple[str, str], ...]:
+        return query_of(self.url)
+
+    def argument(self, name: str) -> str | None:
+        """The first value of a query parameter."""
+        return next((value for key, value in self.query if key == name), None)
+
+    @property
+    def media_type(self) -> str:
+        """The content type without parameters, in lower case; "" when there is none."""
+        return (self.header("content-type") or "").partition(";")[0].strip().lower()
+
+
+def query_of(url: str) -> tuple[tuple[str, str], ...]:
+    """The query's pairs; () for what is no URL."""
+    try:
+        return tuple(parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=1000))
+    except ValueError:
+        return ()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the vendor is told."""
+
+    status: int
+    body: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """A vendor's answer codes: a wrong one loses messages, so each kind states its own."""
+
+    ok: Answer = Answer(200)
+    duplicate: Answer = Answer(200)
+    bad_signature: Answer = Answer(401)
+    unavailable: Answer = Answer(503, headers=(("Retry-After", "5"),))
+    unusable: Answer = Answer(200)
+    too_large: Answer = Answer(413)
+    bad_method: Answer = Answer(405)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something in the payload that is not as it should be. `lost`: it holds back content, so the
+    payload belongs among the dead letters; otherwise it is a note."""
+
+    code: str
+    message: str
+    lost: bool = True
+
+
+class Blob(msgspec.Struct, frozen=True):
+    """Content of an attachment that came with the payload; stored by its hash, never on the bus."""
+
+    sha256: str
+    content: bytes
+
+
+class Normalised(msgspec.Struct, kw_only=True):
+    """One event as the codec saw it, before ids.
+
+    `vendor_id` is the vendor's idempotency key within the connector; with `revision` it makes the
+    event's id. `message_key` is what the message's id derives from where that differs (an edit in
+    place). `conversation_key` is the vendor's thread. `occurred_at_us` is the vendor's time.
+    `generated`: the text is our description, not the person's words, so it has no language.
+    `thread_candidates` (e-mail) lists what the thread index may know, best first.
+    """
+
+    vendor_id: str
+    conversation_key: str
+    type: str = interactions.MESSAGE
+    message_key: str | None = None
+    revision: int = 0
+    occurred_at_us: int | None = None
+    direction: Direction = "inbound"
+    author: Author = msgspec.field(default_factory=lambda: Author(role="customer"))
+    text: str | None = None
+    html: str | None = None
+    reply_text: str | None = None
+    subject: str | None = None
+    language: str | None = None
+    identities: list[Identity] = []
+    attachments: list[Attachment] = []
+    in_reply_to: str | None = None
+    replaces: str | None = None
+    flags: list[Flag] = []
+    attributes: dict[str, Any] = {}
+    segment: Segment | None = None
+    delivery_status: Delivery | None = None
+    reason: Literal["ended", "abandoned"] | None = None
+    email: Email | None = None
+    vendor: dict[str, Any] = {}
+    generated: bool = False
+    thread_candidates: list[str] = []
+
+
+class Parsed(msgspec.Struct):
+    """What a body became: events in the payload's order, and what was wrong."""
+
+    events: list[Normalised] = []
+    problems: list[Problem] = []
+    blobs: list[Blob] = []
+
+    def lose(self, code: str, message: str) -> None:
+        """Note content that could not become an event."""
+        self.problems.append(Problem(code, message))
+
+    def note(self, code: str, message: str) -> None:
+        """Note something that loses nothing."""
+        self.problems.append(Problem(code, message, lost=False))
+
+
+class Settings(BaseModel):
+    """Settings that every kind has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    public_url: str | None = Field(
+        default=None,
+        description="The address that the vendor calls, where it differs from the one shown. "
+        "Vendors that sign the URL sign this one.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a codec may know besides the request."""
+
+    workspace: str
+    connector_id: str
+    received_at_us: int
+
+
+class SignatureScheme(Protocol):
+    """How a vendor proves that a request is its own. See `signatures`."""
+
+    @property
+    def secret_names(self) -> tuple[str, ...]: ...
+
+    def verify(self, request: InboundRequest, secrets: Secrets) -> Verdict:
+        """ "none" when none of its secrets is given or the vendor cannot sign. Never raises; the
+        age of a request is judged at `received_at_us`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Handshaken:
+    """The answer to a vendor's test of the address."""
+
+    verdict: Verdict
+    answer: Answer
+
+
+Handshake = Callable[[InboundRequest, Secrets, Settings], Handshaken | None]
+Parse = Callable[[InboundRequest, Any, Context], Parsed]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A payload of ours in the vendor's format: for documentation, the demo and the conformance
+    suite. `revises` names the earlier example that this one edits or deletes."""
+
+    name: str
+    request: InboundRequest
+    secrets: Secrets
+    events: tuple[str, ...]
+    revises: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """A kind of connector.
+
+    `secrets` names all secrets with what each is for, the signature's and the handshake's.
+    `handshake` answers the vendor's test request, None where the request is no test.
+    `retry_horizon_s` is how long the vendor repeats a delivery: an older time of occurrence is not
+    believed. `sign` makes our own payload a signed request, for examples and the demo.
+    """
+
+    kind: str
+    channel: Channel
+    title: str
+    setup: str
+    signature: SignatureScheme
+    parse: Parse
+    examples: Callable[[], tuple[Example, ...]]
+    settings: type[Settings] = Settings
+    secrets: Mapping[str, str] = field(default_factory=dict[str, str])
+    handshake: Handshake | None = None
+    answers: Answers = field(default_factory=Answers)
+    retry_horizon_s: int = DAY_S
+    max_body_bytes: int = 1024 * 1024
+
+    @property
+    def signed(self) -> bool:
+        """Whether the vendor signs; where not, the address itself must be unguessable."""
+        return bool(self.signature.secret_names)

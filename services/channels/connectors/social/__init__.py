@@ -1,0 +1,1 @@
+"""Connectors of the channel `social`: one file per kind, each with a module constant CONNECTOR."""
