@@ -22,10 +22,24 @@ EDITS = "message_edit"
 DELIVERIES = "message_delivery"
 CONVERSATIONS = "conversation"
 DEAD_LETTERS = "dead_letter"
+CONVERSATION_AGENTS = "conversation_agent"
+
+# What makes an agent a reader of a conversation.
+_SHOWN_TO_AGENT = frozenset({"routing.offer.created.v1", "routing.task.assigned.v1"})
 
 _interaction = msgspec.json.Decoder(Interaction)
 _dead_letter = msgspec.json.Decoder(DeadLetter)
 _builtins = msgspec.to_builtins
+
+
+class _Shown(msgspec.Struct):
+    """The part of an offer or assignment that matters here."""
+
+    agent_id: str
+    conversation_id: str | None = None
+
+
+_shown = msgspec.json.Decoder(_Shown)
 
 
 class ArchiveFactory:
@@ -51,6 +65,8 @@ class ArchiveCore:
             return Outcome()
         if what.name == DEAD_LETTER:
             return Outcome(rows=[_dead_letter_row(_dead_letter.decode(what.body), what.body)])
+        if what.name.startswith("routing."):
+            return Outcome(rows=list(_readers(what)))
         event = _interaction.decode(what.body)
         conversation = f"conversation:{event.conversation_id}"
         return Outcome(rows=list(_rows(what, event)), touched=[conversation])
@@ -66,6 +82,21 @@ class ArchiveCore:
 
     def dump(self) -> list[Entity]:
         return []
+
+
+def _readers(what: Input) -> Iterable[Row]:
+    if what.name not in _SHOWN_TO_AGENT:
+        return
+    shown = _shown.decode(what.body)
+    if shown.conversation_id is not None:
+        yield Row(
+            CONVERSATION_AGENTS,
+            {
+                "conversation_id": shown.conversation_id,
+                "agent_id": shown.agent_id,
+                "at_us": what.time_us,
+            },
+        )
 
 
 def _rows(what: Input, event: Interaction) -> Iterable[Row]:

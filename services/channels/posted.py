@@ -11,6 +11,7 @@ import msgspec
 from shared.contracts import interactions
 from shared.contracts.problems import Refused, invalid
 from shared.contracts.topics import Channel
+from shared.http.bodies import fault_of
 
 MAX_KEY_CHARS = 512
 MAX_TEXT_CHARS = 262_144
@@ -143,7 +144,8 @@ def from_attributes(known: dict[str, Any], extensions: Mapping[str, Any]) -> Pos
     try:
         posted = msgspec.convert(given, Posted)
     except msgspec.ValidationError as error:
-        raise _fault_of(error) from error
+        fault = fault_of(error, Posted)
+        raise Refused("validation", fault.message, errors=[fault]) from error
     posted.extensions = dict(_extension(name, value) for name, value in extensions.items())
     return posted
 
@@ -186,21 +188,6 @@ def _decode_base64(text: object) -> Any:
         return decode_data(base64.b64decode(str(text), validate=True))
     except binascii.Error as error:
         raise invalid("/data_base64", "base64", f"Not base64: {error}.", "base64") from error
-
-
-def _fault_of(error: msgspec.ValidationError) -> Refused:
-    message, _, path = str(error).partition(" - at `$")
-    pointer = path.rstrip("`").replace("[...]", "").replace("[", "/").replace("]", "")
-    pointer = pointer.replace(".", "/")
-    if "unknown field" in message:
-        name = message.split("`")[1]
-        close = get_close_matches(name, EventData.__struct_fields__, 1)
-        hint = f"did you mean {close[0]!r}?" if close else "see the list of fields in the API"
-        return invalid(f"{pointer}/{name}", "unknown_field", f"Unknown field {name!r}.", hint)
-    if "missing required field" in message:
-        name = message.split("`")[1]
-        return invalid(f"{pointer}/{name}", "missing", f"The field {name!r} is missing.", "a value")
-    return invalid(pointer, "type", message + ".", message)
 
 
 def check(posted: Posted) -> None:

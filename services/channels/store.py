@@ -22,6 +22,7 @@ class StoredConnector(msgspec.Struct, frozen=True):
     workspace: str
     id: str
     kind: str
+    enabled: bool
     settings: dict[str, Any]
     sealed_secrets: bytes
     inbound_token: str
@@ -41,6 +42,7 @@ class ChannelsStore:
             workspace=one.workspace,
             id=one.id,
             kind=one.kind,
+            enabled=one.enabled,
             settings=one.settings,
             secrets=one.sealed_secrets,
             inbound_token=one.inbound_token,
@@ -51,6 +53,7 @@ class ChannelsStore:
             index_elements=["workspace", "id"],
             set_={
                 "kind": statement.excluded.kind,
+                "enabled": statement.excluded.enabled,
                 "settings": statement.excluded.settings,
                 "secrets": statement.excluded.secrets,
                 "version": table.c.version + 1,
@@ -126,12 +129,27 @@ class ChannelsStore:
     async def conversations(
         self, workspace: str, before: tuple[datetime, str] | None, limit: int, **filters: str | None
     ) -> list[dict[str, Any]]:
-        """Newest activity first, `limit` rows older than `before` (last_at, conversation_id)."""
+        """Newest activity first, `limit` rows older than `before` (last_at, conversation_id).
+
+        `filters`: channel, connector, and agent (only those ever offered or given to him).
+        """
         table = tables.conversation
+        agent = filters.pop("agent", None)
         query = select(table).where(table.c.workspace == workspace)
         for name, value in filters.items():
             if value is not None:
                 query = query.where(table.c[name] == value)
+        if agent is not None:
+            shown = tables.conversation_agent
+            query = query.where(
+                select(shown.c.since)
+                .where(
+                    shown.c.workspace == workspace,
+                    shown.c.conversation_id == table.c.conversation_id,
+                    shown.c.agent_id == agent,
+                )
+                .exists()
+            )
         if before is not None:
             query = query.where(tuple_(table.c.last_at, table.c.conversation_id) < before)
         query = query.order_by(table.c.last_at.desc(), table.c.conversation_id.desc()).limit(limit)
@@ -141,6 +159,17 @@ class ChannelsStore:
         table = tables.conversation
         query = select(table).where(table.c.workspace == workspace, table.c.conversation_id == name)
         return next(iter(await self._rows(query)), None)
+
+    async def readable_by(self, workspace: str, conversation: str, agent: str) -> bool:
+        """Whether the conversation was ever offered or given to the agent."""
+        table = tables.conversation_agent
+        query = select(table.c.since).where(
+            table.c.workspace == workspace,
+            table.c.conversation_id == conversation,
+            table.c.agent_id == agent,
+        )
+        async with self._engine.connect() as connection:
+            return (await connection.execute(query)).first() is not None
 
     async def messages(
         self, workspace: str, conversation: str, after: tuple[datetime, str] | None, limit: int
@@ -183,7 +212,7 @@ class ChannelsStore:
 
     async def _rows(self, query: Any) -> list[dict[str, Any]]:
         async with self._engine.connect() as connection:
-            return [dict(row._mapping) for row in await connection.execute(query)]
+            return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
 def _connector(row: Row[Any]) -> StoredConnector:
@@ -191,6 +220,7 @@ def _connector(row: Row[Any]) -> StoredConnector:
         workspace=row.workspace,
         id=row.id,
         kind=row.kind,
+        enabled=row.enabled,
         settings=row.settings,
         sealed_secrets=row.secrets,
         inbound_token=row.inbound_token,

@@ -16,8 +16,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from shared.db.tables import NAMING
+
 SCHEMA = "channels"
-metadata = MetaData(schema=SCHEMA)
+metadata = MetaData(schema=SCHEMA, naming_convention=NAMING)
 
 _instant = DateTime(timezone=True)
 
@@ -39,6 +41,16 @@ conversation = Table(
     Column("ended_at", _instant),
     Column("ended_reason", Text),
     Index("conversation_recent", "workspace", "last_at", "conversation_id"),
+)
+
+# The agents to whom the router offered or gave a conversation: they may read it.
+conversation_agent = Table(
+    "conversation_agent",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("conversation_id", Text, primary_key=True),
+    Column("agent_id", Text, primary_key=True),
+    Column("since", _instant, nullable=False),
 )
 
 # What was said (null until the message itself has come), and beside it what edits say of it.
@@ -107,6 +119,7 @@ connector = Table(
     Column("workspace", Text, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("kind", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False, server_default=text("true")),
     Column("settings", JSONB, nullable=False),
     Column("secrets", LargeBinary, nullable=False),
     Column("inbound_token", Text, nullable=False, unique=True),

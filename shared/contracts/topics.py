@@ -36,5 +36,5 @@ RETENTION_MS: dict[str, int] = {
 CONSUMES: dict[str, tuple[str, ...]] = {
     "router": (*INTERACTIONS.values(), SLA_EVENTS),
     "sla": (*INTERACTIONS.values(), ROUTING_EVENTS),
-    "archive": (*INTERACTIONS.values(), DEADLETTER),
+    "archive": (*INTERACTIONS.values(), ROUTING_EVENTS, DEADLETTER),
 }

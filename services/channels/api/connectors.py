@@ -1,0 +1,105 @@
+"""Connectors as a resource, their kinds, and a preview that publishes nothing."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request, Response
+
+from services.channels import vendors
+from services.channels.connectors import registry
+from services.channels.connectors.preview import preview
+from services.channels.context import Channels, channels_of, wall_us
+from services.channels.resources import check_connector
+from services.channels.store import StoredConnector
+from shared.contracts.problems import not_found
+from shared.http.auth import Caller, require
+from shared.http.bodies import read_body
+from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
+from shared.http.preconditions import check_if_match, etag
+from shared.http.replies import json_reply, no_content
+from shared.http.routes import BATCH_BODY_BYTES, api_router
+
+router = api_router("connectors")
+
+Reads = Annotated[Caller, Depends(require("connectors:read"))]
+Writes = Annotated[Caller, Depends(require("connectors:write"))]
+Service = Annotated[Channels, Depends(channels_of)]
+
+
+@router.get("/connector-kinds")
+async def list_kinds(caller: Reads) -> Response:
+    """Every kind: settings' schema, secrets, and how to set the vendor up."""
+    return json_reply({"kinds": registry.describe()})
+
+
+@router.get("/connectors")
+async def list_connectors(
+    caller: Reads, channels: Service, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+) -> Response:
+    after = "" if cursor is None else decode_cursor(cursor, str)
+    rows = await channels.store.connectors(caller.workspace, after, limit + 1)
+    return page("connectors", [_shown(row, channels) for row in rows], limit, lambda one: one["id"])
+
+
+@router.put("/connectors/{connector}")
+async def put_connector(
+    connector: str,
+    request: Request,
+    caller: Writes,
+    channels: Service,
+    if_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Create or replace. Secrets are sealed at rest and never read back; without `secrets` in the
+    body those stored stay."""
+    body = await read_body(request, dict[str, Any])
+    resource = check_connector(connector, body)
+    existing = await channels.store.connector(caller.workspace, connector)
+    check_if_match(if_match, existing and existing.version)
+    one = vendors.new_connector(caller.workspace, resource, channels)
+    if existing is not None and "secrets" not in body and existing.kind == one.kind:
+        one = _with_secrets(one, existing)
+    stored = await channels.store.put_connector(one)
+    headers = {"ETag": etag(stored.version)}
+    return json_reply(_shown(stored, channels), 200 if existing else 201, headers)
+
+
+def _with_secrets(one: StoredConnector, existing: StoredConnector) -> StoredConnector:
+    from msgspec.structs import replace
+
+    return replace(one, sealed_secrets=existing.sealed_secrets)
+
+
+@router.get("/connectors/{connector}")
+async def get_connector(connector: str, caller: Reads, channels: Service) -> Response:
+    stored = await existing_connector(channels, caller.workspace, connector)
+    return json_reply(_shown(stored, channels), headers={"ETag": etag(stored.version)})
+
+
+@router.delete("/connectors/{connector}", status_code=204)
+async def delete_connector(connector: str, caller: Writes, channels: Service) -> Response:
+    if not await channels.store.delete_connector(caller.workspace, connector):
+        raise not_found("connector", connector)
+    return no_content()
+
+
+@router.post("/connectors:preview", max_body_size=BATCH_BODY_BYTES)
+async def preview_connector(
+    request: Request,
+    caller: Annotated[Caller, Depends(require("connectors:preview"))],
+    channels: Service,
+) -> Response:
+    """What a vendor's request would become: verdict, answer, events, problems."""
+    body = await read_body(request, dict[str, Any])
+    workspace = await channels.directory.of(caller.workspace)
+    answer = preview(body, workspace=workspace.id, now_us=wall_us(), languages=workspace.languages)
+    return json_reply(answer)
+
+
+async def existing_connector(channels: Channels, workspace: str, name: str) -> StoredConnector:
+    stored = await channels.store.connector(workspace, name)
+    if stored is None:
+        raise not_found("connector", name)
+    return stored
+
+
+def _shown(stored: StoredConnector, channels: Channels) -> dict[str, Any]:
+    return vendors.shown(stored, channels, list(vendors.opened_secrets(stored, channels)))

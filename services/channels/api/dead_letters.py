@@ -1,0 +1,83 @@
+"""Dead letters: what could not be used, readable, and replayed after a fix."""
+
+from base64 import b64decode
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Depends, Response
+
+from services.channels import vendors
+from services.channels.api.connectors import existing_connector
+from services.channels.api.conversations import instant_text, place
+from services.channels.context import Channels, channels_of
+from services.channels.raw import RawRequest
+from shared.bus.port import Outgoing
+from shared.contracts.deadletter import DeadLetter, unpack_headers
+from shared.contracts.problems import Refused, not_found
+from shared.http.auth import Caller, require
+from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, page
+from shared.http.replies import json_reply
+from shared.http.routes import api_router
+
+router = api_router("dead letters")
+Service = Annotated[Channels, Depends(channels_of)]
+
+
+@router.get("/dead-letters")
+async def list_dead_letters(
+    caller: Annotated[Caller, Depends(require("dead-letters:read"))],
+    channels: Service,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Response:
+    """Newest first."""
+    before = None if cursor is None else place(cursor)
+    rows = await channels.store.dead_letters(caller.workspace, before, limit + 1)
+    shown = [_shown(row) for row in rows]
+    return page("dead_letters", shown, limit, lambda one: (one["at"], one["id"]))
+
+
+@router.post("/dead-letters/{letter}:replay", status_code=202)
+async def replay_dead_letter(
+    letter: str,
+    caller: Annotated[Caller, Depends(require("dead-letters:replay"))],
+    channels: Service,
+) -> Response:
+    """A record goes to its topic again, with its first id; a request is parsed again."""
+    row = await channels.store.dead_letter(caller.workspace, letter)
+    if row is None:
+        raise not_found("dead letter", letter)
+    found = msgspec.json.decode(row["body"], type=DeadLetter)
+    count = await _replayed(channels, caller.workspace, found)
+    await channels.store.mark_replayed(caller.workspace, letter)
+    return json_reply({"id": letter, "status": "replayed", "events": count}, 202)
+
+
+async def _replayed(channels: Channels, workspace: str, letter: DeadLetter) -> int:
+    if letter.value_base64 is None:
+        raise Refused("gone", "The record was too large to be kept with its dead letter.")
+    value = b64decode(letter.value_base64)
+    if letter.connector is not None:
+        raw = msgspec.json.decode(value, type=RawRequest)
+        stored = await existing_connector(channels, workspace, raw.connector)
+        return await vendors.replay(channels, stored, raw)
+    if letter.topic is None or letter.partition is None:
+        raise Refused("gone", "The dead letter is no record of a topic.")
+    headers = unpack_headers(letter.headers)
+    key = next((text for name, text in headers if name == "ce_partitionkey"), None)
+    await channels.intake.publish([Outgoing(letter.topic, letter.partition, key, value, headers)])
+    return 1
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "at": instant_text(row["at"]),
+        "failed_in": row["failed_in"],
+        "reason": row["reason"],
+        "detail": row["detail"],
+        "topic": row["topic"],
+        "connector": row["connector"],
+        "event_id": row["event_id"],
+        "replayed_at": instant_text(row["replayed_at"]),
+    }

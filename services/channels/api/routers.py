@@ -1,0 +1,13 @@
+"""All calls of the channels service."""
+
+from fastapi import APIRouter
+
+from services.channels.api import connectors, conversations, dead_letters, events, inbound
+
+ROUTERS: tuple[APIRouter, ...] = (
+    events.router,
+    inbound.router,
+    connectors.router,
+    conversations.router,
+    dead_letters.router,
+)

@@ -1,0 +1,52 @@
+"""What the calls of the channels service share; made once by the composition."""
+
+import time
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from services.channels.blobs import Blobs
+from services.channels.directory import Directory
+from services.channels.intake import Intake
+from services.channels.store import ChannelsStore
+from shared.bus.port import Outgoing
+from shared.contracts import topics
+from shared.contracts.envelope import Envelope, to_headers
+from shared.contracts.interactions import TRANSCRIPT_PARTIAL
+from shared.db.secrets import SecretBox
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """`public_url` is where vendors reach this installation, without a trailing slash."""
+
+    store: ChannelsStore
+    directory: Directory
+    intake: Intake
+    blobs: Blobs
+    secrets: SecretBox
+    public_url: str
+
+
+def channels_of(request: Request) -> Channels:
+    """The FastAPI dependency."""
+    return request.app.state.channels
+
+
+def wall_us() -> int:
+    return time.time_ns() // 1000
+
+
+def outgoing(envelope: Envelope, channel: str | None, partition: int) -> Outgoing:
+    """An event on its way to the topic that its type and channel say."""
+    key = (envelope.partitionkey or envelope.id).encode()
+    return Outgoing(
+        _topic(envelope.type, channel), partition, key, envelope.data, to_headers(envelope)
+    )
+
+
+def _topic(event_type: str, channel: str | None) -> str:
+    if event_type == TRANSCRIPT_PARTIAL:
+        return topics.TRANSCRIPTS_PARTIAL
+    assert channel is not None
+    return topics.INTERACTIONS[channel]

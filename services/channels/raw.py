@@ -1,0 +1,88 @@
+"""A vendor's request as a record: kept on the topic `raw`, and among the dead letters. Pure.
+
+Header values that may be credentials are left out; the signature was checked before this is made.
+"""
+
+import base64
+import re
+
+import msgspec
+
+from services.channels.connectors.port import InboundRequest
+from shared.bus.port import Outgoing
+from shared.contracts import ids, topics
+from shared.contracts.deadletter import DeadLetter, to_envelope
+from shared.contracts.envelope import Envelope, to_headers
+from shared.contracts.instants import format_instant
+
+RAW_REQUEST = "raw.request.v1"
+MAX_INLINE_BYTES = 256 * 1024
+
+_CREDENTIAL = re.compile(r"auth|cookie|token|secret|key|signature|password", re.IGNORECASE)
+_QUERY_CREDENTIAL = re.compile(r"([?&][^=&]*(?:token|secret|key|sig)[^=&]*=)[^&]*", re.IGNORECASE)
+
+
+class RawRequest(msgspec.Struct, omit_defaults=True):
+    """The value of a raw record. `body_base64`, or where that is too large `blob` (sha256)."""
+
+    connector: str
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    received_at_us: int
+    body_base64: str | None = None
+    blob: str | None = None
+
+    def request(self, body: bytes) -> InboundRequest:
+        """The request again, as far as it was kept."""
+        headers = tuple((name, value) for name, value in self.headers)
+        return InboundRequest(self.method, self.url, headers, body, self.received_at_us)
+
+
+def raw_request(request: InboundRequest, connector: str, blob: str | None) -> RawRequest:
+    headers = [(name, text) for name, text in request.headers if not _CREDENTIAL.search(name)]
+    body = None if blob is not None else base64.b64encode(request.body).decode()
+    url = _QUERY_CREDENTIAL.sub(r"\1…", request.url)
+    return RawRequest(connector, request.method, url, headers, request.received_at_us, body, blob)
+
+
+def raw_record(raw: RawRequest, workspace: str, partition: int) -> Outgoing:
+    """The record for the topic `raw`."""
+    envelope = _envelope(raw, workspace)
+    return Outgoing(
+        topics.RAW, partition, raw.connector.encode(), envelope.data, to_headers(envelope)
+    )
+
+
+def dead_request(
+    raw: RawRequest, workspace: str, partition: int, reason: str, detail: str
+) -> Outgoing:
+    """The dead letter for a verified request that could not be used."""
+    kept = _envelope(raw, workspace)
+    letter = DeadLetter(
+        id=ids.derive("dlt", "channels", kept.id),
+        workspace=workspace,
+        failed_in="channels",
+        reason=reason,
+        detail=detail,
+        at=format_instant(raw.received_at_us),
+        event_id=kept.id,
+        event_type=RAW_REQUEST,
+        connector=raw.connector,
+        value_base64=base64.b64encode(kept.data).decode(),
+    )
+    envelope = to_envelope(letter)
+    key = letter.id.encode()
+    return Outgoing(topics.DEADLETTER, partition, key, envelope.data, to_headers(envelope))
+
+
+def _envelope(raw: RawRequest, workspace: str) -> Envelope:
+    data = msgspec.json.encode(raw)
+    return Envelope(
+        id=ids.derive("raw", workspace, raw.connector, data),
+        source=f"connectors/{raw.connector}",
+        type=RAW_REQUEST,
+        time=format_instant(raw.received_at_us),
+        workspace=workspace,
+        data=data,
+    )

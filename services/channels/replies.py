@@ -1,0 +1,120 @@
+"""An agent's reply in a conversation, as the outbound event that records it. Pure."""
+
+import base64
+import binascii
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from services.channels.posted import MAX_ATTACHMENTS, MAX_TEXT_CHARS, Attachment
+from shared.contracts import ids, interactions
+from shared.contracts.envelope import Envelope
+from shared.contracts.instants import format_instant
+from shared.contracts.problems import invalid
+
+SOURCE = "/channels/replies"
+CONNECTOR = "replies"
+
+
+class NewReply(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST conversations/{id}/messages`."""
+
+    text: str | None = None
+    html: str | None = None
+    attachments: list[Attachment] | None = None
+    task_id: str | None = None
+    agent_id: str | None = None
+
+
+class ReplyEvent(msgspec.Struct):
+    envelope: Envelope
+    message_id: str
+    blobs: list[bytes]
+
+
+def reply_event(
+    reply: NewReply,
+    *,
+    workspace: str,
+    conversation: dict[str, Any],
+    agent: str | None,
+    actor: str,
+    idempotency_key: str | None,
+    now_us: int,
+) -> ReplyEvent:
+    """The event; its id derives from (actor, Idempotency-Key), or from the instant and content."""
+    _check(reply)
+    name = conversation["conversation_id"]
+    attachments, blobs = _attachments(reply)
+    vendor_id = ids.derive("rpl", actor, name, *_distinction(reply, idempotency_key, now_us))
+    message_id = ids.message_id(workspace, CONNECTOR, vendor_id)
+    now = format_instant(now_us)
+    author = agent or reply.agent_id
+    data = interactions.Interaction(
+        workspace=workspace,
+        connector=CONNECTOR,
+        channel=conversation["channel"],
+        conversation_id=name,
+        message_id=message_id,
+        received_at=now,
+        direction="outbound",
+        author=interactions.Author("agent", id=author),
+        conversation_key=conversation["conversation_key"],
+        text=reply.text,
+        html=reply.html,
+        attachments=attachments,
+        agent_id=author,
+        task_id=reply.task_id,
+    )
+    envelope = Envelope(
+        id=ids.event_id(workspace, CONNECTOR, vendor_id),
+        source=SOURCE,
+        type=interactions.MESSAGE,
+        time=now,
+        workspace=workspace,
+        data=msgspec.json.encode(data),
+        partitionkey=name,
+    )
+    return ReplyEvent(envelope, message_id, blobs)
+
+
+def _check(reply: NewReply) -> None:
+    if not (reply.text or reply.html or reply.attachments):
+        raise invalid("/text", "missing", "A reply needs content.", "text, html or attachments")
+    for name in ("text", "html"):
+        if len(getattr(reply, name) or "") > MAX_TEXT_CHARS:
+            raise invalid(
+                f"/{name}", "length", f"{name!r} is too long.", f"at most {MAX_TEXT_CHARS}"
+            )
+    if len(reply.attachments or ()) > MAX_ATTACHMENTS:
+        raise invalid(
+            "/attachments", "length", "Too many attachments.", f"at most {MAX_ATTACHMENTS}"
+        )
+
+
+def _distinction(reply: NewReply, idempotency_key: str | None, now_us: int) -> tuple[str, ...]:
+    if idempotency_key is not None:
+        return ("key", idempotency_key)
+    return ("at", str(now_us), sha256(msgspec.json.encode(reply)).hexdigest())
+
+
+def _attachments(reply: NewReply) -> tuple[list[interactions.Attachment], list[bytes]]:
+    kept: list[interactions.Attachment] = []
+    blobs: list[bytes] = []
+    for index, given in enumerate(reply.attachments or ()):
+        one = interactions.Attachment(given.name, given.content_type, given.size, given.url)
+        if given.content_base64 is not None:
+            content = _decoded(index, given.content_base64)
+            one.sha256, one.size = sha256(content).hexdigest(), len(content)
+            blobs.append(content)
+        kept.append(one)
+    return kept, blobs
+
+
+def _decoded(index: int, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        pointer = f"/attachments/{index}/content_base64"
+        raise invalid(pointer, "base64", f"Not base64: {error}.", "base64") from error
