@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Request, Response
 
 from services.channels import vendors
 from services.channels.connectors import registry
@@ -14,7 +14,7 @@ from shared.contracts.problems import not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
-from shared.http.preconditions import check_if_match, etag
+from shared.http.preconditions import precondition_of, versioned
 from shared.http.replies import json_reply, no_content
 from shared.http.routes import BATCH_BODY_BYTES, api_router
 
@@ -46,20 +46,18 @@ async def put_connector(
     request: Request,
     caller: Writes,
     channels: Service,
-    if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Create or replace. Secrets are sealed at rest and never read back; without `secrets` in the
     body those stored stay."""
     body = await read_body(request, dict[str, Any])
     resource = check_connector(connector, body)
     existing = await channels.store.connector(caller.workspace, connector)
-    check_if_match(if_match, existing and existing.version)
+    precondition_of(request).check(existing and existing.version)
     one = vendors.new_connector(caller.workspace, resource, channels)
     if existing is not None and "secrets" not in body and existing.kind == one.kind:
         one = _with_secrets(one, existing)
     stored = await channels.store.put_connector(one)
-    headers = {"ETag": etag(stored.version)}
-    return json_reply(_shown(stored, channels), 200 if existing else 201, headers)
+    return versioned(request, _shown(stored, channels), stored.version, 200 if existing else 201)
 
 
 def _with_secrets(one: StoredConnector, existing: StoredConnector) -> StoredConnector:
@@ -69,9 +67,11 @@ def _with_secrets(one: StoredConnector, existing: StoredConnector) -> StoredConn
 
 
 @router.get("/connectors/{connector}")
-async def get_connector(connector: str, caller: Reads, channels: Service) -> Response:
+async def get_connector(
+    connector: str, request: Request, caller: Reads, channels: Service
+) -> Response:
     stored = await existing_connector(channels, caller.workspace, connector)
-    return json_reply(_shown(stored, channels), headers={"ETag": etag(stored.version)})
+    return versioned(request, _shown(stored, channels), stored.version)
 
 
 @router.delete("/connectors/{connector}", status_code=204)
