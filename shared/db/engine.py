@@ -26,6 +26,7 @@ __all__ = [
     "create_engine",
     "database_url",
     "is_transient",
+    "reading",
     "transaction",
     "with_database",
 ]
@@ -144,6 +145,27 @@ async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
     except Exception as error:
         if committing and leaves_outcome_open(error):
             raise OutcomeUnknown("the database did not confirm the commit") from error
+        if is_transient(error) and not isinstance(error, (DatabaseUnavailable, OutcomeUnknown)):
+            raise DatabaseUnavailable(f"the database is unavailable: {_cause(error)}") from error
+        raise
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """A connection for single reads: each statement is its own transaction, one round trip.
+
+    Raises DatabaseUnavailable; other errors pass through.
+    """
+    try:
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                yield connection
+            except BaseException as error:
+                if is_transient(error):
+                    await connection.invalidate()
+                raise
+    except Exception as error:
         if is_transient(error) and not isinstance(error, (DatabaseUnavailable, OutcomeUnknown)):
             raise DatabaseUnavailable(f"the database is unavailable: {_cause(error)}") from error
         raise

@@ -108,18 +108,19 @@ config = Table(
     Index(None, "workspace", "kind", "id", "version"),
 )
 
-# status and reply are null while the call is in flight.
+# `scope` is principal and route, `key` the Idempotency-Key; status and reply are null while the
+# call is in flight.
 idempotency = Table(
     "idempotency",
     METADATA,
-    Column("principal", Text, nullable=False),
-    Column("route", Text, nullable=False),
+    Column("workspace", Text, nullable=False),
+    Column("scope", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("body_hash", LargeBinary, nullable=False),
     Column("status", Integer),
     Column("reply", LargeBinary),
     Column("created_at", _INSTANT, nullable=False, server_default=_NOW),
-    PrimaryKeyConstraint("principal", "route", "key"),
+    PrimaryKeyConstraint("workspace", "scope", "key"),
     Index(None, "created_at"),
 )
 

@@ -122,14 +122,14 @@ def _configuration() -> None:
 def _calls() -> None:
     op.create_table(
         "idempotency",
-        sa.Column("principal", sa.Text(), nullable=False),
-        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("body_hash", sa.LargeBinary(), nullable=False),
         sa.Column("status", sa.Integer()),
         sa.Column("reply", sa.LargeBinary()),
         _instant("created_at", now=True),
-        sa.PrimaryKeyConstraint("principal", "route", "key", name="idempotency_pkey"),
+        sa.PrimaryKeyConstraint("workspace", "scope", "key", name="idempotency_pkey"),
         schema=SCHEMA,
     )
     op.create_index("idempotency_created_at_idx", "idempotency", ["created_at"], schema=SCHEMA)

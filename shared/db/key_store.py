@@ -1,0 +1,254 @@
+"""API keys: made, listed, rotated, revoked, and looked up for each call.
+
+A token is `omr_<key id>_<secret>` with 256 random bits; its SHA-256 is what is stored (a random
+secret needs no slow hash).
+"""
+
+import secrets
+import time
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, func, insert, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.contracts.problems import Fault, Refused, not_found
+from shared.db.engine import reading, transaction
+from shared.db.listen import Listener
+from shared.db.moments import from_us, optional_us, to_us
+from shared.db.tables import api_key, workspace
+from shared.http.principals import ANY_WORKSPACE, ROLES, KeyRecord, Role
+
+KEY_CHANNEL = "platform_key"
+PREFIX = "omr_"
+MAX_TOKEN_CHARS = 256
+NAME_CHARS = 200
+# How long a looked-up key is believed without asking again. NOTIFY ends it earlier; this bounds
+# the time when a lost connection has not been noticed.
+CACHE_S = 1.0
+CACHE_KEYS = 10_000
+USED_EVERY = text("interval '1 minute'")
+PAGE = 500
+
+
+class ApiKey(msgspec.Struct, frozen=True, gc=False):
+    """A key as it may be shown: never its token. Instants are microseconds since the epoch."""
+
+    id: str
+    workspace: str
+    name: str
+    role: Role
+    agent: str | None
+    created_at_us: int
+    last_used_at_us: int | None
+    expires_at_us: int | None
+    revoked_at_us: int | None
+
+
+class _Known(msgspec.Struct, frozen=True, gc=False):
+    record: KeyRecord
+    expires_at_us: int | None
+    read_at: float
+
+
+class KeyStore:
+    """Keys of all workspaces. With a `listener` look-ups are cached for up to a second and
+    forgotten the moment any replica revokes or rotates a key; without one each asks PostgreSQL.
+
+    Raises DatabaseUnavailable and OutcomeUnknown beside what a method names.
+    """
+
+    def __init__(self, engine: AsyncEngine, listener: Listener | None = None) -> None:
+        self._engine = engine
+        self._listener = listener
+        self._known: dict[bytes, _Known] = {}
+        self._forgotten = 0
+        if listener is not None:
+            listener.on(KEY_CHANNEL, lambda _: self._forget(), self._forget)
+
+    async def create(
+        self,
+        workspace_id: str,
+        name: str,
+        role: Role,
+        *,
+        agent: str | None = None,
+        expires_at_us: int | None = None,
+    ) -> tuple[ApiKey, str]:
+        """The key and its token, which is shown this once.
+
+        Raises Refused: validation (role, name, an agent key without agent), not-found.
+        """
+        _check(name, role, agent)
+        key_id = secrets.token_hex(8)
+        token = _new_token(key_id)
+        values = {
+            "id": key_id,
+            "workspace": workspace_id,
+            "name": name,
+            "role": role,
+            "agent": agent,
+            "hash": _hash(token),
+            "expires_at": None if expires_at_us is None else from_us(expires_at_us),
+        }
+        async with transaction(self._engine) as connection:
+            await _check_workspace(connection, workspace_id)
+            made = await connection.execute(insert(api_key).values(values).returning(*_SHOWN))
+            return _to_key(made.one()), token
+
+    async def list(self, workspace_id: str, *, after: str = "", limit: int = PAGE) -> list[ApiKey]:
+        """Keys of the workspace that are not revoked, in order of id, those after `after`."""
+        query = (
+            select(*_SHOWN)
+            .where(api_key.c.workspace == workspace_id, api_key.c.id > after)
+            .where(api_key.c.revoked_at.is_(None))
+            .order_by(api_key.c.id)
+            .limit(limit)
+        )
+        async with reading(self._engine) as connection:
+            return [_to_key(row) for row in await connection.execute(query)]
+
+    async def revoke(self, workspace_id: str, key_id: str) -> None:
+        """End the key everywhere. A second call changes nothing. Raises Refused (not-found)."""
+        await self._change(
+            workspace_id, key_id, revoked_at=func.coalesce(api_key.c.revoked_at, func.now())
+        )
+
+    async def rotate(self, workspace_id: str, key_id: str) -> str:
+        """A new token for the key; the old one ends at once. Raises Refused: not-found, conflict
+        for a revoked key."""
+        token = _new_token(key_id)
+        await self._change(workspace_id, key_id, live=True, hash=_hash(token))
+        return token
+
+    async def lookup(self, token: str) -> KeyRecord | None:
+        """The live key with this token; None when unknown, revoked or expired."""
+        if not token.startswith(PREFIX) or len(token) > MAX_TOKEN_CHARS:
+            return None
+        digest = _hash(token)
+        known = self._cached(digest)
+        if known is None:
+            known = await self._read(digest)
+        if known is None or _expired(known):
+            return None
+        return known.record
+
+    def _cached(self, digest: bytes) -> _Known | None:
+        known = self._known.get(digest)
+        if known is None or self._listener is None or not self._listener.connected:
+            return None
+        return known if time.monotonic() - known.read_at < CACHE_S else None
+
+    async def _read(self, digest: bytes) -> _Known | None:
+        read_at, forgotten = time.monotonic(), self._forgotten
+        async with reading(self._engine) as connection:
+            row = (await connection.execute(_LOOKUP, {"digest": digest})).one_or_none()
+            if row is not None and row.unmarked:
+                await connection.execute(_MARK_USED, {"digest": digest})
+        if row is None:
+            self._known.pop(digest, None)
+            return None
+        record = KeyRecord(row.id, row.workspace, row.role, row.agent)
+        known = _Known(record, optional_us(row.expires_at), read_at)
+        if forgotten == self._forgotten:
+            self._remember(digest, known)
+        return known
+
+    def _remember(self, digest: bytes, known: _Known) -> None:
+        if len(self._known) >= CACHE_KEYS:
+            self._known.clear()
+        self._known[digest] = known
+
+    def _forget(self) -> None:
+        """Also what is being read now must not be remembered."""
+        self._forgotten += 1
+        self._known.clear()
+
+    async def _change(
+        self, workspace_id: str, key_id: str, *, live: bool = False, **values: Any
+    ) -> None:
+        mine = (api_key.c.id == key_id) & (api_key.c.workspace == workspace_id)
+        async with transaction(self._engine) as connection:
+            found = await connection.execute(
+                update(api_key).where(mine).values(**values).returning(api_key.c.revoked_at)
+            )
+            row = found.one_or_none()
+            if row is None:
+                raise not_found("key", key_id)
+            if live and row.revoked_at is not None:
+                raise Refused("conflict", f"The key {key_id!r} is revoked.", reason="revoked")
+            await connection.execute(select(func.pg_notify(KEY_CHANNEL, key_id)))
+        self._forget()
+
+
+_SHOWN = [column for column in api_key.c if column.name != "hash"]
+
+_LOOKUP = select(
+    api_key.c.id,
+    api_key.c.workspace,
+    api_key.c.role,
+    api_key.c.agent,
+    api_key.c.expires_at,
+    or_(api_key.c.last_used_at.is_(None), api_key.c.last_used_at < func.now() - USED_EVERY).label(
+        "unmarked"
+    ),
+).where(
+    api_key.c.hash == text(":digest"),
+    api_key.c.revoked_at.is_(None),
+    or_(api_key.c.expires_at.is_(None), api_key.c.expires_at > func.now()),
+)
+
+# Two replicas may mark at once: who comes second finds it done.
+_MARK_USED = text(
+    "UPDATE platform.api_key SET last_used_at = now() WHERE hash = :digest AND"
+    " (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')"
+)
+
+
+def _new_token(key_id: str) -> str:
+    return f"{PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _expired(known: _Known) -> bool:
+    return known.expires_at_us is not None and known.expires_at_us <= time.time_ns() // 1000
+
+
+def _check(name: str, role: str, agent: str | None) -> None:
+    faults: list[Fault] = []
+    if role not in ROLES:
+        faults.append(Fault("/role", "enum", f"{role!r} is no role", ", ".join(ROLES)))
+    if not 0 < len(name) <= NAME_CHARS:
+        faults.append(Fault("/name", "length", f"1 to {NAME_CHARS} characters"))
+    if role == "agent" and not agent:
+        faults.append(Fault("/agent", "required", "a key of role agent names its agent"))
+    if faults:
+        raise Refused("validation", "The key cannot be made.", errors=faults)
+
+
+async def _check_workspace(connection: AsyncConnection, name: str) -> None:
+    if name == ANY_WORKSPACE:
+        return
+    found = await connection.execute(
+        select(workspace.c.id).where(workspace.c.id == name).with_for_update(key_share=True)
+    )
+    if found.scalar() is None:
+        raise not_found("workspace", name)
+
+
+def _to_key(row: Row[Any]) -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        workspace=row.workspace,
+        name=row.name,
+        role=row.role,
+        agent=row.agent,
+        created_at_us=to_us(row.created_at),
+        last_used_at_us=optional_us(row.last_used_at),
+        expires_at_us=optional_us(row.expires_at),
+        revoked_at_us=optional_us(row.revoked_at),
+    )

@@ -1,0 +1,159 @@
+"""Settings: read from the environment once, all faults reported together, secrets never printed."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from shared.contracts.topics import DEFAULT_PARTITIONS
+from shared.db.engine import database_url
+from shared.db.secrets import parse_keys
+
+T = TypeVar("T")
+
+MAX_PARTITIONS = 1024
+
+
+class SettingsError(ValueError):
+    """What is wrong with the environment, one line a fault."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a process of Omniroute is told. `read_settings` makes one; see docs for the variables.
+
+    `database_url` None: an embedded server in `data_dir`. `kafka` None: the log in PostgreSQL.
+    `jwt_issuer` None: API keys only. Claims are names or dotted paths.
+    """
+
+    data_dir: Path = Path(".omniroute")
+    host: str = "127.0.0.1"
+    port: int = 8080
+    advertised_url: str = "http://127.0.0.1:8080"
+    partitions: int = DEFAULT_PARTITIONS
+    kafka: str | None = None
+    log_level: str = "info"
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_jwks_url: str | None = None
+    jwt_workspace_claim: str = "workspace"
+    jwt_roles_claim: str = "roles"
+    jwt_agent_claim: str = "agent"
+    database_url: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    metrics_token: str | None = field(default=None, repr=False)
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `environment` (the process's own by default); an empty value counts as unset.
+
+    Raises SettingsError with every fault.
+    """
+    source = _Source(os.environ if environment is None else environment)
+    host = source.take("OMNIROUTE_HOST", str, "127.0.0.1")
+    port = source.take("OMNIROUTE_PORT", _port, 8080)
+    settings = Settings(
+        data_dir=source.take("OMNIROUTE_DATA_DIR", Path, Path(".omniroute")),
+        host=host,
+        port=port,
+        advertised_url=source.take("OMNIROUTE_ADVERTISED_URL", _url, _reachable(host, port)),
+        partitions=source.take("OMNIROUTE_PARTITIONS", _partitions, DEFAULT_PARTITIONS),
+        kafka=source.take("KAFKA_BOOTSTRAP_SERVERS", _brokers, None),
+        log_level=source.take("OMNIROUTE_LOG_LEVEL", _level, "info"),
+        jwt_issuer=source.take("OMNIROUTE_JWT_ISSUER", _url, None),
+        jwt_audience=source.take("OMNIROUTE_JWT_AUDIENCE", str, None),
+        jwt_jwks_url=source.take("OMNIROUTE_JWT_JWKS_URL", _url, None),
+        jwt_workspace_claim=source.take("OMNIROUTE_JWT_WORKSPACE_CLAIM", str, "workspace"),
+        jwt_roles_claim=source.take("OMNIROUTE_JWT_ROLES_CLAIM", str, "roles"),
+        jwt_agent_claim=source.take("OMNIROUTE_JWT_AGENT_CLAIM", str, "agent"),
+        database_url=source.take("DATABASE_URL", _database, None),
+        secret_key=source.take("OMNIROUTE_SECRET_KEY", _secret_key, None),
+        metrics_token=source.take("OMNIROUTE_METRICS_TOKEN", _token, None),
+    )
+    if settings.jwt_issuer is None and (settings.jwt_audience or settings.jwt_jwks_url):
+        source.faults.append("OMNIROUTE_JWT_ISSUER: is needed with the other OMNIROUTE_JWT_ ones")
+    if source.faults:
+        raise SettingsError(source.faults)
+    return settings
+
+
+class _Source:
+    """Reads variables and collects what is wrong with them."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.faults: list[str] = []
+
+    def take(self, name: str, read: Callable[[str], T], default: T) -> T:
+        text = self._environment.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return read(text)
+        except ValueError as error:
+            self.faults.append(f"{name}: {error}")
+            return default
+
+
+def _reachable(host: str, port: int) -> str:
+    """Where this machine reaches itself; replicas on other machines must be told more."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+    name = everywhere.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{name}:{port}"
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise ValueError(f"is not a whole number from {low} to {high}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    return _whole(text, 0, 65_535)
+
+
+def _partitions(text: str) -> int:
+    return _whole(text, 1, MAX_PARTITIONS)
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError("is not an http or https URL")
+    return text.rstrip("/") if parts.path in ("", "/") else text
+
+
+def _brokers(text: str) -> str:
+    for broker in text.split(","):
+        host, _, port = broker.strip().rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError("is not a list of host:port")
+    return text
+
+
+def _level(text: str) -> str:
+    if text.lower() not in ("debug", "info", "warning", "error"):
+        raise ValueError("is not one of debug, info, warning, error")
+    return text.lower()
+
+
+def _database(text: str) -> str:
+    database_url(text)
+    return text
+
+
+def _secret_key(text: str) -> str:
+    parse_keys(text)
+    return text
+
+
+def _token(text: str) -> str:
+    if len(text) < 16:
+        raise ValueError("is shorter than 16 characters")
+    return text
