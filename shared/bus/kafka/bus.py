@@ -17,7 +17,7 @@ from shared.bus.kafka.topics import TopicAdmin, unavailable
 from shared.bus.port import MAX_RECORD_BYTES, BusUnavailable, Outgoing, RecordRefused
 from shared.bus.port import TopicPartition as Partition
 
-SEND_TIMEOUT_S = 10.0
+SEND_TIMEOUT_S = 5.0
 """How long `send` waits for the acknowledgement before it says that the outcome is unknown."""
 REQUEST_TIMEOUT_MS = 10_000
 """How long one request may go unanswered before the connection counts as dead."""
@@ -50,6 +50,7 @@ class KafkaBus:
         self._producer: AIOKafkaProducer | None = None
         self._query: AIOKafkaConsumer | None = None
         self._partitions: dict[str, int] = {}
+        self._grown: set[str] = set()
         self._connecting = asyncio.Lock()
         self._readers: set[KafkaReader] = set()
         self._topics = TopicAdmin(self._settings)
@@ -68,7 +69,7 @@ class KafkaBus:
         await self._topics.stop()
 
     async def ensure_topics(self, partitions: Mapping[str, int]) -> None:
-        self._partitions |= await self._topics.ensure(partitions)
+        self._know(await self._topics.ensure(partitions))
 
     async def send(self, records: Sequence[Outgoing]) -> list[int]:
         if not records:
@@ -78,7 +79,10 @@ class KafkaBus:
         admit(records, self._partitions)
         try:
             async with asyncio.timeout(self._send_timeout_s):
-                return await self._deliver(await self._connected(), records)
+                producer = await self._connected()
+                if self._grown:
+                    await self._show_growth(producer)
+                return await self._deliver(producer, records)
         except TimeoutError as error:
             raise BusUnavailable(
                 f"Kafka did not acknowledge within {self._send_timeout_s:g} s"
@@ -157,12 +161,8 @@ class KafkaBus:
 
     async def _drop_producer(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        with suppress(KafkaError, TimeoutError):
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await producer.stop()
-        await producer.client.close()
+        if producer is not None:
+            await _end(producer)
 
     async def _queries(self) -> AIOKafkaConsumer:
         """A consumer that only asks for offsets: a reader's own connection may be waiting in a
@@ -178,7 +178,23 @@ class KafkaBus:
 
     async def _learn(self) -> None:
         """Ask Kafka which topics and partitions there are."""
-        self._partitions |= await self._topics.partitions()
+        self._know(await self._topics.partitions())
+
+    def _know(self, partitions: Mapping[str, int]) -> None:
+        """Remember, and note which topics a producer may know with fewer partitions."""
+        self._grown |= {
+            topic
+            for topic, count in partitions.items()
+            if count > self._partitions.get(topic, count)
+        }
+        self._partitions.update(partitions)
+
+    async def _show_growth(self, producer: AIOKafkaProducer) -> None:
+        """Make the producer see partitions added since it first asked about their topic."""
+        for topic in tuple(self._grown):
+            while len(await producer.partitions_for(topic)) < self._partitions[topic]:
+                await producer.client.force_metadata_update()
+            self._grown.discard(topic)
 
 
 async def _begin(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
@@ -190,6 +206,20 @@ async def _begin(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
         with suppress(KafkaError):
             await client.stop()
         raise unavailable("cannot be reached", error) from error
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Send what waits, within STOP_TIMEOUT_S; then give it up: nobody waits for it any more."""
+    stopping = asyncio.create_task(producer.stop())
+    await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
+    if not stopping.done():
+        waiting = producer._message_accumulator  # pyright: ignore[reportPrivateUsage]
+        waiting.fail_all(KafkaError("the producer was stopped"))
+        await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
+    stopping.cancel()
+    with suppress(KafkaError, asyncio.CancelledError):
+        await stopping
+    await producer.client.close()
 
 
 def _sends(producer: AIOKafkaProducer) -> bool:
