@@ -15,8 +15,6 @@ Select = Literal["least_loaded", "longest_idle", "round_robin", "best_skilled", 
 OnEdit = Literal["keep", "take"]
 Skip = Literal["nobody_could"]
 
-ROUTER_KINDS = ("agents", "queues", "policies", "escalations", "customers", "teams")
-
 DEFAULT_COST: dict[str, int] = {"phone": 100, "chat": 30, "social": 25, "email": 20}
 DEFAULT_LEASE_S = 60.0
 SUPERVISORS = "supervisors"
@@ -256,10 +254,10 @@ class Team(msgspec.Struct, frozen=True, omit_defaults=True):
 
 TYPES: dict[str, type[msgspec.Struct]] = {
     "workspace": Settings,
-    "agents": Agent,
-    "queues": Queue,
-    "policies": Policy,
-    "escalations": Escalation,
-    "customers": Customer,
-    "teams": Team,
+    "agent": Agent,
+    "queue": Queue,
+    "policy": Policy,
+    "escalation": Escalation,
+    "customer": Customer,
+    "team": Team,
 }

@@ -7,16 +7,18 @@ from shared.contracts.interactions import Identity
 
 Key = tuple[str, str]
 
+_NUMBERS = frozenset({"phone", "sms", "tel", "whatsapp"})
+
 
 def normalise(scheme: str, value: str) -> Key:
     """The form in which identities are compared: e-mail addresses without regard to case, telephone
-    numbers as + and digits, anything else as it stands without spaces at its ends."""
+    numbers (also of WhatsApp and SMS) as + and digits, anything else without spaces at its ends."""
     scheme = scheme.strip().lower()
     value = value.strip()
     if scheme == "email":
         return scheme, value.casefold()
-    if scheme in ("phone", "sms", "whatsapp"):
-        return scheme, _number(value)
+    if scheme in _NUMBERS:
+        return "phone", _number(value)
     return scheme, value
 
 

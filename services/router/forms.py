@@ -1,0 +1,399 @@
+"""The resources as people write them: every field, limit and cross-check by name.
+
+Pydantic refuses here what `services/router/domain/config.py` then takes for granted. Validators
+raise `fault(code, …)`; `services/router/resources.py` turns that into JSON pointers.
+"""
+
+import json
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from services.router.domain.facts import AGENT_NAMES, TASK_NAMES
+from shared.contracts.ids import CLIENT_ID
+from shared.contracts.topics import Channel
+from shared.rules import RuleError, compile_condition, compile_value
+
+RULES_MAX = 200
+REQUIRES_MAX = 20
+RELAX_MAX = 10
+STEPS_MAX = 20
+LEVELS_MAX = 50
+ACTIONS_MAX = 10
+AGENT_QUEUES_MAX = 200
+AGENT_SKILLS_MAX = 200
+IDENTITIES_MAX = 50
+SUPERVISORS_MAX = 100
+LANGUAGES_MAX = 50
+SERVICE_LEVELS_MAX = 20
+ATTRIBUTES_MAX_BYTES = 16_384
+NAME_MAX_CHARS = 200
+SPAN_MAX_S = 31_622_400  # a leap year
+OFFER_TTL_MAX_S = 86_400
+PARALLEL_MAX = 50
+LEVEL_MAX = 10
+UNITS_MAX = 1_000_000
+PRIORITY_MAX = 1_000_000_000
+CAP_MAX = 10_000
+LEASE_MIN_S = 10
+
+
+def fault(code: str, message: str, expected: str = "", at: str = "") -> PydanticCustomError:
+    """A fault for the value under validation; `at` is a pointer from there ("/level")."""
+    context = {"message": message, "expected": expected, "at": at}
+    return PydanticCustomError(code, "{message}", context)  # pyright: ignore[reportArgumentType]
+
+
+def _rule_fault(error: RuleError, at: str = "") -> PydanticCustomError:
+    message = f"{error.message} (character {error.position + 1})"
+    return fault(error.code, message, error.expected or "", at)
+
+
+def _condition(source: str) -> str:
+    try:
+        compile_condition(source, TASK_NAMES)
+    except RuleError as error:
+        raise _rule_fault(error) from None
+    return source
+
+
+def _agent_condition(source: str) -> str:
+    try:
+        compile_condition(source, AGENT_NAMES, skills=True)
+    except RuleError as error:
+        raise _rule_fault(error) from None
+    return source
+
+
+def _priority(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise fault("type", "the priority is no number", "a number or CEL that gives one")
+    if not isinstance(value, str) and not abs(value) <= PRIORITY_MAX:
+        raise fault("range", "the priority is out of range", f"at most {PRIORITY_MAX}")
+    try:
+        compile_value(value, TASK_NAMES)
+    except RuleError as error:
+        raise _rule_fault(error) from None
+    return value
+
+
+def _client_id(text: str) -> str:
+    if not CLIENT_ID.match(text):
+        raise fault("id", f"{text!r} is no id", "1 to 64 of A-Z a-z 0-9 _ -")
+    return text
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise fault(
+            "time_zone", f"there is no time zone {name!r}", "such as Europe/Berlin"
+        ) from None
+    return name
+
+
+def _small(attributes: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(attributes, default=str).encode()) > ATTRIBUTES_MAX_BYTES:
+        raise fault(
+            "too_large", "the attributes are too large", f"at most {ATTRIBUTES_MAX_BYTES} bytes"
+        )
+    return attributes
+
+
+def _as_queue(value: Any) -> Any:
+    return {"queue": value} if isinstance(value, str) else value
+
+
+def _as_cel(value: Any) -> Any:
+    return {"cel": value} if isinstance(value, str) else value
+
+
+Id = Annotated[str, AfterValidator(_client_id)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS)]
+Skill = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Zone = Annotated[str, AfterValidator(_zone)]
+When = Annotated[str, AfterValidator(_condition)]
+AgentCel = Annotated[str, AfterValidator(_agent_condition)]
+Attributes = Annotated[dict[str, Any], AfterValidator(_small)]
+Span = Annotated[float, Field(gt=0, le=SPAN_MAX_S)]
+SpanOrNone = Annotated[float, Field(ge=0, le=SPAN_MAX_S)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=CAP_MAX)]
+Units = Annotated[int, Field(ge=0, le=UNITS_MAX)]
+NeededLevel = Annotated[int, Field(ge=1, le=LEVEL_MAX)]
+
+
+class Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ChannelCostForm(Form):
+    cost: Annotated[int, Field(ge=1, le=UNITS_MAX)]
+    held_cost: Units | None = None
+    interruptible_by: list[Channel] = []
+
+
+class SettingsForm(Form):
+    timezone: Zone = "UTC"
+    languages: Annotated[list[Id], Field(max_length=LANGUAGES_MAX)] = []
+    channels: dict[Channel, ChannelCostForm] = {}
+    lease_s: Annotated[float, Field(ge=LEASE_MIN_S, le=3600)] = 60
+
+
+class AgentQueueForm(Form):
+    queue: Id
+    rank: Annotated[int, Field(ge=1, le=1000)] = 1
+    delay_s: SpanOrNone = 0
+    tier: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+class AgentForm(Form):
+    id: Id
+    name: Name | None = None
+    team: Id | None = None
+    kind: Literal["human", "bot"] = "human"
+    capacity: Annotated[int, Field(ge=1, le=UNITS_MAX)] = 100
+    channels: dict[Channel, Annotated[int, Field(ge=0, le=CAP_MAX)]] = {}
+    skills: Annotated[
+        dict[Skill, Annotated[int, Field(ge=0, le=LEVEL_MAX)]], Field(max_length=AGENT_SKILLS_MAX)
+    ] = {}
+    queues: (
+        Annotated[
+            list[Annotated[AgentQueueForm, BeforeValidator(_as_queue)]],
+            Field(max_length=AGENT_QUEUES_MAX),
+        ]
+        | None
+    ) = None
+    attributes: Attributes = {}
+    timezone: Zone | None = None
+
+    @model_validator(mode="after")
+    def _queues_once(self) -> Self:
+        seen: set[str] = set()
+        for place, entry in enumerate(self.queues or []):
+            if entry.queue in seen:
+                raise fault("duplicate", f"{entry.queue} is named twice", "", f"/queues/{place}")
+            seen.add(entry.queue)
+        return self
+
+
+class OfferForm(Form):
+    ttl_s: Annotated[float, Field(gt=0, le=OFFER_TTL_MAX_S)] = 20
+    parallel: Annotated[int, Field(ge=1, le=PARALLEL_MAX)] = 1
+    auto_accept: bool = False
+    misses_before_away: Count = 3
+    cool_down_s: SpanOrNone = 60
+
+
+class WrapUpForm(Form):
+    limit_s: Span
+
+
+class ServiceLevelForm(Form):
+    threshold_s: Span
+    goal: Share
+
+
+class OrphansForm(Form):
+    after_s: SpanOrNone = 120
+
+
+class LimitForm(Form):
+    waiting: Annotated[int, Field(ge=0, le=UNITS_MAX)]
+    overflow_to: Id | None = None
+
+
+class QueueForm(Form):
+    id: Id
+    order: Literal["head_start", "strict_priority", "weighted_wait", "deadline"] = "head_start"
+    head_start_s: SpanOrNone = 60
+    select: Literal[
+        "least_loaded", "longest_idle", "round_robin", "best_skilled", "ranked", "random"
+    ] = "least_loaded"
+    offer: OfferForm = OfferForm()
+    wrap_up: WrapUpForm | None = None
+    service_level: Annotated[dict[Id, ServiceLevelForm], Field(max_length=SERVICE_LEVELS_MAX)] = {}
+    calendar: Id | None = None
+    orphans: OrphansForm = OrphansForm()
+    limit: LimitForm | None = None
+
+    @model_validator(mode="after")
+    def _overflow_elsewhere(self) -> Self:
+        if self.limit and self.limit.overflow_to == self.id:
+            raise fault(
+                "self_reference", "a queue cannot overflow to itself", "", "/limit/overflow_to"
+            )
+        return self
+
+
+class RelaxForm(Form):
+    after_s: Span
+    level: NeededLevel | None = None
+    drop: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.level is None) == (self.drop is None):
+            raise fault("one_of", "a relaxation is either a lower level or drop", "level or drop")
+        return self
+
+
+class RequireForm(Form):
+    skill: Skill | None = None
+    level: NeededLevel = 1
+    cel: AgentCel | None = None
+    relax: Annotated[list[RelaxForm], Field(max_length=RELAX_MAX)] = []
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if (self.skill is None) == (self.cel is None):
+            raise fault("one_of", "a requirement is either a skill or CEL", "skill or cel")
+        if self.cel is not None and "level" in self.model_fields_set:
+            raise fault("one_of", "a level belongs to a skill", "level within the CEL", "/level")
+        self._relaxes_step_by_step()
+        return self
+
+    def _relaxes_step_by_step(self) -> None:
+        level, after_s = self.level, 0.0
+        for place, stage in enumerate(self.relax):
+            at = f"/relax/{place}"
+            if place and self.relax[place - 1].drop:
+                raise fault("order", "nothing can follow a drop", "drop as the last stage", at)
+            if stage.after_s <= after_s:
+                raise fault(
+                    "order", "each stage comes later than the one before", "", f"{at}/after_s"
+                )
+            if stage.level is not None and self.cel is not None:
+                raise fault("one_of", "CEL can only be dropped", "drop: true", f"{at}/level")
+            if stage.level is not None and stage.level >= level:
+                raise fault("order", "each stage asks for less", f"below {level}", f"{at}/level")
+            level, after_s = stage.level or level, stage.after_s
+
+
+class PreferForm(Form):
+    agent: Id = "last"
+    hold_s: SpanOrNone = 0
+    reopen_within_s: SpanOrNone = 0
+    hard: bool = False
+
+
+class StepForm(Form):
+    queue: Id
+    timeout_s: Span | None = None
+    skip_if: Literal["nobody_could"] | None = None
+    keep_previous: bool = False
+
+
+class RuleForm(Form):
+    name: Name | None = None
+    when: When | None = None
+    priority: Annotated[Any, AfterValidator(_priority)] = 0
+    require: Annotated[
+        list[Annotated[RequireForm, BeforeValidator(_as_cel)]], Field(max_length=REQUIRES_MAX)
+    ] = []
+    prefer: PreferForm | None = None
+    escalation: Id | None = None
+    steps: Annotated[list[StepForm], Field(min_length=1, max_length=STEPS_MAX)]
+
+
+class PolicyForm(Form):
+    id: Id
+    on_edit: Literal["keep", "take"] = "keep"
+    rules: Annotated[list[RuleForm], Field(max_length=RULES_MAX)]
+
+
+class SlaTriggerForm(Form):
+    metric: Id
+    used: Share | None = None
+    breached: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.used is None) == (self.breached is None):
+            raise fault("one_of", "an SLA trigger is either used or breached", "used or breached")
+        return self
+
+
+class OneOf(Form):
+    """Exactly one field is set."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(getattr(self, name) is not None for name in type(self).model_fields) != 1:
+            raise fault("one_of", "exactly one is asked for", ", ".join(type(self).model_fields))
+        return self
+
+
+class TriggerForm(OneOf):
+    waiting_s: Span | None = None
+    sla: SlaTriggerForm | None = None
+    declines: Count | None = None
+    agent_silent_s: Span | None = None
+    reopened: Count | None = None
+    cel: When | None = None
+
+
+class ActionForm(OneOf):
+    raise_priority: Annotated[float, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] | None = None
+    relax: Literal["all"] | None = None
+    add_queue: Id | None = None
+    offer_to: Id | None = None
+    notify: Id | None = None
+    reclaim: Literal["keep_place", "lose_place"] | None = None
+    drop_requirement: Name | None = None
+
+
+class LevelForm(Form):
+    name: Name
+    when: TriggerForm
+    do: Annotated[list[ActionForm], Field(min_length=1, max_length=ACTIONS_MAX)]
+
+
+class EscalationForm(Form):
+    id: Id
+    levels: Annotated[list[LevelForm], Field(max_length=LEVELS_MAX)]
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        seen: set[str] = set()
+        for place, level in enumerate(self.levels):
+            if level.name in seen:
+                raise fault(
+                    "duplicate", f"{level.name!r} is named twice", "", f"/levels/{place}/name"
+                )
+            seen.add(level.name)
+        return self
+
+
+class IdentityForm(Form):
+    scheme: Id
+    value: Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class CustomerForm(Form):
+    id: Id
+    name: Name | None = None
+    tier: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    language: Annotated[str, Field(min_length=1, max_length=35)] | None = None
+    identities: Annotated[list[IdentityForm], Field(max_length=IDENTITIES_MAX)] = []
+    attributes: Attributes = {}
+
+
+class TeamForm(Form):
+    id: Id
+    name: Name | None = None
+    supervisors: Annotated[list[Id], Field(max_length=SUPERVISORS_MAX)] = []
+
+
+FORMS: dict[str, type[Form]] = {
+    "workspace": SettingsForm,
+    "agent": AgentForm,
+    "queue": QueueForm,
+    "policy": PolicyForm,
+    "escalation": EscalationForm,
+    "customer": CustomerForm,
+    "team": TeamForm,
+}
