@@ -56,7 +56,11 @@ class ReplyStore:
         """Keep what was answered."""
         sealed = self._box.encrypt(msgspec.json.encode(reply), _place(workspace, key))
         async with transaction(self._engine) as connection:
-            await connection.execute(update(idempotency).where(_is(workspace, key)).values(values))
+            await connection.execute(
+                update(idempotency)
+                .where(_is(workspace, key))
+                .values(status=reply.status, reply=sealed)
+            )
 
     async def release(self, workspace: str, key: IdempotencyKey) -> None:
         """Give the key up: nothing was done."""

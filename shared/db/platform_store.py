@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.ids import CLIENT_ID
@@ -188,7 +188,7 @@ class PlatformStore:
         newest = (
             _config_query()
             .where(config.c.workspace == workspace_id)
-            .distinct(config.c.kind, config.c.id)
+            .ext(distinct_on(config.c.kind, config.c.id))
             .order_by(config.c.kind, config.c.id, config.c.version.desc())
         )
         if kind is not None:
