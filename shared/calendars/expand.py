@@ -1,0 +1,255 @@
+"""Expands calendars into windows of UTC time, year by year and only as far as somebody asks."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal, NamedTuple
+
+from shared.calendars.model import DAY_S, Calendar, Rules, Span
+from shared.calendars.zones import country_days, instant_of, offset_at
+from shared.contracts.instants import SECOND_US
+from shared.contracts.windows import DAY_US, Expanded, WindowTable
+
+Combine = Literal["union", "intersection"]
+Pair = tuple[int, int]
+
+FIRST_YEAR, LAST_YEAR = 1870, 2250  # what can be expanded; named dates lie well within
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+
+class OpenDay(NamedTuple):
+    """A local date: its windows in UTC, and why it is closed when a holiday closes it."""
+
+    day: date
+    starts_us: int
+    ends_us: int
+    windows: tuple[Pair, ...]
+    holiday: str | None
+
+
+def year_start_us(year: int) -> int:
+    """The first instant of a year in UTC."""
+    return (date(year, 1, 1).toordinal() - _EPOCH_DAY) * DAY_US
+
+
+def year_of(at_us: int) -> int:
+    """The UTC year of an instant, kept within what can be expanded."""
+    days = at_us // DAY_US + _EPOCH_DAY
+    first, last = date(FIRST_YEAR, 1, 1).toordinal(), date(LAST_YEAR, 12, 31).toordinal()
+    return date.fromordinal(min(max(days, first), last)).year
+
+
+class OpenHours:
+    """The open hours of one calendar, or of several combined. Not safe for threads."""
+
+    def __init__(self, calendars: Sequence[Calendar], combine: Combine = "union") -> None:
+        assert calendars, "at least one calendar"
+        self.calendars = tuple(calendars)
+        self.combine: Combine = combine
+        self._years: dict[tuple[int, int], list[OpenDay]] = {}
+        self._table: WindowTable | None = None
+        self._span = (0, 0)
+
+    @property
+    def timezone(self) -> str:
+        """The zone of the first calendar: local times mean this one."""
+        return self.calendars[0].timezone
+
+    def table(self, first_us: int, last_us: int) -> WindowTable:
+        """A table that covers at least the years of both instants."""
+        low, high = year_of(first_us), year_of(last_us)
+        if self._table is None or low < self._span[0] or high > self._span[1]:
+            if self._table is not None:
+                low, high = min(low, self._span[0]), max(high, self._span[1])
+            self._span = (low, high)
+            self._table = WindowTable(
+                self.expanded(year_start_us(low), year_start_us(min(high, LAST_YEAR) + 1))
+            )
+        return self._table
+
+    def expanded(self, lo_us: int, hi_us: int) -> Expanded:
+        """Windows, holidays, open days and UTC offsets between two instants."""
+        years = range(year_of(lo_us - 2 * DAY_US), year_of(hi_us + 2 * DAY_US) + 1)
+        each = [
+            [day for year in years for day in self._year(index, year)]
+            for index in range(len(self.calendars))
+        ]
+        merged = [merge(pair for day in days for pair in day.windows) for days in each]
+        windows = merged[0]
+        for other in merged[1:]:
+            windows = (
+                merge([*windows, *other]) if self.combine == "union" else intersect(windows, other)
+            )
+        return Expanded(
+            lo_us,
+            hi_us,
+            _clip(windows, lo_us, hi_us),
+            _holidays(each, lo_us, hi_us),
+            self._open_days(each, merged),
+            _offsets(self.calendars[0], lo_us, hi_us),
+        )
+
+    def year(self, year: int) -> list[OpenDay]:
+        """The local dates of one year of the first calendar."""
+        return self._year(0, year)
+
+    def _year(self, index: int, year: int) -> list[OpenDay]:
+        found = self._years.get((index, year))
+        if found is None:
+            found = list(days_of(self.calendars[index], year))
+            self._years[index, year] = found
+        return found
+
+    def _open_days(self, each: list[list[OpenDay]], merged: list[list[Pair]]) -> list[Pair]:
+        closes: dict[int, int] = {}
+        if self.combine == "intersection" and len(each) > 1:
+            others = merged[1]
+            for pairs in merged[2:]:
+                others = intersect(others, pairs)
+            table = WindowTable(Expanded(others[0][0], others[-1][1], others)) if others else None
+            for day in each[0]:
+                within = [
+                    pair
+                    for start, end in day.windows
+                    for pair in (table.segments(start, end) if table else [])
+                ]
+                if within:
+                    closes[day.day.toordinal() - _EPOCH_DAY] = max(end for _, end in within)
+            return sorted(closes.items())
+        for days in each:
+            for day in days:
+                if day.windows:
+                    number = day.day.toordinal() - _EPOCH_DAY
+                    last = max(end for _, end in day.windows)
+                    closes[number] = max(last, closes.get(number, last))
+        return sorted(closes.items())
+
+
+def days_of(calendar: Calendar, year: int) -> Iterable[OpenDay]:
+    """Every local date of a year that exists in the calendar's zone."""
+    day = date(year, 1, 1)
+    rules = calendar.rules_on(day)
+    starts = _wall(day, 0, rules)
+    while day.year == year:
+        following = day + timedelta(days=1)
+        next_rules = calendar.rules_on(following)
+        ends = _wall(following, 0, next_rules)
+        if ends > starts:  # a date that the zone skipped has no time
+            windows, holiday = _day(day, starts, ends, rules)
+            yield OpenDay(day, starts, ends, windows, holiday)
+        day, rules, starts = following, next_rules, ends
+
+
+def _day(day: date, starts: int, ends: int, rules: Rules) -> tuple[tuple[Pair, ...], str | None]:
+    spans: tuple[Span, ...]
+    if day in rules.overrides:
+        spans = rules.overrides[day]
+    else:
+        holiday = _holiday(day, rules)
+        if holiday is not None:
+            return (), holiday
+        if rules.always_open:
+            return ((starts, ends),), None
+        spans = rules.week[day.weekday()]
+    pairs = ((_wall(day, start, rules), _wall(day, end, rules)) for start, end in spans)
+    return tuple(merge(pair for pair in pairs if pair[0] < pair[1])), None
+
+
+def _holiday(day: date, rules: Rules) -> str | None:
+    public = country_days(rules.country, rules.subdivision, day.year) if rules.country else {}
+    if day in public:
+        return public[day]
+    if day in rules.dated or (day.month, day.day) in rules.yearly:
+        return f"holiday {day.isoformat()}"
+    return None
+
+
+def _wall(day: date, seconds: int, rules: Rules) -> int:
+    days, rest = divmod(seconds, DAY_S)
+    at = datetime(day.year, day.month, day.day) + timedelta(days=days, seconds=rest)
+    return instant_of(at, rules.timezone)
+
+
+def _offsets(calendar: Calendar, lo_us: int, hi_us: int) -> list[Pair]:
+    """UTC offsets of the calendar's zone, from probes each day and a search between them."""
+    found: list[Pair] = []
+    at, zone = lo_us, calendar.timezone
+    offset = offset_at(at, zone)
+    found.append((at, offset))
+    while at < hi_us:
+        following = min(at + DAY_US, hi_us)
+        new = offset_at(following, zone)
+        if new != offset:
+            found.append((_change(at, following, zone, offset), new))
+            offset = new
+        at = following
+    return found
+
+
+def _change(low: int, high: int, zone: str, before: int) -> int:
+    while high - low > SECOND_US:
+        middle = (low + high) // 2 // SECOND_US * SECOND_US
+        middle = middle if middle > low else low + SECOND_US
+        if middle >= high:
+            break
+        if offset_at(middle, zone) == before:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _holidays(each: list[list[OpenDay]], lo_us: int, hi_us: int) -> list[tuple[int, int, str]]:
+    days = sorted(
+        (max(day.starts_us, lo_us), min(day.ends_us, hi_us), day.holiday)
+        for days in each
+        for day in days
+        if day.holiday is not None and day.ends_us > lo_us and day.starts_us < hi_us
+    )
+    found: list[tuple[int, int, str]] = []
+    for start, end, name in days:
+        free = max(start, found[-1][1]) if found else start
+        if free < end:
+            found.append((free, end, name))
+    return found
+
+
+def _clip(windows: Iterable[Pair], lo_us: int, hi_us: int) -> list[Pair]:
+    return [
+        (max(start, lo_us), min(end, hi_us))
+        for start, end in windows
+        if end > lo_us and start < hi_us
+    ]
+
+
+def merge(pairs: Iterable[Pair]) -> list[Pair]:
+    """The union: sorted, disjoint, windows that touch made one."""
+    found: list[Pair] = []
+    for start, end in sorted(pairs):
+        if found and start <= found[-1][1]:
+            if end > found[-1][1]:
+                found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
+def intersect(left: Sequence[Pair], right: Sequence[Pair]) -> list[Pair]:
+    """What lies in both of two sorted, disjoint lists."""
+    found: list[Pair] = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        start, end = max(left[i][0], right[j][0]), min(left[i][1], right[j][1])
+        if start < end:
+            found.append((start, end))
+        if left[i][1] < right[j][1]:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
+def instant_in(zone: str, wall: datetime) -> int:
+    """A local wall time of a zone as an instant (`instant_of`); aware times by their offset."""
+    if wall.tzinfo is None:
+        return instant_of(wall, zone)
+    return (wall.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
