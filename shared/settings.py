@@ -14,6 +14,7 @@ from shared.db.secrets import parse_keys
 T = TypeVar("T")
 
 MAX_PARTITIONS = 1024
+SPOOL_RECORDS = 100_000
 
 
 class SettingsError(ValueError):
@@ -29,14 +30,19 @@ class Settings:
     """What a process of Omniroute is told. `read_settings` makes one; see docs for the variables.
 
     `database_url` None: an embedded server in `data_dir`. `kafka` None: the log in PostgreSQL.
-    `jwt_issuer` None: API keys only. Claims are names or dotted paths.
+    `public_url` is where vendors reach us (None: `advertised_url`); `blob_url` where attachments
+    are kept (None: a folder in `data_dir`); `spool_records` how many records may wait while the bus
+    is away. `jwt_issuer` None: API keys only. Claims are names or dotted paths.
     """
 
     data_dir: Path = Path(".omniroute")
     host: str = "127.0.0.1"
     port: int = 8080
     advertised_url: str = "http://127.0.0.1:8080"
+    public_url: str | None = None
     partitions: int = DEFAULT_PARTITIONS
+    spool_records: int = SPOOL_RECORDS
+    blob_url: str | None = None
     kafka: str | None = None
     log_level: str = "info"
     jwt_issuer: str | None = None
@@ -63,6 +69,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         host=host,
         port=port,
         advertised_url=source.take("OMNIROUTE_ADVERTISED_URL", _url, _reachable(host, port)),
+        public_url=source.take("OMNIROUTE_PUBLIC_URL", _url, None),
+        spool_records=source.take("OMNIROUTE_SPOOL_RECORDS", _spool, SPOOL_RECORDS),
+        blob_url=source.take("OMNIROUTE_BLOB_URL", _blobs, None),
         partitions=source.take("OMNIROUTE_PARTITIONS", _partitions, DEFAULT_PARTITIONS),
         kafka=source.take("KAFKA_BOOTSTRAP_SERVERS", _brokers, None),
         log_level=source.take("OMNIROUTE_LOG_LEVEL", _level, "info"),
@@ -120,6 +129,16 @@ def _port(text: str) -> int:
 
 def _partitions(text: str) -> int:
     return _whole(text, 1, MAX_PARTITIONS)
+
+
+def _spool(text: str) -> int:
+    return _whole(text, 0, 100_000_000)
+
+
+def _blobs(text: str) -> str:
+    if "://" not in text:
+        raise ValueError("is not a URL such as file:///var/lib/omniroute/blobs or s3://bucket")
+    return text
 
 
 def _url(text: str) -> str:

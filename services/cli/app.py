@@ -1,0 +1,180 @@
+"""`omniroute`: the commands, and what they say when they cannot go on."""
+
+import asyncio
+import contextlib
+import functools
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Generator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+
+from shared.settings import Settings, SettingsError, read_settings
+
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+out = Console()
+err = Console(stderr=True)
+
+Target = Literal["all", "channels", "router", "sla"]
+RoleName = Literal["platform", "agent", "supervisor", "ops", "admin"]
+
+
+@contextlib.contextmanager
+def explained() -> Generator[None]:
+    """Errors that a person can act on, in one line each; exit status 1."""
+    from shared.bus.port import BusUnavailable
+    from shared.contracts.problems import Refused
+    from shared.db.embedded import EmbeddedPostgresError
+    from shared.db.engine import DatabaseUnavailable
+
+    try:
+        yield
+    except SettingsError as error:
+        for fault in error.faults:
+            err.print(f"[red]settings:[/] {fault}", highlight=False)
+        raise typer.Exit(1) from error
+    except Refused as refused:
+        err.print(f"[red]{refused.kind}:[/] {refused.detail}", highlight=False)
+        for fault in refused.errors:
+            err.print(f"  {fault.pointer or '/'}: {fault.message}", highlight=False)
+        raise typer.Exit(1) from refused
+    except (EmbeddedPostgresError, DatabaseUnavailable, BusUnavailable, OSError) as error:
+        err.print(f"[red]error:[/] {error}", highlight=False)
+        raise typer.Exit(1) from error
+
+
+def command(work: Callable[..., Awaitable[T]]) -> Callable[..., T]:
+    """An async command as typer wants it, with uvloop and explained errors."""
+
+    @functools.wraps(work)
+    def run(*arguments: Any, **options: Any) -> T:
+        with explained():
+            return run_async(work(*arguments, **options))
+
+    return run
+
+
+def run_async(work: Awaitable[T]) -> T:
+    import uvloop
+
+    async def main() -> T:
+        return await work
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
+
+
+@app.command()
+@command
+async def up(
+    target: Annotated[Target, typer.Option(help="which services this process runs")] = "all",
+    port: Annotated[int | None, typer.Option(help="overrides OMNIROUTE_PORT")] = None,
+    demo: Annotated[bool, typer.Option(help="a demo workspace with traffic and agents")] = False,
+) -> None:
+    """Run the services until interrupted."""
+    from services.cli.system import system
+    from shared.http.logging import setup_logging
+
+    settings = _settings(port)
+    setup_logging(settings.log_level, "console" if sys.stderr.isatty() else "json")
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with system(settings, target) as running:
+        out.print(f"Omniroute ({target}) listens on {running.url}", highlight=False)
+        if demo:
+            from services.cli.demo.show import demonstrated
+
+            async with demonstrated(running, out):
+                await stopped.wait()
+        else:
+            await stopped.wait()
+        out.print("stopping …")
+
+
+def _settings(port: int | None = None) -> Settings:
+    settings = read_settings()
+    if port is None:
+        return settings
+    from dataclasses import replace
+
+    moved = f"http://127.0.0.1:{port}"
+    advertised = settings.advertised_url
+    same = advertised.endswith(f":{settings.port}")
+    return replace(settings, port=port, advertised_url=moved if same else advertised)
+
+
+@app.command()
+@command
+async def migrate() -> None:
+    """Bring the database's schemas to this version."""
+    from services.cli.foundation import reachable_database
+    from shared.db import migrate as migrations
+
+    async with reachable_database(read_settings()) as url:
+        await migrations.upgrade(url)
+    out.print("The database is up to date.")
+
+
+@app.command()
+@command
+async def token(
+    workspace: Annotated[str, typer.Option(help="created when there is none; '*' for all")],
+    role: Annotated[RoleName, typer.Option()],
+    agent: Annotated[str | None, typer.Option(help="the agent's id, for role agent")] = None,
+    name: Annotated[str, typer.Option(help="what the key is called in lists")] = "command line",
+) -> None:
+    """Make an API key and print its token, and nothing else."""
+    from services.cli.foundation import reachable_database
+    from services.cli.tokens import make_token
+
+    settings = read_settings()
+    async with reachable_database(settings) as url:
+        made = await make_token(url, settings, workspace, role, agent, name)
+    print(made)
+
+
+@app.command()
+@command
+async def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Look at database, bus, shards, spool and dead letters, and say what needs a person."""
+    from services.cli.doctor import examine
+
+    findings = await examine(read_settings())
+    if as_json:
+        print(msgspec.json.encode(findings).decode())
+    else:
+        for finding in findings:
+            mark = "[green]ok[/]  " if finding.ok else "[red]look[/]"
+            out.print(f"{mark} {finding.subject}: {finding.said}", highlight=False)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+@command
+async def replay(
+    workspace: Annotated[str, typer.Option(help="whose inputs to apply again")],
+    service: Annotated[Literal["router", "sla", "archive"], typer.Option()] = "router",
+    until: Annotated[int | None, typer.Option(help="stop after this input number")] = None,
+    dump: Annotated[Path | None, typer.Option(help="write the rebuilt state here")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Rebuild a past moment from the stored inputs, and compare with what was stored."""
+    from services.cli.replaying import replayed
+
+    report = await replayed(read_settings(), workspace, service, until, dump)
+    if as_json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        out.print(report.said, highlight=False)
+    if not report.identical:
+        raise typer.Exit(1)

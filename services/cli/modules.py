@@ -1,0 +1,93 @@
+"""The services as modules: how each is put together from the foundation."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter
+
+from services.channels.api.routers import ROUTERS as CHANNELS_ROUTERS
+from services.channels.archive import ArchiveFactory
+from services.channels.archive_store import ArchiveProjector
+from services.channels.blobs import Blobs, open_store
+from services.channels.context import Channels
+from services.channels.directory import Directory
+from services.channels.intake import Intake, draining
+from services.channels.spool_store import SpoolStore
+from services.channels.store import ChannelsStore
+from services.cli.foundation import Foundation
+from shared.runtime.clock import RealClock
+from shared.runtime.core import CoreFactory
+from shared.runtime.port import EnrichConfig, RuntimePort
+from shared.runtime.runtime import Runtime
+from shared.runtime.store.postgres import PostgresStore
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A service as this process runs it: its calls, what they need, and what tells its health."""
+
+    routers: Sequence[APIRouter]
+    state: dict[str, Any]
+    ready: Callable[[], dict[str, bool | str]]
+
+
+@contextlib.asynccontextmanager
+async def runtime(
+    parts: Foundation,
+    factory: CoreFactory,
+    *,
+    schema: str,
+    projector: Any = None,
+    enrich_config: EnrichConfig | None = None,
+) -> AsyncGenerator[RuntimePort]:
+    """A service's shard runtime, running for the length of the block."""
+    store = PostgresStore(parts.engine, factory.service, schema=schema, projector=projector)
+    running = Runtime(
+        factory,
+        parts.bus,
+        store,
+        RealClock(),
+        replica=parts.replica,
+        url=parts.url,
+        partitions=parts.settings.partitions,
+        enrich_config=enrich_config,
+        metrics=parts.runtime_metrics,
+    )
+    await running.start()
+    try:
+        yield running
+    finally:
+        await running.stop()
+
+
+def readiness(service: str, running: RuntimePort) -> Callable[[], dict[str, bool | str]]:
+    def ready() -> dict[str, bool | str]:
+        state = running.ready()
+        return {service: True if state.ready else "; ".join(state.why) or "starting"}
+
+    return ready
+
+
+@contextlib.asynccontextmanager
+async def channels(parts: Foundation) -> AsyncGenerator[Module]:
+    """Accepts events and vendors' webhooks; keeps the conversations readable."""
+    settings = parts.settings
+    intake = Intake(parts.bus, SpoolStore(parts.engine, settings.spool_records))
+    service = Channels(
+        store=ChannelsStore(parts.engine),
+        directory=Directory(parts.calls),
+        intake=intake,
+        blobs=Blobs(
+            open_store(settings.blob_url or f"file://{settings.data_dir.absolute()}/blobs")
+        ),
+        secrets=parts.secrets,
+        public_url=settings.public_url or parts.url,
+    )
+    archive = runtime(parts, ArchiveFactory(), schema="channels", projector=ArchiveProjector())
+    async with draining(intake), archive as running:
+        yield Module(CHANNELS_ROUTERS, {"channels": service}, readiness("archive", running))
+
+
+OPENERS = {"channels": channels}
