@@ -30,6 +30,7 @@ from shared.runtime.metrics import RuntimeMetrics
 from shared.settings import Settings
 
 PRUNE_EVERY_S = 600.0
+PRUNE_PAUSE_S = 0.1
 DEFAULT_RATE = Rate(per_s=20_000, burst=40_000)
 
 log = structlog.get_logger(__name__)
@@ -171,10 +172,10 @@ async def running(work: Callable[[], Awaitable[None]], name: str) -> AsyncGenera
 
 async def _prune(engine: AsyncEngine) -> None:
     while True:
+        gone = 0
         with contextlib.suppress(DatabaseUnavailable):
-            while await prune(engine):
-                await asyncio.sleep(0.1)
-        await asyncio.sleep(PRUNE_EVERY_S)
+            gone = await prune(engine)
+        await asyncio.sleep(PRUNE_PAUSE_S if gone else PRUNE_EVERY_S)
 
 
 @contextlib.asynccontextmanager

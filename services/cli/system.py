@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 
-from services.cli.modules import OPENERS, Module
 from services.cli.foundation import Foundation, foundation
+from services.cli.modules import OPENERS, Module
 from shared.http.app import create_app
 from shared.http.platform_api import platform_router
 from shared.http.serve import HttpServer, listening_socket
