@@ -31,6 +31,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 3
     replica_alive_s: float = 10
 
+    # A timer that left something due is repeated after this; one that failed, after up to 60 s.
+    timer_pause_ms: int = 20
+    timer_backoff_most_s: float = 60
+
     # Failure.
     backoff_first_s: float = 0.1
     backoff_most_s: float = 5
@@ -41,8 +45,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     config_poll_s: float = 1
     config_rows: int = 1_000
     journal_page: int = 1_000
-    # A shard without work looks around this often.
+    # A shard without work looks around this often; a new one waits this long for its log before it
+    # begins with commands and timers.
     idle_s: float = 1
+    attach_grace_s: float = 1
+    # After a commit refused for good, this many inputs are committed one by one.
+    caution_inputs: int = 1_024
+    stop_publish_s: float = 2
 
     # Keeping.
     snapshot_inputs: int = 20_000

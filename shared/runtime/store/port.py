@@ -56,7 +56,8 @@ class WorkspaceState(msgspec.Struct, frozen=True, gc=False):
     """The runtime's own state of one workspace, at rest.
 
     `number` counts its inputs, `seq` its events; `producers` holds the last sequence per source,
-    `published` the last seq per topic, `failed` sequences per source that went to dead letters.
+    `published` the last seq per topic, `failed` sequences per source that went to dead letters;
+    `behind`: its core was told BEHIND and not LIVE since.
     """
 
     workspace: str
@@ -65,6 +66,7 @@ class WorkspaceState(msgspec.Struct, frozen=True, gc=False):
     seq: int = 0
     config_version: int = 0
     snapshot_number: int = 0
+    behind: bool = False
     producers: dict[str, int] = {}
     published: dict[str, int] = {}
     failed: dict[str, list[int]] = {}
@@ -98,7 +100,7 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
     """An event of a workspace (`seq` ≥ 1), or a dead letter on its way to the bus (`seq` 0).
 
     `position` counts per shard without gaps. `previous` is the workspace's last seq on the same
-    topic (-1: not said). `headers` is msgpack of a dead letter's own headers.
+    topic (-1: not said). A dead letter's `key` is its id.
     """
 
     position: int
@@ -110,7 +112,6 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
     key: str
     data: bytes
     at_us: int
-    headers: bytes | None = None
 
 
 class ReplyRow(msgspec.Struct, frozen=True, gc=False):
@@ -182,8 +183,11 @@ class Store(Protocol):
         the old epoch has ended one way or the other. Raises StaleEpoch."""
         ...
 
-    async def renew(self, held: Mapping[int, tuple[int, int]], lease_s: float) -> set[int]:
-        """Prolong partition → (epoch, published); returns the partitions still held."""
+    async def renew(
+        self, held: Mapping[int, tuple[int, int]], lease_s: float
+    ) -> tuple[set[int], set[int]]:
+        """Prolong partition → (epoch, published). Returns those prolonged, and those lost to
+        another owner; one whose commit is in flight is neither (the commit prolongs it)."""
         ...
 
     async def release(self, partition: int, epoch: int, published: int) -> None:
@@ -226,7 +230,11 @@ class Store(Protocol):
         """Those of `ids` (16 bytes each) that a committed batch has marked."""
         ...
 
-    async def reply(self, workspace: str, scope: str, key: str) -> ReplyRow | None: ...
+    async def replies(
+        self, keys: Sequence[tuple[str, str, str]]
+    ) -> dict[tuple[str, str, str], ReplyRow]:
+        """Recorded answers by (workspace, scope, key); absent ones are left out."""
+        ...
 
     async def commit(self, batch: Batch) -> None:
         """Store all of it or nothing. Raises StaleEpoch, StoreUnavailable, CommitUnknown; any

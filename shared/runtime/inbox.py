@@ -1,0 +1,135 @@
+"""A shard's inbox: a queue per workspace, taken in turns, and the log positions that are settled."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from shared.runtime.arrivals import Arrival
+from shared.runtime.limits import Limits
+
+Taken = list[tuple[str, Arrival]]
+
+
+class Inbox:
+    """Holds what arrived until a batch takes it. The caller asks `full` and `crowded` first."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._queues: dict[str, deque[Arrival]] = {}
+        self._turns: deque[str] = deque()
+        self._unsettled: dict[str, deque[Arrival]] = {}
+        self._next: dict[str, int] = {}
+        self._records = 0
+        self._bytes = 0
+        self._commands = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
+    @property
+    def full(self) -> bool:
+        """No more records, please."""
+        return (
+            self._records >= self._limits.inbox_records or self._bytes >= self._limits.inbox_bytes
+        )
+
+    @property
+    def roomy(self) -> bool:
+        """At most half full: more records are welcome again."""
+        limits = self._limits
+        return self._records <= limits.inbox_records // 2 and self._bytes <= limits.inbox_bytes // 2
+
+    @property
+    def crowded(self) -> bool:
+        """No more commands, please."""
+        return self._commands >= self._limits.commands
+
+    def start(self, positions: dict[str, int]) -> None:
+        """Reading begins at these offsets."""
+        self._next = dict(positions)
+        self._unsettled = {topic: deque() for topic in positions}
+
+    def put(self, workspace: str, arrival: Arrival) -> None:
+        """Behind all that waits for the workspace."""
+        self._count(arrival, 1)
+        if arrival.offset >= 0:
+            self._next[arrival.topic] = arrival.offset + 1
+            self._unsettled[arrival.topic].append(arrival)
+        self._queue(workspace).append(arrival)
+
+    def put_first(self, workspace: str, arrival: Arrival) -> None:
+        """Before all that waits for the workspace (also: back to where it was taken from)."""
+        self._count(arrival, 1)
+        queue = self._queues.get(workspace)
+        if queue is None:
+            queue = self._queues[workspace] = deque()
+            self._turns.appendleft(workspace)
+        queue.appendleft(arrival)
+
+    def put_back(self, rest: Taken) -> None:
+        """What a batch took and did not reach, in the order taken."""
+        for workspace, arrival in reversed(rest):
+            self.put_first(workspace, arrival)
+
+    def take(self, count: int, size: int) -> Taken:
+        """One of each workspace in turn, up to `count`, and until `size` bytes are reached."""
+        taken: Taken = []
+        turns = self._turns
+        while turns and len(taken) < count and size > 0:
+            workspace = turns.popleft()
+            queue = self._queues[workspace]
+            arrival = queue.popleft()
+            if queue:
+                turns.append(workspace)
+            else:
+                del self._queues[workspace]
+            size -= arrival.size
+            self._count(arrival, -1)
+            taken.append((workspace, arrival))
+        return taken
+
+    def take_all(self, workspace: str) -> Iterator[Arrival]:
+        """Everything of one workspace, in order."""
+        for arrival in self._queues.pop(workspace, ()):
+            self._count(arrival, -1)
+            yield arrival
+        if workspace in self._turns:
+            self._turns.remove(workspace)
+
+    def positions(self) -> dict[str, int]:
+        """Per topic the lowest offset that is not done: where a successor goes on."""
+        settled: dict[str, int] = {}
+        for topic, waiting in self._unsettled.items():
+            while waiting and waiting[0].done:
+                waiting.popleft()
+            settled[topic] = waiting[0].offset if waiting else self._next[topic]
+        return settled
+
+    def workspaces(self) -> Iterable[str]:
+        return self._queues.keys()
+
+    def clear(self) -> list[Arrival]:
+        """Forget everything; returns what waited."""
+        waiting = [arrival for queue in self._queues.values() for arrival in queue]
+        self._queues.clear()
+        self._turns.clear()
+        self._unsettled.clear()
+        self._next.clear()
+        self._records = self._bytes = self._commands = 0
+        return waiting
+
+    def _queue(self, workspace: str) -> deque[Arrival]:
+        queue = self._queues.get(workspace)
+        if queue is None:
+            queue = self._queues[workspace] = deque()
+            self._turns.append(workspace)
+        return queue
+
+    def _count(self, arrival: Arrival, sign: int) -> None:
+        if arrival.offset >= 0:
+            self._records += sign
+            self._bytes += sign * arrival.size
+        elif arrival.future is not None:
+            self._commands += sign

@@ -1,0 +1,434 @@
+"""One service's replica: it takes shards, lets them decide, and answers for them. See `port`."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
+
+import structlog
+
+from shared.bus.port import Bus, BusUnavailable
+from shared.contracts import topics as contract_topics
+from shared.runtime import leases, port
+from shared.runtime.arrivals import Arrival
+from shared.runtime.clock import Clock
+from shared.runtime.core import Core, CoreFactory, Input
+from shared.runtime.intake import Intake
+from shared.runtime.limits import Limits
+from shared.runtime.metrics import RuntimeMetrics
+from shared.runtime.port import (
+    EnrichConfig,
+    IdempotencyKey,
+    JournalEvent,
+    NotOwner,
+    Readiness,
+    Reply,
+    Unavailable,
+    UnknownWorkspace,
+    WatchPort,
+)
+from shared.runtime.shard import Phase, Shard
+from shared.runtime.store.port import ShardRow, Store, StoreUnavailable, WorkspaceRow
+from shared.runtime.watches import Watches
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+_DAY_US = 86_400_000_000
+
+
+class Runtime:
+    """`topics` are what the service reads (default: the contracts' CONSUMES), `partitions` how
+    many shards there are, `url` where other replicas reach this one.
+
+    `start` runs everything in tasks; a simulation leaves it and calls `step_leases`, `step_config`,
+    `intake.step` and each shard's `step` and `publish` itself.
+    """
+
+    def __init__(
+        self,
+        factory: CoreFactory,
+        bus: Bus,
+        store: Store,
+        clock: Clock,
+        *,
+        replica: str,
+        url: str,
+        topics: Collection[str] | None = None,
+        partitions: int = contract_topics.DEFAULT_PARTITIONS,
+        limits: Limits | None = None,
+        enrich_config: EnrichConfig | None = None,
+        metrics: RuntimeMetrics | None = None,
+    ) -> None:
+        self.service = factory.service
+        self.replica = replica
+        self.url = url
+        self.shards: dict[int, Shard] = {}
+        self.limits = limits or Limits()
+        self.metrics = metrics or RuntimeMetrics()
+        self._factory = factory
+        self._bus = bus
+        self._store = store
+        self._clock = clock
+        self._partitions = partitions
+        self._enrich = enrich_config
+        chosen = contract_topics.CONSUMES[self.service] if topics is None else topics
+        self.watches = Watches(clock, self.limits.watches)
+        self.intake = Intake(
+            self.service, bus, tuple(chosen), self.shards, clock, self.limits, self.metrics
+        )
+        self._partition_of: dict[str, int] = {}
+        self._rows: dict[int, ShardRow] = {}
+        self._tasks: dict[object, asyncio.Task[None]] = {}
+        self._prepared = False
+        self._stopping = False
+        self._joined_once = False
+
+    # Life
+
+    async def start(self) -> None:
+        """Begin to take shards. Comes back at once; PostgreSQL or the bus may be away."""
+        self._spawn("leases", lambda: self._repeat(self.step_leases, self.limits.heartbeat_s))
+        self._spawn("intake", self._run_intake)
+        self._spawn("config", self._run_config)
+        self._spawn(
+            "maintenance", lambda: self._repeat(self.step_maintenance, self.limits.maintain_s)
+        )
+        self._spawn("measures", lambda: self._repeat(self._measure, 5.0))
+        self._spawn("loop lag", self._watch_loop)
+
+    async def stop(self) -> None:
+        self._stopping = True
+        for name in ("leases", "config", "maintenance", "measures", "loop lag"):
+            await self._cancel(name)
+        for partition in sorted(self.shards):
+            await self._give_up(partition)
+        await self._end("intake")
+        await self.intake.stop()
+        with contextlib.suppress(StoreUnavailable):
+            await self._store.unregister(self.replica)
+
+    async def abandon(self) -> None:
+        """Die without a word, as a killed process does; for tests."""
+        self._stopping = True
+        for shard in self.shards.values():
+            shard.lose()
+        for name in tuple(self._tasks):
+            await self._cancel(name)
+        await self.intake.stop()
+        self.shards.clear()
+
+    def ready(self) -> Readiness:
+        why = [
+            f"shard {partition}: {shard.halted or shard.state}"
+            for partition, shard in sorted(self.shards.items())
+            if not shard.live
+        ]
+        waiting = any(
+            not shard.live and shard.phase is not Phase.HALTED for shard in self.shards.values()
+        )
+        if not self._joined_once:
+            why.append("no contact with the database yet")
+        return Readiness(self._joined_once and not waiting and not self._stopping, why)
+
+    # Calls
+
+    async def submit(
+        self, workspace: str, what: Input, *, idempotency: IdempotencyKey | None = None
+    ) -> Reply:
+        shard = await self._shard(workspace)
+        arrival = Arrival(what, len(what.body), idempotency=idempotency)
+        return await self._owned(workspace, shard.submit(workspace, arrival))
+
+    async def query(self, workspace: str, fn: Callable[[Core], T]) -> T:
+        shard = await self._shard(workspace)
+        return await self._owned(workspace, shard.query(workspace, fn))
+
+    def watch(self, workspace: str, names: Collection[str]) -> WatchPort:
+        return self.watches.open(workspace, names)
+
+    async def journal(
+        self,
+        workspace: str,
+        after_seq: int,
+        types: Collection[str] | None = None,
+        limit: int = 100,
+    ) -> list[JournalEvent]:
+        page = min(limit, self.limits.journal_page)
+        rows = await self._asking(self._store.journal(workspace, after_seq, types, page))
+        return [JournalEvent(row.seq, row.type, row.data, row.at_us, row.key) for row in rows]
+
+    async def owner_of(self, workspace: str) -> str | None:
+        partition = await self._find(workspace)
+        if partition in self.shards:
+            return ""
+        row = self._rows.get(partition)
+        if row is None or row.expired or row.owner == self.replica:
+            return None
+        return row.owner_url
+
+    async def refresh_config(self, workspace: str) -> None:
+        shard = await self._shard(workspace)
+        row = await self._asking(self._store.workspace(workspace))
+        if row is None:
+            raise UnknownWorkspace(workspace)
+        await self._owned(workspace, shard.config_reached(workspace, row.version))
+
+    async def _shard(self, workspace: str) -> Shard:
+        shard = self.shards.get(await self._find(workspace))
+        if shard is None or shard.phase is Phase.LOST:
+            raise NotOwner(await self.owner_of(workspace) or None)
+        return shard
+
+    async def _find(self, workspace: str) -> int:
+        """A workspace's partition is chosen once, so it may be remembered."""
+        partition = self._partition_of.get(workspace)
+        if partition is None:
+            row = await self._asking(self._store.workspace(workspace))
+            if row is None:
+                raise UnknownWorkspace(workspace)
+            partition = self._partition_of[workspace] = row.partition
+        return partition
+
+    async def _owned(self, workspace: str, call: Awaitable[T]) -> T:
+        """Name the new owner where the shard was lost meanwhile."""
+        try:
+            return await call
+        except NotOwner as lost:
+            raise NotOwner(await self.owner_of(workspace) or None) from lost
+
+    async def _asking(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except StoreUnavailable as error:
+            raise Unavailable("the database does not answer", self.limits.retry_after_s) from error
+
+    # Leases
+
+    async def step_leases(self) -> None:
+        """One round of the lease protocol. Raises StoreUnavailable."""
+        store, limits = self._store, self.limits
+        if not self._prepared:
+            await store.prepare(self._partitions, self._clock.wall_us())
+            self._prepared = True
+        await self._renew()
+        alive = await store.register(self.replica, self.url, limits.replica_alive_s)
+        rows = await store.shards()
+        self._rows = {row.partition: row for row in rows}
+        self._drop_lost()
+        self._heed_halts(rows)
+        share = leases.fair_share(alive, self.replica, self._partitions)
+        for partition in leases.to_take(rows, self.shards, share, alive, self.replica):
+            await self._take(partition)
+        for partition in leases.to_give(self.shards, share):
+            await self._give_up(partition)
+        self.metrics.owned.labels(self.service).set(len(self.shards))
+        self._joined_once = True
+
+    async def _renew(self) -> None:
+        held = {
+            partition: (shard.epoch, shard.outbox.published)
+            for partition, shard in self.shards.items()
+            if shard.phase is not Phase.LOST
+        }
+        if not held:
+            return
+        sent_at = self._clock.monotonic()
+        renewed, lost = await self._store.renew(held, self.limits.lease_s)
+        for partition, (epoch, _) in held.items():
+            shard = self.shards.get(partition)
+            if shard is None or shard.epoch != epoch:
+                continue
+            if partition in lost:
+                shard.lose()
+            elif partition in renewed:
+                shard.heartbeat(sent_at)
+
+    def _drop_lost(self) -> None:
+        for partition, shard in tuple(self.shards.items()):
+            if shard.phase is Phase.LOST:
+                del self.shards[partition]
+
+    def _heed_halts(self, rows: Collection[ShardRow]) -> None:
+        for row in rows:
+            shard = self.shards.get(row.partition)
+            if shard is not None and row.halted is None and row.epoch == shard.epoch:
+                shard.unhalt()
+
+    async def _take(self, partition: int) -> None:
+        sent_at = self._clock.monotonic()
+        lease = await self._store.acquire(partition, self.replica, self.url, self.limits.lease_s)
+        if lease is None:
+            return
+        shard = Shard(
+            lease,
+            sent_at,
+            self._factory,
+            self._bus,
+            self._store,
+            self._clock,
+            self.limits,
+            self.metrics,
+            self.watches,
+            self._enrich,
+        )
+        log.info("shard taken", service=self.service, partition=partition, epoch=lease.epoch)
+        self.shards[partition] = shard
+        if "leases" in self._tasks:
+            self._spawn(("shard", shard), lambda: self._run_shard(shard))
+            self._spawn(("outbox", shard), lambda: self._run_outbox(shard))
+
+    async def _give_up(self, partition: int) -> None:
+        """Finish the batch in hand, publish what is committed, and release the lease at once."""
+        shard = self.shards.pop(partition)
+        epoch, held = shard.epoch, shard.phase is not Phase.LOST
+        shard.leaving = True
+        shard.work.set()
+        await self._end(("shard", shard))
+        if held:
+            await self._publish_rest(shard)
+            epoch = shard.epoch
+        published = shard.outbox.published
+        shard.lose()
+        await self._end(("outbox", shard))
+        if held:
+            with contextlib.suppress(StoreUnavailable):
+                await self._store.release(partition, epoch, published)
+
+    async def _publish_rest(self, shard: Shard) -> None:
+        await self._cancel(("outbox", shard))
+
+        async def rest() -> None:
+            while await shard.publish():
+                pass
+
+        with contextlib.suppress(BusUnavailable, StoreUnavailable):
+            await self._clock.within(rest(), self.limits.stop_publish_s)
+
+    # Configuration, keeping
+
+    async def step_config(self) -> None:
+        """Tell the shards what `platform` says of their workspaces. Raises StoreUnavailable."""
+        rows = await self._store.workspaces(list(self.shards))
+        by_partition: dict[int, list[WorkspaceRow]] = {}
+        for row in rows:
+            by_partition.setdefault(row.partition, []).append(row)
+        for partition, its in by_partition.items():
+            shard = self.shards.get(partition)
+            if shard is not None and shard.phase is Phase.RUNNING:
+                shard.notice(its)
+
+    async def step_maintenance(self) -> None:
+        """Make days ahead and delete what is past keeping. Raises StoreUnavailable."""
+        limits, now_us = self.limits, self._clock.wall_us()
+        while await self._store.maintain(
+            now_us,
+            now_us - limits.inputs_days * _DAY_US,
+            now_us - limits.replies_hours * 3_600_000_000,
+            limits.seen_days,
+            limits.prune_rows,
+        ):
+            await self._clock.sleep(0.05)
+
+    async def _measure(self) -> None:
+        for partition, shard in tuple(self.shards.items()):
+            label = (self.service, str(partition))
+            self.metrics.outbox.labels(*label).set(shard.outbox.depth)
+            self.metrics.waiting.labels(*label).set(len(shard.inbox))
+        await self.intake.measure()
+
+    # Tasks
+
+    async def _run_shard(self, shard: Shard) -> None:
+        while shard.phase is not Phase.LOST and not shard.leaving:
+            if await shard.step():
+                await asyncio.sleep(0)
+                continue
+            await self._clock.within(shard.work.wait(), shard.rest_s())
+            shard.work.clear()
+
+    async def _run_outbox(self, shard: Shard) -> None:
+        failures = 0
+        while shard.phase is not Phase.LOST:
+            try:
+                worked = await shard.publish()
+                failures = 0
+            except (BusUnavailable, StoreUnavailable) as error:
+                failures += 1
+                log.warning("publishing waits", partition=shard.partition, why=str(error))
+                await self._clock.sleep(self._pause_s(failures))
+                continue
+            if not worked:
+                await self._clock.within(shard.unpublished.wait(), self.limits.idle_s)
+                shard.unpublished.clear()
+
+    async def _run_intake(self) -> None:
+        failures = 0
+        while not self._stopping:
+            try:
+                worked = await self.intake.step()
+                failures = 0
+            except (BusUnavailable, StoreUnavailable) as error:
+                failures += 1
+                log.warning("reading waits", service=self.service, why=str(error))
+                await self._clock.sleep(self._pause_s(failures))
+                continue
+            if not worked:
+                await self._clock.sleep(0.02)
+
+    async def _run_config(self) -> None:
+        while True:
+            try:
+                await self._store.wait_config(self.limits.config_poll_s)
+                await self.step_config()
+            except StoreUnavailable as error:
+                log.warning("configuration waits", service=self.service, why=str(error))
+                await self._clock.sleep(self.limits.config_poll_s)
+
+    async def _repeat(self, step: Callable[[], Awaitable[None]], pause_s: float) -> None:
+        failures = 0
+        while True:
+            try:
+                await step()
+                failures = 0
+                await self._clock.sleep(pause_s)
+            except (BusUnavailable, StoreUnavailable) as error:
+                failures += 1
+                log.warning("will be tried again", service=self.service, why=str(error))
+                await self._clock.sleep(min(pause_s, self._pause_s(failures)))
+
+    async def _watch_loop(self) -> None:
+        while True:
+            before = self._clock.monotonic()
+            await self._clock.sleep(0.5)
+            self.metrics.loop_lag.set(max(0.0, self._clock.monotonic() - before - 0.5))
+
+    def _pause_s(self, failures: int) -> float:
+        return min(self.limits.backoff_most_s, self.limits.backoff_first_s * 2 ** min(failures, 16))
+
+    def _spawn(self, name: object, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks[name] = asyncio.ensure_future(self._supervised(name, work))
+
+    async def _supervised(self, name: object, work: Callable[[], Awaitable[None]]) -> None:
+        """An error that nobody foresaw is told, and the work begun again."""
+        while True:
+            try:
+                return await work()
+            except Exception:
+                log.exception("a task failed", service=self.service, task=str(name))
+                await self._clock.sleep(1)
+
+    async def _cancel(self, name: object) -> None:
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _end(self, name: object) -> None:
+        """Wait until a task that was told to has ended."""
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            await asyncio.wait({task})
+
+
+__all__ = ["Runtime", "port"]

@@ -1,0 +1,693 @@
+"""One shard in the hands of its owner: what waits, what it decides, and what is committed.
+
+Nothing runs by itself here: the runtime (or a simulation) calls `step` and `publish`.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Collection, Iterable
+from enum import Enum
+from typing import Any, TypeVar
+
+import structlog
+
+from shared.bus.port import Bus, Record
+from shared.contracts.problems import Refused
+from shared.runtime import deadletters
+from shared.runtime.arrivals import Arrival, of_record
+from shared.runtime.clock import Clock
+from shared.runtime.core import LIVE, Core, CoreFactory, Input
+from shared.runtime.inbox import Inbox, Taken
+from shared.runtime.limits import Limits
+from shared.runtime.metrics import RuntimeMetrics
+from shared.runtime.outbox import Outbox
+from shared.runtime.port import (
+    JOURNAL,
+    CommandFailed,
+    EnrichConfig,
+    NotOwner,
+    OutcomeUnknown,
+    Reply,
+    Unavailable,
+    UnknownWorkspace,
+)
+from shared.runtime.round import Answer, Round, answer
+from shared.runtime.store.port import (
+    Batch,
+    CommitUnknown,
+    ConfigVersion,
+    ShardLease,
+    StaleEpoch,
+    Store,
+    StoreUnavailable,
+    WorkspaceRow,
+    WorkspaceState,
+)
+from shared.runtime.watches import Watches
+from shared.runtime.workspaces import Inconsistent, Workspace, load_core
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+_Query = tuple[str, Callable[[Core], Any], "asyncio.Future[Any]"]
+_LIVE = Input("lifecycle", LIVE)
+
+
+class Phase(Enum):
+    LOADING = "loading"
+    RUNNING = "running"
+    HALTED = "halted"
+    LOST = "lost"
+
+
+class Shard:
+    """`deps` of all shards of one replica come in through the constructor; see `Runtime`."""
+
+    def __init__(
+        self,
+        lease: ShardLease,
+        leased_at: float,
+        factory: CoreFactory,
+        bus: Bus,
+        store: Store,
+        clock: Clock,
+        limits: Limits,
+        metrics: RuntimeMetrics,
+        watches: Watches,
+        enrich: EnrichConfig | None,
+    ) -> None:
+        self.partition = lease.partition
+        self.epoch = lease.epoch
+        self.phase = Phase.HALTED if lease.halted else Phase.LOADING
+        self.halted = lease.halted
+        self.workspaces: dict[str, Workspace] = {}
+        self.work = asyncio.Event()
+        self.unpublished = asyncio.Event()
+        self.leaving = False
+        self._factory = factory
+        self._store = store
+        self._clock = clock
+        self._limits = limits
+        self._metrics = metrics
+        self._watches = watches
+        self._enrich = enrich
+        self.outbox = Outbox(store, bus, lease.partition, limits, metrics)
+        self.inbox = Inbox(limits)
+        self._lease: ShardLease | None = lease
+        self._lease_until = leased_at + limits.lease_s
+        self._retry_at = 0.0
+        self._failures = 0
+        self._queries: list[_Query] = []
+        self._strangers: set[str] = set()
+        self._wakes: list[tuple[int, str]] = []
+        self._stray: list[tuple[str, Arrival]] = []
+        self._news = False
+        self._config_waits: list[tuple[str, int, asyncio.Future[None]]] = []
+        self._caution = 0
+        self._condemned: set[tuple[str, int]] = set()
+        self._resting: dict[str, int] = {}
+        self._in_flight: set[tuple[str, str, str]] = set()
+        # Reading: which offsets to begin at, and where the log ended when it was joined.
+        self.reading = 0
+        self.attached = False
+        self.positions: dict[str, int] = {}
+        self._ends: dict[str, int] | None = None
+        self._loaded_at = 0.0
+        self.catching_up = True
+
+    # What the lease says
+
+    @property
+    def holds(self) -> bool:
+        """By this replica's own clock; PostgreSQL's word is final at each commit."""
+        return self.phase is not Phase.LOST and self._clock.monotonic() < self._lease_until
+
+    @property
+    def live(self) -> bool:
+        return self.phase is Phase.RUNNING and not self.catching_up
+
+    @property
+    def state(self) -> str:
+        """For people: loading, catching up, running, halted, lost."""
+        if self.phase is Phase.RUNNING and self.catching_up:
+            return "catching up"
+        return self.phase.value
+
+    def heartbeat(self, sent_at: float) -> None:
+        """The lease was prolonged beside the batches. Past its end it stays over: after such a
+        stall the shard looks again at what is committed."""
+        if self.phase is not Phase.RUNNING or self.holds:
+            self.renewed(sent_at)
+
+    def renewed(self, sent_at: float) -> None:
+        """A renewal that was sent at `sent_at` (monotonic) has come back."""
+        self._lease_until = max(self._lease_until, sent_at + self._limits.lease_s)
+
+    def lose(self) -> None:
+        """Another replica owns the shard, or will: forget everything."""
+        if self.phase is not Phase.LOST:
+            log.info("shard given up", partition=self.partition, epoch=self.epoch)
+            self.phase = Phase.LOST
+            self._forget(NotOwner(None))
+        self.work.set()
+        self.unpublished.set()
+
+    async def halt(self, reason: str) -> None:
+        """Stop deciding until a person clears it. Raises StoreUnavailable."""
+        log.error("shard halted", partition=self.partition, why=reason)
+        self.phase, self.halted = Phase.HALTED, reason
+        self._metrics.halted.labels(self._factory.service, str(self.partition)).set(1)
+        self._forget(Unavailable("the shard is halted until an operator acts", 30))
+        try:
+            await self._store.halt(self.partition, self.epoch, reason)
+        except StaleEpoch:
+            self.lose()
+
+    def unhalt(self) -> None:
+        """A person has cleared it."""
+        if self.phase is Phase.HALTED:
+            self.phase, self.halted, self._lease = Phase.LOADING, None, None
+            self._metrics.halted.labels(self._factory.service, str(self.partition)).set(0)
+            self.work.set()
+
+    # What comes in
+
+    def offer(self, records: Iterable[Record]) -> None:
+        """Records of this partition, in the log's order."""
+        if self.phase is not Phase.RUNNING or not self.attached:
+            return
+        for record in records:
+            workspace, arrival = of_record(record)
+            self._put(workspace, arrival)
+        self.work.set()
+
+    def submit(self, workspace: str, arrival: Arrival) -> "asyncio.Future[Reply]":
+        """A command takes its place in the queue. Raises Unavailable, NotOwner, Refused."""
+        self._refuse_when_not_serving()
+        if self.inbox.crowded:
+            raise Unavailable("too many commands wait", self._limits.retry_after_s)
+        if self.outbox.full:
+            raise Unavailable("events cannot be published at the moment", 5)
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        arrival.future = future
+        key = arrival.idempotency
+        if key is not None:
+            slot = (workspace, key.scope, key.key)
+            if slot in self._in_flight:
+                raise Refused("conflict", "The same call is in flight.", reason="in_flight")
+            self._in_flight.add(slot)
+            future.add_done_callback(lambda _: self._in_flight.discard(slot))
+        self._put(workspace, arrival)
+        self.work.set()
+        return future
+
+    async def query(self, workspace: str, fn: Callable[[Core], T]) -> T:
+        """Raises Unavailable, NotOwner, UnknownWorkspace, and what `fn` raises."""
+        self._refuse_when_not_serving()
+        found = self.workspaces.get(workspace)
+        if self.phase is Phase.RUNNING and found is not None and not found.dirty and self.holds:
+            return fn(found.core)
+        if len(self._queries) >= self._limits.queries:
+            raise Unavailable("too many reads wait", self._limits.retry_after_s)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queries.append((workspace, fn, future))
+        if found is None:
+            self._strangers.add(workspace)
+        self.work.set()
+        return await future
+
+    def notice(self, rows: Iterable[WorkspaceRow]) -> None:
+        """What `platform` says of the shard's workspaces now."""
+        for row in rows:
+            known = self.workspaces.get(row.id)
+            if known is None or row.version > known.config_queued:
+                self._news = True
+                self.work.set()
+                return
+
+    def config_reached(self, workspace: str, version: int) -> "asyncio.Future[None]":
+        """Done once a commit has taken in shared configuration up to `version`."""
+        self._refuse_when_not_serving()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._config_waits.append((workspace, version, future))
+        self._news = True
+        self.work.set()
+        return future
+
+    def _put(self, workspace: str, arrival: Arrival) -> None:
+        if workspace not in self.workspaces:
+            self._strangers.add(workspace)
+        self.inbox.put(workspace, arrival)
+
+    def _refuse_when_not_serving(self) -> None:
+        if self.phase is Phase.LOST:
+            raise NotOwner(None)
+        if self.phase is Phase.HALTED:
+            raise Unavailable("the shard is halted until an operator acts", 30)
+        if self.phase is Phase.LOADING and self._failures:
+            raise Unavailable("the shard is recovering", self._limits.retry_after_s)
+
+    # Joining the log
+
+    def join(self, starts: dict[str, int], ends: dict[str, int]) -> None:
+        """Reading begins at `starts`; up to `ends` it is catching up. Called by the intake."""
+        self.inbox.start(starts)
+        self.positions = dict(starts)
+        self._ends = dict(ends)
+        self.attached = True
+        self.work.set()
+
+    def _finish_catching_up(self) -> None:
+        if not self.catching_up or self._ends is None:
+            return
+        here = self.inbox.positions()
+        if any(here[topic] < end for topic, end in self._ends.items()):
+            return
+        self.catching_up = False
+        log.info("shard is live", partition=self.partition, epoch=self.epoch)
+        for workspace in self.workspaces.values():
+            if workspace.behind:
+                self.inbox.put_first(workspace.id, Arrival(_LIVE))
+
+    # Deciding
+
+    async def step(self) -> bool:
+        """At most one batch; False when there was nothing to do. Never raises."""
+        if self.phase in (Phase.LOST, Phase.HALTED):
+            return False
+        try:
+            if self.phase is Phase.LOADING:
+                return await self._load()
+            await self._keep_lease()
+            if self._news or self._strangers:
+                await self._meet()
+            self._finish_catching_up()
+            worked = await self._decide()
+            self._serve_queries()
+            return worked
+        except StaleEpoch:
+            self.lose()
+        except Inconsistent as error:
+            await self._halt_quietly(str(error))
+        except (StoreUnavailable, CommitUnknown) as error:
+            self.fail(error)
+        except Exception as error:
+            log.exception("the shard failed", partition=self.partition)
+            self.fail(error)
+        return True
+
+    def rest_s(self) -> float:
+        """How long there is nothing to do, unless something arrives."""
+        if self.phase is Phase.LOADING:
+            return max(0.0, self._retry_at - self._clock.monotonic())
+        if self.phase is not Phase.RUNNING or not self._wakes:
+            return self._limits.idle_s
+        due_s = (self._wakes[0][0] - self._clock.wall_us()) / 1_000_000
+        return min(self._limits.idle_s, max(0.001, due_s))
+
+    async def _halt_quietly(self, reason: str) -> None:
+        try:
+            await self.halt(reason)
+        except StoreUnavailable:
+            log.warning("the halt could not be noted", partition=self.partition)
+
+    async def _keep_lease(self) -> None:
+        """A shard that stalled past its lease asks first, and then catches up like a new owner."""
+        if self._clock.monotonic() < self._lease_until:
+            return
+        raise StoreUnavailable("the lease ran out: look again who owns the shard")
+
+    async def _decide(self) -> bool:
+        wall_us = self._clock.wall_us()
+        if not self._may_begin():
+            return False
+        due = self._due(wall_us)
+        taken = self._take()
+        if not taken and not due and not self._stray:
+            return False
+        taken = await self._drop_seen(await self._recall(taken))
+        round_ = self._new_round()
+        began = self._clock.monotonic()
+        for workspace in due:
+            await round_.wake(workspace)
+        await self._apply(round_, taken)
+        self._metrics.apply_seconds.labels(self._factory.service).observe(
+            self._clock.monotonic() - began
+        )
+        await self._commit(round_)
+        return True
+
+    def _may_begin(self) -> bool:
+        """Before the log is joined, commands and timers wait a moment for it."""
+        if self.attached:
+            return True
+        return self._clock.monotonic() >= self._loaded_at + self._limits.attach_grace_s
+
+    def _new_round(self) -> Round:
+        return Round(
+            self._factory,
+            self._store,
+            self._clock,
+            self._limits,
+            self._metrics,
+            behind=self.catching_up,
+        )
+
+    def _due(self, wall_us: int) -> list[Workspace]:
+        due: list[Workspace] = []
+        while self._wakes and self._wakes[0][0] <= wall_us and len(due) < self._batch_limit():
+            wake_us, name = heapq.heappop(self._wakes)
+            workspace = self.workspaces.get(name)
+            if workspace is not None and workspace.wake_us == wake_us:
+                due.append(workspace)
+        return due
+
+    def _batch_limit(self) -> int:
+        return 1 if self._caution else self._limits.batch_inputs
+
+    def _take(self) -> Taken:
+        taken = self.inbox.take(self._batch_limit(), self._limits.batch_bytes)
+        return [each for each in taken if self._is_known(each)]
+
+    def _is_known(self, each: tuple[str, Arrival]) -> bool:
+        if each[0] in self.workspaces and each[1].what is not None:
+            return True
+        self._stray.append(each)
+        return False
+
+    async def _recall(self, taken: Taken) -> Taken:
+        """Answer at once what was answered before."""
+        keys = {
+            (name, arrival.idempotency.scope, arrival.idempotency.key): arrival
+            for name, arrival in taken
+            if arrival.idempotency is not None
+        }
+        if not keys:
+            return taken
+        for key, row in (await self._guarded(self._store.replies(list(keys)), taken)).items():
+            arrival = keys[key]
+            assert arrival.idempotency is not None and arrival.future is not None
+            arrival.done = True
+            if row.fingerprint == arrival.idempotency.fingerprint:
+                answer([(arrival.future, Reply(row.body, replayed=True))])
+            else:
+                refused = Refused(
+                    "idempotency-mismatch", "The Idempotency-Key was used with another body."
+                )
+                answer([(arrival.future, refused)])
+        return [each for each in taken if not each[1].done]
+
+    async def _drop_seen(self, taken: Taken) -> Taken:
+        keys = [arrival.seen_key for _, arrival in taken if arrival.seen_key is not None]
+        if not keys:
+            return taken
+        seen = await self._guarded(self._store.seen(keys), taken)
+        if not seen:
+            return taken
+        rest: Taken = []
+        for each in taken:
+            if each[1].seen_key in seen:
+                each[1].done = True
+            else:
+                rest.append(each)
+        self._metrics.duplicates.labels(self._factory.service).inc(len(taken) - len(rest))
+        return rest
+
+    async def _guarded(self, reading: Any, taken: Taken) -> Any:
+        """What was taken is still known to those who wait when the store fails now."""
+        try:
+            return await reading
+        except Exception:
+            self.inbox.put_back(taken)
+            raise
+
+    async def _apply(self, round_: Round, taken: Taken) -> None:
+        deadline = self._clock.monotonic() + self._limits.batch_ms / 1000
+        for at, (name, arrival) in enumerate(taken):
+            if at and not at & 7 and self._clock.monotonic() > deadline:
+                self.inbox.put_back(taken[at:])
+                break
+            workspace = self.workspaces[name]
+            if self._condemned and (arrival.topic, arrival.offset) in self._condemned:
+                await round_.condemn(workspace, arrival)
+            else:
+                await round_.take(workspace, arrival)
+        for name, arrival in self._stray:
+            self._bury_stray(round_, name, arrival)
+        self._stray = []
+
+    def _bury_stray(self, round_: Round, name: str, arrival: Arrival) -> None:
+        if arrival.future is not None:
+            round_.answers.append((arrival.future, UnknownWorkspace(name)))
+        if arrival.what is None:
+            round_.stray(arrival, deadletters.UNREADABLE, arrival.fault)
+        else:
+            detail = f"there is no workspace {name!r} in this shard"
+            round_.stray(arrival, deadletters.UNKNOWN_WORKSPACE, detail, name)
+
+    # Committing
+
+    async def _commit(self, round_: Round) -> None:
+        batch: Batch | None = None
+        try:
+            batch = await self._build(round_)
+            if self._is_empty(batch):
+                round_.settle(batch, self._wake_watchers)
+                self._after(round_)
+                return
+            sent_at = self._clock.monotonic()
+            await self._store.commit(batch)
+        except CommitUnknown:
+            round_.abandon(OutcomeUnknown("the commit was not confirmed"))
+            raise
+        except (StoreUnavailable, StaleEpoch):
+            round_.abandon(self._nothing_done())
+            raise
+        except Exception as error:
+            self._become_cautious(round_, batch, error)
+            raise
+        self.renewed(sent_at)
+        self._committed(round_, batch, self._clock.monotonic() - sent_at)
+
+    async def _build(self, round_: Round) -> Batch:
+        return await round_.batch(
+            self.partition,
+            self.epoch,
+            self._limits.lease_s,
+            self.inbox.positions() if self.attached else {},
+            self.outbox.published,
+            self.outbox.last,
+        )
+
+    def _is_empty(self, batch: Batch) -> bool:
+        moved = bool(batch.positions) and batch.positions != self.positions
+        return not (batch.states or batch.journal or moved)
+
+    def _committed(self, round_: Round, batch: Batch, took_s: float) -> None:
+        self._failures = 0
+        self._caution = max(0, self._caution - 1)
+        if batch.positions:
+            self.positions = batch.positions
+        self._metrics.commit_seconds.labels(self._factory.service).observe(took_s)
+        self._metrics.batch_inputs.labels(self._factory.service).observe(
+            sum(row.count for row in batch.inputs)
+        )
+        round_.settle(batch, self._wake_watchers)
+        self.outbox.committed(batch.journal)
+        if batch.journal:
+            self.unpublished.set()
+        self._after(round_)
+
+    def _after(self, round_: Round) -> None:
+        for workspace in round_.touched.values():
+            self._plan(workspace)
+        self._serve_config_waits()
+
+    def _wake_watchers(self, workspace: str, names: set[str], journal: bool) -> None:
+        if journal:
+            names.add(JOURNAL)
+        self._watches.wake(workspace, names)
+
+    def _become_cautious(self, round_: Round, batch: Batch | None, error: Exception) -> None:
+        """The store refuses this batch for good: find the input by committing one at a time."""
+        log.error("a batch cannot be stored", partition=self.partition, exc_info=error)
+        if self._caution:
+            self._condemned |= {
+                (each.arrival.topic, each.arrival.offset)
+                for workspace in round_.touched.values()
+                for each in workspace.applied
+                if each.arrival.offset >= 0
+            }
+            rest_until_us = self._clock.wall_us() + round(
+                self._limits.timer_backoff_most_s * 1_000_000
+            )
+            self._resting.update(
+                (workspace.id, rest_until_us)
+                for workspace in round_.touched.values()
+                if workspace.timer_fed
+            )
+            round_.abandon(CommandFailed("the command failed"))
+        else:
+            round_.abandon(self._nothing_done())
+        self._caution = self._limits.caution_inputs
+
+    def _nothing_done(self) -> Unavailable:
+        return Unavailable("nothing was stored; try again", self._limits.retry_after_s)
+
+    def fail(self, error: Exception) -> None:
+        """Discard the shard's memory; the next step looks again what is committed."""
+        log.warning(
+            "shard discarded its memory",
+            partition=self.partition,
+            why=type(error).__name__,
+            detail=str(error),
+        )
+        self._metrics.failures.labels(self._factory.service, type(error).__name__).inc()
+        self.phase, self._lease = Phase.LOADING, None
+        limits = self._limits
+        pause_s = min(limits.backoff_most_s, limits.backoff_first_s * 2 ** min(self._failures, 16))
+        self._failures += 1
+        self._retry_at = self._clock.monotonic() + pause_s
+        self._forget(self._nothing_done())
+
+    def _forget(self, error: Exception) -> None:
+        self.attached, self.catching_up, self._ends = False, True, None
+        waiting = [*self.inbox.clear(), *(arrival for _, arrival in self._stray)]
+        self._stray = []
+        answers: list[Answer] = [(each.future, error) for each in waiting if each.future]
+        answer(answers)
+        for _, _, future in self._queries:
+            if not future.done():
+                future.set_exception(error)
+        for _, _, future in self._config_waits:
+            if not future.done():
+                future.set_exception(error)
+        self._queries, self._config_waits = [], []
+        self._strangers.clear()
+        self._wakes.clear()
+        self._watches.wake_all(self.workspaces)
+        self.workspaces = {}
+
+    # Loading
+
+    async def _load(self) -> bool:
+        if self._clock.monotonic() < self._retry_at:
+            return False
+        sent_at = self._clock.monotonic()
+        lease = self._lease
+        if lease is None:
+            lease = await self._store.reacquire(self.partition, self.epoch, self._limits.lease_s)
+            self.epoch = lease.epoch
+            self._lease_until = sent_at + self._limits.lease_s
+        self._lease = None
+        self.positions = dict(lease.positions)
+        self.outbox.resume(lease.published, lease.last_position)
+        await self._load_workspaces()
+        self.phase = Phase.RUNNING
+        self._loaded_at = self._clock.monotonic()
+        self.reading += 1
+        await self._meet()
+        log.info(
+            "shard loaded",
+            partition=self.partition,
+            epoch=self.epoch,
+            workspaces=len(self.workspaces),
+        )
+        self._serve_queries()
+        self.unpublished.set()
+        return True
+
+    async def _load_workspaces(self) -> None:
+        rows = await self._store.workspaces([self.partition])
+        await self._admit(rows)
+
+    async def _admit(self, rows: Collection[WorkspaceRow]) -> None:
+        states = await self._store.states([row.id for row in rows])
+        for row in rows:
+            state = states.get(row.id, WorkspaceState(row.id))
+            core = await load_core(self._store, self._factory, row, state, self._limits.load_chunk)
+            workspace = self.workspaces[row.id] = Workspace(row, core, state)
+            if workspace.wake_us is not None:
+                workspace.wake_us = max(workspace.wake_us, self._resting.pop(row.id, 0))
+            self._plan(workspace)
+
+    def _plan(self, workspace: Workspace) -> None:
+        if workspace.wake_us is not None:
+            heapq.heappush(self._wakes, (workspace.wake_us, workspace.id))
+
+    async def _meet(self) -> None:
+        """Take in new workspaces and versions of shared configuration."""
+        self._news = False
+        rows = await self._store.workspaces([self.partition])
+        new = [row for row in rows if row.id not in self.workspaces]
+        if new:
+            await self._admit(new)
+        self._strangers.clear()
+        after = {
+            row.id: self.workspaces[row.id].config_queued
+            for row in rows
+            if row.version > self.workspaces[row.id].config_queued
+        }
+        if after:
+            versions = await self._store.config_since(after, self._limits.config_rows)
+            for version in versions:
+                await self._queue_config(version)
+            self._news = len(versions) >= self._limits.config_rows
+        self._serve_config_waits()
+
+    async def _queue_config(self, version: ConfigVersion) -> None:
+        workspace = self.workspaces[version.workspace]
+        workspace.config_queued = version.version
+        if version.origin == self._factory.service:
+            return
+        body = version.body
+        if self._enrich is not None:
+            body = await self._enrich(version.workspace, version.kind, version.id, body)
+        workspace.config_pending.append(version.version)
+        what = Input("config", version.kind, _config_body(version, body), id=version.id)
+        self.inbox.put(workspace.id, Arrival(what, len(what.body), config_version=version.version))
+
+    def _serve_config_waits(self) -> None:
+        waiting: list[tuple[str, int, asyncio.Future[None]]] = []
+        for each in self._config_waits:
+            name, version, future = each
+            workspace = self.workspaces.get(name)
+            if future.done():
+                continue
+            if workspace is not None and workspace.config_version >= version:
+                future.set_result(None)
+            else:
+                waiting.append(each)
+        self._config_waits = waiting
+
+    def _serve_queries(self) -> None:
+        if not self._queries or self.phase is not Phase.RUNNING:
+            return
+        queries, self._queries = self._queries, []
+        for name, fn, future in queries:
+            if future.done():
+                continue
+            workspace = self.workspaces.get(name)
+            try:
+                if workspace is None:
+                    raise UnknownWorkspace(name)
+                future.set_result(fn(workspace.core))
+            except Exception as error:
+                future.set_exception(error)
+
+    # Publishing
+
+    async def publish(self) -> bool:
+        """Send what is committed; True when there was something.
+
+        Raises BusUnavailable, StoreUnavailable: nothing is lost, the same rows come again.
+        """
+        if self.phase is Phase.LOST:
+            return False
+        return await self.outbox.publish()
+
+
+def _config_body(version: ConfigVersion, body: bytes | None) -> bytes:
+    """{"id", "version", "body"} with the body's JSON as it is."""
+    head = f'{{"id":"{version.id}","version":{version.version},"body":'.encode()
+    return head + (body or b"null") + b"}"

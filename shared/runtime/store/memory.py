@@ -1,0 +1,410 @@
+"""The store in memory, for simulation: one database, a view per replica, faults on demand."""
+
+import copy
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from shared.runtime.clock import Clock
+from shared.runtime.core import ConfigWrite, Entity, Row
+from shared.runtime.store.port import (
+    Batch,
+    CommitUnknown,
+    ConfigVersion,
+    InputRow,
+    JournalRow,
+    ReplyRow,
+    ShardLease,
+    ShardRow,
+    Snapshot,
+    StaleEpoch,
+    StoreUnavailable,
+    WorkspaceRow,
+    WorkspaceState,
+)
+
+Fault = Literal["unavailable", "rollback", "lost-commit", "lost-rollback", "stale"]
+"""unavailable: nothing answered. For a commit: rollback (nothing stored), lost-commit (stored, and
+the answer lost), lost-rollback (not stored, and nobody knows), stale (another owner took over)."""
+
+_DAY_US = 86_400_000_000
+
+
+class _Shard(msgspec.Struct):
+    epoch: int = 0
+    owner: str | None = None
+    owner_url: str | None = None
+    lease_until: float = -1.0
+    published: int = 0
+    positions: dict[str, int] = {}
+    halted: str | None = None
+
+
+class _Data:
+    """What one service has stored."""
+
+    def __init__(self) -> None:
+        self.shards: dict[int, _Shard] = {}
+        self.replicas: dict[str, tuple[str, float]] = {}
+        self.states: dict[str, WorkspaceState] = {}
+        self.entities: dict[str, dict[tuple[str, str], Entity]] = {}
+        self.inputs: dict[str, list[InputRow]] = {}
+        self.journal: dict[int, list[JournalRow]] = {}
+        self.by_workspace: dict[str, list[JournalRow]] = {}
+        self.seen: dict[bytes, int] = {}
+        self.replies: dict[tuple[str, str, str], ReplyRow] = {}
+        self.snapshots: dict[str, list[tuple[Snapshot, list[Entity]]]] = {}
+        self.rows: list[tuple[str, Row]] = []
+
+
+class MemoryDatabase:
+    """What all services and replicas share. `clock` is the database's own."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.workspaces: dict[str, WorkspaceRow] = {}
+        self.config: dict[str, list[ConfigVersion]] = {}
+        self._services: dict[str, _Data] = {}
+
+    def add_workspace(self, workspace: str, partition: int, seed: int = 1) -> None:
+        self.workspaces[workspace] = WorkspaceRow(workspace, partition, seed, 0)
+
+    def write_config(self, workspace: str, origin: str, writes: Iterable[ConfigWrite]) -> None:
+        """Each write becomes the workspace's next version."""
+        for write in writes:
+            row = self.workspaces[workspace]
+            version = row.version + 1
+            self.workspaces[workspace] = msgspec.structs.replace(row, version=version)
+            self.config.setdefault(workspace, []).append(
+                ConfigVersion(workspace, version, write.kind, write.id, write.body, origin)
+            )
+
+    def service(self, name: str) -> _Data:
+        return self._services.setdefault(name, _Data())
+
+
+def _no_fault(call: str) -> Fault | None:
+    return None
+
+
+class MemoryStore:
+    """One replica's view of a MemoryDatabase. `inject` is asked at every call, by its name."""
+
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        service: str,
+        inject: Callable[[str], Fault | None] = _no_fault,
+    ) -> None:
+        self.service = service
+        self.inject = inject
+        self._database = database
+        self._data = database.service(service)
+
+    # Leases
+
+    async def prepare(self, partitions: int, today_us: int) -> None:
+        self._ask("prepare")
+        for partition in range(partitions):
+            self._data.shards.setdefault(partition, _Shard(positions={}))
+
+    async def register(self, replica: str, url: str, alive_s: float) -> list[str]:
+        self._ask("register")
+        now = self._now()
+        self._data.replicas[replica] = (url, now)
+        return sorted(
+            name for name, (_, seen_at) in self._data.replicas.items() if now - seen_at <= alive_s
+        )
+
+    async def unregister(self, replica: str) -> None:
+        self._ask("unregister")
+        self._data.replicas.pop(replica, None)
+
+    async def shards(self) -> list[ShardRow]:
+        self._ask("shards")
+        return [
+            ShardRow(
+                partition,
+                shard.epoch,
+                shard.owner,
+                shard.owner_url,
+                self._is_free(shard),
+                shard.halted,
+            )
+            for partition, shard in sorted(self._data.shards.items())
+        ]
+
+    async def acquire(
+        self, partition: int, replica: str, url: str, lease_s: float
+    ) -> ShardLease | None:
+        self._ask("acquire")
+        shard = self._data.shards.get(partition)
+        if shard is None or not self._is_free(shard):
+            return None
+        shard.epoch += 1
+        shard.owner, shard.owner_url = replica, url
+        shard.lease_until = self._now() + lease_s
+        return self._lease(partition, shard)
+
+    async def reacquire(self, partition: int, epoch: int, lease_s: float) -> ShardLease:
+        self._ask("reacquire")
+        shard = self._held(partition, epoch)
+        shard.epoch += 1
+        shard.lease_until = self._now() + lease_s
+        return self._lease(partition, shard)
+
+    async def renew(
+        self, held: Mapping[int, tuple[int, int]], lease_s: float
+    ) -> tuple[set[int], set[int]]:
+        self._ask("renew")
+        renewed: set[int] = set()
+        for partition, (epoch, published) in held.items():
+            shard = self._data.shards[partition]
+            if shard.epoch == epoch:
+                shard.lease_until = self._now() + lease_s
+                shard.published = max(shard.published, published)
+                renewed.add(partition)
+        return renewed, set(held) - renewed
+
+    async def release(self, partition: int, epoch: int, published: int) -> None:
+        self._ask("release")
+        shard = self._data.shards[partition]
+        if shard.epoch == epoch:
+            shard.owner = shard.owner_url = None
+            shard.lease_until = -1.0
+            shard.published = max(shard.published, published)
+
+    async def halt(self, partition: int, epoch: int, reason: str) -> None:
+        self._ask("halt")
+        self._held(partition, epoch).halted = reason
+
+    def clear_halt(self, partition: int, positions: Mapping[str, int] | None = None) -> None:
+        """What an operator does."""
+        shard = self._data.shards[partition]
+        shard.halted = None
+        shard.positions.update(positions or {})
+
+    def steal(self, partition: int) -> None:
+        """Another owner takes the shard over and is gone again: epochs of before are stale."""
+        shard = self._data.shards[partition]
+        shard.epoch += 1
+        shard.owner, shard.lease_until = "thief", -1.0
+
+    # Loading
+
+    async def workspaces(self, partitions: Collection[int]) -> list[WorkspaceRow]:
+        self._ask("workspaces")
+        rows = self._database.workspaces
+        return [rows[name] for name in sorted(rows) if rows[name].partition in partitions]
+
+    async def workspace(self, workspace: str) -> WorkspaceRow | None:
+        self._ask("workspace")
+        return self._database.workspaces.get(workspace)
+
+    async def states(self, workspaces: Collection[str]) -> dict[str, WorkspaceState]:
+        self._ask("states")
+        states = self._data.states
+        return {name: copy.deepcopy(states[name]) for name in workspaces if name in states}
+
+    async def open_entities(
+        self, workspace: str, after: tuple[str, str], limit: int
+    ) -> list[Entity]:
+        self._ask("open_entities")
+        return [each for each in self._entities(workspace, after) if each.open][:limit]
+
+    async def entities(self, workspace: str, kind: str, keys: Collection[str]) -> list[Entity]:
+        self._ask("entities")
+        stored = self._data.entities.get(workspace, {})
+        return [stored[kind, key] for key in sorted(keys) if (kind, key) in stored]
+
+    async def config_since(self, after: Mapping[str, int], limit: int) -> list[ConfigVersion]:
+        self._ask("config_since")
+        found = [
+            version
+            for workspace in sorted(after)
+            for version in self._database.config.get(workspace, [])
+            if version.version > after[workspace]
+        ]
+        return found[:limit]
+
+    # Deciding
+
+    async def seen(self, ids: Sequence[bytes]) -> set[bytes]:
+        self._ask("seen")
+        return {each for each in ids if each in self._data.seen}
+
+    async def replies(
+        self, keys: Sequence[tuple[str, str, str]]
+    ) -> dict[tuple[str, str, str], ReplyRow]:
+        self._ask("replies")
+        return {key: self._data.replies[key] for key in keys if key in self._data.replies}
+
+    async def commit(self, batch: Batch) -> None:
+        fault = self.inject("commit")
+        if fault == "stale":
+            self.steal(batch.partition)
+        shard = self._held(batch.partition, batch.epoch)
+        if fault in ("rollback", "unavailable"):
+            raise StoreUnavailable("told to roll back")
+        if fault != "lost-rollback":
+            self._store(batch, shard)
+        if fault in ("lost-commit", "lost-rollback"):
+            raise CommitUnknown("told to lose the answer")
+
+    def _store(self, batch: Batch, shard: _Shard) -> None:
+        data = self._data
+        shard.lease_until = self._now() + batch.lease_s
+        shard.positions.update(batch.positions)
+        shard.published = max(shard.published, batch.published)
+        self._store_inputs(batch)
+        for name, entity in batch.entities:
+            stored = data.entities.setdefault(name, {})
+            if entity.body is None:
+                stored.pop((entity.kind, entity.key), None)
+            else:
+                stored[entity.kind, entity.key] = entity
+        self._store_journal(batch)
+        data.seen.update((each, batch.seen_us) for each in batch.seen)
+        data.states.update((state.workspace, copy.deepcopy(state)) for state in batch.states)
+        for row in batch.replies:
+            data.replies[row.workspace, row.scope, row.key] = row
+        for name, writes in batch.config:
+            self._database.write_config(name, self.service, writes)
+        data.rows.extend(batch.rows)
+        for name, number, now_us in batch.snapshots:
+            entities = [each for each in self._entities(name, ("", "")) if each.open]
+            kept = data.snapshots.setdefault(name, [])
+            kept.append((Snapshot(name, number, now_us), entities))
+
+    def _store_inputs(self, batch: Batch) -> None:
+        for row in batch.inputs:
+            rows = self._data.inputs.setdefault(row.workspace, [])
+            following = rows[-1].first_no + rows[-1].count if rows else row.first_no
+            if row.first_no != following:
+                raise AssertionError(f"inputs of {row.workspace!r} are not in sequence")
+            rows.append(row)
+
+    def _store_journal(self, batch: Batch) -> None:
+        rows = self._data.journal.setdefault(batch.partition, [])
+        for row in batch.journal:
+            if row.position != (rows[-1].position if rows else 0) + 1:
+                raise AssertionError("journal positions are not in sequence")
+            rows.append(row)
+            if row.seq:
+                self._data.by_workspace.setdefault(row.workspace, []).append(row)
+
+    # Reading
+
+    async def outbox(self, partition: int, after: int, limit: int) -> list[JournalRow]:
+        self._ask("outbox")
+        return self._data.journal.get(partition, [])[after : after + limit]
+
+    async def journal(
+        self, workspace: str, after_seq: int, types: Collection[str] | None, limit: int
+    ) -> list[JournalRow]:
+        self._ask("journal")
+        rows = self._data.by_workspace.get(workspace, [])
+        return [
+            row for row in rows if row.seq > after_seq and (types is None or row.type in types)
+        ][:limit]
+
+    async def inputs(self, workspace: str, after_no: int, limit: int) -> list[InputRow]:
+        self._ask("inputs")
+        rows = self._data.inputs.get(workspace, [])
+        return [row for row in rows if row.first_no > after_no][:limit]
+
+    async def snapshot_before(self, workspace: str, number: int) -> Snapshot | None:
+        self._ask("snapshot_before")
+        kept = self._data.snapshots.get(workspace, [])
+        found = [snapshot for snapshot, _ in kept if snapshot.number <= number]
+        return found[-1] if found else None
+
+    async def snapshot_entities(
+        self, workspace: str, number: int, after: tuple[str, str], limit: int
+    ) -> list[Entity]:
+        self._ask("snapshot_entities")
+        for snapshot, entities in self._data.snapshots.get(workspace, []):
+            if snapshot.number == number:
+                return [each for each in entities if (each.kind, each.key) > after][:limit]
+        return []
+
+    async def all_entities(
+        self, workspace: str, after: tuple[str, str], limit: int
+    ) -> list[Entity]:
+        self._ask("all_entities")
+        return self._entities(workspace, after)[:limit]
+
+    # Keeping
+
+    async def maintain(
+        self,
+        now_us: int,
+        inputs_before_us: int,
+        replies_before_us: int,
+        seen_days: int,
+        limit: int,
+    ) -> int:
+        self._ask("maintain")
+        data = self._data
+        oldest_day = now_us // _DAY_US - seen_days
+        data.seen = {key: at for key, at in data.seen.items() if at // _DAY_US >= oldest_day}
+        old = [key for key, row in data.replies.items() if row.at_us < replies_before_us][:limit]
+        for key in old:
+            del data.replies[key]
+        return len(old) + sum(
+            self._prune_inputs(name, inputs_before_us, limit) for name in data.snapshots
+        )
+
+    def _prune_inputs(self, workspace: str, before_us: int, limit: int) -> int:
+        kept = self._data.snapshots[workspace]
+        past = [snapshot for snapshot, _ in kept if snapshot.now_us < before_us]
+        if not past:
+            return 0
+        last = past[-1].number
+        self._data.snapshots[workspace] = [each for each in kept if each[0].number >= last]
+        rows = self._data.inputs.get(workspace, [])
+        gone = min(limit, sum(1 for row in rows if row.first_no <= last))
+        del rows[:gone]
+        return gone
+
+    async def wait_config(self, timeout_s: float) -> None:
+        await self._database.clock.sleep(timeout_s)
+
+    async def close(self) -> None:
+        return None
+
+    def projected(self) -> list[tuple[str, Row]]:
+        """The rows that cores wrote for read tables, in order."""
+        return self._data.rows
+
+    def journal_rows(self, partition: int) -> list[JournalRow]:
+        """A shard's whole journal."""
+        return self._data.journal.get(partition, [])
+
+    def _ask(self, call: str) -> None:
+        if self.inject(call) is not None:
+            raise StoreUnavailable(f"told to fail at {call}")
+
+    def _now(self) -> float:
+        return self._database.clock.monotonic()
+
+    def _is_free(self, shard: _Shard) -> bool:
+        return shard.owner is None or shard.lease_until <= self._now()
+
+    def _held(self, partition: int, epoch: int) -> _Shard:
+        shard = self._data.shards.get(partition)
+        if shard is None or shard.epoch != epoch:
+            raise StaleEpoch(f"shard {partition} has another owner")
+        return shard
+
+    def _lease(self, partition: int, shard: _Shard) -> ShardLease:
+        rows = self._data.journal.get(partition, [])
+        last = rows[-1].position if rows else 0
+        return ShardLease(
+            partition, shard.epoch, dict(shard.positions), shard.published, last, shard.halted
+        )
+
+    def _entities(self, workspace: str, after: tuple[str, str]) -> list[Entity]:
+        stored = self._data.entities.get(workspace, {})
+        return [stored[key] for key in sorted(stored) if key > after]

@@ -1,0 +1,104 @@
+"""One workspace as its shard holds it: the core, and what the runtime itself remembers of it."""
+
+from collections import deque
+
+import msgspec
+
+from shared.runtime.arrivals import Arrival
+from shared.runtime.core import Core, CoreFactory, Input, Outcome
+from shared.runtime.store.port import Store, WorkspaceRow, WorkspaceState
+
+
+class Inconsistent(Exception):
+    """Core and store disagree about the past: a defect, and nobody may decide on top of it."""
+
+
+class Applied(msgspec.Struct, gc=False):
+    """An input of the batch in hand and what it did."""
+
+    arrival: Arrival
+    what: Input
+    outcome: Outcome
+
+
+class Workspace:
+    """`dirty`: its core holds what is not committed yet, so no reader may look."""
+
+    def __init__(self, row: WorkspaceRow, core: Core, state: WorkspaceState) -> None:
+        self.id = row.id
+        self.row = row
+        self.core = core
+        self.dirty = False
+        self.applied: list[Applied] = []
+        self.wake_us: int | None = core.wake_at_us()
+        self.timer_failures = 0
+        self.timer_fed = False
+        self.snapshot_at = 0.0
+        self.number = state.number
+        self.now_us = state.now_us
+        self.seq = state.seq
+        self.snapshot_number = state.snapshot_number
+        self.behind = state.behind
+        self.producers = dict(state.producers)
+        self.published = dict(state.published)
+        self.failed = {source: list(numbers) for source, numbers in state.failed.items()}
+        self.config_queued = state.config_version
+        self.config_pending: deque[int] = deque()
+        self.committed = state
+
+    @property
+    def config_version(self) -> int:
+        """All shared configuration up to here was taken in."""
+        return self.config_pending[0] - 1 if self.config_pending else self.config_queued
+
+    def took_config(self, version: int) -> None:
+        """A version that was queued has become an input (or was given up)."""
+        while self.config_pending and self.config_pending[0] <= version:
+            self.config_pending.popleft()
+
+    def state(self) -> WorkspaceState:
+        """The figures as they are now, to be stored."""
+        return WorkspaceState(
+            workspace=self.id,
+            number=self.number,
+            now_us=self.now_us,
+            seq=self.seq,
+            config_version=self.config_version,
+            snapshot_number=self.snapshot_number,
+            behind=self.behind,
+            producers=dict(self.producers),
+            published=dict(self.published),
+            failed={source: list(numbers) for source, numbers in self.failed.items()},
+        )
+
+    def apply(self, what: Input) -> Outcome:
+        """Give the core its next input. Raises Refused, or anything else for a fault."""
+        outcome = self.core.apply(self.now_us, self.number + 1, what)
+        seq = self.seq
+        for event in outcome.events:
+            seq += 1
+            if event.seq != seq:
+                raise AssertionError(f"the core emitted seq {event.seq} where {seq} was next")
+        self.number += 1
+        self.seq = seq
+        return outcome
+
+
+async def load_core(
+    store: Store, factory: CoreFactory, row: WorkspaceRow, state: WorkspaceState, chunk: int
+) -> Core:
+    """The core as last committed. Raises Inconsistent, StoreUnavailable."""
+    core = factory.create(row.id, row.seed)
+    after = ("", "")
+    while state.number:
+        entities = await store.open_entities(row.id, after, chunk)
+        if not entities:
+            break
+        core.load(entities)
+        after = (entities[-1].kind, entities[-1].key)
+    if core.last_seq != state.seq:
+        raise Inconsistent(
+            f"workspace {row.id!r}: the core remembers event {core.last_seq},"
+            f" the store has {state.seq}"
+        )
+    return core
