@@ -53,7 +53,7 @@ def is_postgres(pid: int) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process lives; one of ours that ended is reaped first."""
+    """Whether the process lives; one that ended and was not reaped by its parent does not."""
     try:
         if os.waitpid(pid, os.WNOHANG)[0] == pid:
             return False
@@ -64,5 +64,13 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: the state follows the name."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

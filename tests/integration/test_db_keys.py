@@ -183,5 +183,5 @@ async def test_without_notifications_nothing_is_cached(listening_keys, engine):
 
 
 async def _until_gone(keys, token):
-    while await keys.lookup(token) is not None:
-        await asyncio.sleep(0.001)  # noqa: ASYNC110 - nothing tells the test
+    while await keys.lookup(token) is not None:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
