@@ -1,0 +1,175 @@
+"""Whether a mail was written by a machine: bounce, automatic reply, list, do-not-answer, own loop.
+
+RFC 3834 (Auto-Submitted), RFC 3464 (delivery status), RFC 2369 and 2919 (lists).
+"""
+
+import re
+from collections.abc import Iterable
+from email.message import Message
+
+import msgspec
+
+from services.channels.connectors.email.headers import Headers, message_ids, readable
+from shared.contracts.interactions import Address, Bounce, Flag
+
+_STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+_RECIPIENT = re.compile(r"<?([^\s<>;:,]{1,128}@[^\s<>;:,]{1,255})>?")
+_DAEMON = re.compile(r"(?i)\A(mailer-daemon|postmaster|mail-daemon|mdaemon|bounce[sd]?)\b")
+_FAILED = re.compile(
+    r"(?i)undeliver|delivery (status|failure|has failed)|mail delivery|returned mail"
+    r"|failure notice|non.?delivery|delivery.{0,20}delayed|unzustellbar|nicht zugestellt"
+    r"|non remis|no se (ha )?pud|mancata consegna|onbestelbaar"
+)
+
+
+class Report(msgspec.Struct):
+    """The machine-readable parts of a multipart/report (or of what looks like one)."""
+
+    kind: str = ""
+    status: str | None = None
+    action: str | None = None
+    recipient: str | None = None
+    message_id: str | None = None
+
+
+def read_report(message: Message) -> Report | None:
+    """The report in a mail, None when it carries none."""
+    if message.get_content_type() != "multipart/report":
+        return None
+    report = Report(kind=_parameter(message, "report-type"))
+    for part in _parts(message, 40):
+        _read_part(part, report)
+    return report
+
+
+def _parts(message: Message, limit: int) -> list[Message]:
+    payload = message.get_payload()
+    return payload[:limit] if isinstance(payload, list) else []  # pyright: ignore[reportReturnType]
+
+
+def _parameter(message: Message, name: str) -> str:
+    try:
+        value = message.get_param(name)
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return value.lower() if isinstance(value, str) else ""
+
+
+def _read_part(part: Message, report: Report) -> None:
+    kind = part.get_content_type()
+    if kind in ("message/delivery-status", "message/global-delivery-status"):
+        report.kind = report.kind or "delivery-status"
+        _read_status(source_of(part), report)
+    elif kind == "message/disposition-notification":
+        report.kind = report.kind or "disposition-notification"
+        report.message_id = _field(source_of(part), "Original-Message-ID") or report.message_id
+    elif kind in ("message/rfc822", "message/rfc822-headers", "text/rfc822-headers"):
+        report.message_id = report.message_id or _field(source_of(part), "Message-ID")
+
+
+def _read_status(text: str, report: Report) -> None:
+    """The first recipient that failed, else the first of all."""
+    blocks = [block for block in re.split(r"\n[ \t]*\n", text) if _field(block, "Action")]
+    blocks.sort(key=lambda block: (_field(block, "Action") or "").lower() != "failed")
+    block = blocks[0] if blocks else text
+    report.action = (_field(block, "Action") or "").lower() or None
+    found = _STATUS.search(_field(block, "Status") or "")
+    report.status = found[1] if found else None
+    whom = _field(block, "Final-Recipient") or _field(block, "Original-Recipient") or ""
+    report.recipient = _recipient(whom)
+
+
+def _recipient(text: str) -> str | None:
+    found = _RECIPIENT.search(text.rpartition(";")[2])
+    return found[1] if found else None
+
+
+def _field(text: str, name: str) -> str | None:
+    """A header-like field of some text, without brackets when it is a message id."""
+    found = re.search(rf"(?im)^{name}[ \t]*:[ \t]*([^\n]*(?:\n[ \t]+[^\n]*)*)", text)
+    if not found:
+        return None
+    value = " ".join(found[1].split())
+    if name.lower().endswith("message-id"):
+        return next(iter(message_ids(value)), None)
+    return value or None
+
+
+def source_of(part: Message, limit: int = 100_000) -> str:
+    """The text of a part that holds headers, however deep the parser filed them."""
+    payload = part.get_payload()
+    if isinstance(payload, str):
+        text = payload
+    else:
+        try:
+            text = "\n\n".join(each.as_string() for each in _parts(part, 40))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, UnicodeError):
+            text = "\n\n".join(_headers_of(each) for each in _parts(part, 40))
+    return readable(text[:limit].replace("\r\n", "\n"))
+
+
+def _headers_of(message: Message) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in message.raw_items())
+
+
+def bounce_of(
+    headers: Headers, senders: Iterable[Address], report: Report | None, text: str
+) -> Bounce | None:
+    """What a bounce says; None when the mail is none. A notice of success is none."""
+    if report is not None and report.kind in ("delivery-status", ""):
+        if report.action in ("delivered", "relayed", "expanded"):
+            return None
+        return Bounce(report.status, report.recipient, report.message_id)
+    failed = headers.raw("x-failed-recipients")
+    daemon = any(_DAEMON.match(sender.address) for sender in senders)
+    null = headers.raw("return-path").strip() == "<>"
+    if not failed and not (daemon and (null or _FAILED.search(headers.text("subject")))):
+        return None
+    status = _STATUS.search(text[:20_000])
+    original = _field(text[:50_000], "Message-ID")
+    recipient = _recipient(failed) or _recipient_in(text[:20_000], senders)
+    return Bounce(status[1] if status else None, recipient, original)
+
+
+def _recipient_in(text: str, senders: Iterable[Address]) -> str | None:
+    own = {sender.address.lower() for sender in senders}
+    found = (match[1] for match in _RECIPIENT.finditer(text))
+    return next((each for each in found if each.lower() not in own), None)
+
+
+_AUTOMATIC = ("auto-generated", "auto-replied", "auto-notified")
+_AUTO_HEADERS = ("x-autoreply", "x-autorespond", "x-auto-reply-from", "x-mail-autoreply")
+
+
+def flags_of(
+    headers: Headers, *, bounce: bool, report: Report | None, own_loop: bool
+) -> list[Flag]:
+    """The mail's flags, kept apart: each says one thing."""
+    flags: list[Flag] = []
+    if bounce:
+        flags.append("bounce")
+    listed = headers.has("list-id") or headers.has("list-unsubscribe")
+    precedence = headers.token("precedence")
+    listed = listed or precedence == "list"
+    if _automatic(headers, listed) or (report is not None and not bounce):
+        flags.append("auto_reply")
+    if listed:
+        flags.append("list")
+    suppress = headers.raw("x-auto-response-suppress").strip().lower()
+    if suppress and suppress != "none":
+        flags.append("suppress")
+    if own_loop:
+        flags.append("own_loop")
+    return flags
+
+
+def _automatic(headers: Headers, listed: bool) -> bool:
+    """RFC 3834's header by its token (auto-forwarded is a person's mail), and its predecessors. A
+    null return path or a bulk precedence says it too, unless a list explains them."""
+    submitted = headers.token("auto-submitted")
+    if submitted in _AUTOMATIC or any(headers.has(name) for name in _AUTO_HEADERS):
+        return headers.token("x-autoreply") != "no"
+    if headers.token("precedence") == "auto_reply" or headers.has("x-loop"):
+        return True
+    bulk = headers.token("precedence") in ("bulk", "junk")
+    return not listed and (bulk or headers.raw("return-path").strip() == "<>")

@@ -1,0 +1,231 @@
+"""Headers of a mail as people broke them: repaired, unfolded, decoded; addresses and ids read out."""
+
+import base64
+import binascii
+import quopri
+import re
+from datetime import UTC
+from email.message import Message
+from email.utils import parsedate_to_datetime
+
+from services.channels.connectors.email import charsets
+from services.channels.connectors.fields import clean
+from shared.contracts.instants import parse_instant
+from shared.contracts.interactions import Address
+
+MAX_HEADER = 32_768
+MAX_ADDRESSES = 200
+MAX_IDS = 100
+
+_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
+_KNOWN = re.compile(
+    rb"(?i)(from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to"
+    rb"|return-path|references|in-reply-to|delivered-to|x-[a-z0-9-]+)[ \t]*:"
+)
+_END = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
+
+
+def repair(raw: bytes) -> bytes:
+    """The mail without what makes parsers stop early: leading blank lines, a byte-order mark, and
+    lines within the headers that are neither a header nor a continuation."""
+    raw = raw.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    end = _END.search(raw)
+    head = raw[: end.start()] if end else raw
+    lines = head.splitlines(keepends=True)
+    broken = [at for at, line in enumerate(lines) if not _well_formed(line, at)]
+    followed = [at for at in broken if any(_KNOWN.match(line) for line in lines[at + 1 :])]
+    if not followed:
+        return raw
+    dropped = set(followed)
+    kept = b"".join(line for at, line in enumerate(lines) if at not in dropped)
+    return kept + raw[len(head) :]
+
+
+def _well_formed(line: bytes, at: int) -> bool:
+    folded = line[:1] in (b" ", b"\t") and at > 0
+    return (
+        folded or bool(_FIELD.match(line)) or (at == 0 and line.startswith((b"From ", b">From ")))
+    )
+
+
+class Headers:
+    """All headers of one entity by name, raw as they came; reads never raise."""
+
+    def __init__(self, message: Message, charset: str | None = None) -> None:
+        self._charset = charset
+        self._raw: dict[str, list[str]] = {}
+        for name, value in message.raw_items():
+            self._raw.setdefault(str(name).lower().strip(), []).append(_unfolded(str(value)))
+
+    def raw(self, name: str) -> str:
+        """The first non-empty value, unfolded, bytes decoded, encoded words left as they are."""
+        value = next((each for each in self._raw.get(name, ()) if each.strip()), "")
+        return readable(value, self._charset)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header."""
+        return [readable(value, self._charset) for value in self._raw.get(name, ())]
+
+    def has(self, name: str) -> bool:
+        return name in self._raw
+
+    def text(self, name: str) -> str:
+        """The value decoded for people."""
+        return decoded(self.raw(name))
+
+    def token(self, name: str) -> str:
+        """The first word in lower case, before any parameter or comment."""
+        words = re.split(r"[;(\s,]", self.raw(name).strip().lower(), maxsplit=1)
+        return words[0]
+
+    def addresses(self, name: str) -> list[Address]:
+        """The addresses in every header of that name."""
+        found = [each for value in self.all(name) for each in addresses(value)]
+        return found[:MAX_ADDRESSES]
+
+    def ids(self, name: str) -> list[str]:
+        """Message ids, without their brackets, each once."""
+        return message_ids(self.raw(name))
+
+
+def _unfolded(value: str) -> str:
+    value = value[:MAX_HEADER]
+    if "\n" in value or "\r" in value:
+        value = re.sub(r"[\r\n]+[ \t]*", " ", value)
+    return value.strip()
+
+
+def readable(value: str, charset: str | None = None) -> str:
+    """A raw header value, in which stdlib left bytes as surrogates, as text."""
+    if value.isascii():
+        return value.replace("\x00", "")
+    raw = value.encode("utf-8", "surrogateescape")
+    return clean(charsets.decode(raw, None, charset), MAX_HEADER)
+
+
+_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
+_BETWEEN = re.compile(r"(\?=)\s+(?==\?[^?\s]{1,60}\?[bBqQ]\?)")
+
+
+def decoded(value: str) -> str:
+    """RFC 2047 encoded words to text. Neighbours of one charset are joined before they are decoded:
+    many programs split a character between two of them."""
+    if "=?" not in value:
+        return clean(value).strip()
+    value = _BETWEEN.sub(r"\1", value)
+    out: list[str] = []
+    pending, charset, end = b"", "", 0
+    for word in _WORD.finditer(value):
+        if word.start() > end or word[1].lower() != charset:
+            out += [charsets.decode(pending, charset), value[end : word.start()]]
+            pending, charset = b"", word[1].lower()
+        pending += _word_bytes(word[2], word[3])
+        end = word.end()
+    out += [charsets.decode(pending, charset), value[end:]]
+    return clean(re.sub(r"[\r\n\t]+", " ", "".join(out))).strip()
+
+
+def _word_bytes(encoding: str, body: str) -> bytes:
+    raw = body.encode("utf-8", "replace")
+    if encoding in "qQ":
+        return quopri.decodestring(raw.replace(b" ", b"_"), header=True)
+    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", raw)
+    try:
+        return base64.b64decode(kept + b"=" * (-len(kept) % 4))
+    except (binascii.Error, ValueError):
+        return base64.b64decode(kept[: len(kept) // 4 * 4])
+
+
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|<[^<>]*>|\((?:[^()\\]|\\.)*\)|[,;]|[^,;"<(]+|.', re.DOTALL)
+_BARE = re.compile(r"[^\s<>()\"',;:\[\]]{1,256}@[^\s<>()\"',;:]{1,255}")
+
+
+def addresses(value: str) -> list[Address]:
+    """Addresses of a header value, undecoded: names with commas, comments, groups, several per
+    line, none at all."""
+    found: list[Address] = []
+    names_only: str | None = None
+    for chunk in _chunks(value[:MAX_HEADER]):
+        address = _address(chunk)
+        if address is None:
+            continue
+        if names_only and "<" in "".join(chunk):
+            address.name = f"{names_only}, {address.name}" if address.name else names_only
+        elif names_only:
+            found.append(Address(address="", name=names_only))
+        names_only = None
+        if address.address:
+            found.append(address)
+        else:
+            names_only = address.name
+    if names_only:
+        found.append(Address(address="", name=names_only))
+    return found[:MAX_ADDRESSES]
+
+
+def _chunks(value: str) -> list[list[str]]:
+    chunks: list[list[str]] = [[]]
+    for piece in _PIECE.findall(value):
+        if piece in (",", ";"):
+            chunks.append([])
+        else:
+            chunks[-1].append(piece)
+    return [chunk for chunk in chunks if "".join(chunk).strip()]
+
+
+def _address(chunk: list[str]) -> Address | None:
+    angles = [piece[1:-1].strip() for piece in chunk if piece.startswith("<") and len(piece) > 1]
+    comments = [piece[1:-1] for piece in chunk if piece.startswith("(") and len(piece) > 1]
+    rest = "".join(_unquoted(p) for p in chunk if not (p.startswith(("<", "(")) and len(p) > 1))
+    address = next((_tidy(each) for each in reversed(angles) if each), "")
+    if not address:
+        bare = _BARE.search(rest)
+        address = bare[0].strip(".") if bare else ""
+        rest = rest.replace(bare[0], " ") if bare else rest
+    group, colon, after = rest.partition(":")
+    rest = after if colon and "@" not in group else rest
+    name = _name(rest) or _name(" ".join(comments)) or None
+    if not address and name is None:
+        return None
+    if not address and name and " " not in name and not comments:
+        return Address(address=name)
+    return Address(address=address[:320], name=name)
+
+
+def _tidy(address: str) -> str:
+    """An angle address without mailto:, blanks and quotes."""
+    address = clean(decoded(address)).strip().strip("'\"").removeprefix("mailto:")
+    bare = _BARE.search(address)
+    return address if bare is None or "@" not in address.partition(" ")[2] else bare[0]
+
+
+def _unquoted(piece: str) -> str:
+    if len(piece) > 1 and piece.startswith('"') and piece.endswith('"'):
+        return re.sub(r"\\(.)", r"\1", piece[1:-1])
+    return piece
+
+
+def _name(text: str) -> str:
+    return " ".join(decoded(text).split()).strip("'\" ")[:512]
+
+
+def message_ids(value: str) -> list[str]:
+    """The ids in a header: those in brackets without blanks; where there is none, bare words with
+    an @. A corpus case mixes good ids with junk: the junk goes."""
+    found = [
+        each for each in re.findall(r"<([^<>]+)>", value) if not re.search(r"\s", each.strip())
+    ]
+    if not found and "<" not in value:
+        found = [each for each in re.split(r"[\s,]+", value) if "@" in each]
+    ids = (clean(each.strip(), 512) for each in found)
+    return list(dict.fromkeys(each for each in ids if each))[:MAX_IDS]
+
+
+def instant(value: str) -> int | None:
+    """A Date header in microseconds; None for what is no date."""
+    try:
+        moment = parsedate_to_datetime(value.strip())
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return parse_instant(moment.astimezone(UTC).isoformat())
+    except (TypeError, ValueError, OverflowError, IndexError, AttributeError):
+        return None

@@ -1,0 +1,190 @@
+"""The part of a mail's text that its sender wrote now, without what it quotes and without signature.
+
+Nothing a customer wrote may be lost, so only a tail is ever cut: everything from the start of a
+quoted history (a separator, a block of headers, an attribution with unmarked text below it), then
+quoted lines, attributions and signatures at the end. Quotes with text below them stay. Known
+libraries search with patterns of quadratic cost and lose or keep the wrong parts; this is one pass
+over lines with patterns that look at one line.
+"""
+
+import re
+
+MAX_LINES = 20_000
+_MAX_SIGNATURE = 14
+
+_WROTE = (
+    r"wrote|writes|schrieb|geschrieben|a écrit|ecrit|écrit|escribió|escribio|escreveu|ha scritto"
+    r"|scrisse|schreef|heeft .{0,80}geschreven|geschreven|skrev|skrifaði|kirjoitti|napisał\(a\)"
+    r"|napisał|napisała|pisze|написал|написала|написав|пише|пишет|napsal|napísal|írta|yazdı|写道"
+    r"|寫道|のメッセージ|さんは書きました|작성"
+)
+_ATTRIBUTION = re.compile(rf"(?is)(?:\b|(?<=\s))(?:{_WROTE}).{{0,200}}[:：]\s*\Z")
+_EVIDENCE = re.compile(r"@|\d{1,2}[:.h]\d{2}|\b(?:19|20)\d\d\b|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
+_DATED_SENDER = re.compile(r"\A\s*\d{1,4}[-./年 ].{0,120}<\s*[^<>\s]+@[^<>\s]+\s*>\s*[:：]\s*\Z")
+_ZOHO = re.compile(r"(?i)\A\s*-{2,}\s.{0,300}\b(?:wrote|schrieb|escribió|a écrit)\s*-{2,}\s*\Z")
+
+_ORIGINAL = (
+    r"original|ursprüngliche|origine|originel|originale|mensaje|mensagem|messaggio|message|nachricht"
+    r"|bericht|forwarded|weitergeleitete|transféré|reenviado|encaminhada|inoltrato|doorgestuurd"
+    r"|vidarebefordrat|videresendt|исходное|пересылаемое|пересланное|przekazana|oryginalna|转发|原始"
+    r"|reply above|reply message|antwort"
+)
+_SEPARATOR = re.compile(
+    rf"(?i)\A[\s>*]*[-_=]{{3,}}\s*[^-_=]{{0,40}}(?:{_ORIGINAL})[^-_=]{{0,40}}[-_=]{{3,}}"
+)
+_BEGIN_FORWARD = re.compile(
+    r"(?i)\A\s*(?:begin forwarded message|anfang der weitergeleiteten nachricht"
+    r"|début du message (?:réexpédié|transféré)|inicio del mensaje reenviado"
+    r"|inizio messaggio inoltrato|begin doorgestuurd bericht)\s*[:：]\s*\Z"
+)
+_RULE = re.compile(r"\A\s*(?:_{5,}|-{20,}|={20,})\s*\Z")
+
+_FROM = r"from|von|de|da|van|från|fra|lähettäjä|od|от|від|发件人|寄件者|差出人|보낸 사람"
+_OTHER = {
+    "date": r"sent|date|gesendet|datum|enviado(?: el| em)?|fecha|data|envoyé|inviato|verzonden|skickat"
+    r"|datum|päivämäärä|wysłano|дата|отправлено|надіслано|发送时间|日期|送信日時",
+    "to": r"to|an|para|à|a|aan|till|til|do|кому|vastaanottaja|收件人|宛先",
+    "subject": r"subject|betreff|asunto|assunto|objet|oggetto|onderwerp|ämne|emne|temat|тема|主题|主旨"
+    r"|件名|aihe",
+    "cc": r"cc|kopie|kopia|копия|抄送",
+    "reply": r"reply-to|antwort an|risposta|responder a|répondre à",
+}
+_FROM_LINE = re.compile(rf"(?i)\A[\s>]*\*?(?:{_FROM})\s?\*?\s*[:：]\*?\s*\S")
+_OTHER_LINES = {
+    name: re.compile(rf"(?i)\A[\s>]*\*?(?:{labels})\s?\*?\s*[:：]")
+    for name, labels in _OTHER.items()
+}
+_ON_BEHALF = ("date", "to", "subject", "cc", "reply")
+
+_MOBILE = re.compile(
+    r"(?i)\A[\s(<>*_\[]*(?:"
+    r"(?:sent|posted|written|typed) (?:from|via|with|by|using) .{1,80}"
+    r"|get outlook for .{1,60}|from my .{1,40}|.{1,30} from mobile"
+    r"|envoyé (?:depuis|de|à partir de) .{1,60}|enviado (?:desde|do|de) .{1,60}"
+    r"|inviato (?:da|dal) .{1,60}|verzonden (?:vanaf|met|via) .{1,60}|skickat från .{1,60}"
+    r"|(?:von|diese nachricht wurde von) mein.{1,60} gesendet|gesendet (?:von|mit) .{1,60}"
+    r"|von mein.{1,40} gesendet|отправлено (?:с|из) .{1,60}|надіслано (?:з|із) .{1,60}"
+    r"|从我的.{1,30}发送|發自我的.{1,30}|從我的.{1,30}傳送|iphoneから送信|sendt fra .{1,60}"
+    r"|wysłane z .{1,60}|lähetetty .{1,60}"
+    r")[\s)>*_\].!;]*\Z"
+)
+_DELIMITER = re.compile(r"\A\s*(?:--|—|–)\s*\Z")
+
+
+def reply_of(text: str) -> str:
+    """The visible reply; all of the text where nothing would remain."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if len(lines) > MAX_LINES:
+        return text
+    kept = _without_tail(lines[: _history(lines)])
+    reply = "\n".join(kept).strip("\n")
+    return reply if reply.strip() else text.strip()
+
+
+def _quoted(line: str) -> bool:
+    return line.lstrip().startswith(">")
+
+
+def _history(lines: list[str]) -> int:
+    """Where unmarked history begins: everything below is somebody else's."""
+    for at, line in enumerate(lines):
+        if not line.strip() or _quoted(line):
+            continue
+        if _separates(lines, at):
+            return _above_rule(lines, at)
+    return len(lines)
+
+
+def _separates(lines: list[str], at: int) -> bool:
+    line = lines[at]
+    if len(line) > 400:
+        return False
+    first = line.lstrip()[:1]
+    if first in "-_=*" and (_SEPARATOR.match(line) or _ZOHO.match(line)):
+        return True
+    if _BEGIN_FORWARD.match(line) or _header_block(lines, at):
+        return True
+    return attribution(lines, at) > 0 and _unmarked_below(lines, at)
+
+
+def _header_block(lines: list[str], at: int) -> bool:
+    """A From line with at least two more headers right below it."""
+    if not _FROM_LINE.match(lines[at]):
+        return False
+    below = [line for line in lines[at + 1 : at + 7] if line.strip()]
+    seen = {name for line in below for name in _ON_BEHALF if _OTHER_LINES[name].match(line)}
+    return len(seen) >= 2
+
+
+def attribution(lines: list[str], end: int) -> int:
+    """How many lines, up to and with `end`, are a "somebody wrote:" (0: none). It spans up to three
+    and carries an address or a date."""
+    if not lines[end].rstrip().endswith((":", "：")):
+        return 0
+    joined = ""
+    for count in (1, 2, 3):
+        at = end - count + 1
+        if at < 0 or not lines[at].strip() or len(lines[at]) > 400:
+            return 0
+        joined = f"{lines[at].strip(' >')} {joined}".strip()
+        if _DATED_SENDER.match(joined):
+            return count
+        if _ATTRIBUTION.search(joined) and _EVIDENCE.search(joined):
+            return count
+    return 0
+
+
+def _unmarked_below(lines: list[str], at: int) -> bool:
+    """Whether what an attribution introduces is not marked with ">"."""
+    for below in range(at + 1, min(at + 12, len(lines))):
+        line = lines[below]
+        if not line.strip() or attribution(lines, below):
+            continue
+        if below + 1 < len(lines) and attribution(lines, below + 1) == 2:
+            continue
+        return not _quoted(line)
+    return False
+
+
+def _above_rule(lines: list[str], at: int) -> int:
+    """The start of a history, rules, blank lines and wrapped attribution above it included."""
+    span = attribution(lines, at)
+    at -= max(span - 1, 0)
+    above = at
+    while above > 0 and (not lines[above - 1].strip() or _RULE.match(lines[above - 1])):
+        above -= 1
+    return above if any(_RULE.match(line) for line in lines[above:at]) else at
+
+
+def _without_tail(lines: list[str]) -> list[str]:
+    """The lines without quotes, attributions and signature at their end."""
+    end = len(lines)
+    while True:
+        shorter = _before_signature(lines, _before_quotes(lines, end))
+        if shorter == end:
+            return lines[:end]
+        end = shorter
+
+
+def _before_quotes(lines: list[str], end: int) -> int:
+    while end > 0:
+        line = lines[end - 1]
+        if not line.strip() or _quoted(line) or _MOBILE.match(line[:200]):
+            end -= 1
+        elif span := attribution(lines, end - 1):
+            end -= span
+        else:
+            break
+    return end
+
+
+def _before_signature(lines: list[str], end: int) -> int:
+    """The line of a signature's delimiter, when only a short block follows it. An underscore rule
+    counts only below a quote: people draw lines too."""
+    for at in range(end - 1, max(end - 2 - _MAX_SIGNATURE, -1), -1):
+        if _DELIMITER.match(lines[at]):
+            return at
+        if _RULE.match(lines[at]) and at > 0:
+            above = next((each for each in reversed(lines[:at]) if each.strip()), "")
+            return at if _quoted(above) else end
+    return end
