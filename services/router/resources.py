@@ -158,7 +158,7 @@ def _expected(error: ErrorDetails) -> str | None:
     context = error.get("ctx") or {}
     for name in ("ge", "gt", "le", "lt", "pattern", "min_length", "max_length"):
         if name in context:
-            return f"{_SIGNS[name]} {context[name]}"
+            return f"{_SIGNS[name]} {_whole_numbers(context[name])}"
     known, _, rest = error["msg"].partition("Input should be ")
     return rest if rest and not known else None
 

@@ -36,12 +36,13 @@ class _Failure(NamedTuple):
 
 
 class _Rule:
-    __slots__ = ("_program", "paths", "source")
+    __slots__ = ("_absent_as", "_program", "paths", "source")
 
     def __init__(self, source: str, program: cel.Program, analysis: Analysis) -> None:
         self.source = source
         self.paths: tuple[Path, ...] = tuple(dict.fromkeys(path for path, _ in analysis.paths))
         self._program = program
+        self._absent_as = "skill " if analysis.skills else ""
 
     def _run(self, context: cel.Context, values: dict[str, Any]) -> Any:
         try:
@@ -59,7 +60,7 @@ class _Rule:
         for path in self.paths:
             if name in path and not _resolves(path, values):
                 return _Failure(".".join(path), f"{'.'.join(path)} is not there")
-        return _Failure(name, f"{name} is not there")
+        return _Failure(f"{self._absent_as}{name}", f"{self._absent_as}{name} is not there")
 
     def _undecided(self, error: Exception, values: dict[str, Any]) -> _Failure:
         for path in self.paths:
@@ -189,7 +190,8 @@ def _syntax_error(source: str, report: str) -> RuleError:
     line, column, text = int(match[1]), int(match[2]), match[3]
     position = sum(len(row) + 1 for row in source.split("\n")[: line - 1]) + column - 1
     split = _EXPECTING.match(text)
-    message, expected = (split[1], split[2]) if split else (text, None)
+    message, wanted = (split[1], split[2]) if split else (text, None)
+    expected = "a value or a name" if wanted and "IDENTIFIER" in wanted else wanted
     return RuleError("cel_syntax", message[:200], max(0, position), expected and expected[:200])
 
 

@@ -133,4 +133,9 @@ def _mapping(value: Mapping[Any, Any], budget: _Budget, depth: int) -> dict[str,
 
 
 def _items(value: list[Any], budget: _Budget, depth: int) -> list[Any]:
-    return [_bounded(item, budget, depth) for item in value[: min(LIST_MAX_ITEMS, budget.nodes)]]
+    found: list[Any] = []
+    for item in value[:LIST_MAX_ITEMS]:
+        if budget.nodes <= 0:
+            break
+        found.append(_bounded(item, budget, depth))
+    return found
