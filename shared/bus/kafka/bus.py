@@ -156,7 +156,8 @@ class KafkaBus:
     async def _replace_when_dead(self) -> None:
         """A producer whose sender gave up (its sequence was broken) never sends again."""
         producer = self._producer
-        if producer is not None and not _sends(producer):
+        sender = _sender(producer) if producer is not None else None
+        if sender is not None and sender.done():
             await self._drop_producer()
 
     async def _drop_producer(self) -> None:
@@ -209,22 +210,27 @@ async def _begin(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
 
 
 async def _end(producer: AIOKafkaProducer) -> None:
-    """Send what waits, within STOP_TIMEOUT_S; then give it up: nobody waits for it any more."""
+    """Send what waits, within STOP_TIMEOUT_S; then give it up: nobody waits for it any more.
+
+    aiokafka's own stop waits for ever while Kafka is away, hence its parts one by one.
+    """
     stopping = asyncio.create_task(producer.stop())
     await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
-    if not stopping.done():
+    if not stopping.done() and (sender := _sender(producer)) is not None:
+        sender.cancel()
+        await producer.client.close()
+        await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
         waiting = producer._message_accumulator  # pyright: ignore[reportPrivateUsage]
         waiting.fail_all(KafkaError("the producer was stopped"))
-        await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
     stopping.cancel()
     with suppress(KafkaError, asyncio.CancelledError):
         await stopping
     await producer.client.close()
 
 
-def _sends(producer: AIOKafkaProducer) -> bool:
-    task: asyncio.Task[None] | None = producer._sender.sender_task  # pyright: ignore[reportPrivateUsage]
-    return task is not None and not task.done()
+def _sender(producer: AIOKafkaProducer) -> asyncio.Task[None] | None:
+    """The task that sends; once it has ended, nothing is ever sent again."""
+    return producer._sender.sender_task  # pyright: ignore[reportPrivateUsage]
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:
