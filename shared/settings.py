@@ -75,7 +75,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         partitions=source.take("OMNIROUTE_PARTITIONS", _partitions, DEFAULT_PARTITIONS),
         kafka=source.take("KAFKA_BOOTSTRAP_SERVERS", _brokers, None),
         log_level=source.take("OMNIROUTE_LOG_LEVEL", _level, "info"),
-        jwt_issuer=source.take("OMNIROUTE_JWT_ISSUER", _url, None),
+        jwt_issuer=source.take("OMNIROUTE_JWT_ISSUER", _issuer, None),
         jwt_audience=source.take("OMNIROUTE_JWT_AUDIENCE", str, None),
         jwt_jwks_url=source.take("OMNIROUTE_JWT_JWKS_URL", _url, None),
         jwt_workspace_claim=source.take("OMNIROUTE_JWT_WORKSPACE_CLAIM", str, "workspace"),
@@ -146,6 +146,12 @@ def _url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError("is not an http or https URL")
     return text.rstrip("/") if parts.path in ("", "/") else text
+
+
+def _issuer(text: str) -> str:
+    """To the letter: tokens are compared with it."""
+    _url(text)
+    return text
 
 
 def _brokers(text: str) -> str:

@@ -1,0 +1,92 @@
+"""Settings: the defaults, every fault at once, and no secret in sight."""
+
+from base64 import urlsafe_b64encode
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from shared.settings import SettingsError, read_settings
+
+KEY = urlsafe_b64encode(b"k" * 32).decode()
+
+
+def test_defaults():
+    settings = read_settings({})
+    assert settings.data_dir == Path(".omniroute")
+    assert (settings.host, settings.port, settings.partitions) == ("127.0.0.1", 8080, 12)
+    assert settings.advertised_url == "http://127.0.0.1:8080"
+    assert settings.database_url is settings.kafka is settings.jwt_issuer is None
+
+
+def test_what_is_given_is_taken():
+    settings = read_settings(
+        {
+            "OMNIROUTE_DATA_DIR": "/var/lib/omniroute",
+            "OMNIROUTE_HOST": "0.0.0.0",
+            "OMNIROUTE_PORT": "9000",
+            "OMNIROUTE_PARTITIONS": "48",
+            "KAFKA_BOOTSTRAP_SERVERS": "kafka-1:9092,kafka-2:9092",
+            "DATABASE_URL": "postgres://omni:geheim@db/omni",
+            "OMNIROUTE_JWT_ISSUER": "https://id.example/",
+            "OMNIROUTE_JWT_ROLES_CLAIM": "realm_access.roles",
+        }
+    )
+    assert settings.data_dir == Path("/var/lib/omniroute")
+    assert settings.advertised_url == "http://127.0.0.1:9000"
+    assert (settings.port, settings.partitions) == (9000, 48)
+    assert settings.kafka == "kafka-1:9092,kafka-2:9092"
+    assert settings.jwt_roles_claim == "realm_access.roles"
+
+
+def test_the_issuer_is_kept_to_the_letter():
+    """Its slash is part of what tokens say."""
+    assert read_settings({"OMNIROUTE_JWT_ISSUER": "https://id.example/"}).jwt_issuer == (
+        "https://id.example/"
+    )
+
+
+def test_an_empty_value_counts_as_unset():
+    assert read_settings({"OMNIROUTE_PORT": " ", "DATABASE_URL": ""}) == read_settings({})
+
+
+def test_all_faults_come_together():
+    bad = {
+        "OMNIROUTE_PORT": "http",
+        "OMNIROUTE_PARTITIONS": "0",
+        "DATABASE_URL": "mysql://root:geheim@db/x",
+        "KAFKA_BOOTSTRAP_SERVERS": "kafka",
+        "OMNIROUTE_SECRET_KEY": "geheim",
+        "OMNIROUTE_ADVERTISED_URL": "localhost:8080",
+        "OMNIROUTE_METRICS_TOKEN": "geheim",
+        "OMNIROUTE_JWT_AUDIENCE": "omniroute",
+    }
+    with pytest.raises(SettingsError) as refused:
+        read_settings(bad)
+    named = {fault.partition(":")[0] for fault in refused.value.faults}
+    assert named == {*bad} - {"OMNIROUTE_JWT_AUDIENCE"} | {"OMNIROUTE_JWT_ISSUER"}
+    assert "geheim" not in str(refused.value)
+
+
+def test_secrets_are_never_printed():
+    settings = read_settings(
+        {
+            "DATABASE_URL": "postgres://omni:geheim@db/omni",
+            "OMNIROUTE_SECRET_KEY": KEY,
+            "OMNIROUTE_METRICS_TOKEN": "geheim-geheim-geheim",
+        }
+    )
+    assert settings.secret_key == KEY
+    assert "geheim" not in repr(settings) and KEY not in repr(settings)
+
+
+def test_settings_do_not_change():
+    with pytest.raises(FrozenInstanceError):
+        read_settings({}).port = 1
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("::", "http://[::1]:8080"), ("::1", "http://[::1]:8080")]
+)
+def test_the_address_of_this_machine(host, url):
+    assert read_settings({"OMNIROUTE_HOST": host}).advertised_url == url
