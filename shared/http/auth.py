@@ -14,6 +14,7 @@ from shared.http.principals import ANY_WORKSPACE, KeyLookup, Principal, Tickets,
 
 _BEARER = re.compile(r"bearer +(\S+) *\Z", re.IGNORECASE)
 MAX_TOKEN_CHARS = 16_384
+ACTION = "omniroute_action"
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -117,7 +118,9 @@ class Access:
         request.scope["omniroute.authenticated"] = principal
         return principal
 
-    async def enter(self, request: Request, action: Action, *, ticket: bool = False) -> Caller:
+    async def enter(
+        self, request: Request, action: Action, *, ticket: bool = False, must_exist: bool = True
+    ) -> Caller:
         """Authenticate, check ids, workspace, role and rate. Raises Refused."""
         principal = await self.authenticate(request, ticket=ticket)
         params = request.path_params
@@ -135,7 +138,7 @@ class Access:
             raise Refused("forbidden", "The token names no agent.")
         if self.limiter is not None and "omniroute.principal" not in request.scope:
             self.limiter.admit(workspace)
-        if not await self._exists(principal, workspace):
+        if must_exist and not await self._exists(principal, workspace):
             raise not_found("workspace", workspace)
         return Caller(principal, workspace, confined)
 
@@ -162,17 +165,19 @@ def access_of(request: Request) -> Access:
     return request.app.state.access
 
 
-def require(action: Action, *, ticket: bool = False) -> Callable[[Request], Awaitable[Caller]]:
+def require(
+    action: Action, *, ticket: bool = False, must_exist: bool = True
+) -> Callable[[Request], Awaitable[Caller]]:
     """A FastAPI dependency: `caller: Caller = Depends(require("tasks:read"))`.
 
-    `ticket`: a stream route, which takes `?ticket=` too. Raises Refused: 401 without a good token,
-    400 for a bad id in the path, 403 for another workspace, role or agent, 404 for an unknown
-    workspace, 429 over the workspace's rate.
+    `ticket`: a stream route, which takes `?ticket=` too. `must_exist` False: the workspace may be
+    yet to be created. Raises Refused: 401 without a good token, 400 for a bad id in the path, 403
+    for another workspace, role or agent, 404 for an unknown workspace, 429 over the rate.
     """
 
     async def enter(request: Request) -> Caller:
         access: Access = request.app.state.access
-        return await access.enter(request, action, ticket=ticket)
+        return await access.enter(request, action, ticket=ticket, must_exist=must_exist)
 
-    enter.omniroute_action = action  # type: ignore[attr-defined]
+    setattr(enter, ACTION, action)
     return enter

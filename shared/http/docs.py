@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterable
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from shared.contracts.problems import STATUS, not_found
 from shared.http.problems import PROBLEM_TYPE
@@ -20,6 +22,8 @@ _ASSETS = {
 }
 _PARAMETER = re.compile(r"{([^}:]+)}")
 _METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
+_REF = "#/components/schemas/"
+_INNER = "x-omniroute-schemas"
 _ALWAYS = (400, 404, 503)
 _SECURED = (401, 403, 429)
 _WITH_BODY = (409, 412, 413, 415, 422)
@@ -68,6 +72,25 @@ def install(app: FastAPI) -> None:
     app.add_route("/docs/assets/{name}", asset, include_in_schema=False)
 
 
+def body_of(kind: Any, *content_types: str, required: bool = True) -> dict[str, Any]:
+    """`openapi_extra` of a route that decodes its own body: `kind` is a pydantic model, a msgspec
+    struct, or a JSON Schema."""
+    schema, inner = _schema_of(kind)
+    content = {one: {"schema": schema} for one in content_types or ("application/json",)}
+    return {"requestBody": {"required": required, "content": content}, _INNER: inner}
+
+
+def _schema_of(kind: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(schema, the schemas it refers to by name)."""
+    if isinstance(kind, dict):
+        return cast(dict[str, Any], kind), {}
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        schema = kind.model_json_schema(ref_template=_REF + "{model}")
+        return schema, schema.pop("$defs", {})
+    (schema,), inner = msgspec.json.schema_components([kind], ref_template=_REF + "{name}")
+    return schema, inner
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, made once: with problems, path ids and security in every call."""
     if app.openapi_schema is None:
@@ -85,9 +108,29 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for path, calls in document.get("paths", {}).items():
             for method in _METHODS:
                 if method in calls:
+                    calls[method] = _with_schemas(calls[method], components["schemas"])
                     _complete(path, method, calls[method])
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _with_schemas(call: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """The call, with what its body refers to among the document's schemas.
+
+    A name that another call uses for another schema is numbered.
+    """
+    inner: dict[str, Any] = call.pop(_INNER, {})
+    text = msgspec.json.encode([call, inner]).decode()
+    for name in inner:
+        free, number = name, 1
+        while schemas.get(free, inner[name]) != inner[name]:
+            number += 1
+            free = f"{name}{number}"
+        text = text.replace(f'"{_REF}{name}"', f'"{_REF}{free}"')
+        text = text.replace(f'"{name}":{{', f'"{free}":{{') if free != name else text
+    call, inner = msgspec.json.decode(text)
+    schemas.update(inner)
+    return call
 
 
 def _complete(path: str, method: str, call: dict[str, Any]) -> None:

@@ -95,8 +95,12 @@ async def once(
     workspace: str,
     key: IdempotencyKey | None,
     act: Callable[[], Awaitable[Response]],
+    *,
+    without_secrets: Callable[[bytes], bytes] = bytes,
 ) -> Response:
     """Do `act` unless a reply to `key` is recorded; record what it answers.
+
+    `without_secrets` makes the body to record from the body sent, where that shows a secret once.
 
     Refusals and failures of `act` release the key, for they changed nothing; an unknown outcome
     keeps it in flight until it expires.
@@ -115,15 +119,17 @@ async def once(
     except BaseException:
         await replies.release(workspace, key)
         raise
-    await replies.record(workspace, key, _recorded(key, response))
+    await replies.record(workspace, key, _recorded(key, response, without_secrets))
     return response
 
 
-def _recorded(key: IdempotencyKey, response: Response) -> Recorded:
+def _recorded(
+    key: IdempotencyKey, response: Response, without_secrets: Callable[[bytes], bytes]
+) -> Recorded:
     return Recorded(
         key.fingerprint,
         response.status_code,
-        bytes(response.body),
+        without_secrets(bytes(response.body)),
         response.headers.get("content-type", "application/json"),
         response.headers.get("etag"),
     )

@@ -8,6 +8,8 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.convertors import Convertor, register_url_convertor
 
+from shared.http.auth import ACTION
+
 WORKSPACE_PREFIX = "/v1/workspaces/{workspace}"
 BATCH_BODY_BYTES = 10 * 1024 * 1024
 
@@ -34,9 +36,7 @@ class Route(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(_PLAIN_PARAMETER.sub(r"{\1:name}", path), endpoint, **options)
-        actions = [
-            getattr(one.call, "omniroute_action", None) for one in self.dependant.dependencies
-        ]
+        actions = [getattr(one.call, ACTION, None) for one in self.dependant.dependencies]
         if action := next((one for one in actions if one), None):
             self.openapi_extra = {
                 "security": [{"bearer": []}],
