@@ -1,0 +1,172 @@
+"""An agent's desktop: presence, work by long-poll or stream, and answers to offers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import Depends, Query, Request, Response
+
+from services.router.api.context import Router, Service, act
+from services.router.domain import explanation, views
+from services.router.domain.commands import AcceptOffer, DeclineOffer, SetPresence
+from shared.contracts.instants import parse_instant
+from shared.contracts.problems import invalid
+from shared.http.auth import Caller, require
+from shared.http.bodies import read_body
+from shared.http.preconditions import is_current, not_modified, versioned
+from shared.http.replies import json_reply
+from shared.http.routes import api_router
+from shared.http.sse import SseEvent, event_stream
+from shared.http.stopping import stopping_of
+from shared.runtime.port import WatchPort
+
+MAX_WAIT_S = 60
+STREAM_RENEW_S = 10.0
+
+router = api_router("agents")
+Works = Annotated[Caller, Depends(require("work:read"))]
+Streams = Annotated[Caller, Depends(require("work:read", ticket=True))]
+Answers = Annotated[Caller, Depends(require("offers:answer"))]
+
+
+class PresenceBody(msgspec.Struct, forbid_unknown_fields=True):
+    status: Literal["available", "away", "offline"]
+    reason: str | None = None
+    after_current: bool = False
+
+
+class DeclineBody(msgspec.Struct, forbid_unknown_fields=True):
+    reason: str | None = None
+    retry_at: str | None = None
+
+
+@router.put("/agents/{agent}/presence")
+async def put_presence(
+    agent: str,
+    request: Request,
+    caller: Annotated[Caller, Depends(require("presence:write"))],
+    service: Service,
+) -> Response:
+    """Set the agent's status; `after_current`: once he has no work left."""
+    body = await read_body(request, PresenceBody)
+    if _is_agent(caller, agent):
+        await service.presence.renew(caller.workspace, agent)
+    command = SetPresence(
+        agent=agent,
+        status=body.status,
+        reason=body.reason,
+        after_current=body.after_current,
+    )
+    return await act(request, caller, service, command)
+
+
+@router.get("/agents/{agent}/work")
+async def get_work(
+    agent: str,
+    request: Request,
+    caller: Works,
+    service: Service,
+    wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="seconds")] = 0,
+) -> Response:
+    """The agent's offers and tasks: at once, or with If-None-Match as soon as they change; 304
+    after `wait` seconds. The agent's own call renews his presence lease."""
+    if _is_agent(caller, agent):
+        await service.presence.renew(caller.workspace, agent)
+    deadline = asyncio.get_running_loop().time() + wait
+    with service.runtime.watch(caller.workspace, [f"agent:{agent}"]) as watch:
+        while True:
+            revision, snapshot = await _work(service, caller.workspace, agent)
+            left = deadline - asyncio.get_running_loop().time()
+            if not is_current(request, revision):
+                return versioned(request, snapshot, revision)
+            if left <= 0 or not await _changed(request, watch, left):
+                return not_modified(revision)
+
+
+async def _work(service: Router, workspace: str, agent: str) -> tuple[int, Any]:
+    return await service.runtime.query(workspace, lambda core: views.work(core, agent))
+
+
+async def _changed(request: Request, watch: WatchPort, left_s: float) -> bool:
+    """False: time is over, or the server stops."""
+    changed = False
+
+    async def wait() -> None:
+        nonlocal changed
+        changed = await watch.changed(left_s)
+
+    await stopping_of(request).wait_for(wait(), left_s)
+    return changed
+
+
+@router.get("/agents/{agent}/stream")
+async def stream_work(agent: str, request: Request, caller: Streams, service: Service) -> Response:
+    """The same snapshots as Server-Sent Events `work`, each as soon as it is committed."""
+    await _work(service, caller.workspace, agent)
+    return event_stream(request, _snapshots(agent, caller, service))
+
+
+async def _snapshots(agent: str, caller: Caller, service: Router) -> AsyncIterator[SseEvent]:
+    sent = -1
+    with service.runtime.watch(caller.workspace, [f"agent:{agent}"]) as watch:
+        while True:
+            if _is_agent(caller, agent):
+                await service.presence.renew(caller.workspace, agent)
+            revision, snapshot = await _work(service, caller.workspace, agent)
+            if revision != sent:
+                sent = revision
+                yield SseEvent(msgspec.json.encode(snapshot), str(revision), "work")
+            await watch.changed(STREAM_RENEW_S)
+
+
+@router.post("/agents/{agent}/offers/{offer}:accept")
+async def accept_offer(
+    agent: str, offer: str, request: Request, caller: Answers, service: Service
+) -> Response:
+    """The task is the agent's. Repeated: the same answer; a dead offer: 409 with its reason."""
+    if _is_agent(caller, agent):
+        await service.presence.renew(caller.workspace, agent)
+    return await act(request, caller, service, AcceptOffer(agent=agent, offer=offer))
+
+
+@router.post("/agents/{agent}/offers/{offer}:decline")
+async def decline_offer(
+    agent: str, offer: str, request: Request, caller: Answers, service: Service
+) -> Response:
+    """Not now; `retry_at` says when this task may be offered again."""
+    body = await read_body(request, DeclineBody) if await request.body() else DeclineBody()
+    command = DeclineOffer(
+        agent=agent, offer=offer, reason=body.reason, retry_us=_instant(body.retry_at)
+    )
+    return await act(request, caller, service, command)
+
+
+@router.get("/agents/{agent}/explanation")
+async def explain_agent(
+    agent: str,
+    request: Request,
+    caller: Annotated[Caller, Depends(require("agents:read"))],
+    service: Service,
+) -> Response:
+    """Why the agent has, or has not, what waits."""
+    found = await service.runtime.query(
+        caller.workspace, lambda core: explanation.explain_agent(core, agent)
+    )
+    return json_reply(found)
+
+
+def _is_agent(caller: Caller, agent: str) -> bool:
+    """Whether the call comes from the agent's desktop, rather than from who looks over it."""
+    principal = caller.principal
+    return principal.agent == agent or "admin" in principal.roles
+
+
+def _instant(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        expected = "RFC 3339 with an offset"
+        raise invalid("/retry_at", "instant", f"{error}.", expected) from error

@@ -1,0 +1,131 @@
+"""The router's resources: agents, queues, policies, escalations, customers, teams."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from services.router.api.context import Service, put, submit, wanted_version
+from services.router.domain import evaluate, views
+from services.router.domain.commands import DeleteResource, PutResource, ResourceKind
+from services.router.resources import parse
+from shared.contracts.problems import Refused, not_found
+from shared.http.auth import Caller, require
+from shared.http.bodies import check_content_type, read_body
+from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
+from shared.http.permissions import Action
+from shared.http.preconditions import versioned
+from shared.http.replies import json_reply, no_content
+from shared.http.routes import api_router
+
+PLURALS: dict[ResourceKind, str] = {
+    "agent": "agents",
+    "queue": "queues",
+    "policy": "policies",
+    "escalation": "escalations",
+    "customer": "customers",
+    "team": "teams",
+}
+
+
+def resource_router(kind: ResourceKind) -> APIRouter:
+    """PUT, GET, DELETE of one kind, and its list."""
+    plural = PLURALS[kind]
+    read: Action = "agents:read" if kind == "agent" else "config:read"
+    write: Action = "agents:write" if kind == "agent" else "config:write"
+    routes = api_router(plural)
+    # An agent's own path is guarded by its name; the other kinds are open to no agent.
+    parameter = "{agent}" if kind == "agent" else "{name}"
+
+    @routes.put(f"/{plural}/{parameter}", name=f"put_{kind}")
+    async def put_one(  # pyright: ignore[reportUnusedFunction]
+        request: Request, caller: Annotated[Caller, Depends(require(write))], service: Service
+    ) -> Response:
+        name = _name(request, kind)
+        check_content_type(request)
+        parsed = parse(kind, await request.body(), name)
+        if parsed.faults:
+            message = parsed.faults[0].message
+            raise Refused("validation", message, errors=list(parsed.faults))
+        await service.runtime.refresh_config(caller.workspace)
+        version, demand = wanted_version(request)
+        if demand.exists is not None:
+            current = await service.runtime.query(
+                caller.workspace, lambda core: views.resource(core, kind, name)
+            )
+            demand.check(None if current is None else current[0])
+        body = msgspec.Raw(msgspec.json.encode(parsed.canonical))
+        command = PutResource(resource=kind, id=name, body=body, if_version=version)
+        return await put(request, caller, service, command)
+
+    @routes.get(f"/{plural}/{parameter}", name=f"get_{kind}")
+    async def get_one(  # pyright: ignore[reportUnusedFunction]
+        request: Request, caller: Annotated[Caller, Depends(require(read))], service: Service
+    ) -> Response:
+        name = _name(request, kind)
+        found = await service.runtime.query(
+            caller.workspace, lambda core: views.resource(core, kind, name)
+        )
+        if found is None:
+            raise not_found(kind, name)
+        version, body = found
+        return versioned(request, body, version)
+
+    @routes.delete(f"/{plural}/{parameter}", status_code=204, name=f"delete_{kind}")
+    async def delete_one(  # pyright: ignore[reportUnusedFunction]
+        request: Request, caller: Annotated[Caller, Depends(require(write))], service: Service
+    ) -> Response:
+        version, _ = wanted_version(request)
+        command = DeleteResource(resource=kind, id=_name(request, kind), if_version=version)
+        await submit(request, caller, service, command)
+        return no_content()
+
+    @routes.get(f"/{plural}", name=f"list_{plural}")
+    async def list_all(  # pyright: ignore[reportUnusedFunction]
+        caller: Annotated[Caller, Depends(require(read))],
+        service: Service,
+        cursor: Cursor = None,
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Response:
+        after = "" if cursor is None else decode_cursor(cursor, str)
+        only = caller.only_agent
+        rows = await service.runtime.query(
+            caller.workspace, lambda core: views.resources(core, kind, after, limit + 1)
+        )
+        shown = [body for body in rows if only is None or body["id"] == only]
+        return page(plural, shown, limit, lambda one: one["id"])
+
+    return routes
+
+
+def _name(request: Request, kind: ResourceKind) -> str:
+    return request.path_params["agent" if kind == "agent" else "name"]
+
+
+queues = api_router("queues")
+
+
+@queues.get("/queues/{name}/status")
+async def queue_status(
+    name: str, caller: Annotated[Caller, Depends(require("queues:read"))], service: Service
+) -> Response:
+    """Who waits, who works, and how long a new task may expect to wait."""
+    found = await service.runtime.query(
+        caller.workspace, lambda core: views.queue_status(core, name)
+    )
+    if found is None:
+        raise not_found("queue", name)
+    return json_reply(found)
+
+
+@queues.post("/policies:evaluate")
+async def evaluate_policy(
+    request: Request, caller: Annotated[Caller, Depends(require("evaluate"))], service: Service
+) -> Response:
+    """What a policy would do with events or tasks; changes nothing."""
+    body = await read_body(request, dict[str, Any])
+    await service.runtime.refresh_config(caller.workspace)
+    found = await service.runtime.query(
+        caller.workspace, lambda core: evaluate.evaluate(core, body)
+    )
+    return json_reply(found)

@@ -1,0 +1,276 @@
+"""Tasks: created, read, and moved through their life by agents, supervisors and platforms."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from fastapi import Depends, Query, Request, Response
+
+from services.router.api.context import Service, act
+from services.router.domain import commands, explanation, views
+from services.router.domain.state import Task
+from shared.contracts.instants import parse_instant
+from shared.contracts.problems import Refused, invalid, not_found
+from shared.contracts.topics import Channel
+from shared.http.auth import Caller, require
+from shared.http.bodies import read_body
+from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
+from shared.http.replies import json_reply
+from shared.http.routes import api_router
+
+T = TypeVar("T")
+
+router = api_router("tasks")
+Reads = Annotated[Caller, Depends(require("tasks:read"))]
+Acts = Annotated[Caller, Depends(require("tasks:act"))]
+Steers = Annotated[Caller, Depends(require("tasks:steer"))]
+
+MAX_NOTE_CHARS = 10_000
+MAX_TAGS = 50
+
+
+class NewTask(msgspec.Struct, forbid_unknown_fields=True):
+    channel: Channel
+    conversation_id: str | None = None
+    customer_id: str | None = None
+    kind: str = "custom"
+    not_before: str | None = None
+    not_after: str | None = None
+    attributes: dict[str, Any] | None = None
+    priority: float | None = None
+    text: str | None = None
+    language: str | None = None
+
+
+class FinishBody(msgspec.Struct, forbid_unknown_fields=True):
+    disposition: str | None = None
+    tags: list[str] | None = None
+    note: str | None = None
+
+
+class TransferBody(msgspec.Struct, forbid_unknown_fields=True):
+    to: commands.TransferTo
+    mode: Literal["blind", "warm"] = "blind"
+    keep_place: bool = True
+    note: str | None = None
+
+
+class ReasonBody(msgspec.Struct, forbid_unknown_fields=True):
+    reason: str | None = None
+
+
+class LevelBody(msgspec.Struct, forbid_unknown_fields=True):
+    level: str | None = None
+
+
+class AssignBody(msgspec.Struct, forbid_unknown_fields=True):
+    agent: str
+    override_capacity: bool = False
+
+
+class PriorityBody(msgspec.Struct, forbid_unknown_fields=True):
+    priority: float
+
+
+@router.post("/tasks", status_code=201)
+async def create_task(
+    request: Request,
+    caller: Annotated[Caller, Depends(require("tasks:create"))],
+    service: Service,
+) -> Response:
+    """A call-back, ticket or custom task, in a conversation or for a customer (a new one)."""
+    body = await read_body(request, NewTask)
+    if (body.conversation_id is None) == (body.customer_id is None):
+        message = "Name either the conversation or the customer."
+        raise invalid("/conversation_id", "one_of", message, "conversation_id or customer_id")
+    command = commands.CreateTask(
+        channel=body.channel,
+        conversation_id=body.conversation_id,
+        customer_id=body.customer_id,
+        kind=body.kind,
+        not_before_us=_instant("/not_before", body.not_before),
+        not_after_us=_instant("/not_after", body.not_after),
+        attributes=body.attributes or {},
+        priority=body.priority,
+        text=body.text,
+        language=body.language,
+    )
+    return await act(request, caller, service, command, 201)
+
+
+@router.get("/tasks")
+async def list_tasks(
+    caller: Reads,
+    service: Service,
+    state: Annotated[list[str] | None, Query()] = None,
+    queue: str | None = None,
+    agent: str | None = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Response:
+    """Tasks in memory (open ones, and those that ended lately), oldest first. An agent sees his."""
+    after = 0 if cursor is None else decode_cursor(cursor, int)
+    chosen = caller.only_agent or agent
+    rows = await service.runtime.query(
+        caller.workspace,
+        lambda core: views.tasks(
+            core, states=state, queue=queue, agent=chosen, after=after, limit=limit + 1
+        ),
+    )
+    return page("tasks", [shown for _, shown in rows], limit, lambda one: one["number"])
+
+
+@router.get("/tasks/{task}")
+async def get_task(task: str, caller: Reads, service: Service) -> Response:
+    return json_reply(await _task(task, caller, service))
+
+
+async def _task(name: str, caller: Caller, service: Service) -> dict[str, Any]:
+    """From memory, else from history. An agent finds only what is or was his."""
+    agent = caller.only_agent
+    shown = await service.runtime.query(
+        caller.workspace, lambda core: views.task(core, name, agent=agent)
+    )
+    if shown is not None:
+        return shown
+    stored = await service.store.entities(caller.workspace, "task", [name])
+    if not stored or stored[0].body is None:
+        raise not_found("task", name)
+    found = msgspec.msgpack.decode(stored[0].body, type=Task)
+    if agent is not None and found.agent_id != agent:
+        raise not_found("task", name)
+    return views.stored_task(found)
+
+
+@router.get("/tasks/{task}/explanation")
+async def explain_task(
+    task: str,
+    caller: Reads,
+    service: Service,
+    agent: str | None = None,
+    at: str | None = None,
+) -> Response:
+    """Why the task is where it is, who could have it, and what will change next."""
+    await _task(task, caller, service)
+    if at is not None:
+        moment = _instant("/query/at", at)
+        past = await service.explain_past(caller.workspace, task, moment, agent)
+        return json_reply(past)
+    found = await service.runtime.query(
+        caller.workspace, lambda core: explanation.explain_task(core, task, agent=agent)
+    )
+    return json_reply(found)
+
+
+@router.post("/tasks/{task}:complete")
+async def complete(task: str, request: Request, caller: Acts, service: Service) -> Response:
+    """The work is done: assigned → wrapping, or completed where there is no wrap-up."""
+    body = await _finish(request)
+    command = commands.CompleteTask(task=task, agent=caller.only_agent, **body)
+    return await act(request, caller, service, command)
+
+
+@router.post("/tasks/{task}:close")
+async def close(task: str, request: Request, caller: Acts, service: Service) -> Response:
+    """Wrap-up is done: wrapping → completed."""
+    body = await _finish(request)
+    command = commands.CloseTask(task=task, agent=caller.only_agent, **body)
+    return await act(request, caller, service, command)
+
+
+@router.post("/tasks/{task}:transfer")
+async def transfer(task: str, request: Request, caller: Acts, service: Service) -> Response:
+    """To a queue, an agent or a policy; warm: the agent keeps it until somebody accepts."""
+    body = await read_body(request, TransferBody)
+    if sum(one is not None for one in (body.to.queue, body.to.agent, body.to.policy)) != 1:
+        raise invalid("/to", "one_of", "Say where to, once.", "queue, agent or policy")
+    command = commands.TransferTask(
+        task=task,
+        agent=caller.only_agent,
+        to=body.to,
+        mode=body.mode,
+        keep_place=body.keep_place,
+        note=body.note,
+    )
+    return await act(request, caller, service, command)
+
+
+@router.post("/tasks/{task}:requeue")
+async def requeue(task: str, request: Request, caller: Acts, service: Service) -> Response:
+    """Back to its queues, keeping its place."""
+    body = await _optional(request, ReasonBody)
+    command = commands.RequeueTask(task=task, agent=caller.only_agent, reason=body.reason)
+    return await act(request, caller, service, command)
+
+
+@router.post("/tasks/{task}:hold")
+async def hold(task: str, request: Request, caller: Acts, service: Service) -> Response:
+    """`waiting_on_customer` ends by itself with the customer's next message."""
+    body = await _optional(request, ReasonBody)
+    command = commands.HoldTask(task=task, agent=caller.only_agent, reason=body.reason or "hold")
+    return await act(request, caller, service, command)
+
+
+@router.post("/tasks/{task}:resume")
+async def resume(task: str, request: Request, caller: Acts, service: Service) -> Response:
+    return await act(
+        request, caller, service, commands.ResumeTask(task=task, agent=caller.only_agent)
+    )
+
+
+@router.post("/tasks/{task}:escalate")
+async def escalate(task: str, request: Request, caller: Steers, service: Service) -> Response:
+    """Fire the ladder's `level`, or the first that has not fired in this cycle."""
+    body = await _optional(request, LevelBody)
+    return await act(request, caller, service, commands.EscalateTask(task=task, level=body.level))
+
+
+@router.post("/tasks/{task}:assign")
+async def assign(task: str, request: Request, caller: Steers, service: Service) -> Response:
+    """Give it to an agent without an offer; over his capacity only by `override_capacity`."""
+    body = await read_body(request, AssignBody)
+    command = commands.AssignTask(
+        task=task, to=body.agent, override_capacity=body.override_capacity
+    )
+    return await act(request, caller, service, command)
+
+
+@router.post("/tasks/{task}:reprioritize")
+async def reprioritize(task: str, request: Request, caller: Steers, service: Service) -> Response:
+    body = await read_body(request, PriorityBody)
+    command = commands.ReprioritizeTask(task=task, priority=body.priority)
+    return await act(request, caller, service, command)
+
+
+@router.post("/tasks/{task}:cancel")
+async def cancel(task: str, request: Request, caller: Steers, service: Service) -> Response:
+    body = await _optional(request, ReasonBody)
+    command = commands.CancelTask(task=task, reason=body.reason or "cancelled")
+    return await act(request, caller, service, command)
+
+
+async def _optional(request: Request, kind: type[T]) -> T:
+    """The body, or its defaults when there is none."""
+    return await read_body(request, kind) if await request.body() else kind()
+
+
+async def _finish(request: Request) -> dict[str, Any]:
+    body = await _optional(request, FinishBody)
+    if len(body.tags or ()) > MAX_TAGS:
+        raise invalid("/tags", "length", "Too many tags.", f"at most {MAX_TAGS}")
+    if len(body.note or "") > MAX_NOTE_CHARS:
+        raise invalid("/note", "length", "The note is too long.", f"at most {MAX_NOTE_CHARS}")
+    return {"disposition": body.disposition, "tags": body.tags or [], "note": body.note}
+
+
+def _instant(pointer: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        expected = "RFC 3339 with an offset"
+        raise Refused(
+            "validation",
+            f"{error}.",
+            errors=invalid(pointer, "instant", str(error), expected).errors,
+        ) from error
