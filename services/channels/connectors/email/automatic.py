@@ -119,15 +119,26 @@ def bounce_of(
     if report is not None and report.kind in ("delivery-status", ""):
         if report.action in ("delivered", "relayed", "expanded"):
             return None
-        return Bounce(report.status, report.recipient, report.message_id)
+        seen = _bounce_by_text(headers, senders, text)
+        return Bounce(
+            report.status or seen.status,
+            report.recipient or seen.recipient,
+            report.message_id or seen.message_id,
+        )
     failed = headers.raw("x-failed-recipients")
     daemon = any(_DAEMON.match(sender.address) for sender in senders)
     null = headers.raw("return-path").strip() == "<>"
     if not failed and not (daemon and (null or _FAILED.search(headers.text("subject")))):
         return None
+    return _bounce_by_text(headers, senders, text)
+
+
+def _bounce_by_text(headers: Headers, senders: Iterable[Address], text: str) -> Bounce:
+    """What the words of a bounce tell, where no report does."""
     status = _STATUS.search(text[:20_000])
+    failed = _recipient(headers.raw("x-failed-recipients"))
+    recipient = failed or _recipient_in(text[:20_000], senders)
     original = _field(text[:50_000], "Message-ID")
-    recipient = _recipient(failed) or _recipient_in(text[:20_000], senders)
     return Bounce(status[1] if status else None, recipient, original)
 
 

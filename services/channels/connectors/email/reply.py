@@ -23,6 +23,12 @@ _EVIDENCE = re.compile(r"@|\d{1,2}[:.h]\d{2}|\b(?:19|20)\d\d\b|\d{1,2}[./-]\d{1,
 _DATED_SENDER = re.compile(r"\A\s*\d{1,4}[-./年 ].{0,120}<\s*[^<>\s]+@[^<>\s]+\s*>\s*[:：]\s*\Z")
 _ZOHO = re.compile(r"(?i)\A\s*-{2,}\s.{0,300}\b(?:wrote|schrieb|escribió|a écrit)\s*-{2,}\s*\Z")
 
+# How the first line of a wrapped attribution begins: "On Mon, 2 Mar", "Am 02.03.", a date.
+_INTRO = re.compile(
+    r"(?i)\A[\s>]*(?:(?:on|at|am|le|el|il|op|em|den|på|w dniu|dnia|dne)\b.{0,40}\d"
+    r"|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}\.? [^\W\d]{2,12}\.? \d{4}|在 ?\d)"
+)
+
 _ORIGINAL = (
     r"original|ursprüngliche|origine|originel|originale|mensaje|mensagem|messaggio|message|nachricht"
     r"|bericht|forwarded|weitergeleitete|transféré|reenviado|encaminhada|inoltrato|doorgestuurd"
@@ -59,7 +65,7 @@ _ON_BEHALF = ("date", "to", "subject", "cc", "reply")
 _MOBILE = re.compile(
     r"(?i)\A[\s(<>*_\[]*(?:"
     r"(?:sent|posted|written|typed) (?:from|via|with|by|using) .{1,80}"
-    r"|get outlook for .{1,60}|from my .{1,40}|.{1,30} from mobile"
+    r"|get \[?outlook for .{1,80}|from my .{1,40}|.{1,30} from mobile"
     r"|envoyé (?:depuis|de|à partir de) .{1,60}|enviado (?:desde|do|de) .{1,60}"
     r"|inviato (?:da|dal) .{1,60}|verzonden (?:vanaf|met|via) .{1,60}|skickat från .{1,60}"
     r"|(?:von|diese nachricht wurde von) mein.{1,60} gesendet|gesendet (?:von|mit) .{1,60}"
@@ -76,7 +82,7 @@ def reply_of(text: str) -> str:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(lines) > MAX_LINES:
         return text
-    kept = _without_tail(lines[: _history(lines)])
+    kept = _without_head(_without_tail(lines[: _history(lines)]))
     reply = "\n".join(kept).strip("\n")
     return reply if reply.strip() else text.strip()
 
@@ -121,17 +127,19 @@ def attribution(lines: list[str], end: int) -> int:
     and carries an address or a date."""
     if not lines[end].rstrip().endswith((":", "：")):
         return 0
-    joined = ""
+    joined, found = "", 0
     for count in (1, 2, 3):
         at = end - count + 1
         if at < 0 or not lines[at].strip() or len(lines[at]) > 400:
-            return 0
+            break
         joined = f"{lines[at].strip(' >')} {joined}".strip()
-        if _DATED_SENDER.match(joined):
-            return count
-        if _ATTRIBUTION.search(joined) and _EVIDENCE.search(joined):
-            return count
-    return 0
+        if found and not _INTRO.match(lines[at]):
+            continue
+        if _DATED_SENDER.match(joined) or (
+            _ATTRIBUTION.search(joined) and _EVIDENCE.search(joined)
+        ):
+            found = count
+    return found
 
 
 def _unmarked_below(lines: list[str], at: int) -> bool:
@@ -164,6 +172,34 @@ def _without_tail(lines: list[str]) -> list[str]:
         if shorter == end:
             return lines[:end]
         end = shorter
+
+
+def _without_head(lines: list[str]) -> list[str]:
+    """The lines without attributions of the quotes that stay; a quote that opens the mail, named by
+    its attribution and answered below once and for all, goes as well."""
+    kept: list[str] = []
+    only_quote = False
+    for at, line in enumerate(lines):
+        span = attribution(lines, at)
+        if span and _quoted_below(lines, at):
+            del kept[len(kept) - (span - 1) :]
+            only_quote = not any(each.strip() for each in kept)
+        else:
+            kept.append(line)
+    return _unopened(kept) if only_quote else kept
+
+
+def _quoted_below(lines: list[str], at: int) -> bool:
+    below = (line for line in lines[at + 1 : at + 12] if line.strip())
+    return next((_quoted(line) for line in below), False)
+
+
+def _unopened(lines: list[str]) -> list[str]:
+    """The lines below the quote they open with, where that is the only quote."""
+    at = 0
+    while at < len(lines) and (not lines[at].strip() or _quoted(lines[at])):
+        at += 1
+    return lines if any(_quoted(line) for line in lines[at:]) else lines[at:]
 
 
 def _before_quotes(lines: list[str], end: int) -> int:
