@@ -1,0 +1,28 @@
+"""All clocks of one stretch of work from its events: the rule that the running core must equal."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from services.sla.domain.episode import Episode, Facts, Fold
+from services.sla.domain.events import Event
+from services.sla.domain.policy import Book
+
+
+def facts_of(task: dict[str, Any], customer: dict[str, Any] | None) -> Facts:
+    """Facts before anything has happened."""
+    priority = task.get("priority") or 0
+    known = {"state": "pending", "held": False, "hold_reason": None, **task, "priority": priority}
+    return Facts(known, customer, priority)
+
+
+def derive(
+    events: Iterable[Event],
+    facts: Facts,
+    book: Book,
+    books: Callable[[str], Book],
+) -> Fold:
+    """The fold after all events, applied in their order (time, then kind, then arrival)."""
+    fold = Fold(Episode(facts, clocks=[], cycles={}), book, books)
+    for event in sorted(events, key=lambda event: event.sort_key):
+        fold.apply(event)
+    return fold

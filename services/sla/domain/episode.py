@@ -1,0 +1,427 @@
+"""The clocks of one stretch of work, from what happened: a fold over its events, in their order.
+
+The same events in the same order give the same clocks; nothing else is remembered (API.md, «SLA»).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from services.sla.domain.clock import Clock, Ended, Hands
+from services.sla.domain.events import Event
+from services.sla.domain.policy import EVENTFUL, Book, Mode, Policy, Target
+from shared.rules import Condition, Variables
+
+WAITING = "waiting_on_customer"
+LIFELONG = ("resolution", "first_resolution", "customer_wait", "agent_work")
+RESPONSES = ("first_response", "next_response", "periodic_update", "time_to_assign")
+CLOCKS_MAX = 512  # kept in memory of one episode; finished ones are dropped oldest first
+
+_TASK_FIELDS_OF_EVENTS = ("channel", "queue", "language", "kind", "attributes", "tags")
+
+
+class Facts(msgspec.Struct, gc=False):
+    """What conditions see. `level` is the priority without what escalation added."""
+
+    task: dict[str, Any] = {}
+    customer: dict[str, Any] | None = None
+    level: float = 0
+
+
+class Episode(msgspec.Struct, gc=False):
+    """The state of the fold. `awaiting_us`: the oldest customer message without an answer;
+    `answered`: the first exchange is over; `ended`: how the work ended, while it has."""
+
+    facts: Facts
+    clocks: list[Clock] = []
+    policy: tuple[str, int] | None = None
+    chosen: bool = False
+    created_us: int | None = None
+    first_us: int | None = None
+    awaiting_us: int | None = None
+    agent_spoke_us: int | None = None
+    answered: bool = False
+    ended: str = ""
+    cycles: dict[str, int] = {}
+
+
+class Fold:
+    """Applies events to an episode. `book` is the configuration it is pinned to; `books` gives the
+    one that a `policy_changed` event names by its key."""
+
+    __slots__ = ("_book", "_books", "_event", "_hands", "_policy", "_variables", "episode")
+
+    def __init__(self, episode: Episode, book: Book, books: Callable[[str], Book]) -> None:
+        self.episode = episode
+        self._book = book
+        self._books = books
+        self._policy = _find(book, episode.policy)
+        self._hands = Hands(book.windows)
+        self._variables: Variables | None = None
+        self._event: dict[str, Any] = {}
+
+    @property
+    def policy(self) -> Policy | None:
+        return self._policy
+
+    @property
+    def hands(self) -> Hands:
+        return self._hands
+
+    def apply(self, event: Event) -> None:
+        """One event. Its time must not be before the last one's."""
+        episode = self.episode
+        self._event = {**event.fields, "type": event.type}
+        self._variables = None
+        self._note_facts(event)
+        if not episode.chosen:
+            episode.chosen = True
+            self._adopt(self._book.choose(self._vars()))
+        self._stop_named(event)
+        _HANDLERS.get(event.type, _ignore)(self, event)
+        self._start_named(event)
+        self._hold_or_run(event.at_us)
+
+    # What conditions see.
+
+    def _vars(self) -> Variables:
+        if self._variables is None:
+            facts = self.episode.facts
+            customer = facts.customer or {}
+            values = {"task": facts.task, "customer": customer, "event": self._event}
+            self._variables = Variables(EVENTFUL, values)
+        return self._variables
+
+    def _holds(self, condition: Condition | None) -> bool:
+        return condition is not None and condition.evaluate(self._vars()).holds
+
+    def _note_facts(self, event: Event) -> None:
+        facts, fields, kind = self.episode.facts, event.fields, event.type
+        task = facts.task
+        if kind in ("task_created", "transferred"):
+            task.update({name: fields[name] for name in _TASK_FIELDS_OF_EVENTS if name in fields})
+            task["state"] = "assigned" if _agent(fields) else "pending"
+            if "customer" in fields:
+                facts.customer = fields["customer"]
+        if kind in ("task_created", "priority_changed") and "priority" in fields:
+            task["priority"] = fields["priority"]
+            if fields.get("by") != "escalation":
+                facts.level = fields["priority"]
+        if kind in ("assigned", "transferred", "unassigned", "reopened"):
+            task["agent_id"] = _agent(fields)
+        if kind in _STATES:
+            task["state"] = _STATES[kind]
+        if kind in ("paused", "pending"):
+            task["held"] = True
+            task["hold_reason"] = WAITING if kind == "pending" else fields.get("reason")
+        elif kind in _RELEASES or (
+            kind == "customer_message" and task.get("hold_reason") == WAITING
+        ):
+            task["held"], task["hold_reason"] = False, None
+        if kind == "customer_message" and task.get("state") == "wrapping":
+            task["state"] = "assigned"
+
+    # Policies.
+
+    def _adopt(self, policy: Policy | None) -> None:
+        self._policy = policy
+        self.episode.policy = None if policy is None else (policy.id, policy.version)
+
+    def _choose_again(self, at_us: int, mode: Mode | None = None) -> None:
+        """Priority, queue or policies have changed: clocks follow."""
+        before = self._policy
+        self._adopt(self._book.choose(self._vars()))
+        policy = self._policy
+        if policy is None:
+            self._end_all(at_us, "cancelled")
+            return
+        how = mode or policy.on_change
+        for clock in self.open_clocks():
+            target = policy.find(clock.metric)
+            if target is None:
+                self._hands.end(clock, at_us, "cancelled")
+                continue
+            goal = target.goal_at(self.episode.facts.level)
+            if policy is not before or goal != clock.goal or target.calendar != clock.calendar:
+                self._hands.retarget(clock, at_us, how, goal, target.calendar)
+                clock.policy_id, clock.policy_version = policy.id, policy.version
+                clock.moved = self._event["type"]
+        if policy is not before:
+            self._start_missing(at_us, retroactive=how == "recompute")
+
+    def on_policy_changed(self, event: Event) -> None:
+        """Other policies hold from here on."""
+        self._book = self._books(event.key)
+        self._hands = Hands(self._book.windows)
+        self._choose_again(event.at_us, event.fields.get("mode"))
+
+    def _start_missing(self, at_us: int, *, retroactive: bool) -> None:
+        """Starts what a policy that came later asks for; retroactively from where it would have
+        begun."""
+        episode = self.episode
+        if episode.ended:
+            return
+
+        def since(anchor: int | None) -> int:
+            return anchor if retroactive and anchor is not None else at_us
+
+        begun = episode.created_us if episode.created_us is not None else episode.first_us
+        if begun is not None:
+            for metric in LIFELONG:
+                if self._last(metric) is None or self._was_cancelled(metric):
+                    self._start(metric, since(begun))
+            if not episode.facts.task.get("agent_id"):
+                self._start("time_to_assign", since(begun))
+        if episode.awaiting_us is not None:
+            self._await_answer(since(episode.awaiting_us))
+
+    # Clocks.
+
+    def open_clocks(self) -> list[Clock]:
+        return [clock for clock in self.episode.clocks if clock.is_open]
+
+    def _open(self, metric: str) -> Clock | None:
+        for clock in reversed(self.episode.clocks):
+            if clock.metric == metric and clock.is_open:
+                return clock
+        return None
+
+    def _last(self, metric: str) -> Clock | None:
+        return next((c for c in reversed(self.episode.clocks) if c.metric == metric), None)
+
+    def _was_cancelled(self, metric: str) -> bool:
+        last = self._last(metric)
+        return last is not None and last.state == "cancelled"
+
+    def _start(self, metric: str, at_us: int) -> None:
+        """A new cycle of a metric, where the policy has a target and none is open."""
+        policy = self._policy
+        target = None if policy is None else policy.targets.get(metric)
+        if policy is not None and target is not None and self._open(metric) is None:
+            self._begin(policy, target, at_us)
+
+    def _begin(self, policy: Policy, target: Target, at_us: int) -> None:
+        episode = self.episode
+        cycle = episode.cycles.get(target.metric, 0) + 1
+        episode.cycles[target.metric] = cycle
+        goal = target.goal_at(episode.facts.level)
+        clock = Clock(
+            target.metric, cycle, policy.id, policy.version, target.calendar, at_us, 0, goal, spans=[]
+        )  # fmt: skip
+        self._hands.start(clock, self._paused_because(target))
+        episode.clocks.append(clock)
+        if len(episode.clocks) > CLOCKS_MAX:
+            oldest = next((c for c in episode.clocks if not c.is_open), None)
+            if oldest is not None:
+                episode.clocks.remove(oldest)
+
+    def _end(self, metric: str, at_us: int, how: Ended) -> None:
+        clock = self._open(metric)
+        if clock is not None:
+            self._hands.end(clock, at_us, how)
+
+    def _end_all(self, at_us: int, how: Ended) -> None:
+        for clock in self.open_clocks():
+            self._hands.end(clock, at_us, how)
+
+    def _paused_because(self, target: Target) -> str | None:
+        if not self._holds(target.pause):
+            return None
+        assert target.pause is not None
+        task = self.episode.facts.task
+        if task.get("held"):
+            return str(task.get("hold_reason") or "held")
+        return target.pause.source
+
+    def _hold_or_run(self, at_us: int) -> None:
+        """Pauses and resumes each open clock as its condition says now."""
+        policy = self._policy
+        for clock in self.open_clocks():
+            target = None if policy is None else policy.find(clock.metric)
+            if target is None or target.pause is None:
+                because = None
+            else:
+                because = self._paused_because(target)
+            if because is None and clock.state == "paused":
+                self._hands.resume(clock, at_us)
+            elif because is not None and clock.state == "running":
+                self._hands.pause(clock, at_us, because)
+
+    def _stop_named(self, event: Event) -> None:
+        for target in self._policy.named if self._policy else ():
+            clock = self._open(target.metric)
+            if clock is not None and self._holds(target.stop):
+                self._hands.end(clock, event.at_us, "met")
+
+    def _start_named(self, event: Event) -> None:
+        policy = self._policy
+        if policy is None or self.episode.ended in ("closed", "abandoned", "cancelled"):
+            return
+        for target in policy.named:
+            if self._open(target.metric) is None and self._holds(target.start):
+                self._begin(policy, target, event.at_us)
+
+    # What each event means for the metrics.
+
+    def _await_answer(self, at_us: int) -> None:
+        """A customer waits: the first response where it is wanted and still due, else the next."""
+        policy, episode = self._policy, self.episode
+        if policy is None:
+            return
+        if "first_response" in policy.targets and not episode.answered:
+            self._start("first_response", at_us)
+        else:
+            self._start("next_response", at_us)
+
+    def _start_life(self, at_us: int) -> None:
+        for metric in LIFELONG:
+            if self._last(metric) is None:
+                self._start(metric, at_us)
+        if self._last("time_to_assign") is None:
+            self._start("time_to_assign", at_us)
+
+    def on_first(self, event: Event) -> None:
+        episode = self.episode
+        if episode.first_us is None:
+            episode.first_us = event.at_us
+            if not episode.ended and episode.created_us is None:
+                self._start_life(event.at_us)
+
+    def on_customer_message(self, event: Event) -> None:
+        episode = self.episode
+        if episode.awaiting_us is None:
+            episode.awaiting_us = event.at_us
+        self.on_first(event)
+        if not episode.ended:
+            self._await_answer(event.at_us)
+
+    def on_agent_message(self, event: Event) -> None:
+        episode, at_us = self.episode, event.at_us
+        self.on_first(event)
+        for metric in ("first_response", "next_response", "periodic_update"):
+            self._end(metric, at_us, "met")
+        episode.awaiting_us, episode.answered, episode.agent_spoke_us = None, True, at_us
+        if not episode.ended:
+            self._start("periodic_update", at_us)
+
+    def on_task_created(self, event: Event) -> None:
+        episode, at_us = self.episode, event.at_us
+        if episode.ended:
+            self._begin_anew(at_us)
+            return
+        if episode.created_us is None:
+            episode.created_us = at_us
+            for metric in (*LIFELONG, "time_to_assign"):
+                provisional = self._open(metric)
+                if provisional is not None and provisional.started_us != at_us:
+                    episode.clocks.remove(provisional)
+                    episode.cycles[metric] -= 1
+            self._start_life(at_us)
+        self._choose_again(at_us, "recompute")
+
+    def _begin_anew(self, at_us: int) -> None:
+        """A second task after the first has ended: every metric in a new cycle."""
+        episode = self.episode
+        episode.ended, episode.answered, episode.created_us = "", False, at_us
+        self._choose_again(at_us, "recompute")
+        for metric in (*LIFELONG, "time_to_assign"):
+            self._start(metric, at_us)
+        if episode.awaiting_us is not None:
+            self._await_answer(at_us)
+
+    def on_assigned(self, event: Event) -> None:
+        self._end("time_to_assign", event.at_us, "met")
+
+    def on_changed(self, event: Event) -> None:
+        if event.fields.get("by") != "escalation":
+            self._choose_again(event.at_us)
+
+    def on_resolved(self, event: Event) -> None:
+        episode, at_us = self.episode, event.at_us
+        if not episode.ended:
+            for metric in LIFELONG:
+                self._end(metric, at_us, "met")
+            for metric in RESPONSES:
+                self._end(metric, at_us, "closed_unanswered")
+        if event.type == "closed":
+            self._end_all(at_us, "closed_unanswered")
+        episode.ended = event.type
+
+    def on_abandoned(self, event: Event) -> None:
+        self._end_all(event.at_us, "abandoned" if event.type == "abandoned" else "cancelled")
+        self.episode.ended = self.episode.ended or event.type
+
+    def on_reopened(self, event: Event) -> None:
+        episode, policy = self.episode, self._policy
+        if not episode.ended:
+            return
+        because, episode.ended = episode.ended, ""
+        if policy is None:
+            return
+        first = policy.targets.get("first_response")
+        if first is not None and first.reopen == "new_cycle":
+            episode.answered = False
+            self._start("first_response", event.at_us)
+        for target in policy.targets.values():
+            self._reopen(target, event.at_us, because)
+        if episode.awaiting_us is not None and self._open("first_response") is None:
+            self._await_answer(event.at_us)
+
+    def _reopen(self, target: Target, at_us: int, because: str) -> None:
+        metric = target.metric
+        answerable = metric in ("first_response", "next_response")
+        if target.reopen == "new_cycle":
+            if metric == "time_to_assign" or (metric in LIFELONG and metric != "first_resolution"):
+                self._start(metric, at_us)
+            return
+        last = self._last(metric)
+        if last is None or last.is_open or last.state == "cancelled":
+            return
+        if answerable and self.episode.awaiting_us is None:
+            return
+        if metric in RESPONSES and last.state not in ("closed_unanswered", "abandoned"):
+            return
+        self._hands.carry_on(last, at_us, because, self._paused_because(target))
+
+
+def _ignore(fold: Fold, event: Event) -> None:
+    """Seen by conditions only."""
+
+
+_STATES = {
+    "assigned": "assigned",
+    "unassigned": "pending",
+    "wrapping": "wrapping",
+    "resolved": "completed",
+    "closed": "completed",
+    "abandoned": "cancelled",
+    "cancelled": "cancelled",
+    "reopened": "pending",
+}
+_RELEASES = frozenset({"resumed", "resolved", "closed", "abandoned", "cancelled", "reopened"})
+_HANDLERS = {
+    "customer_message": Fold.on_customer_message,
+    "agent_message": Fold.on_agent_message,
+    "bot_message": Fold.on_first,
+    "task_created": Fold.on_task_created,
+    "assigned": Fold.on_assigned,
+    "transferred": Fold.on_changed,
+    "priority_changed": Fold.on_changed,
+    "policy_changed": Fold.on_policy_changed,
+    "resolved": Fold.on_resolved,
+    "closed": Fold.on_resolved,
+    "abandoned": Fold.on_abandoned,
+    "cancelled": Fold.on_abandoned,
+    "reopened": Fold.on_reopened,
+}
+
+
+def _agent(fields: dict[str, Any]) -> Any:
+    return fields.get("agent_id") or fields.get("agent")
+
+
+def _find(book: Book, pinned: tuple[str, int] | None) -> Policy | None:
+    if pinned is None:
+        return None
+    return next((p for p in book.policies if (p.id, p.version) == tuple(pinned)), None)

@@ -1,0 +1,181 @@
+"""`POST sla-policies:evaluate` as a pure function: clocks of invented events under a policy."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, cast
+
+from services.sla.domain.derive import derive, facts_of
+from services.sla.domain.episode import Fold
+from services.sla.domain.events import TYPES, Event
+from services.sla.domain.policy import Book, Policy, check_references
+from services.sla.domain.view import clock_view, ledger
+from services.sla.resources import read_compiled
+from shared.calendars import LazyWindows, OpenHours, check_calendar, parse_calendar
+from shared.contracts.instants import parse_instant
+from shared.contracts.problems import invalid
+from shared.contracts.windows import Windows
+from shared.rules import nearest
+
+EVENTS_MAX = 5_000
+CALENDARS_MAX = 50
+HORIZON_YEARS = 10
+_FIELDS = ("calendars", "policy", "facts", "events", "now")
+_FACTS = (
+    "channel", "priority", "queue", "language", "kind", "attributes", "tags", "agent_id", "id",
+    "customer",
+)  # fmt: skip
+_MODES = ("recompute", "forward", "reset", "proportional")
+
+Lookup = Callable[[str], dict[str, Any] | None]
+
+
+def evaluate(body: object, lookup: Lookup = lambda _: None) -> dict[str, Any]:
+    """`{"clocks": […]}` for one call's body (API.md, «SLA»). `lookup` gives a stored calendar by
+    id where the call does not bring it. Raises Refused("validation") with pointers."""
+    given = _object(body, "", _FIELDS)
+    for name in ("policy", "events", "now"):
+        if name not in given:
+            raise invalid(f"/{name}", "missing", f"{name} is missing", name)
+    now_us = _instant(given["now"], "/now")
+    calendars = _Calendars(given.get("calendars", []), lookup)
+    policy = _policy(given["policy"], "/policy", calendars)
+    facts = _facts(given.get("facts", {}))
+    events, books = _events(given["events"], calendars)
+    book = Book((policy,), calendars.windows)
+    past = [event for event in events if event.at_us <= now_us]
+    fold = derive(past, facts, book, books.__getitem__)
+    return {"clocks": [_shown(fold, index, now_us) for index in range(len(fold.episode.clocks))]}
+
+
+def _shown(fold: Fold, index: int, now_us: int) -> dict[str, Any]:
+    clock = fold.episode.clocks[index]
+    latest = clock.started_us + HORIZON_YEARS * 366 * 86_400_000_000
+    beyond = clock.due_us is None and clock.state == "running"
+    if beyond or (clock.due_us is not None and clock.due_us > latest):
+        message = f"the deadline lies more than {HORIZON_YEARS} years from its start"
+        expected = f"within {HORIZON_YEARS} years"
+        raise invalid(f"/policy/targets/{clock.metric}", "horizon", message, expected)
+    return {
+        **clock_view(clock, fold.hands, now_us),
+        "ledger": ledger(clock, fold.hands, now_us),
+    }
+
+
+class _Calendars:
+    """The calendars of the call, then the stored ones."""
+
+    def __init__(self, value: object, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._found: dict[str, Windows] = {}
+        if not isinstance(value, list):
+            raise invalid("/calendars", "type", "calendars must be a list", "a list of calendars")
+        listed = cast("list[object]", value)
+        if len(listed) > CALENDARS_MAX:
+            raise invalid(
+                "/calendars", "too_many", "too many calendars", f"at most {CALENDARS_MAX}"
+            )
+        for index, body in enumerate(listed):
+            self._add(body, f"/calendars/{index}")
+
+    def _add(self, body: object, pointer: str) -> None:
+        calendar = parse_calendar(body, pointer)
+        check_calendar(calendar, pointer)
+        if calendar.id is None:
+            raise invalid(f"{pointer}/id", "missing", "an inline calendar carries its id", "id")
+        if calendar.id in self._found:
+            raise invalid(f"{pointer}/id", "duplicate", "two calendars have this id")
+        self._found[calendar.id] = LazyWindows(OpenHours([calendar]))
+
+    def names(self, wanted: list[str]) -> list[str]:
+        """The ids that there are, stored ones among `wanted` included."""
+        for name in wanted:
+            if name not in self._found and (stored := self._lookup(name)) is not None:
+                self._found[name] = LazyWindows(OpenHours([parse_calendar(stored)]))
+        return list(self._found)
+
+    def windows(self, name: str) -> Windows:
+        return self._found[name]
+
+
+def _policy(value: object, pointer: str, calendars: _Calendars) -> Policy:
+    _, policy = read_compiled(value, pointer)
+    wanted = [target.calendar for target in (*policy.targets.values(), *policy.named)]
+    check_references(policy, calendars.names(wanted), pointer)
+    return policy
+
+
+def _facts(value: object) -> Any:
+    given = _object(value, "/facts", _FACTS)
+    customer = given.get("customer")
+    if customer is not None and not isinstance(customer, dict):
+        raise invalid("/facts/customer", "type", "customer must be an object", "an object")
+    _check_priority(given.get("priority"), "/facts/priority")
+    task = {name: given[name] for name in given if name != "customer"}
+    return facts_of(task, cast("dict[str, Any] | None", customer))
+
+
+def _events(value: object, calendars: _Calendars) -> tuple[list[Event], dict[str, Book]]:
+    if not isinstance(value, list):
+        raise invalid("/events", "type", "events must be a list", "a list of events")
+    listed = cast("list[object]", value)
+    if len(listed) > EVENTS_MAX:
+        raise invalid("/events", "too_many", "too many events", f"at most {EVENTS_MAX}")
+    found: list[Event] = []
+    books: dict[str, Book] = {}
+    for index, entry in enumerate(listed):
+        place = f"/events/{index}"
+        given = _object(entry, place, None)
+        kind = given.get("type")
+        if not isinstance(kind, str) or kind not in TYPES:
+            close = nearest(kind, TYPES) if isinstance(kind, str) else None
+            raise invalid(f"{place}/type", "value", f"unknown event type {kind!r}", close or ", ".join(TYPES))  # fmt: skip
+        at_us = _instant(given.get("time"), f"{place}/time")
+        if kind == "policy_changed":
+            books[str(index)] = _changed(given, place, calendars)
+        if kind == "priority_changed" and given.get("priority") is None:
+            raise invalid(f"{place}/priority", "missing", "the new priority is missing", "a number")
+        _check_priority(given.get("priority"), f"{place}/priority")
+        fields = {
+            name: one for name, one in given.items() if name not in ("time", "type", "policy")
+        }
+        found.append(Event(at_us, kind, index, fields, str(index)))
+    return found, books
+
+
+def _changed(given: dict[str, Any], place: str, calendars: _Calendars) -> Book:
+    if "policy" not in given:
+        raise invalid(f"{place}/policy", "missing", "the new policy is missing", "a policy")
+    mode = given.get("mode")
+    if mode is not None and mode not in _MODES:
+        raise invalid(f"{place}/mode", "value", f"unknown mode {mode!r}", ", ".join(_MODES))
+    return Book((_policy(given["policy"], f"{place}/policy", calendars),), calendars.windows)
+
+
+def _check_priority(value: object, pointer: str) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise invalid(pointer, "type", "the priority is no number", "a number")
+
+
+def _instant(value: object, pointer: str) -> int:
+    if isinstance(value, str):
+        try:
+            at_us = parse_instant(value.upper())
+        except (ValueError, OverflowError):
+            pass
+        else:
+            if 1900 <= datetime.fromisoformat(value.upper()).year < 2200:
+                return at_us
+    raise invalid(pointer, "instant", f"{value!r} is no instant", "RFC 3339: 2026-11-23T09:00:00Z")
+
+
+def _object(value: object, pointer: str, known: tuple[str, ...] | None) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise invalid(pointer, "type", "this must be an object", "an object")
+    given = cast("dict[str, Any]", value)
+    for name in given if known is not None else ():
+        if name not in (known or ()):
+            expected = nearest(name, known or ())
+            raise invalid(f"{pointer}/{name}", "unknown_field", f"unknown field {name!r}", expected)
+    return given

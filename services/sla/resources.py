@@ -1,0 +1,213 @@
+"""Calendars and service-level policies as people write them: the bodies of their PUTs."""
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from services.sla.domain.policy import METRICS, Policy, compile_policy
+from shared.calendars import check_calendar, parse_calendar
+from shared.contracts.problems import Fault, Refused, invalid
+from shared.rules import nearest
+
+TEN_YEARS_S = 10 * 366 * 86_400
+NAMED_MAX = 50
+STEPS_MAX = 50
+WARNINGS_MAX = 20
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Seconds = Annotated[float, Field(gt=0, le=TEN_YEARS_S, allow_inf_nan=False)]
+Days = Annotated[int, Field(gt=0, le=3_660)]
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Source = Annotated[str, Field(min_length=1, max_length=2_000)]
+Metric = Literal[
+    "first_response", "next_response", "periodic_update", "first_resolution", "resolution",
+    "time_to_assign", "customer_wait", "agent_work",
+]  # fmt: skip
+Time = Annotated[str, Field(examples=["08:00"])]
+Window = Annotated[list[Time], Field(min_length=2, max_length=2, examples=[["08:00", "18:00"]])]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+
+
+class _Goal(_Model):
+    """Exactly one of `target_s` (open time) and `target_business_days`."""
+
+    target_s: Seconds | None = None
+    target_business_days: Days | None = None
+    end_of_day: bool = False
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> "_Goal":
+        if (self.target_s is None) == (self.target_business_days is None):
+            raise ValueError("exactly one of target_s and target_business_days is needed")
+        if self.end_of_day and self.target_business_days is None:
+            raise ValueError("end_of_day needs target_business_days")
+        return self
+
+
+class PriorityStep(_Goal):
+    """Another target from a priority of `min` on; the highest step reached counts."""
+
+    min: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class TargetBody(_Goal):
+    """The target of one metric."""
+
+    warn_at: Annotated[list[Share], Field(max_length=WARNINGS_MAX)] = []
+    by_priority: Annotated[list[PriorityStep], Field(max_length=STEPS_MAX)] = []
+    pause_when: Source | None = None
+    reopen: Literal["continue", "new_cycle"] | None = None
+
+
+class NamedBody(_Goal):
+    """A clock with its own start, pause and stop."""
+
+    name: Id
+    start_when: Source
+    stop_when: Source
+    pause_when: Source | None = None
+    calendar: Id | None = None
+    warn_at: Annotated[list[Share], Field(max_length=WARNINGS_MAX)] = []
+
+
+class SlaPolicyBody(_Model):
+    """A service-level policy. Policies are asked in order; the first whose `when` holds counts.
+
+    `order`: its place among the others; without it, behind those that are there.
+    """
+
+    id: Id | None = None
+    when: Source | None = None
+    calendar: Id
+    targets: dict[Metric, TargetBody] = {}
+    named: Annotated[list[NamedBody], Field(max_length=NAMED_MAX)] = []
+    on_change: Literal["recompute", "forward", "reset", "proportional"] = "recompute"
+    lateness_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 300
+    order: int | None = None
+
+
+class YearlyBody(_Model):
+    """A day that is closed every year, MM-DD."""
+
+    yearly: str
+
+
+class HoursBody(_Model):
+    """Windows of each weekday; a day that is not named is closed."""
+
+    mon: list[Window] = []
+    tue: list[Window] = []
+    wed: list[Window] = []
+    thu: list[Window] = []
+    fri: list[Window] = []
+    sat: list[Window] = []
+    sun: list[Window] = []
+
+
+class _CalendarFields(_Model):
+    hours: HoursBody | None = None
+    always_open: bool | None = None
+    holidays: list[str | YearlyBody] | None = None
+    country: str | None = None
+    subdivision: str | None = None
+    overrides: dict[str, list[Window]] | None = None
+
+
+class CalendarVersionBody(_CalendarFields):
+    """From a local date on, the fields it names replace the earlier ones."""
+
+    since: Annotated[str, Field(alias="from")]
+    timezone: str | None = None
+
+
+class CalendarBody(_CalendarFields):
+    """Open hours in a time zone. The rules beyond the shape are `shared.calendars`'."""
+
+    id: Id | None = None
+    timezone: str
+    versions: list[CalendarVersionBody] | None = None
+
+
+def read_calendar(body: object, name: str | None = None, pointer: str = "") -> dict[str, Any]:
+    """The canonical body of a calendar: what was given, with its id.
+
+    Raises Refused("validation") with pointers.
+    """
+    calendar = parse_calendar(body, pointer)
+    check_calendar(calendar, pointer)
+    given = dict(cast("dict[str, Any]", body))
+    return _with_id(given, name, pointer)
+
+
+def read_policy(body: object, name: str | None = None, pointer: str = "") -> dict[str, Any]:
+    """The canonical body of a policy: what was given, with its id; its conditions compile.
+
+    Raises Refused("validation") with pointers. Whether its calendars exist is for the caller
+    (`services.sla.domain.policy.check_references`).
+    """
+    checked = _validated(SlaPolicyBody, body, pointer)
+    canonical = _with_id(checked, name, pointer)
+    _check_names(canonical, pointer)
+    compile_policy({"id": "", **canonical}, 0, pointer)
+    return canonical
+
+
+def read_compiled(body: object, pointer: str, version: int = 1) -> tuple[dict[str, Any], Policy]:
+    """An inline policy, canonical and compiled. Raises Refused."""
+    canonical = {"id": "policy", **read_policy(body, None, pointer)}
+    return canonical, compile_policy(canonical, version, pointer)
+
+
+def _with_id(given: dict[str, Any], name: str | None, pointer: str) -> dict[str, Any]:
+    inside = given.get("id")
+    if name is None:
+        return given
+    if inside is not None and inside != name:
+        raise invalid(f"{pointer}/id", "id", "the id is not the address's", name)
+    return {"id": name, **given}
+
+
+def _check_names(body: dict[str, Any], pointer: str) -> None:
+    seen: set[str] = set()
+    for index, named in enumerate(body.get("named", ())):
+        place = f"{pointer}/named/{index}/name"
+        if named["name"] in METRICS:
+            raise invalid(place, "name", "the name is a metric's", "a name of its own")
+        if named["name"] in seen:
+            raise invalid(place, "duplicate", "two clocks have this name", "a name of its own")
+        seen.add(named["name"])
+    if not body.get("targets") and not body.get("named"):
+        raise invalid(f"{pointer}/targets", "missing", "the policy has no clock", "a target")
+
+
+def _validated(model: type[BaseModel], body: object, pointer: str) -> dict[str, Any]:
+    try:
+        found = model.model_validate(body)
+    except ValidationError as error:
+        faults = [_fault(cast("dict[str, Any]", one), model, pointer) for one in error.errors()]
+        raise Refused("validation", faults[0].message, errors=faults) from None
+    return found.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+
+
+def _fault(error: dict[str, Any], model: type[BaseModel], pointer: str) -> Fault:
+    place = [part for part in error["loc"] if part != "[key]"]
+    path = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in place)
+    kind = str(error["type"])
+    expected = None
+    if kind == "extra_forbidden":
+        kind, expected = "unknown_field", _nearest(str(place[-1]), model)
+    elif kind == "literal_error":
+        expected = str(error["ctx"]["expected"])
+        kind = "value"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return Fault(f"{pointer}{path}", kind, message, expected)
+
+
+def _nearest(name: str, model: type[BaseModel]) -> str | None:
+    known = {
+        field for one in (model, TargetBody, NamedBody, PriorityStep) for field in one.model_fields
+    }
+    return nearest(name, known)
