@@ -129,25 +129,18 @@ async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
     outcome open too, and raises CancelledError.
     """
     committing = False
-    try:
-        async with engine.connect() as connection:
-            try:
-                yield connection
-                _refuse_aborted(connection)
-                committing = True
-                await connection.commit()
-            except BaseException as error:
-                if is_transient(error):
-                    await connection.invalidate()
-                raise
-    except TransactionAborted:
-        raise
-    except Exception as error:
-        if committing and leaves_outcome_open(error):
-            raise OutcomeUnknown("the database did not confirm the commit") from error
-        if is_transient(error) and not isinstance(error, (DatabaseUnavailable, OutcomeUnknown)):
-            raise DatabaseUnavailable(f"the database is unavailable: {_cause(error)}") from error
-        raise
+    async with _connected(engine) as connection:
+        try:
+            yield connection
+            _refuse_aborted(connection)
+            committing = True
+            await connection.commit()
+        except Exception as error:
+            if committing and leaves_outcome_open(error):
+                await connection.invalidate()
+                raise OutcomeUnknown("the database did not confirm the commit") from error
+            await _translate(connection, error)
+            raise
 
 
 @asynccontextmanager
@@ -156,19 +149,42 @@ async def reading(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
 
     Raises DatabaseUnavailable; other errors pass through.
     """
+    async with _connected(engine) as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            yield connection
+        except Exception as error:
+            await _translate(connection, error)
+            raise
+
+
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """A connection of the pool, given back however the block ends."""
+    connection = engine.connect()
     try:
-        async with engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            try:
-                yield connection
-            except BaseException as error:
-                if is_transient(error):
-                    await connection.invalidate()
-                raise
+        await connection.start()
     except Exception as error:
-        if is_transient(error) and not isinstance(error, (DatabaseUnavailable, OutcomeUnknown)):
-            raise DatabaseUnavailable(f"the database is unavailable: {_cause(error)}") from error
+        if is_transient(error) or isinstance(error, OSError):
+            raise _unavailable(error) from error
         raise
+    try:
+        yield connection
+    finally:
+        # Its own exit is the one that a cancelled task cannot interrupt.
+        await connection.__aexit__(None, None, None)
+
+
+async def _translate(connection: AsyncConnection, error: Exception) -> None:
+    """Raise DatabaseUnavailable for a transient error; a connection in doubt is not used again."""
+    if leaves_outcome_open(error):
+        await connection.invalidate()
+    if is_transient(error) and not isinstance(error, (DatabaseUnavailable, OutcomeUnknown)):
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"the database is unavailable: {_cause(error)}")
 
 
 def _refuse_aborted(connection: AsyncConnection) -> None:

@@ -73,7 +73,7 @@ def _is_loss(error: BaseException) -> bool:
     cause = _driver_error(error)
     if isinstance(cause, asyncpg.InterfaceError):
         return "connection" in str(cause)
-    return isinstance(cause, (OSError, TimeoutError, PoolTimeout))
+    return isinstance(cause, (ConnectionError, TimeoutError, PoolTimeout))
 
 
 def _driver_error(error: BaseException) -> BaseException:

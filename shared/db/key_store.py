@@ -234,7 +234,9 @@ async def _check_workspace(connection: AsyncConnection, name: str) -> None:
     if name == ANY_WORKSPACE:
         return
     found = await connection.execute(
-        select(workspace.c.id).where(workspace.c.id == name).with_for_update(key_share=True)
+        select(workspace.c.id)
+        .where(workspace.c.id == name)
+        .with_for_update(read=True, key_share=True)
     )
     if found.scalar() is None:
         raise not_found("workspace", name)

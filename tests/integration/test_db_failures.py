@@ -121,6 +121,12 @@ async def test_an_error_of_the_block_rolls_back_and_passes(engine, table):
     assert await _ids(engine) == []
 
 
+async def test_a_missing_file_in_the_block_is_not_the_database(engine, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        async with transaction(engine):
+            (tmp_path / "nothing").read_bytes()
+
+
 async def test_a_mistake_passes_as_it_is(engine, table):
     await _insert(engine, 1)
     with pytest.raises(IntegrityError):
