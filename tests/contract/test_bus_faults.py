@@ -82,12 +82,12 @@ async def test_kafka_stopped_and_started_again(own_kafka: KafkaBroker, topic: st
         reader = bus.reader()
         await reader.assign({(topic, 0): 0})
         await bus.send([Outgoing(topic, 0, b"k", b"before")])
+        assert [record.value for record in await read_count(reader, 1)] == [b"before"]
         await in_thread(own_kafka.stop)
         started = time.perf_counter()
         with pytest.raises(BusUnavailable):
             await bus.send([Outgoing(topic, 0, b"k", b"during")])
         assert time.perf_counter() - started < SEND_TIMEOUT_S + 1
-        assert [record.value for record in await read_count(reader, 1)] == [b"before"]
         assert await reader.poll(10, 100) == []
         with pytest.raises(BusUnavailable):
             await KafkaBus(own_kafka.bootstrap).start()
@@ -132,9 +132,16 @@ async def test_stopping_with_kafka_away_ends(own_kafka: KafkaBroker, topic: str)
     async with kafka_bus(own_kafka) as bus:
         await bus.ensure_topics({topic: 1})
         await bus.send([Outgoing(topic, 0, b"k", b"v")])
+        readers = [bus.reader() for _ in range(5)]
+        for reader in readers:
+            await reader.assign({(topic, 0): 0})
+            assert len(await read_count(reader, 1)) == 1
         await in_thread(own_kafka.kill)
         with pytest.raises(BusUnavailable):
             await bus.send([Outgoing(topic, 0, b"k", b"v")])
+        for reader in readers[1:]:
+            await asyncio.sleep(0.03)
+            await reader.stop()
         async with asyncio.timeout(25):
             await bus.stop()
 

@@ -5,13 +5,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from shared.bus.admission import admit, refuse_unknown, strangers
+from shared.bus.kafka.clients import begin, end_consumer, end_producer, sending
 from shared.bus.kafka.reader import KafkaReader
 from shared.bus.kafka.topics import TopicAdmin, unavailable
 from shared.bus.port import MAX_RECORD_BYTES, BusUnavailable, Outgoing, RecordRefused
@@ -21,8 +21,6 @@ SEND_TIMEOUT_S = 5.0
 """How long `send` waits for the acknowledgement before it says that the outcome is unknown."""
 REQUEST_TIMEOUT_MS = 10_000
 """How long one request may go unanswered before the connection counts as dead."""
-START_TIMEOUT_S = 10.0
-STOP_TIMEOUT_S = 5.0
 BATCH_BYTES = 256 << 10
 """Most bytes per partition that wait for the round trip before; then `send` waits."""
 FRAMING_BYTES = 64 << 10
@@ -65,7 +63,7 @@ class KafkaBus:
         await self._drop_producer()
         query, self._query = self._query, None
         if query is not None:
-            await query.stop()
+            await end_consumer(query)
         await self._topics.stop()
 
     async def ensure_topics(self, partitions: Mapping[str, int]) -> None:
@@ -149,21 +147,21 @@ class KafkaBus:
                     max_batch_size=BATCH_BYTES,
                     max_request_size=MAX_RECORD_BYTES + FRAMING_BYTES,
                 )
-                await _begin(producer)
+                await begin(producer)
                 self._producer = producer
         return self._producer
 
     async def _replace_when_dead(self) -> None:
         """A producer whose sender gave up (its sequence was broken) never sends again."""
         producer = self._producer
-        sender = _sender(producer) if producer is not None else None
+        sender = sending(producer) if producer is not None else None
         if sender is not None and sender.done():
             await self._drop_producer()
 
     async def _drop_producer(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _end(producer)
+            await end_producer(producer)
 
     async def _queries(self) -> AIOKafkaConsumer:
         """A consumer that only asks for offsets: a reader's own connection may be waiting in a
@@ -173,7 +171,7 @@ class KafkaBus:
         async with self._connecting:
             if self._query is None:
                 query = AIOKafkaConsumer(**self._settings, enable_auto_commit=False)
-                await _begin(query)
+                await begin(query)
                 self._query = query
         return self._query
 
@@ -196,41 +194,6 @@ class KafkaBus:
             while len(await producer.partitions_for(topic)) < self._partitions[topic]:
                 await producer.client.force_metadata_update()
             self._grown.discard(topic)
-
-
-async def _begin(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """Connect, or leave nothing behind. Raises BusUnavailable."""
-    try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            await client.start()
-    except (KafkaError, TimeoutError, OSError) as error:
-        with suppress(KafkaError):
-            await client.stop()
-        raise unavailable("cannot be reached", error) from error
-
-
-async def _end(producer: AIOKafkaProducer) -> None:
-    """Send what waits, within STOP_TIMEOUT_S; then give it up: nobody waits for it any more.
-
-    aiokafka's own stop waits for ever while Kafka is away, hence its parts one by one.
-    """
-    stopping = asyncio.create_task(producer.stop())
-    await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
-    if not stopping.done() and (sender := _sender(producer)) is not None:
-        sender.cancel()
-        await producer.client.close()
-        await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
-        waiting = producer._message_accumulator  # pyright: ignore[reportPrivateUsage]
-        waiting.fail_all(KafkaError("the producer was stopped"))
-    stopping.cancel()
-    with suppress(KafkaError, asyncio.CancelledError):
-        await stopping
-    await producer.client.close()
-
-
-def _sender(producer: AIOKafkaProducer) -> asyncio.Task[None] | None:
-    """The task that sends; once it has ended, nothing is ever sent again."""
-    return producer._sender.sender_task  # pyright: ignore[reportPrivateUsage]
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from shared.bus.kafka.clients import begin, end_consumer
 from shared.bus.kafka.topics import unavailable
 from shared.bus.port import (
     MAX_POLL_BYTES,
@@ -23,7 +24,6 @@ from shared.bus.port import TopicPartition as Partition
 FETCH_WAIT_MS = 100
 """How long Kafka holds an empty fetch; a partition just added or resumed waits at most this."""
 PARTITION_FETCH_BYTES = 2 << 20
-CONNECT_TIMEOUT_S = 10.0
 
 Bounds = Callable[[Sequence[Partition]], Awaitable[dict[Partition, tuple[int, int]]]]
 
@@ -111,7 +111,7 @@ class KafkaReader:
         self._paused.clear()
         self._on_stop(self)
         if consumer is not None:
-            await consumer.stop()
+            await end_consumer(consumer)
 
     def _reassign(self, consumer: AIOKafkaConsumer) -> None:
         """Hand aiokafka the whole assignment; it forgets places and pauses, so set them again.
@@ -163,13 +163,7 @@ class KafkaReader:
                 fetch_max_bytes=MAX_POLL_BYTES,
                 max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
             )
-            try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await consumer.start()
-            except (KafkaError, TimeoutError, OSError) as error:
-                with suppress(KafkaError):
-                    await consumer.stop()
-                raise unavailable("cannot be reached", error) from error
+            await begin(consumer)
             self._consumer = consumer
         return self._consumer
 

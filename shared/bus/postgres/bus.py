@@ -27,8 +27,9 @@ _log = logging.getLogger(__name__)
 class PostgresBus:
     """The bus in the engine's database. Several processes may share it; LISTEN wakes them all."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, trim_records: int = TRIM_RECORDS) -> None:
         self._engine = engine
+        self._trim_records = trim_records
         self._appender = Appender(engine)
         self._listener = Listener(engine, self._wake)
         self._readers: set[PostgresReader] = set()
@@ -121,7 +122,7 @@ class PostgresBus:
             if not mine:
                 return 0
             rows = await connection.execute(
-                statements.TRIM_PLAN, {"now_ms": now_ms, "most": TRIM_RECORDS}
+                statements.TRIM_PLAN, {"now_ms": now_ms, "most": self._trim_records}
             )
             removed = 0
             for topic, partition, earliest in rows.all():
