@@ -160,7 +160,8 @@ class Runtime:
 
     async def owner_of(self, workspace: str) -> str | None:
         partition = await self._find(workspace)
-        if partition in self.shards:
+        shard = self.shards.get(partition)
+        if shard is not None and shard.phase is not Phase.LOST:
             return ""
         row = self._rows.get(partition)
         if row is None or row.expired or row.owner == self.replica:

@@ -460,7 +460,10 @@ class Shard:
         except CommitUnknown:
             round_.abandon(OutcomeUnknown("the commit was not confirmed"))
             raise
-        except (StoreUnavailable, StaleEpoch):
+        except StaleEpoch:
+            round_.abandon(NotOwner(None))
+            raise
+        except StoreUnavailable:
             round_.abandon(self._nothing_done())
             raise
         except Exception as error:
