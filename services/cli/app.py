@@ -178,3 +178,50 @@ async def replay(
         out.print(report.said, highlight=False)
     if not report.identical:
         raise typer.Exit(1)
+
+
+@app.command()
+@command
+async def apply(
+    file: Annotated[Path, typer.Option("-f", "--file", help="workspace.yaml", exists=True)],
+    url: Annotated[str | None, typer.Option(help="where the services answer")] = None,
+    router_url: Annotated[str | None, typer.Option(help="the router's own address")] = None,
+    sla_url: Annotated[str | None, typer.Option(help="the SLA service's own address")] = None,
+    channels_url: Annotated[str | None, typer.Option(help="the channels service's own")] = None,
+    check: Annotated[bool, typer.Option(help="only run the file's tests")] = False,
+    yes: Annotated[bool, typer.Option(help="do not ask")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="for machines; implies --yes")] = False,
+) -> None:
+    """Show what a workspace file would change, then change it.
+
+    With OMNIROUTE_TOKEN as the token, else with a key of its own made in the database.
+    """
+    from services.cli.apply import commands
+
+    settings = read_settings()
+    where = commands.Addresses(
+        url or f"http://127.0.0.1:{settings.port}", router_url, sla_url, channels_url
+    )
+    sure = yes or as_json
+    await commands.apply(settings, file, where, out, check=check, yes=sure, as_json=as_json)
+
+
+@app.command()
+@command
+async def export(
+    workspace: Annotated[str, typer.Option()],
+    url: Annotated[str | None, typer.Option(help="where the services answer")] = None,
+    router_url: Annotated[str | None, typer.Option(help="the router's own address")] = None,
+    sla_url: Annotated[str | None, typer.Option(help="the SLA service's own address")] = None,
+    channels_url: Annotated[str | None, typer.Option(help="the channels service's own")] = None,
+) -> None:
+    """Write a workspace back in the form of workspace.yaml, to standard output."""
+    from services.cli.apply import commands
+    from services.cli.apply.export import export as written
+
+    settings = read_settings()
+    where = commands.Addresses(
+        url or f"http://127.0.0.1:{settings.port}", router_url, sla_url, channels_url
+    )
+    async with commands.reached(settings, workspace, where) as api:
+        print(await written(api), end="")

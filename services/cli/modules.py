@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
-from shared.runtime.store.postgres import PostgresStore
 
 from services.channels.api.routers import ROUTERS as CHANNELS_ROUTERS
 from services.channels.archive import ArchiveFactory
@@ -22,6 +21,7 @@ from shared.runtime.clock import RealClock
 from shared.runtime.core import CoreFactory
 from shared.runtime.port import EnrichConfig, RuntimePort
 from shared.runtime.runtime import Runtime
+from shared.runtime.store.postgres import PostgresStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""`omniroute apply` and `export`: a whole workspace as one reviewed file."""

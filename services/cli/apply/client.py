@@ -1,0 +1,105 @@
+"""The HTTP API as apply, export and the demo use it: one client for all services' addresses."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import msgspec
+
+from shared.contracts.problems import Fault, Problem, Refused
+
+TIMEOUT_S = 30.0
+ATTEMPTS = 20
+_KINDS = {
+    400: "validation", 401: "unauthenticated", 403: "forbidden", 404: "not-found",
+    409: "conflict", 410: "gone", 412: "precondition-failed", 413: "too-large",
+    415: "unsupported-media-type", 422: "idempotency-mismatch", 429: "rate-limited",
+    503: "unavailable",
+}  # fmt: skip
+
+
+class Api:
+    """Calls below /v1/workspaces/{workspace}. `urls` may name another address for a service."""
+
+    def __init__(
+        self, url: str, token: str, workspace: str, urls: Mapping[str, str] | None = None
+    ) -> None:
+        self.workspace = workspace
+        self._url = url.rstrip("/")
+        self._urls = {name: one.rstrip("/") for name, one in (urls or {}).items()}
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S, trust_env=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.aclose()
+
+    def address(self, service: str, path: str) -> str:
+        base = self._urls.get(service, self._url)
+        return f"{base}/v1/workspaces/{self.workspace}{path}"
+
+    async def get(self, service: str, path: str, **query: Any) -> dict[str, Any] | None:
+        """The body; None for 404. Raises Refused for every other refusal, OSError without answer."""
+        try:
+            return await self.call(service, "GET", path, params=query)
+        except Refused as refused:
+            if refused.kind == "not-found":
+                return None
+            raise
+
+    async def call(
+        self, service: str, method: str, path: str, body: Any = None, **options: Any
+    ) -> dict[str, Any]:
+        """One call; repeated while the service says 503. Raises Refused, OSError."""
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        for attempt in range(ATTEMPTS):
+            response = await self._send(service, method, path, content, headers, options)
+            if response.status_code != 503 or attempt == ATTEMPTS - 1:
+                break
+            await _pause(response)
+        if response.is_success:
+            return msgspec.json.decode(response.content) if response.content else {}
+        raise _refused(response)
+
+    async def _send(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        content: bytes | None,
+        headers: dict[str, str],
+        options: dict[str, Any],
+    ) -> httpx.Response:
+        address = self.address(service, path)
+        try:
+            return await self._client.request(
+                method, address, content=content, headers=headers, **options
+            )
+        except httpx.HTTPError as error:
+            raise OSError(f"{address} does not answer: {type(error).__name__}") from error
+
+
+async def _pause(response: httpx.Response) -> None:
+    import asyncio
+
+    await asyncio.sleep(min(float(response.headers.get("Retry-After", "1")), 1.0))
+
+
+def _refused(response: httpx.Response) -> Refused:
+    kind: Any = _KINDS.get(response.status_code, "unavailable")
+    try:
+        problem = msgspec.json.decode(response.content, type=Problem)
+    except msgspec.DecodeError:
+        return Refused(kind, f"{response.status_code} from {response.url.path}")
+    errors = [Fault(one.pointer, one.code, one.message, one.expected) for one in problem.errors]
+    return Refused(kind, problem.detail, errors=errors, reason=problem.reason)

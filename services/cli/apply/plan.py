@@ -1,0 +1,104 @@
+"""What applying a file would change, and changing it."""
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from services.cli.apply import kinds
+from services.cli.apply.client import Api
+from services.cli.apply.document import Document, Entry
+from shared.contracts.problems import Refused
+
+Verb = Literal["create", "update", "keep"]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """`fields` are the top-level fields that differ."""
+
+    verb: Verb
+    entry: Entry
+    fields: list[str] = []
+
+    @property
+    def title(self) -> str:
+        return f"{self.entry.kind} {self.entry.id}"
+
+
+class Done(msgspec.Struct, frozen=True):
+    change: Change
+    warnings: list[str]
+
+
+async def plan(api: Api, document: Document) -> list[Change]:
+    """Compares the file with what the services hold. Changes nothing. Raises Refused, OSError."""
+    current = await api.get("platform", "")
+    head = Entry("workspace", document.workspace, document.settings, document.settings, "")
+    changes = [_change(head, current and kinds.shown("workspace", current))]
+    if current is None:
+        return changes + [Change("create", entry) for entry in document.entries]
+    for entry in document.entries:
+        found = await api.get(kinds.service(entry.kind), kinds.path(entry.kind, entry.id))
+        changes.append(_change(entry, found and kinds.shown(entry.kind, found)))
+    return changes
+
+
+def _change(entry: Entry, current: Mapping[str, Any] | None) -> Change:
+    if current is None:
+        return Change("create", entry)
+    names = sorted({*current, *entry.canonical})
+    differing = [name for name in names if current.get(name) != entry.canonical.get(name)]
+    return Change("update" if differing else "keep", entry, differing)
+
+
+async def carry_out(api: Api, changes: list[Change]) -> AsyncGenerator[Done]:
+    """Change by change, in order. Raises Refused naming the entry's place in the file, OSError."""
+    for change in changes:
+        if change.verb == "keep":
+            continue
+        entry = change.entry
+        body, missing = _with_secrets(entry)
+        try:
+            answer = await api.call(
+                kinds.service(entry.kind), "PUT", kinds.path(entry.kind, entry.id), body
+            )
+        except Refused as refused:
+            raise _placed(refused, entry) from refused
+        doubts = [
+            f"{entry.pointer}{one['pointer']}: {one['message']}"
+            for one in answer.get("warnings", [])
+        ]
+        unset = [
+            f"{entry.pointer}/secrets: {name} is not set in the environment" for name in missing
+        ]
+        yield Done(change, doubts + unset)
+
+
+def _placed(refused: Refused, entry: Entry) -> Refused:
+    errors = [
+        msgspec.structs.replace(fault, pointer=entry.pointer + fault.pointer)
+        for fault in refused.errors
+    ]
+    detail = f"{entry.kind} {entry.id}: {refused.detail}"
+    return Refused(refused.kind, detail, errors=errors, reason=refused.reason)
+
+
+def _with_secrets(entry: Entry) -> tuple[dict[str, Any], list[str]]:
+    """The body with its secrets from the environment, and the variables that are not set.
+
+    A secret is never in the file: it names a variable, or a list of them during a rotation.
+    """
+    if entry.kind != "connector" or "secrets" not in entry.body:
+        return entry.body, []
+    missing: list[str] = []
+    found: dict[str, list[str]] = {}
+    for name, reference in entry.body["secrets"].items():
+        several = reference if isinstance(reference, list) else [reference]
+        for one in several:
+            variable = one["env"]
+            if value := os.environ.get(variable):
+                found.setdefault(name, []).append(value)
+            else:
+                missing.append(variable)
+    return {**entry.body, "secrets": found}, missing
