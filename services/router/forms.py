@@ -26,7 +26,6 @@ AGENT_QUEUES_MAX = 200
 AGENT_SKILLS_MAX = 200
 IDENTITIES_MAX = 50
 SUPERVISORS_MAX = 100
-LANGUAGES_MAX = 50
 SERVICE_LEVELS_MAX = 20
 ATTRIBUTES_MAX_BYTES = 16_384
 NAME_MAX_CHARS = 200
@@ -37,7 +36,6 @@ LEVEL_MAX = 10
 UNITS_MAX = 1_000_000
 PRIORITY_MAX = 1_000_000_000
 CAP_MAX = 10_000
-LEASE_MIN_S = 10
 
 
 def fault(code: str, message: str, expected: str = "", at: str = "") -> PydanticCustomError:
@@ -122,25 +120,11 @@ Span = Annotated[float, Field(gt=0, le=SPAN_MAX_S)]
 SpanOrNone = Annotated[float, Field(ge=0, le=SPAN_MAX_S)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=CAP_MAX)]
-Units = Annotated[int, Field(ge=0, le=UNITS_MAX)]
 NeededLevel = Annotated[int, Field(ge=1, le=LEVEL_MAX)]
 
 
 class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class ChannelCostForm(Form):
-    cost: Annotated[int, Field(ge=1, le=UNITS_MAX)]
-    held_cost: Units | None = None
-    interruptible_by: list[Channel] = []
-
-
-class SettingsForm(Form):
-    timezone: Zone = "UTC"
-    languages: Annotated[list[Id], Field(max_length=LANGUAGES_MAX)] = []
-    channels: dict[Channel, ChannelCostForm] = {}
-    lease_s: Annotated[float, Field(ge=LEASE_MIN_S, le=3600)] = 60
 
 
 class AgentQueueForm(Form):
@@ -389,7 +373,6 @@ class TeamForm(Form):
 
 
 FORMS: dict[str, type[Form]] = {
-    "workspace": SettingsForm,
     "agent": AgentForm,
     "queue": QueueForm,
     "policy": PolicyForm,

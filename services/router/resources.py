@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from services.router.domain.config import DEFAULT_COST, TYPES
+from services.router.domain.config import TYPES
 from services.router.domain.references import Known, references, warnings
 from services.router.forms import FORMS, Form
 from shared.contracts.problems import Fault, Refused, Warn
@@ -43,15 +43,15 @@ class Parsed(msgspec.Struct, frozen=True):
 
 
 def parse(kind: str, body: bytes | Mapping[str, Any], name: str) -> Parsed:
-    """Reads a resource of `kind` (agent, queue, policy, escalation, customer, team, workspace).
+    """Reads a resource of `kind` (agent, queue, policy, escalation, customer, team).
 
     `name` is the id of the path: it may be left out of the body, but not differ. Never raises for
-    what is in the body. A workspace's settings have no id.
+    what is in the body.
     """
     given, fault = _object(body)
     if fault:
         return Parsed(faults=[fault])
-    if kind != "workspace" and given.setdefault("id", name) != name:
+    if given.setdefault("id", name) != name:
         message = f"the id in the body is not {name!r}"
         return Parsed(faults=[Fault("/id", "id_mismatch", message, name)])
     form = FORMS[kind]
@@ -93,13 +93,7 @@ def _object(body: bytes | Mapping[str, Any]) -> tuple[dict[str, Any], Fault | No
 
 
 def _canonical(kind: str, read: Form) -> Parsed:
-    plain = read.model_dump(exclude_none=True)
-    if kind == "workspace":
-        plain["channels"] = {
-            **{name: {"cost": cost} for name, cost in DEFAULT_COST.items()},
-            **plain["channels"],
-        }
-    resource = msgspec.convert(plain, TYPES[kind])
+    resource = msgspec.convert(read.model_dump(exclude_none=True), TYPES[kind])
     written = msgspec.json.decode(msgspec.json.encode(resource))
     return Parsed(resource=resource, canonical=_whole_numbers(written))
 

@@ -40,20 +40,33 @@ class Declared:
 
 
 class Variables:
-    """Values for the variables of `declared`, bounded. Build once, evaluate many rules.
+    """Values for the variables of `declared`, bounded. Build once, evaluate many rules; one that no
+    rule asks costs nothing. The values given must not change afterwards.
 
     Declared fields that are unset are null; a declared variable that is not given has all fields
     null. Not safe for threads.
     """
 
-    __slots__ = ("_context", "values")
+    __slots__ = ("_context", "_declared", "_given", "_values")
 
     def __init__(self, declared: Declared, values: Mapping[str, Any]) -> None:
-        self.values: dict[str, Any] = {
-            name: bounded(declared.fill(name, values.get(name, None if fields is None else {})))
-            for name, fields in declared.variables.items()
-        }
+        self._declared = declared
+        self._given = values
+        self._values: dict[str, Any] | None = None
         self._context: cel.Context | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The bounded values by variable, made when first asked for."""
+        if self._values is None:
+            self._values = {
+                name: bounded(self._declared.fill(name, self._value(name, fields)))
+                for name, fields in self._declared.variables.items()
+            }
+        return self._values
+
+    def _value(self, name: str, fields: frozenset[str] | None) -> Any:
+        return self._given.get(name, None if fields is None else {})
 
     @property
     def context(self) -> cel.Context:

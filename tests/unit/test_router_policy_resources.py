@@ -89,8 +89,6 @@ def ladder(**level: Any) -> dict[str, Any]:
         ("escalation", {"levels": ladder()["levels"] * 2}, ("/levels/1/name", "duplicate", None)),
         ("customer", {"identities": [{"scheme": "phone"}]}, ("/identities/0/value", "missing", None)),
         ("team", {"supervisors": "sam"}, ("/supervisors", "type", "a valid list")),
-        ("workspace", {"channels": {"chat": {"cost": 0}}}, ("/channels/chat/cost", "range", ">= 1")),
-        ("workspace", {"timezone": "../etc/passwd"}, ("/timezone", "time_zone", "such as Europe/Berlin")),
     ],
 )  # fmt: skip
 def test_refused_with_its_pointer(kind: str, body: Any, fault: tuple[str, str, str | None]):
@@ -168,7 +166,6 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ),
     ("customer", {"id": "kim", "tier": "gold", "identities": [{"scheme": "phone", "value": "+4915"}], "attributes": {"n": 2.0}}),
     ("team", {"id": "north", "supervisors": ["sam"]}),
-    ("workspace", {"timezone": "Europe/Berlin", "languages": ["de"], "channels": {"email": {"cost": 20, "held_cost": 0, "interruptible_by": ["phone"]}}}),
 ]  # fmt: skip
 
 
@@ -199,10 +196,9 @@ def test_short_forms_and_defaults():
 
 
 def test_channels_that_the_settings_do_not_name_keep_their_cost():
-    settings = parse("workspace", {"channels": {"chat": {"cost": 50}}}, "w").resource
+    settings = config.Settings(channels={"chat": config.ChannelCost(50)})
     assert settings.channel("chat").cost == 50
     assert settings.channel("phone").cost == 100
-    assert parse("workspace", {}, "w").resource == config.Settings()
 
 
 def test_written_policies_decide():

@@ -77,6 +77,13 @@ class TaskFacts:
         }
         self._variables: Variables | None = None
 
+    def replaced(
+        self, *, now_us: int | None = None, customer: dict[str, Any] | None = None
+    ) -> "TaskFacts":
+        """The same facts at another moment or with another customer; None: as they are."""
+        given = self._given if customer is None else {**self._given, "customer": customer}
+        return TaskFacts(now_us=self.now_us if now_us is None else now_us, **given)
+
     @property
     def variables(self) -> Variables:
         if self._variables is None:
