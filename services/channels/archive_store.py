@@ -5,9 +5,10 @@ all of them. Every upsert is a merge that does not depend on the order of arriva
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.channels import archive
 from shared.runtime.core import Row
@@ -15,26 +16,17 @@ from shared.runtime.core import Row
 Values = dict[str, Any]
 
 
-class Executes(Protocol):
-    """asyncpg's connection, as far as it is used here."""
-
-    async def execute(self, query: str, *arguments: Any) -> Any: ...
-
-
-class ArchiveProjector:
-    """Writes `Outcome.rows` of archive cores."""
-
-    async def write(self, connection: Executes, rows: Sequence[tuple[str, Row]]) -> None:
-        """`rows` are (workspace, row) in the order of their inputs."""
-        for table, statement in _STATEMENTS.items():
-            folded = _folded(table, rows)
-            if folded:
-                await connection.execute(statement, msgspec.json.encode(folded).decode())
-        letters = [
-            (workspace, row.values) for workspace, row in rows if row.table == archive.DEAD_LETTERS
-        ]
-        for workspace, letter in letters:
-            await connection.execute(_DEAD_LETTER, workspace, *(letter[name] for name in _LETTER))
+async def write_archive(connection: AsyncConnection, rows: Sequence[tuple[str, Row]]) -> None:
+    """Writes `Outcome.rows` of archive cores: (workspace, row) in the order of their inputs."""
+    for table, statement in _STATEMENTS.items():
+        folded = _folded(table, rows)
+        if folded:
+            content = msgspec.json.encode(folded).decode()
+            await connection.exec_driver_sql(statement, (content,))
+    for workspace, row in rows:
+        if row.table == archive.DEAD_LETTERS:
+            values = (workspace, *(row.values[name] for name in _LETTER))
+            await connection.exec_driver_sql(_DEAD_LETTER, values)
 
 
 _KEYS: dict[str, tuple[str, ...]] = {

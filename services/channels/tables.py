@@ -17,15 +17,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.db.tables import NAMING
+from shared.runtime.tables import runtime_tables
 
 SCHEMA = "channels"
-metadata = MetaData(schema=SCHEMA, naming_convention=NAMING)
+METADATA = MetaData(schema=SCHEMA, naming_convention=NAMING)
+
+runtime_tables(METADATA)
 
 _instant = DateTime(timezone=True)
 
 conversation = Table(
     "conversation",
-    metadata,
+    METADATA,
     Column("workspace", Text, primary_key=True),
     Column("conversation_id", Text, primary_key=True),
     Column("connector", Text, nullable=False),
@@ -46,7 +49,7 @@ conversation = Table(
 # The agents to whom the router offered or gave a conversation: they may read it.
 conversation_agent = Table(
     "conversation_agent",
-    metadata,
+    METADATA,
     Column("workspace", Text, primary_key=True),
     Column("conversation_id", Text, primary_key=True),
     Column("agent_id", Text, primary_key=True),
@@ -56,7 +59,7 @@ conversation_agent = Table(
 # What was said (null until the message itself has come), and beside it what edits say of it.
 message = Table(
     "message",
-    metadata,
+    METADATA,
     Column("workspace", Text, primary_key=True),
     Column("message_id", Text, primary_key=True),
     Column("conversation_id", Text, nullable=False),
@@ -87,7 +90,7 @@ message = Table(
 
 message_delivery = Table(
     "message_delivery",
-    metadata,
+    METADATA,
     Column("workspace", Text, primary_key=True),
     Column("conversation_id", Text, primary_key=True),
     Column("vendor_message_id", Text, primary_key=True),
@@ -98,7 +101,7 @@ message_delivery = Table(
 
 dead_letter = Table(
     "dead_letter",
-    metadata,
+    METADATA,
     Column("workspace", Text, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("failed_in", Text, nullable=False),
@@ -115,7 +118,7 @@ dead_letter = Table(
 
 connector = Table(
     "connector",
-    metadata,
+    METADATA,
     Column("workspace", Text, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("kind", Text, nullable=False),
@@ -130,7 +133,7 @@ connector = Table(
 # Which conversation an e-mail's Message-ID (or another sign of its thread) belongs to.
 thread = Table(
     "thread",
-    metadata,
+    METADATA,
     Column("workspace", Text, primary_key=True),
     Column("sign", LargeBinary, primary_key=True),
     Column("conversation_id", Text, nullable=False),
@@ -141,14 +144,14 @@ thread = Table(
 # all replicas must append to the spool rather than send.
 spool_gate = Table(
     "spool_gate",
-    metadata,
-    Column("partition", Integer, primary_key=True),
+    METADATA,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("spooling", Boolean, nullable=False, server_default=text("false")),
 )
 
 spool = Table(
     "spool",
-    metadata,
+    METADATA,
     Column("no", BigInteger, Identity(always=True), primary_key=True),
     Column("partition", Integer, nullable=False),
     Column("topic", Text, nullable=False),

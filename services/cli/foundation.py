@@ -80,7 +80,8 @@ async def database(settings: Settings) -> AsyncGenerator[str]:
 async def foundation(
     settings: Settings, *, replica: str, url: str, migrate_first: bool = True
 ) -> AsyncGenerator[Foundation]:
-    """Everything below the services, for the length of the block."""
+    """Everything below the services, for the length of the block. The listener is not running yet:
+    services still say what they listen for."""
     async with contextlib.AsyncExitStack() as stack:
         database_url = await stack.enter_async_context(database(settings))
         if migrate_first:
@@ -90,7 +91,6 @@ async def foundation(
         bus = await _bus(settings, engine, stack)
         parts = _assemble(settings, database_url, engine, bus, replica, url)
         stack.push_async_callback(parts.forwarder.close)
-        await stack.enter_async_context(running(parts.listener.run, "listener"))
         await stack.enter_async_context(running(lambda: _prune(engine), "prune"))
         yield parts
 

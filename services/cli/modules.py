@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from services.channels.api.routers import ROUTERS as CHANNELS_ROUTERS
 from services.channels.archive import ArchiveFactory
-from services.channels.archive_store import ArchiveProjector
+from services.channels.archive_store import write_archive
 from services.channels.blobs import Blobs, open_store
 from services.channels.context import Channels
 from services.channels.directory import Directory
@@ -21,7 +21,7 @@ from shared.runtime.clock import RealClock
 from shared.runtime.core import CoreFactory
 from shared.runtime.port import EnrichConfig, RuntimePort
 from shared.runtime.runtime import Runtime
-from shared.runtime.store.postgres import PostgresStore
+from shared.runtime.store.postgres import PostgresStore, Projector
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,13 @@ async def runtime(
     parts: Foundation,
     factory: CoreFactory,
     *,
-    schema: str,
-    projector: Any = None,
+    projector: Projector | None = None,
     enrich_config: EnrichConfig | None = None,
 ) -> AsyncGenerator[RuntimePort]:
     """A service's shard runtime, running for the length of the block."""
-    store = PostgresStore(parts.engine, factory.service, schema=schema, projector=projector)
+    store = PostgresStore(
+        parts.engine, factory.service, projector=projector, listener=parts.listener
+    )
     running = Runtime(
         factory,
         parts.bus,
@@ -85,7 +86,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         secrets=parts.secrets,
         public_url=settings.public_url or parts.url,
     )
-    archive = runtime(parts, ArchiveFactory(), schema="channels", projector=ArchiveProjector())
+    archive = runtime(parts, ArchiveFactory(), projector=write_archive)
     async with draining(intake), archive as running:
         yield Module(CHANNELS_ROUTERS, {"channels": service}, readiness("archive", running))
 

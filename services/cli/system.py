@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 
-from services.cli.foundation import Foundation, foundation
+from services.cli.foundation import Foundation, foundation, running
 from services.cli.modules import OPENERS, Module
 from shared.http.app import create_app
 from shared.http.platform_api import platform_router
@@ -52,6 +52,7 @@ async def system(settings: Settings, target: str = "all") -> AsyncGenerator[Syst
         stack.callback(bound.close)
         parts = await stack.enter_async_context(foundation(settings, replica=_replica(), url=url))
         opened = [await stack.enter_async_context(OPENERS[name](parts)) for name in TARGETS[target]]
+        await stack.enter_async_context(running(parts.listener.run, "listener"))
         app = _app(parts, opened)
         server = HttpServer(app, sock=bound)
         await server.start()

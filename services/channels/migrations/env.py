@@ -1,12 +1,6 @@
 """Alembic's environment of the schema `channels`."""
 
-from sqlalchemy import MetaData
-
+from services.channels.tables import METADATA
 from shared.db.migrate import run_environment
-from shared.db.tables import NAMING
-from shared.runtime.tables import runtime_tables
-
-METADATA = MetaData(schema="channels", naming_convention=NAMING)
-runtime_tables(METADATA)
 
 run_environment("channels", METADATA)

@@ -62,11 +62,12 @@ class Api:
         """One call; repeated while the service says 503. Raises Refused, OSError."""
         content = None if body is None else msgspec.json.encode(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
-        for attempt in range(ATTEMPTS):
-            response = await self._send(service, method, path, content, headers, options)
-            if response.status_code != 503 or attempt == ATTEMPTS - 1:
+        response = await self._send(service, method, path, content, headers, options)
+        for _ in range(ATTEMPTS):
+            if response.status_code != 503:
                 break
             await _pause(response)
+            response = await self._send(service, method, path, content, headers, options)
         if response.is_success:
             return msgspec.json.decode(response.content) if response.content else {}
         raise _refused(response)
