@@ -1,0 +1,416 @@
+"""The store in PostgreSQL. Each commit is one transaction that begins with the fenced update."""
+
+# asyncpg has no types: its connections are Any here.
+# pyright: reportMissingTypeStubs=false
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.db.engine import DatabaseUnavailable, OutcomeUnknown, is_transient, transaction
+from shared.db.listen import Listener
+from shared.db.platform_store import CONFIG_CHANNEL, write_config
+from shared.runtime.core import Entity, Row
+from shared.runtime.store import days, statements
+from shared.runtime.store.port import (
+    Batch,
+    CommitUnknown,
+    ConfigVersion,
+    InputRow,
+    JournalRow,
+    ReplyRow,
+    ShardLease,
+    ShardRow,
+    Snapshot,
+    StaleEpoch,
+    StoreUnavailable,
+    WorkspaceRow,
+    WorkspaceState,
+)
+
+Projector = Callable[[AsyncConnection, Sequence[tuple[str, Row]]], Awaitable[None]]
+"""Writes the (workspace, row) that cores asked for into the service's read tables, in the batch's
+transaction. May be called again with the same rows after a failure: it upserts."""
+
+SCHEMA_OF = {"archive": "channels"}
+
+_encode_state = msgspec.msgpack.Encoder().encode
+_state_decoder = msgspec.msgpack.Decoder(WorkspaceState)
+_READY = "omniroute.runtime"
+
+
+class PostgresStore:
+    """`service` names the rows in `platform`, `schema` (default: by service) holds the tables.
+
+    `listener` (not yet running) makes `wait_config` return at once when somebody writes.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        service: str,
+        *,
+        schema: str | None = None,
+        projector: Projector | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self.service = service
+        self._engine = engine
+        self._schema = schema or SCHEMA_OF.get(service, service)
+        self._sql = statements.for_schema(self._schema)
+        self._projector = projector
+        self._config_news = asyncio.Event()
+        if listener is not None:
+            listener.on(CONFIG_CHANNEL, lambda _: self._config_news.set(), self._config_news.set)
+
+    # Leases
+
+    async def prepare(self, partitions: int, today_us: int) -> None:
+        async with self._reading() as raw:
+            await raw.execute(self._sql.make_shards, self.service, partitions)
+        await self._make_days(days.ahead(today_us))
+
+    async def register(self, replica: str, url: str, alive_s: float) -> list[str]:
+        async with self._reading() as raw:
+            await raw.execute(self._sql.register, self.service, replica, url)
+            rows = await raw.fetch(self._sql.alive, self.service, float(alive_s))
+        return sorted(row[0] for row in rows)
+
+    async def unregister(self, replica: str) -> None:
+        async with self._reading() as raw:
+            await raw.execute(self._sql.unregister, self.service, replica)
+
+    async def shards(self) -> list[ShardRow]:
+        async with self._reading() as raw:
+            rows = await raw.fetch(self._sql.shards, self.service)
+        return [ShardRow(*row) for row in rows]
+
+    async def acquire(
+        self, partition: int, replica: str, url: str, lease_s: float
+    ) -> ShardLease | None:
+        arguments = (self.service, partition, replica, url, float(lease_s))
+        async with self._reading() as raw:
+            row = await raw.fetchrow(self._sql.acquire, *arguments)
+            return None if row is None else await self._lease(raw, row)
+
+    async def reacquire(self, partition: int, epoch: int, lease_s: float) -> ShardLease:
+        async with self._reading() as raw:
+            row = await raw.fetchrow(
+                self._sql.reacquire, self.service, partition, epoch, float(lease_s)
+            )
+            if row is None:
+                raise StaleEpoch(f"shard {partition} has another owner")
+            return await self._lease(raw, row)
+
+    async def _lease(self, raw: Any, row: Any) -> ShardLease:
+        """The journal's end is read by a statement of its own: the lease may have waited for a
+        commit that its own snapshot does not see."""
+        partition, epoch, positions, published, halted = row
+        last = await raw.fetchval(self._sql.last_position, partition)
+        return ShardLease(partition, epoch, msgspec.json.decode(positions), published, last, halted)
+
+    async def renew(
+        self, held: Mapping[int, tuple[int, int]], lease_s: float
+    ) -> tuple[set[int], set[int]]:
+        partitions = sorted(held)
+        epochs = [held[each][0] for each in partitions]
+        published = [held[each][1] for each in partitions]
+        async with self._reading() as raw:
+            renewed = await raw.fetch(
+                self._sql.renew, self.service, partitions, epochs, published, float(lease_s)
+            )
+            lost = await raw.fetch(self._sql.lost, self.service, partitions, epochs)
+        return {row[0] for row in renewed}, {row[0] for row in lost}
+
+    async def release(self, partition: int, epoch: int, published: int) -> None:
+        async with self._reading() as raw:
+            await raw.execute(self._sql.release, self.service, partition, epoch, published)
+
+    async def halt(self, partition: int, epoch: int, reason: str) -> None:
+        async with self._reading() as raw:
+            done = await raw.fetchval(self._sql.halt, self.service, partition, epoch, reason)
+        if done is None:
+            raise StaleEpoch(f"shard {partition} has another owner")
+
+    # Loading
+
+    async def workspaces(self, partitions: Collection[int]) -> list[WorkspaceRow]:
+        async with self._reading() as raw:
+            rows = await raw.fetch(self._sql.workspaces, list(partitions))
+        return [WorkspaceRow(*row) for row in rows]
+
+    async def workspace(self, workspace: str) -> WorkspaceRow | None:
+        async with self._reading() as raw:
+            row = await raw.fetchrow(self._sql.workspace, workspace)
+        return None if row is None else WorkspaceRow(*row)
+
+    async def states(self, workspaces: Collection[str]) -> dict[str, WorkspaceState]:
+        async with self._reading() as raw:
+            rows = await raw.fetch(self._sql.states, list(workspaces))
+        return {row[0]: _state_decoder.decode(row[1]) for row in rows}
+
+    async def open_entities(
+        self, workspace: str, after: tuple[str, str], limit: int
+    ) -> list[Entity]:
+        return await self._entities(self._sql.open_entities, workspace, *after, limit)
+
+    async def entities(self, workspace: str, kind: str, keys: Collection[str]) -> list[Entity]:
+        return await self._entities(self._sql.entities, workspace, kind, list(keys))
+
+    async def config_since(self, after: Mapping[str, int], limit: int) -> list[ConfigVersion]:
+        async with self._reading() as raw:
+            rows = await raw.fetch(
+                self._sql.config_since, list(after.keys()), list(after.values()), limit
+            )
+        return [_config_version(row) for row in rows]
+
+    # Deciding
+
+    async def seen(self, ids: Sequence[bytes]) -> set[bytes]:
+        async with self._reading() as raw:
+            rows = await raw.fetch(self._sql.seen, ids)
+        return {row[0] for row in rows}
+
+    async def replies(
+        self, keys: Sequence[tuple[str, str, str]]
+    ) -> dict[tuple[str, str, str], ReplyRow]:
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        async with self._reading() as raw:
+            rows = await raw.fetch(self._sql.replies, *columns)
+        return {(row[0], row[1], row[2]): ReplyRow(*row) for row in rows}
+
+    async def commit(self, batch: Batch) -> None:
+        try:
+            async with transaction(self._engine) as connection:
+                await self._fence(connection, batch)
+                raw = await _driver(connection)
+                await self._write(raw, batch)
+                for name, writes in sorted(batch.config, key=lambda each: each[0]):
+                    await write_config(connection, name, self.service, writes)
+                if batch.rows:
+                    await self._project(connection, batch.rows)
+        except OutcomeUnknown as error:
+            raise CommitUnknown(str(error)) from error
+        except DatabaseUnavailable as error:
+            raise StoreUnavailable(str(error)) from error
+        except asyncpg.CheckViolationError as error:
+            if not batch.seen or getattr(error, "constraint_name", None):
+                raise
+            await self._make_days([days.day_of(batch.seen_us)])
+            raise StoreUnavailable("the day's partition was missing") from error
+
+    async def _fence(self, connection: AsyncConnection, batch: Batch) -> None:
+        result = await connection.exec_driver_sql(
+            self._sql.fence,
+            (
+                self.service,
+                batch.partition,
+                batch.epoch,
+                float(batch.lease_s),
+                msgspec.json.encode(batch.positions).decode(),
+                batch.published,
+            ),
+        )
+        if result.first() is None:
+            raise StaleEpoch(f"shard {batch.partition} has another owner")
+
+    async def _write(self, raw: Any, batch: Batch) -> None:
+        sql = self._sql
+        for statement, columns in (
+            (sql.insert_inputs, _columns(batch.inputs)),
+            (sql.upsert_entities, _entity_columns(batch.entities)),
+            (sql.delete_entities, _deleted(batch.entities)),
+            (sql.insert_journal, _columns(batch.journal)),
+            (sql.upsert_states, _state_columns(batch.states)),
+            (sql.upsert_replies, _columns(batch.replies)),
+        ):
+            if columns:
+                extra = (batch.partition,) if statement is sql.insert_journal else ()
+                await raw.execute(statement, *extra, *columns)
+        if batch.seen:
+            await raw.execute(sql.insert_seen, days.day_of(batch.seen_us), sorted(batch.seen))
+        for name, number, now_us in batch.snapshots:
+            await raw.execute(sql.insert_snapshot, name, number, now_us)
+            await raw.execute(sql.insert_snapshot_entities, name, number)
+
+    async def _project(self, connection: AsyncConnection, rows: Sequence[tuple[str, Row]]) -> None:
+        if self._projector is None:
+            raise AssertionError(f"{self.service} wrote rows and has no projector")
+        await self._projector(connection, rows)
+
+    # Reading
+
+    async def outbox(self, partition: int, after: int, limit: int) -> list[JournalRow]:
+        async with self._reading() as raw:
+            rows = await raw.fetch(self._sql.outbox, partition, after, limit)
+        return [JournalRow(*row) for row in rows]
+
+    async def journal(
+        self, workspace: str, after_seq: int, types: Collection[str] | None, limit: int
+    ) -> list[JournalRow]:
+        async with self._reading() as raw:
+            if types is None:
+                rows = await raw.fetch(self._sql.journal, workspace, after_seq, limit)
+            else:
+                rows = await raw.fetch(
+                    self._sql.journal_of_types, workspace, after_seq, limit, list(types)
+                )
+        return [JournalRow(*row) for row in rows]
+
+    async def inputs(self, workspace: str, after_no: int, limit: int) -> list[InputRow]:
+        async with self._reading() as raw:
+            rows = await raw.fetch(self._sql.inputs, workspace, after_no, limit)
+        return [InputRow(*row) for row in rows]
+
+    async def snapshot_before(self, workspace: str, number: int) -> Snapshot | None:
+        async with self._reading() as raw:
+            row = await raw.fetchrow(self._sql.snapshot_before, workspace, number)
+        return None if row is None else Snapshot(*row)
+
+    async def snapshot_entities(
+        self, workspace: str, number: int, after: tuple[str, str], limit: int
+    ) -> list[Entity]:
+        return await self._entities(self._sql.snapshot_entities, workspace, *after, limit, number)
+
+    async def all_entities(
+        self, workspace: str, after: tuple[str, str], limit: int
+    ) -> list[Entity]:
+        return await self._entities(self._sql.all_entities, workspace, *after, limit)
+
+    async def _entities(self, statement: str, *arguments: Any) -> list[Entity]:
+        async with self._reading() as raw:
+            rows = await raw.fetch(statement, *arguments)
+        return [Entity(*row) for row in rows]
+
+    # Keeping
+
+    async def maintain(
+        self,
+        now_us: int,
+        inputs_before_us: int,
+        replies_before_us: int,
+        seen_days: int,
+        limit: int,
+    ) -> int:
+        await self._make_days(days.ahead(now_us))
+        await self._drop_days(days.oldest(now_us, seen_days))
+        async with self._reading() as raw:
+            gone = 0
+            for statement, before_us in (
+                (self._sql.prune_replies, replies_before_us),
+                (self._sql.prune_inputs, inputs_before_us),
+                (self._sql.prune_snapshot_entities, inputs_before_us),
+                (self._sql.prune_snapshots, inputs_before_us),
+            ):
+                gone += await raw.fetchval(statement, before_us, limit)
+            return gone
+
+    async def _make_days(self, wanted: Sequence[days.Day]) -> None:
+        async with self._changing_days() as raw:
+            for day in await days.missing(raw, self._schema, wanted):
+                await raw.execute(days.create(self._schema, day))
+
+    async def _drop_days(self, oldest: days.Day) -> None:
+        async with self._changing_days() as raw:
+            for name in await days.before(raw, self._schema, oldest):
+                await raw.execute(days.drop(self._schema, name))
+
+    @asynccontextmanager
+    async def _changing_days(self) -> AsyncGenerator[Any]:
+        """One replica at a time. Busy tables are left for the next time."""
+        try:
+            async with transaction(self._engine) as connection:
+                await connection.exec_driver_sql(
+                    "SELECT pg_advisory_xact_lock(hashtext($1))", (f"{self._schema}.seen",)
+                )
+                yield await _driver(connection)
+        except (DatabaseUnavailable, OutcomeUnknown) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def wait_config(self, timeout_s: float) -> None:
+        try:
+            await asyncio.wait_for(self._config_news.wait(), timeout_s)
+        except TimeoutError:
+            return
+        finally:
+            self._config_news.clear()
+
+    async def close(self) -> None:
+        """The engine belongs to who made it."""
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncGenerator[Any]:
+        """asyncpg's own connection; each statement is a transaction by itself."""
+        try:
+            async with self._engine.connect() as connection:
+                try:
+                    yield await self._prepared(connection)
+                except BaseException as error:
+                    if is_transient(error):
+                        await connection.invalidate()
+                    raise
+        except Exception as error:
+            if is_transient(error):
+                raise StoreUnavailable(f"the database is away: {type(error).__name__}") from error
+            raise
+
+    async def _prepared(self, connection: AsyncConnection) -> Any:
+        """Plans are kept while tables grow from nothing: they must not be scans of whole tables."""
+        raw = await _driver(connection)
+        if _READY not in connection.info:
+            await raw.execute("SET enable_seqscan = off")
+            connection.info[_READY] = True
+        return raw
+
+
+async def _driver(connection: AsyncConnection) -> Any:
+    return (await connection.get_raw_connection()).driver_connection
+
+
+def _columns(rows: Sequence[Any]) -> list[list[Any]]:
+    """Structs to columns, in the order of their fields."""
+    if not rows:
+        return []
+    return [list(column) for column in zip(*map(msgspec.structs.astuple, rows), strict=True)]
+
+
+def _entity_columns(entities: Sequence[tuple[str, Entity]]) -> list[list[Any]]:
+    kept = [(name, each) for name, each in entities if each.body is not None]
+    if not kept:
+        return []
+    return [
+        [name for name, _ in kept],
+        [each.kind for _, each in kept],
+        [each.key for _, each in kept],
+        [each.body for _, each in kept],
+        [each.open for _, each in kept],
+    ]
+
+
+def _deleted(entities: Sequence[tuple[str, Entity]]) -> list[list[str]]:
+    gone = [(name, each) for name, each in entities if each.body is None]
+    if not gone:
+        return []
+    return [
+        [name for name, _ in gone],
+        [each.kind for _, each in gone],
+        [each.key for _, each in gone],
+    ]
+
+
+def _state_columns(states: Sequence[WorkspaceState]) -> list[list[Any]]:
+    if not states:
+        return []
+    return [[each.workspace for each in states], [_encode_state(each) for each in states]]
+
+
+def _config_version(row: Any) -> ConfigVersion:
+    workspace, version, kind, name, body, origin = row
+    return ConfigVersion(
+        workspace, version, kind, name, None if body is None else body.encode(), origin
+    )
