@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from shared.rules.analysis import Analyser, Analysis, Path
 from shared.rules.faults import RuleError
 from shared.rules.limits import SOURCE_MAX_CHARS
 from shared.rules.tokens import Token, tokens
-from shared.rules.variables import WORDS_FUNCTION, Declared, Variables, look_up
+from shared.rules.variables import WORDS_FUNCTION, Declared, Needs, Variables, look_up
 
 _SYNTAX = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
 _EXPECTING = re.compile(r"(.*?),? expecting (.*)\Z", re.DOTALL)
@@ -36,21 +37,26 @@ class _Failure(NamedTuple):
 
 
 class _Rule:
-    __slots__ = ("_absent_as", "_program", "paths", "source")
+    __slots__ = ("_absent_as", "_program", "needs", "paths", "source")
 
     def __init__(self, source: str, program: cel.Program, analysis: Analysis) -> None:
         self.source = source
         self.paths: tuple[Path, ...] = tuple(dict.fromkeys(path for path, _ in analysis.paths))
+        self.needs = _needs(self.paths, bool(analysis.skills))
         self._program = program
         self._absent_as = "skill " if analysis.skills else ""
 
-    def _run(self, context: cel.Context, values: dict[str, Any]) -> Any:
+    def _run(self, variables: Variables) -> Any:
+        return self._run_in(variables.context_for(self.needs), lambda: variables.values)
+
+    def _run_in(self, context: cel.Context, values: Callable[[], dict[str, Any]]) -> Any:
+        """The result, or a _Failure. `values` is asked only to name what is missing."""
         try:
             return self._program.execute(context)
         except KeyError as error:
-            return self._absent(str(error).strip("\"'"), values)
+            return self._absent(str(error).strip("\"'"), values())
         except Exception as error:
-            return self._undecided(error, values)
+            return self._undecided(error, values())
         except BaseException as error:
             if type(error).__name__ != "PanicException":  # what a fault inside the engine raises
                 raise
@@ -74,16 +80,19 @@ class Condition(_Rule):
 
     def evaluate(self, variables: Variables) -> Verdict:
         """Whether it holds. Anything missing makes the whole condition false, under `!` too."""
-        return self.evaluate_in(variables.context, variables.values)
+        return _verdict(self._run(variables))
 
-    def evaluate_in(self, context: cel.Context, values: dict[str, Any]) -> Verdict:
+    def evaluate_in(self, context: cel.Context, values: Callable[[], dict[str, Any]]) -> Verdict:
         """The same with a context that the caller prepared from these (bounded) values."""
-        result = self._run(context, values)
-        if result is True:
-            return YES
-        if isinstance(result, _Failure):
-            return Verdict(False, result.missing, result.error)
-        return NO
+        return _verdict(self._run_in(context, values))
+
+
+def _verdict(result: Any) -> Verdict:
+    if result is True:
+        return YES
+    if isinstance(result, _Failure):
+        return Verdict(False, result.missing, result.error)
+    return NO
 
 
 class Value(_Rule):
@@ -95,7 +104,7 @@ class Value(_Rule):
 
     def detail(self, variables: Variables) -> tuple[int | float, str | None]:
         """The number, and why it is 0 when it could not be found."""
-        result = self._run(variables.context, variables.values)
+        result = self._run(variables)
         if isinstance(result, _Failure):
             return 0, result.error
         if isinstance(result, bool) or not isinstance(result, int | float):
@@ -255,6 +264,15 @@ def _check_skill(found: tuple[Token, ...], index: int, end: int) -> None:
         if inside:
             return
     raise RuleError("cel_arguments", "skill takes one name", found[index].start, 'skill("billing")')
+
+
+def _needs(paths: tuple[Path, ...], skills: bool) -> Needs:
+    """The first-level fields of each variable that the rule reads."""
+    found: dict[str, frozenset[str] | None] = {}
+    for root, *rest in (*paths, *((("agent", "skills"),) if skills else ())):
+        known = found.get(root, frozenset())
+        found[root] = None if not rest or known is None else known | {rest[0]}
+    return tuple(found.items())
 
 
 def _resolves(path: Path, values: dict[str, Any]) -> bool:

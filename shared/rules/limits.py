@@ -20,5 +20,5 @@ TEXT_MAX_CHARS = 4_000
 LIST_MAX_ITEMS = 64
 MAP_MAX_KEYS = 256
 VALUE_MAX_DEPTH = 8
-VALUES_MAX_NODES = 1_024  # of one variable
-VALUES_MAX_CHARS = 32_000  # of one variable
+VALUES_MAX_NODES = 1_024  # of one field of a variable
+VALUES_MAX_CHARS = 32_000  # of one field of a variable

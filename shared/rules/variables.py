@@ -39,46 +39,66 @@ class Declared:
         return {**dict.fromkeys(sorted(fields)), **given}
 
 
+Needs = tuple[tuple[str, frozenset[str] | None], ...]  # variables with the fields asked; None: all
+
+
 class Variables:
-    """Values for the variables of `declared`, bounded. Build once, evaluate many rules; one that no
-    rule asks costs nothing. The values given must not change afterwards.
+    """Values for the variables of `declared`, bounded. Build once, evaluate many rules: what no rule
+    asks for is never looked at. The values given must not change afterwards.
 
     Declared fields that are unset are null; a declared variable that is not given has all fields
     null. Not safe for threads.
     """
 
-    __slots__ = ("_context", "_declared", "_given", "_values")
+    __slots__ = ("_bounded", "_context", "_declared", "_given", "_ready")
 
     def __init__(self, declared: Declared, values: Mapping[str, Any]) -> None:
         self._declared = declared
         self._given = values
-        self._values: dict[str, Any] | None = None
+        self._bounded: dict[str, dict[str, Any]] = {}
+        self._ready: dict[str, frozenset[str] | None] = {}
         self._context: cel.Context | None = None
 
     @property
     def values(self) -> dict[str, Any]:
-        """The bounded values by variable, made when first asked for."""
-        if self._values is None:
-            self._values = {
-                name: bounded(self._declared.fill(name, self._value(name, fields)))
-                for name, fields in self._declared.variables.items()
-            }
-        return self._values
-
-    def _value(self, name: str, fields: frozenset[str] | None) -> Any:
-        return self._given.get(name, None if fields is None else {})
-
-    @property
-    def context(self) -> cel.Context:
-        """The prepared context: 0.3 µs a rule instead of 6 to 400."""
-        if self._context is None:
-            self._context = prepared(self.values)
-        return self._context
+        """All bounded values by variable."""
+        return {name: self._value(name, None) for name in self._declared.variables}
 
     def at(self, path: tuple[str, ...]) -> Any:
         """The value at a path such as ("task", "language"). Raises KeyError with the path's text
         where there is none."""
-        return look_up(path, self.values)
+        root, *rest = path
+        return look_up(path, {root: self._value(root, frozenset(rest[:1]) if rest else None)})
+
+    def context_for(self, needs: Needs) -> cel.Context:
+        """The prepared context with at least these fields: 0.3 µs a rule instead of 6 to 400."""
+        if self._context is None:
+            self._context = prepared({})
+        for name, fields in needs:
+            known = self._ready.get(name, _NOTHING)
+            if known is None or (fields is not None and fields <= known):
+                continue
+            wanted = None if fields is None else known | fields
+            self._ready[name] = wanted
+            self._context.add_variable(name, self._value(name, wanted))
+        return self._context
+
+    def _value(self, name: str, fields: frozenset[str] | None) -> Any:
+        """The variable with these fields only, or whole."""
+        declared = self._declared.variables[name]
+        given = self._given.get(name, None if declared is None else {})
+        if not isinstance(given, Mapping):
+            return bounded(given)
+        source = cast("Mapping[str, Any]", given)
+        names = fields if fields is not None else {*source, *(declared or ())}
+        known = self._bounded.setdefault(name, {})
+        for field in names:
+            if field not in known and (field in source or field in (declared or ())):
+                known[field] = bounded(source.get(field))
+        return {field: known[field] for field in sorted(names) if field in known}
+
+
+_NOTHING: frozenset[str] = frozenset()
 
 
 def look_up(path: tuple[str, ...], values: Mapping[str, Any]) -> Any:
@@ -116,27 +136,27 @@ def _bounded(value: Any, budget: _Budget, depth: int) -> Any:
     if isinstance(value, str):
         return _text(value, budget)
     if isinstance(value, int) and not isinstance(value, bool):
-        return (
-            value if _INT_MIN <= value <= _INT_MAX else float(value) if abs(value) < 1e300 else None
-        )
-    if isinstance(value, Mapping):
-        return _mapping(cast("Mapping[Any, Any]", value), budget, depth - 1) if depth else None
+        return _number(value)
+    if isinstance(value, dict):
+        return _mapping(cast("dict[Any, Any]", value), budget, depth - 1) if depth else None
     if isinstance(value, list | tuple):
         return _items(cast("list[Any]", value), budget, depth - 1) if depth else None
     return value
 
 
+def _number(value: int) -> int | float | None:
+    if _INT_MIN <= value <= _INT_MAX:
+        return value
+    return float(value) if abs(value) < 1e300 else None
+
+
 def _text(value: str, budget: _Budget) -> str:
     kept = value[: min(TEXT_MAX_CHARS, budget.chars)]
     budget.chars -= len(kept)
-    try:
-        kept.encode()
-    except UnicodeEncodeError:
-        return _SURROGATE.sub("\ufffd", kept)
-    return kept
+    return kept if kept.isascii() else _SURROGATE.sub("\ufffd", kept)
 
 
-def _mapping(value: Mapping[Any, Any], budget: _Budget, depth: int) -> dict[str, Any]:
+def _mapping(value: dict[Any, Any], budget: _Budget, depth: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, item in value.items():
         if len(found) >= MAP_MAX_KEYS or budget.nodes <= 0:

@@ -247,3 +247,28 @@ LITERALS = ['"a\\n\\"b"', "'it\\'s'", 'r"\\d"', '"""a"b"""', "'\\x41\\u00e9\\101
 def test_strings_are_read_as_cel_reads_them(literal: str):
     assert [token.kind for token in tokens(literal)] == ["string"]
     assert string_value(literal) == cel.evaluate(literal)
+
+
+# -- one set of variables serves many rules, whichever came first
+
+RULES = [
+    'task.channel == "chat"',
+    'task.language == "de" && task.attributes.topic == "billing"',
+    "task == task",
+    "has(task.attributes.region)",
+    "task.attributes.region == 1",
+    "customer.tier == null && message.text != null",
+    "size(message) == 2",
+    'skill("de") == 3',
+    'agent.team == null && skill("de") == 3',
+    "now == null",
+]
+
+
+@given(st.lists(st.sampled_from(RULES), max_size=8))
+def test_rules_do_not_depend_on_those_before(order: list[str]):
+    given_values: dict[str, Any] = {name: SEEN.values[name] for name in NAMES.variables}
+    shared = Variables(NAMES, given_values)
+    for source in order:
+        condition = compile_condition(source, NAMES, skills=True)
+        assert condition.evaluate(shared) == condition.evaluate(Variables(NAMES, given_values))

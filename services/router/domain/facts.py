@@ -77,12 +77,11 @@ class TaskFacts:
         }
         self._variables: Variables | None = None
 
-    def replaced(
-        self, *, now_us: int | None = None, customer: dict[str, Any] | None = None
-    ) -> "TaskFacts":
-        """The same facts at another moment or with another customer; None: as they are."""
-        given = self._given if customer is None else {**self._given, "customer": customer}
-        return TaskFacts(now_us=self.now_us if now_us is None else now_us, **given)
+    def replaced(self, *, now_us: int | None = None, **names: dict[str, Any] | None) -> "TaskFacts":
+        """The same facts at another moment, or with other fields of a name; None: as they are."""
+        given = {name: fields for name, fields in names.items() if fields is not None}
+        now = self.now_us if now_us is None else now_us
+        return TaskFacts(now_us=now, **{**self._given, **given})
 
     @property
     def variables(self) -> Variables:

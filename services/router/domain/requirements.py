@@ -50,7 +50,8 @@ class AgentFacts:
             self._context = prepared(self._values)
         for name, value in bound.items():
             self._context.add_variable(name, value)
-        return condition.evaluate_in(self._context, {**self._values, **bound})
+        values = self._values
+        return condition.evaluate_in(self._context, lambda: {**values, **bound})
 
 
 def _with_maps(seen: dict[str, Any]) -> dict[str, Any]:
@@ -233,9 +234,10 @@ def _values(bound: str) -> dict[str, Any]:
 def _bound(source: str, variables: Variables) -> str:
     """The JSON of the variables that the condition reads, reduced to the parts that it reads."""
     found: dict[str, Any] = {}
-    for path in sorted(_condition(source).paths, key=len):
-        if path[0] != "agent":
-            _copy(path, variables.values, found)
+    paths = [path for path in _condition(source).paths if path[0] != "agent"]
+    values = variables.values if paths else {}
+    for path in sorted(paths, key=len):
+        _copy(path, values, found)
     return msgspec.json.encode(found, order="deterministic").decode()
 
 
