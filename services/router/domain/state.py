@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from services.router.domain.config import Step
+from services.router.domain.requirements import Requirement
+
 TaskState = Literal[
     "scheduled", "pending", "reserved", "assigned", "wrapping", "completed", "cancelled"
 ]
@@ -18,23 +21,6 @@ Status = Literal["available", "away", "offline"]
 SEEKING: frozenset[str] = frozenset({"pending", "reserved"})
 OWNED: frozenset[str] = frozenset({"assigned", "wrapping"})
 OPEN: frozenset[str] = frozenset({"scheduled", "pending", "reserved", "assigned", "wrapping"})
-
-
-class Need(msgspec.Struct, array_like=True, gc=False):
-    """One requirement of a task as it stands now.
-
-    `text` is its short form ("billing >= 3") or its CEL; `skill` and `level` only of short forms.
-    `position` is its place in the rule's `require`, which finds its relax schedule again; `step`
-    counts the relaxations done. A dropped requirement stays, to be shown, and binds nobody.
-    """
-
-    text: str
-    skill: str | None = None
-    level: float = 0
-    position: int = 0
-    step: int = 0
-    relaxed_us: int | None = None
-    dropped: bool = False
 
 
 class PolicyRef(msgspec.Struct, array_like=True, gc=False):
@@ -71,7 +57,13 @@ class Decision(msgspec.Struct, array_like=True, gc=False):
 
 
 class Task(msgspec.Struct, array_like=True, kw_only=True):
-    """One piece of work. Instants `…_us` are None where they do not apply."""
+    """One piece of work. Instants `…_us` are None where they do not apply.
+
+    `requires` are bound requirements as planned; what they ask now is `requirements.active(requires,
+    relaxed_to_us, relax_all, dropped)`. `target_agent`: a transfer's addressee, `prefer_agent` with
+    `hold_until_us`: who it waits for alone; `also`: agents that `offer_to` added. `refused`: agent →
+    end of his cool-down for this task. `queue`: the one it was assigned through.
+    """
 
     id: str
     number: int
@@ -92,14 +84,18 @@ class Task(msgspec.Struct, array_like=True, kw_only=True):
     waiting_since_us: int = 0
     queues: list[str] = []
     priority: float = 0
-    requires: list[Need] = []
+    requires: tuple[Requirement, ...] = ()
+    relaxed_to_us: int = 0
+    relax_all: bool = False
+    dropped: list[str] = []
+    steps: tuple[Step, ...] = ()
     policy: PolicyRef | None = None
     step_until_us: int | None = None
     relax_us: int | None = None
-    cycle_us: int = 0
     prefer_agent: str | None = None
     hold_until_us: int | None = None
     target_agent: str | None = None
+    also: list[str] = []
     reopen_within_us: int = 0
     agent_id: str | None = None
     warm: bool = False
@@ -127,15 +123,13 @@ class Task(msgspec.Struct, array_like=True, kw_only=True):
     clocks: list[ClockNote] = []
     revision: int = 0
     decisions: list[Decision] = []
-    facts_text: str | None = None
-    handled_us: int = 0
+    ended_seq: int = 0
 
 
 class Offer(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """A task offered to an agent. Only open ones and those that ended lately stay in memory.
 
-    `direct`: made past the requirements (transfer to an agent, `offer_to`). `step`: the policy step
-    in which it was made.
+    `direct`: made past the requirements (transfer to an agent, `offer_to`).
     """
 
     id: str
@@ -151,7 +145,7 @@ class Offer(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     ended_us: int | None = None
     why: str = ""
     direct: bool = False
-    step: int = 0
+    ended_seq: int = 0
 
 
 class Agent(msgspec.Struct, array_like=True, kw_only=True, gc=False):
@@ -211,7 +205,7 @@ class Conversation(msgspec.Struct, array_like=True, kw_only=True):
     language: str | None = None
     messages: list[str] = []
     early: list[EarlyEdit] = []
-    closed_us: int | None = None
+    closed_seq: int = 0
 
 
 class Resource(msgspec.Struct, array_like=True, kw_only=True, gc=False):
@@ -227,6 +221,14 @@ class Resource(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     windows: list[tuple[int, int]] = []
 
 
+class QueueFigures(msgspec.Struct, array_like=True, kw_only=True, gc=False):
+    """How fast a queue moves: a running mean of the time between assignments (0: not yet known)."""
+
+    id: str
+    interval_us: int = 0
+    last_us: int = 0
+
+
 class Meta(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """Counters of the workspace. `number` is the last input applied, `seq` the last event."""
 
@@ -238,7 +240,6 @@ class Meta(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     agents: int = 0
     conversations: int = 0
     behind: bool = False
-    behind_us: int = 0
 
 
 KINDS: dict[str, type[msgspec.Struct]] = {
@@ -253,6 +254,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "team": Resource,
     "calendar": Resource,
     "workspace": Resource,
+    "queue_figures": QueueFigures,
     "meta": Meta,
 }
 RESOURCE_KINDS: tuple[str, ...] = (

@@ -1,0 +1,178 @@
+"""How much work an agent can take: units, channel caps, and the conditions of an offer.
+
+A task costs its channel's units (facts/routing.md §2.5, Azure's cost model); a held one `held_cost`,
+and one that costs nothing while held takes no slot of its channel either. Tasks of channels that the
+new task's channel may interrupt are not counted against it.
+"""
+
+from typing import Any, NamedTuple
+
+from services.router.domain import requirements
+from services.router.domain.config import AgentQueue
+from services.router.domain.desk import Desk
+from services.router.domain.state import Task
+from services.router.domain.workspace import Workspace
+
+
+class Condition(NamedTuple):
+    """One thing that must hold before an agent is offered a task. `kind` groups the reasons."""
+
+    text: str
+    value: Any
+    passed: bool
+    kind: str
+
+
+def weight(ws: Workspace, task: Task) -> tuple[int, int]:
+    """(units, slots) that an assigned or wrapping task takes."""
+    units = ws.cost(task.channel, task.held)
+    return units, 0 if task.held and units == 0 else 1
+
+
+def used_against(ws: Workspace, desk: Desk, channel: str) -> int:
+    """Units in use as a task of `channel` sees them: without what it may interrupt."""
+    used = desk.used
+    for other, units in desk.units.items():
+        if units and channel in ws.settings.channel(other).interruptible_by:
+            used -= units
+    return used
+
+
+def has_room(ws: Workspace, desk: Desk, channel: str) -> bool:
+    """Whether one more task of `channel` fits, in units and in the channel's cap."""
+    cap = desk.config.channels.get(channel, 0)
+    if desk.count.get(channel, 0) >= cap:
+        return False
+    cost = ws.settings.channel(channel).cost
+    capacity = desk.config.capacity
+    return desk.used + cost <= capacity or used_against(ws, desk, channel) + cost <= capacity
+
+
+def free_for(ws: Workspace, desk: Desk, channel: str) -> bool:
+    """Whether the agent may be offered a task of `channel` now, requirements apart."""
+    return desk.takes_work and has_room(ws, desk, channel)
+
+
+def excluded(ws: Workspace, task: Task, agent_id: str) -> bool:
+    """Cooling down from this task, holding an offer of it, or its present owner (warm transfer)."""
+    until = task.refused.get(agent_id) if task.refused else None
+    if until is not None and until > ws.now:
+        return True
+    if task.agent_id == agent_id:
+        return True
+    return any(ws.offers[offer].agent_id == agent_id for offer in task.offers)
+
+
+def serving(desk: Desk, queues: list[str] | tuple[str, ...], closed: set[str]) -> AgentQueue | None:
+    """How the agent serves a task in these queues: through the open one with the least delay, then
+    rank, then the order of the queues."""
+    if desk.config.queues is None:
+        name = next((queue for queue in queues if queue not in closed), None)
+        return None if name is None else AgentQueue(name)
+    found = [desk.config.serves(queue) for queue in queues if queue not in closed]
+    return min(
+        (entry for entry in found if entry is not None),
+        key=lambda entry: (entry.delay_s, entry.rank),
+        default=None,
+    )
+
+
+def active(task: Task) -> tuple[requirements.Requirement, ...]:
+    """What the task asks of an agent as it stands."""
+    return requirements.active(
+        task.requires, task.relaxed_to_us, relax_all=task.relax_all, dropped=task.dropped
+    )
+
+
+def conditions(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
+    """Every condition of offering `task` to this agent now; all must pass.
+
+    The slow, complete form of what pools and heaps compute; explanations and invariants use it.
+    """
+    return [
+        *_static(ws, task, desk),
+        *_present(desk),
+        *_capacity(ws, task, desk),
+        *_pairing(ws, task, desk),
+    ]
+
+
+def admissible(ws: Workspace, task: Task, desk: Desk) -> bool:
+    return all(condition.passed for condition in conditions(ws, task, desk))
+
+
+def _static(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
+    found: list[Condition] = []
+    if not _direct(task, desk):
+        served = serving(desk, task.queues, set())
+        names = " or ".join(task.queues) or "none"
+        found.append(Condition(f"queue {names}", None, served is not None, "queue"))
+        found.append(_open(ws, task))
+        for item in active(task):
+            check = item.evaluate(desk.facts)
+            found.append(Condition(check.text, check.value, check.passed, check.text))
+    cap = desk.config.channels.get(task.channel, 0)
+    found.append(Condition(f"channel {task.channel}", cap, cap > 0, "channel"))
+    return found
+
+
+def _direct(task: Task, desk: Desk) -> bool:
+    """Offered past the requirements: a transfer's addressee, or whom `offer_to` added."""
+    return task.target_agent == desk.id or desk.id in task.also
+
+
+def _open(ws: Workspace, task: Task) -> Condition:
+    is_open = any(queue not in ws.closed_queues for queue in task.queues)
+    return Condition("queue open", is_open, is_open, "closed")
+
+
+def _present(desk: Desk) -> list[Condition]:
+    status = desk.agent.shown_status
+    found = [Condition("presence available", status, status == "available", "presence")]
+    if desk.agent.next_status not in (None, "available"):
+        found.append(Condition("not leaving", desk.agent.next_status, False, "presence"))
+    return found
+
+
+def _capacity(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
+    count, cap = desk.count.get(task.channel, 0), desk.config.channels.get(task.channel, 0)
+    left = desk.config.capacity - used_against(ws, desk, task.channel)
+    cost = ws.settings.channel(task.channel).cost
+    return [
+        Condition(f"fewer than {cap} of {task.channel}", count, count < cap, "channel_cap"),
+        Condition(f"{cost} units free", left, left >= cost, "capacity"),
+    ]
+
+
+def _pairing(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
+    found: list[Condition] = []
+    until = task.refused.get(desk.id)
+    if until is not None and until > ws.now:
+        found.append(Condition("cool-down over", (until - ws.now) / 1e6, False, "cool_down"))
+    if task.agent_id == desk.id:
+        found.append(Condition("another agent than now", desk.id, False, "owner"))
+    if any(ws.offers[offer].agent_id == desk.id for offer in task.offers):
+        found.append(Condition("not offered already", desk.id, False, "offered"))
+    kept = kept_for(task)
+    if kept is not None and kept != desk.id and desk.id not in task.also:
+        found.append(Condition(f"not kept for {kept}", kept, False, "hold"))
+    if not _direct(task, desk) and kept != desk.id:
+        found.extend(_delay(ws, task, desk))
+    return found
+
+
+def _delay(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
+    served = serving(desk, task.queues, ws.closed_queues)
+    if served is None or served.delay_s <= 0:
+        return []
+    waited = (ws.now - task.waiting_since_us) / 1e6
+    passed = waited >= served.delay_s
+    return [Condition(f"waited {served.delay_s:g} s", waited, passed, "delay")]
+
+
+def kept_for(task: Task) -> str | None:
+    """The agent whom the task waits for alone, if any: a transfer's addressee, or the preferred
+    agent while the hold lasts (both end when he declines, misses it or goes offline)."""
+    if task.target_agent is not None:
+        return task.target_agent
+    return task.prefer_agent if task.hold_until_us is not None else None

@@ -1,0 +1,369 @@
+"""Changes of configuration: resources put and deleted by command, and those that other services
+write (settings, calendars) arriving as config inputs."""
+
+from bisect import bisect_right
+from typing import Any
+
+import msgspec
+
+from services.router.domain import (  # fmt: skip
+    config,
+    ladders,
+    lifecycle,
+    membership,
+    planning,
+    presence,
+    tasks,
+    timers,
+)
+from services.router.domain.commands import DeleteResource, PutResource
+from services.router.domain.desk import Desk
+from services.router.domain.escalation import compile_ladder
+from services.router.domain.policy import CompiledPolicy
+from services.router.domain.references import Known, as_json, highest_skills, references, warnings
+from services.router.domain.state import OPEN, Agent, Resource
+from services.router.domain.workspace import Workspace
+from shared.contracts import routing
+from shared.contracts.problems import Refused, conflict, not_found
+from shared.runtime.core import ConfigWrite
+
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(struct)
+    for kind, struct in (*config.TYPES.items(), ("workspace", config.Settings))
+}
+_SHARED = frozenset({"queue", "team"})
+
+
+class ConfigInput(msgspec.Struct):
+    """The body of a config input."""
+
+    id: str
+    version: int
+    body: msgspec.Raw | None = None
+    windows: Any = None
+
+
+# -- commands
+
+
+def put(ws: Workspace, command: PutResource) -> dict[str, Any]:
+    """PutResource. Raises Refused for what it names in vain and for a stale `if_version`."""
+    body = bytes(command.body)
+    resource = _DECODERS[command.resource].decode(body)
+    known = _known(ws)
+    faults = references(resource, known)
+    if faults:
+        raise Refused("validation", faults[0].message, errors=faults)
+    before = _version(ws, command.resource, command.id)
+    _check_version(command.if_version, before)
+    doubts = as_json(warnings(resource, known))
+    version = _store(ws, command.resource, command.id, body)
+    return {
+        "id": command.id,
+        "version": version,
+        "created": before is None,
+        "body": msgspec.Raw(body),
+        "warnings": doubts,
+    }
+
+
+def delete(ws: Workspace, command: DeleteResource) -> dict[str, Any]:
+    """DeleteResource. A queue or ladder that something still names stays: conflict."""
+    before = _version(ws, command.resource, command.id)
+    if before is None:
+        raise not_found(command.resource, command.id)
+    _check_version(command.if_version, before)
+    _check_unused(ws, command.resource, command.id)
+    if command.resource == "agent":
+        _delete_agent(ws, ws.desks[command.id])
+        version = before + 1
+    else:
+        found = ws.stored[command.resource][command.id]
+        version = _write(ws, command.resource, command.id, b"", found.version + 1)
+    _announce(ws, command.resource, command.id, version, deleted=True)
+    if command.resource in _SHARED:
+        ws.config.append(ConfigWrite(command.resource, command.id, None))
+    return {"id": command.id}
+
+
+def _known(ws: Workspace) -> Known:
+    calendars = ws.stored["calendar"].values()
+    return Known(
+        queues=frozenset(ws.queues),
+        escalations=frozenset(ws.ladders),
+        calendars=frozenset(one.id for one in calendars if one.body),
+        agents=frozenset(ws.desks),
+        teams=frozenset(ws.team_leads),
+        skills=highest_skills(desk.config for desk in ws.desks.values()),
+        customers=ws.customers,
+    )
+
+
+def _version(ws: Workspace, kind: str, name: str) -> int | None:
+    found = ws.stored[kind].get(name)
+    return found.version if found is not None and found.body else None
+
+
+def _check_version(wanted: int | None, version: int | None) -> None:
+    if wanted is not None and wanted != version:
+        raise Refused("precondition-failed", "The resource has changed meanwhile.")
+
+
+def _check_unused(ws: Workspace, kind: str, name: str) -> None:
+    rules = [(p.policy.id, rule) for p in ws.policies.values() for rule in p.policy.rules]
+    users = [
+        policy
+        for policy, rule in rules
+        if (kind == "queue" and any(step.queue == name for step in rule.steps))
+        or (kind == "escalation" and rule.escalation == name)
+    ]
+    if users:
+        raise conflict("state", f"The policy {users[0]!r} names this {kind}.")
+    if kind == "queue" and any(
+        name in task.queues for task in ws.tasks.values() if task.state in OPEN
+    ):
+        raise conflict("state", "Tasks wait or are worked on in this queue.")
+
+
+# -- storing
+
+
+def _store(ws: Workspace, kind: str, name: str, body: bytes) -> int:
+    """Take in a written resource; the same again changes nothing. Returns its version."""
+    known = ws.stored[kind].get(name)
+    if known is not None and known.body == body:
+        return known.version
+    version = known.version + 1 if known is not None else 1
+    if kind == "agent":
+        _store_agent(ws, name, body, version)
+    else:
+        _write(ws, kind, name, body, version)
+    _announce(ws, kind, name, version)
+    if kind in _SHARED:
+        ws.config.append(ConfigWrite(kind, name, body))
+    return version
+
+
+def _announce(ws: Workspace, kind: str, name: str, version: int, *, deleted: bool = False) -> None:
+    ws.emit(routing.ConfigChanged, name, kind=kind, id=name, version=version, deleted=deleted)
+
+
+def _store_agent(ws: Workspace, name: str, body: bytes, version: int) -> None:
+    desk = ws.desks.get(name)
+    if desk is None:
+        ws.meta.agents += 1
+        agent = Agent(id=name, version=version, body=body, ordinal=ws.meta.agents, since_us=ws.now)
+        ws.add("agent", name, agent)
+        desk = ws.desks[name] = Desk(agent)
+        ws.touch_agent(name)
+    else:
+        ws.touch_agent(name)
+        desk.agent.version, desk.agent.body = version, body
+        desk.configure(desk.agent)
+    ws.team_supervisors.clear()
+    membership.agent_changed(ws, desk)
+
+
+def _delete_agent(ws: Workspace, desk: Desk) -> None:
+    """What he has goes back to where it came from."""
+    presence.set_status(ws, desk, "offline", "deleted")
+    for task_id in sorted(desk.tasks, key=lambda task_id: ws.tasks[task_id].number):
+        task = ws.tasks[task_id]
+        if task.state == "wrapping":
+            tasks.finish(ws, task, "agent_deleted")
+        else:
+            ladders.requeue(ws, task, "agent_deleted")
+    membership.agent_gone(ws, desk)
+    ws.leaving.pop(desk.id, None)
+    for task_id in list(ws.wishes.pop(desk.id, ())):
+        task = ws.tasks[task_id]
+        lifecycle.refuse(ws, task, desk.id, 0)
+        task.also = [agent_id for agent_id in task.also if agent_id != desk.id]
+        membership.enter(ws, task)
+    ws.remove("agent", desk.id)
+    del ws.desks[desk.id]
+    ws.team_supervisors.clear()
+
+
+def _write(
+    ws: Workspace, kind: str, name: str, body: bytes, version: int, windows: Any = None
+) -> int:
+    resource = Resource(kind=kind, id=name, version=version, body=body, windows=windows or [])
+    ws.add(kind, name, resource)
+    use(ws, resource)
+    _react(ws, kind, name)
+    return version
+
+
+# -- from stored form to what decides
+
+
+def use(ws: Workspace, resource: Resource) -> None:
+    """Compile a resource into its place; an empty body takes it away."""
+    kind, name = resource.kind, resource.id
+    written: Any = None
+    if resource.body and kind in _DECODERS:
+        written = _DECODERS[kind].decode(resource.body)
+    match kind:
+        case "queue":
+            _place(ws.queues, name, written)
+        case "policy":
+            _place(ws.policies, name, written and CompiledPolicy(written, resource.version))
+        case "escalation":
+            _place(ws.ladders, name, written and compile_ladder(written))
+        case "team":
+            _place(ws.team_leads, name, written and written.supervisors)
+        case "customer":
+            ws.customers.remove(name)
+            if written is not None:
+                ws.customers.put(written)
+        case "workspace":
+            ws.settings = written or config.Settings()
+        case _:
+            pass
+
+
+def _place(into: dict[str, Any], name: str, value: Any) -> None:
+    if value is None:
+        into.pop(name, None)
+    else:
+        into[name] = value
+
+
+def _react(ws: Workspace, kind: str, name: str) -> None:
+    """What a change means for waiting tasks and for agents."""
+    match kind:
+        case "queue":
+            ws.touched[f"queue:{name}"] = None
+            turn(ws)
+            membership.queue_changed(ws, name)
+        case "calendar":
+            turn(ws)
+        case "workspace":
+            _reweigh(ws)
+        case "policy":
+            _replan(ws, name)
+        case "team":
+            ws.team_supervisors.clear()
+        case "escalation":
+            for task in _in_order(ws):
+                if task.ladder == name:
+                    ladders.review(ws, task)
+        case _:
+            pass
+
+
+def _in_order(ws: Workspace) -> list[Any]:
+    return sorted(
+        (task for task in ws.tasks.values() if task.state in OPEN), key=lambda task: task.number
+    )
+
+
+def _replan(ws: Workspace, policy_id: str) -> None:
+    """Waiting tasks take an edited policy where it says so; those that no rule fitted always."""
+    policy = ws.policies.get(policy_id)
+    if policy is None:
+        return
+    for task in _in_order(ws):
+        if task.state != "pending" or task.policy is None or task.policy.id != policy_id:
+            continue
+        if policy.policy.on_edit == "take" or task.reason == planning.NO_RULE:
+            membership.leave(ws, task)
+            lifecycle.count_pending(ws, task, -1)
+            planning.plan(ws, task, policy_id=policy_id)
+            lifecycle.count_pending(ws, task, 1)
+            ws.of_task(routing.TaskQueued, task, queues=task.queues)
+            planning.start_waiting(ws, task)
+
+
+def _reweigh(ws: Workspace) -> None:
+    """The costs changed: count every agent's load again."""
+    for desk in ws.desks.values():
+        recount(ws, desk)
+        membership.freed(ws, desk)
+        ws.touch_agent(desk.id)
+
+
+def recount(ws: Workspace, desk: Desk) -> None:
+    """Load from what the agent has."""
+    desk.units, desk.count, desk.used = {}, {}, 0
+    owned = list(desk.tasks)
+    for task_id in owned:
+        lifecycle.own(ws, ws.tasks[task_id], desk)
+    for offer_id in desk.offers:
+        channel = ws.offers[offer_id].channel
+        desk.load(channel, ws.settings.channel(channel).cost, 1)
+
+
+# -- what others write
+
+
+def on_input(ws: Workspace, kind: str, body: bytes) -> None:
+    """A version of shared configuration. Older versions than known, and kinds that routing does not
+    need, are passed over."""
+    if kind not in ("workspace", "calendar", "queue", "team"):
+        return
+    given = msgspec.json.decode(body, type=ConfigInput)
+    known = ws.stored[kind].get(given.id)
+    if known is not None and known.version >= given.version:
+        return
+    raw = b"" if given.body is None or bytes(given.body) == b"null" else bytes(given.body)
+    if known is not None and known.body == raw and kind in _SHARED:
+        ws.edit(kind, given.id, known).version = given.version
+        return
+    _write(ws, kind, given.id, raw, given.version, _windows(given, raw))
+
+
+class _Expanded(msgspec.Struct):
+    """An expanded calendar, as far as routing needs it."""
+
+    windows: list[tuple[int, int]] | None = None
+
+
+def _windows(given: ConfigInput, raw: bytes) -> list[tuple[int, int]]:
+    """Open windows: beside the body or in it, alone or within an expanded calendar."""
+    if isinstance(given.windows, list):
+        return msgspec.convert(given.windows, list[tuple[int, int]])
+    if given.windows is not None:
+        return msgspec.convert(given.windows, _Expanded).windows or []
+    return (msgspec.json.decode(raw, type=_Expanded).windows or []) if raw else []
+
+
+# -- opening hours
+
+
+def turn(ws: Workspace) -> None:
+    """Open and close queues as their calendars say, and wake for the next change."""
+    closed = {name for name, queue in ws.queues.items() if not is_open(ws, queue.calendar)}
+    changed = sorted(closed ^ ws.closed_queues)
+    ws.closed_queues = closed
+    for queue in changed:
+        membership.queue_changed(ws, queue)
+    arm_calendars(ws)
+
+
+def is_open(ws: Workspace, calendar: str | None) -> bool:
+    """A queue whose calendar is gone is open."""
+    found = ws.resource("calendar", calendar) if calendar else None
+    if found is None or not found.body:
+        return True
+    at = bisect_right(found.windows, (ws.now, 2**62)) - 1
+    return at >= 0 and ws.now < found.windows[at][1]
+
+
+def arm_calendars(ws: Workspace) -> None:
+    """One timer for the next instant at which any used calendar opens or closes."""
+    names = {queue.calendar for queue in ws.queues.values() if queue.calendar}
+    edges = [
+        edge
+        for name in names
+        if (found := ws.resource("calendar", name)) is not None
+        for edge in _next_edges(found.windows, ws.now)
+    ]
+    if edges:
+        ws.at_time(min(edges), timers.CALENDAR, 0, "")
+
+
+def _next_edges(windows: list[tuple[int, int]], now_us: int) -> list[int]:
+    at = max(0, bisect_right(windows, (now_us, 2**62)) - 1)
+    return [edge for window in windows[at : at + 2] for edge in window if edge > now_us]

@@ -1,0 +1,269 @@
+"""The router's core: one workspace as `shared.runtime.core.Core` (see there for the contract).
+
+An input is applied in three steps: what is due by itself (`due.run`), the input, and then dispatch
+until everything rests (`due.rest`). Where to read on: «who gets this task» is dispatch.py, the life of
+a task tasks.py and lifecycle.py, what messages mean conversations.py.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import msgspec
+
+from services.router.domain import (
+    clocks,
+    commands,
+    configuration,
+    conversations,
+    due,
+    ladders,
+    loading,
+    offers,
+    presence,
+    tasks,
+    views,
+)
+from services.router.domain import commands as cmd
+from services.router.domain.state import Meta, Task
+from services.router.domain.workspace import Workspace, pack, unpack
+from shared.contracts.problems import Refused
+from shared.runtime.core import BEHIND, LIVE, Entity, Input, Outcome
+
+VERSION = "1"
+_JSON = msgspec.json.Encoder()
+_META = ("meta", "meta")
+
+
+class RouterFactory:
+    service = "router"
+    version = VERSION
+
+    def create(self, workspace: str, seed: int) -> "RouterCore":
+        return RouterCore(workspace, seed)
+
+
+class RouterCore(Workspace):
+    """The workspace with its inputs. Views, explanations and invariants take it as a Workspace."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        super().__init__(name, seed)
+        self._stale = False
+
+    @property
+    def last_seq(self) -> int:
+        self._ready()
+        return self.meta.seq
+
+    def apply(self, now_us: int, number: int, what: Input) -> Outcome:
+        self._ready()
+        assert now_us >= self.meta.now_us, "time goes back"
+        self.begin(now_us)
+        if what.kind == "command":
+            return self._command(now_us, number, what)
+        self._advance(now_us, number)
+        due.run(self)
+        self._take(what)
+        due.rest(self)
+        return self._outcome(b"")
+
+    def wake_at_us(self) -> int | None:
+        self._ready()
+        return None if self.meta.behind or not self.timers else self.timers[0][0]
+
+    def changes(self) -> list[Entity]:
+        found = [
+            Entity(kind, key, None if entity is None else pack(entity))
+            for (kind, key), entity in self.dirty.items()
+        ]
+        found.extend(
+            Entity(kind, key, pack(entity), False) for (kind, key), entity in self.forgotten.items()
+        )
+        self.dirty.clear()
+        self.forgotten.clear()
+        found.sort(key=_place)
+        return found
+
+    def load(self, entities: Iterable[Entity]) -> None:
+        for entity in entities:
+            if entity.body is not None and entity.open:
+                self.stored[entity.kind][entity.key] = unpack(entity.kind, entity.body)
+        self._stale = True
+
+    def dump(self) -> list[Entity]:
+        self._ready()
+        found = [
+            Entity(kind, key, pack(entity))
+            for kind, entities in self.stored.items()
+            for key, entity in entities.items()
+        ]
+        found.sort(key=_place)
+        return found
+
+    # -- inside
+
+    def _ready(self) -> None:
+        """Derive, once, what follows from the entities loaded."""
+        if self._stale:
+            self._stale = False
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        self.meta = cast("Meta", self.stored["meta"].get("meta") or Meta())
+        self.stored["meta"]["meta"] = self.meta
+        self.begin(self.meta.now_us)
+        self.reset_derived()
+        loading.derive(self)
+
+    def _advance(self, now_us: int, number: int) -> None:
+        self.edit("meta", "meta", self.meta)
+        self.meta.now_us = now_us
+        self.meta.number = number
+
+    def _take(self, what: Input) -> None:
+        """Apply an input that is no command."""
+        if what.kind == "event":
+            if what.name.startswith("interaction."):
+                conversations.on_event(self, what.name, what.body, what.id, what.time_us)
+            else:
+                clocks.on_event(self, what.name, what.body)
+        elif what.kind == "config":
+            configuration.on_input(self, what.name, what.body)
+        elif what.kind == "lifecycle":
+            self._lifecycle(what)
+
+    def _lifecycle(self, what: Input) -> None:
+        if what.name == BEHIND:
+            self.meta.behind = True
+        elif what.name == LIVE:
+            if self.meta.behind:
+                due.go_live(self)
+        elif what.name in (commands.PRESENCE_LAPSED, commands.PRESENCE_RETURNED):
+            agent = msgspec.json.decode(what.body, type=commands.Presence).agent
+            lapsed = what.name == commands.PRESENCE_LAPSED
+            (presence.lapse if lapsed else presence.give_back)(self, agent)
+
+    def _command(self, now_us: int, number: int, what: Input) -> Outcome:
+        """Handlers refuse before they change anything. What came due before a command that is then
+        refused is undone: it happens again with the next input."""
+        handler, command = _handler(what)
+        if isinstance(command, cmd.AcceptOffer | cmd.DeclineOffer):
+            self._refuse_late(command)
+        before = (self.meta.now_us, self.meta.number, _META in self.dirty)
+        timers_due = bool(self.timers) and self.timers[0][0] <= now_us and not self.meta.behind
+        undo = Undo(self) if timers_due else None
+        self._advance(now_us, number)
+        try:
+            due.run(self)
+            made = handler(self, command)
+        except Refused:
+            if undo is not None:
+                undo.back()
+                self._rebuild()
+            else:
+                self._forget_input(before)
+            raise
+        self.undo = None
+        due.rest(self)
+        return self._outcome(_reply(self, made))
+
+    def _refuse_late(self, command: cmd.AcceptOffer | cmd.DeclineOffer) -> None:
+        """The commonest refusal, told before anything is undone: the offer is dead by now."""
+        offer = self.offers.get(command.offer)
+        if offer is not None and offer.state == "open":
+            offers.live_offer(self, command.agent, command.offer)
+
+    def _forget_input(self, before: tuple[int, int, bool]) -> None:
+        self.meta.now_us, self.meta.number = before[:2]
+        if not before[2]:
+            self.dirty.pop(_META, None)
+
+    def _outcome(self, reply: bytes) -> Outcome:
+        if self.events:
+            self.touched["journal"] = None
+        return Outcome(reply, self.events, list(self.touched), self.config)
+
+
+class Undo:
+    """The state before an input, entity by entity, as far as the input changes it."""
+
+    def __init__(self, core: RouterCore) -> None:
+        self._core = core
+        self._dirty = dict(core.dirty)
+        self._forgotten = dict(core.forgotten)
+        self._before: dict[tuple[str, str], bytes | None] = {}
+        core.undo = self._before
+
+    def back(self) -> None:
+        core = self._core
+        core.undo = None
+        for (kind, key), body in self._before.items():
+            if body is None:
+                core.stored[kind].pop(key, None)
+            else:
+                core.stored[kind][key] = unpack(kind, body)
+        core.dirty = {
+            mark: core.stored[mark[0]].get(mark[1], entity) if entity is not None else None
+            for mark, entity in self._dirty.items()
+        }
+        core.forgotten = self._forgotten
+
+
+def _place(entity: Entity) -> tuple[str, str]:
+    return entity.kind, entity.key
+
+
+def _reply(core: RouterCore, made: Any) -> bytes:
+    shown = views.show_task(core, made) if isinstance(made, Task) else made
+    return _JSON.encode(shown)
+
+
+# -- commands
+
+
+def _decline(core: RouterCore, command: cmd.DeclineOffer) -> Task:
+    return offers.decline(core, command.agent, command.offer, command.reason, command.retry_us)
+
+
+def _accept(core: RouterCore, command: cmd.AcceptOffer) -> Task:
+    return offers.accept(core, command.agent, command.offer)
+
+
+def _set_presence(core: RouterCore, command: cmd.SetPresence) -> dict[str, Any]:
+    return views.show_presence(presence.set_presence(core, command))
+
+
+def _escalate(core: RouterCore, command: cmd.EscalateTask) -> Task:
+    task = tasks.find(core, command)
+    ladders.escalate(core, task, command.level)
+    return task
+
+
+def _cancel(core: RouterCore, command: cmd.CancelTask) -> Task:
+    task = tasks.find(core, command)
+    tasks.cancel(core, task, command.reason)
+    return task
+
+
+_HANDLERS: dict[str, Callable[[Any, Any], Any]] = {
+    "PutResource": configuration.put,
+    "DeleteResource": configuration.delete,
+    "SetPresence": _set_presence,
+    "AcceptOffer": _accept,
+    "DeclineOffer": _decline,
+    "CreateTask": tasks.create,
+    "CompleteTask": tasks.complete,
+    "CloseTask": tasks.close,
+    "TransferTask": tasks.transfer,
+    "RequeueTask": tasks.requeue,
+    "HoldTask": tasks.hold,
+    "ResumeTask": tasks.resume_command,
+    "EscalateTask": _escalate,
+    "AssignTask": tasks.assign,
+    "ReprioritizeTask": tasks.reprioritize,
+    "CancelTask": _cancel,
+}
+
+
+def _handler(what: Input) -> tuple[Callable[[Any, Any], Any], cmd.Command]:
+    """Raises KeyError or msgspec.DecodeError: faults of the shell that made the input."""
+    return _HANDLERS[what.name], cmd.decode(what.name, what.body)

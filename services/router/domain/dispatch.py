@@ -1,0 +1,166 @@
+"""Who gets this task. The one place where work and agents meet.
+
+`settle` runs after every input: first each agent who has become free takes the most urgent work that
+he may do (`next_task`: lowest rank, then the queue's order), and that work goes to the best agent who
+may take it (`choose_agent`: whoever it is kept for, then the queue's `select`); then each task that
+began to wait looks for an agent. So an idle, admissible agent and a waiting task never coexist.
+"""
+
+from hashlib import blake2b
+
+from services.router.domain import capacity, membership, offers
+from services.router.domain.desk import Desk
+from services.router.domain.pools import Key, Pool, head_start, urgency
+from services.router.domain.state import SEEKING, Task
+from services.router.domain.workspace import Workspace
+
+PROBES = 16
+ROUNDS_MAX = 100_000
+
+
+def settle(ws: Workspace) -> None:
+    """Match what has changed until nothing more can be matched."""
+    if ws.meta.behind or ws.catching_up:
+        return
+    for _ in range(ROUNDS_MAX):
+        if ws.freed:
+            agent_id = next(iter(ws.freed))
+            del ws.freed[agent_id]
+            serve(ws, agent_id)
+        elif ws.seekers:
+            task_id = next(iter(ws.seekers))
+            del ws.seekers[task_id]
+            seek(ws, task_id)
+        else:
+            return
+    raise AssertionError("dispatch does not come to rest")
+
+
+def serve(ws: Workspace, agent_id: str) -> None:
+    """Give an agent work as long as he may take some. What goes to a better one is given, too."""
+    desk = ws.desks.get(agent_id)
+    while desk is not None and desk.takes_work:
+        task = next_task(ws, desk)
+        if task is None:
+            return
+        offers.make(ws, task, choose_agent(ws, task) or desk)
+
+
+def seek(ws: Workspace, task_id: str) -> None:
+    """Find agents for a task that waits, up to its queue's `offer.parallel`."""
+    task = ws.tasks.get(task_id)
+    while task is not None and wants_offer(ws, task):
+        desk = choose_agent(ws, task)
+        if desk is None:
+            return
+        offers.make(ws, task, desk)
+
+
+def wants_offer(ws: Workspace, task: Task) -> bool:
+    """Whether the task may be offered to one more agent."""
+    if task.state not in SEEKING and not (task.warm and task.state == "assigned"):
+        return False
+    ruled = [offer for offer in task.offers if not ws.offers[offer].direct]
+    return len(ruled) < membership.parallel(ws, task) or bool(task.also)
+
+
+# -- which agent
+
+
+def choose_agent(ws: Workspace, task: Task) -> Desk | None:
+    """The agent who gets this task now; None when nobody may."""
+    for agent_id in (task.target_agent, task.prefer_agent, *task.also):
+        if agent_id is not None and _may_have(ws, task, agent_id):
+            return ws.desks[agent_id]
+    pool = ws.pool_of.get(task.id)
+    if pool is None:
+        return None
+    if pool.queue.select == "random":
+        return _draw(ws, pool, task)
+    best = pool.best(
+        ws.desks,
+        ws.now - task.waiting_since_us,
+        lambda desk: capacity.free_for(ws, desk, task.channel),
+        lambda agent_id: capacity.excluded(ws, task, agent_id),
+    )
+    return None if best is None else ws.desks[best[1]]
+
+
+def _may_have(ws: Workspace, task: Task, agent_id: str) -> bool:
+    """For the few agents that a task names: every condition, one by one."""
+    desk = ws.desks.get(agent_id)
+    return desk is not None and desk.takes_work and capacity.admissible(ws, task, desk)
+
+
+def _draw(ws: Workspace, pool: Pool, task: Task) -> Desk | None:
+    """One of the admissible agents with equal chances: a few draws, then all of them."""
+    ids = sorted(pool.members)
+    for attempt in range(min(PROBES, len(ids))):
+        agent_id = ids[_chance(ws, task, attempt) % len(ids)]
+        if _may_draw(ws, pool, task, agent_id):
+            return ws.desks[agent_id]
+    left = [agent_id for agent_id in ids if _may_draw(ws, pool, task, agent_id)]
+    return ws.desks[left[_chance(ws, task, PROBES) % len(left)]] if left else None
+
+
+def _may_draw(ws: Workspace, pool: Pool, task: Task, agent_id: str) -> bool:
+    return (
+        capacity.free_for(ws, ws.desks[agent_id], task.channel)
+        and pool.members[agent_id].delay_us <= ws.now - task.waiting_since_us
+        and not capacity.excluded(ws, task, agent_id)
+    )
+
+
+def _chance(ws: Workspace, task: Task, attempt: int) -> int:
+    text = f"{ws.seed}:{task.number}:{ws.meta.offers}:{attempt}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+# -- which task
+
+
+def next_task(ws: Workspace, desk: Desk) -> Task | None:
+    """The work that a free agent takes: what is kept for him, then the lowest rank that has work,
+    in the order of its queues."""
+    kept = _kept(ws, desk)
+    if kept is not None:
+        return kept
+    found: dict[int, list[tuple[Pool, Task]]] = {}
+    for pool in desk.pools.values():
+        if pool.entries and capacity.has_room(ws, desk, pool.key.channel):
+            task = _first_of(ws, pool, desk)
+            if task is not None:
+                found.setdefault(pool.members[desk.id].rank, []).append((pool, task))
+    return _most_urgent(ws, found[min(found)]) if found else None
+
+
+def _kept(ws: Workspace, desk: Desk) -> Task | None:
+    wished = [ws.tasks[task_id] for task_id in ws.wishes.get(desk.id, ())]
+    for task in sorted(wished, key=lambda task: (task.waiting_since_us, task.number)):
+        if wants_offer(ws, task) and capacity.admissible(ws, task, desk):
+            return task
+    return None
+
+
+def _first_of(ws: Workspace, pool: Pool, desk: Desk) -> Task | None:
+    delay = pool.members[desk.id].delay_us
+
+    def suits(task_id: str) -> bool:
+        task = ws.tasks[task_id]
+        return ws.now - task.waiting_since_us >= delay and not capacity.excluded(ws, task, desk.id)
+
+    task_id = pool.first(suits)
+    return None if task_id is None else ws.tasks[task_id]
+
+
+def _most_urgent(ws: Workspace, found: list[tuple[Pool, Task]]) -> Task:
+    """Queues of one order compare in it; queues of several orders compare by head start."""
+    mixed = len({pool.queue.order for pool, _ in found}) > 1
+
+    def key(entry: tuple[Pool, Task]) -> Key:
+        pool, task = entry
+        if mixed:
+            return (head_start(pool.queue, task), task.waiting_since_us, task.number)
+        return urgency(pool.queue, task, ws.now)
+
+    return min(found, key=key)[1]

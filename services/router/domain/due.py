@@ -1,0 +1,109 @@
+"""What happens by itself: timers that have come due, in the order of their instants."""
+
+import heapq
+
+from services.router.domain import (
+    configuration,
+    dispatch,
+    ladders,
+    membership,
+    offers,
+    planning,
+    presence,
+    tasks,
+    timers,
+)
+from services.router.domain.state import SEEKING, Task
+from services.router.domain.workspace import Workspace
+
+
+def run(ws: Workspace) -> None:
+    """Everything due at or before now. While the log is behind nothing is: LIVE catches up."""
+    if ws.meta.behind:
+        return
+    while ws.timers and ws.timers[0][0] <= ws.now:
+        due_us, kind, _, key = heapq.heappop(ws.timers)
+        _fire(ws, due_us, kind, key)
+        rest(ws)
+
+
+def rest(ws: Workspace) -> None:
+    """Bring the workspace to rest: dispatch, limits of queues, next statuses."""
+    if ws.meta.behind:
+        ws.seekers.clear()
+        ws.freed.clear()
+        return
+    presence.apply_next(ws)
+    dispatch.settle(ws)
+    while ws.arrived and not ws.catching_up:
+        task_id = next(iter(ws.arrived))
+        del ws.arrived[task_id]
+        task = ws.tasks.get(task_id)
+        if task is not None:
+            tasks.overflow(ws, task)
+            dispatch.settle(ws)
+
+
+def _fire(ws: Workspace, due_us: int, kind: int, key: str) -> None:
+    if kind == timers.CALENDAR:
+        configuration.turn(ws)
+    elif kind == timers.OFFER:
+        offer = ws.offers.get(key)
+        if offer is not None and offer.state == "open":
+            offers.expire(ws, offer)
+    else:
+        task = ws.tasks.get(key)
+        if task is not None:
+            _fire_task(ws, task, due_us, kind)
+
+
+def _fire_task(ws: Workspace, task: Task, due_us: int, kind: int) -> None:
+    match kind:
+        case timers.BEFORE:
+            if task.state == "scheduled" and task.not_before_us == due_us:
+                tasks.begin(ws, task)
+        case timers.AFTER:
+            if task.not_after_us == due_us and task.state in (*SEEKING, "scheduled"):
+                tasks.cancel(ws, task, "expired")
+        case timers.WRAP:
+            if task.state == "wrapping" and task.wrap_until_us == due_us:
+                tasks.finish(ws, task, "wrap_up_limit")
+        case timers.ORPHAN:
+            if task.state == "assigned" and task.orphan_us == due_us:
+                ladders.requeue(ws, task, "orphaned")
+        case timers.RELAX:
+            if task.relax_us == due_us:
+                planning.relax(ws, task, "waiting")
+        case timers.STEP:
+            if task.step_until_us == due_us:
+                planning.next_step(ws, task)
+        case timers.HOLD:
+            if task.hold_until_us == due_us:
+                _end_hold(ws, task)
+        case timers.ESCALATE:
+            if task.escalate_us == due_us:
+                ladders.review(ws, task)
+        case timers.FORGET:
+            if task.state == "completed" and task.forget_us == due_us:
+                ws.forget("task", task.id)
+        case _:  # RETRY, DELAY: someone may take it now
+            if task.state in SEEKING or task.warm:
+                membership.enter(ws, task)
+
+
+def _end_hold(ws: Workspace, task: Task) -> None:
+    membership.leave(ws, task)
+    ws.task(task).hold_until_us = None
+    membership.enter(ws, task)
+
+
+def go_live(ws: Workspace) -> None:
+    """The backlog is read. First what came due meanwhile, without blame; then dispatch once."""
+    ws.meta.behind = False
+    ws.catching_up = True
+    run(ws)
+    ws.catching_up = False
+    waiting = [task for task in ws.tasks.values() if task.state in SEEKING or task.warm]
+    membership.seek_all(ws, waiting)
+    ws.freed.clear()
+    rest(ws)

@@ -1,0 +1,189 @@
+"""Escalation ladders at work: which levels fire for a task, and what each action does."""
+
+from typing import TYPE_CHECKING
+
+from services.router.domain import lifecycle, membership, offers, planning, timers
+from services.router.domain.config import SUPERVISORS
+from services.router.domain.escalation import (
+    Act,
+    AddQueue,
+    CompiledLevel,
+    DropRequirement,
+    Notify,
+    OfferTo,
+    RaisePriority,
+    Reclaim,
+    RelaxAll,
+    TaskView,
+    due,
+    next_at,
+)
+from services.router.domain.state import OPEN, SEEKING, Task
+from services.router.domain.workspace import Workspace
+from shared.contracts import routing
+from shared.contracts.problems import conflict
+
+if TYPE_CHECKING:
+    from shared.contracts.interactions import Interaction
+
+LEVELS_MAX = 100
+
+
+def review(ws: Workspace, task: Task, message: "Interaction | None" = None) -> None:
+    """Fire what is due of the task's ladder, each level once a cycle, and set the next timer."""
+    ladder = ws.ladders.get(task.ladder or "")
+    if ladder is None or task.state not in OPEN or task.state == "scheduled":
+        return
+    for _ in range(LEVELS_MAX):
+        levels = due(ladder, view(ws, task, message), ws.now, task.fired)
+        if not levels:
+            break
+        fire(ws, task, levels[0])
+    at = next_at(ladder, view(ws, task, None), task.fired)
+    if at != task.escalate_us:
+        ws.task(task).escalate_us = at
+        ws.at_time(at, timers.ESCALATE, task.number, task.id)
+
+
+def view(ws: Workspace, task: Task, message: "Interaction | None") -> TaskView:
+    used: dict[str, float] = {}
+    for note in task.clocks:
+        used[note.metric] = max(used.get(note.metric, 0.0), note.warned)
+    return TaskView(
+        waiting_since_us=task.waiting_since_us if task.state in SEEKING else None,
+        silent_since_us=task.unanswered_us if task.state == "assigned" else None,
+        declines=task.declines,
+        reopened=task.cycle - 1,
+        sla_used={metric: share for metric, share in used.items() if share > 0},
+        sla_breached=frozenset(note.metric for note in task.clocks if note.breached),
+        message=planning.facts(ws, task, message).variables if message is not None else None,
+    )
+
+
+def fire(ws: Workspace, task: Task, level: CompiledLevel) -> None:
+    """Carry out a level's actions; the event comes first and names them."""
+    ws.task(task).fired = [*task.fired, level.name]
+    seq = ws.of_task(
+        routing.TaskEscalated,
+        task,
+        ladder=task.ladder,
+        level=level.name,
+        actions=list(level.written),
+        supervisors=supervisors(ws, task),
+    )
+    lifecycle.decide(ws, task, seq, "escalated", level.name)
+    for action in level.actions:
+        _do(ws, task, action)
+
+
+def escalate(ws: Workspace, task: Task, name: str | None) -> None:
+    """EscalateTask: one level by hand; the first that has not fired when none is named."""
+    ladder = ws.ladders.get(task.ladder or "")
+    levels = [
+        level
+        for level in (ladder.levels if ladder else ())
+        if (level.name == name if name else level.name not in task.fired)
+    ]
+    if not levels:
+        raise conflict("state", "The task's ladder has no such level left.")
+    fire(ws, task, levels[0])
+    review(ws, task)
+
+
+def _do(ws: Workspace, task: Task, action: Act) -> None:
+    match action:
+        case RaisePriority(by=by):
+            set_priority(ws, task, task.priority + by, "escalation")
+        case RelaxAll():
+            planning.relax(ws, task, "escalation", everything=True)
+        case DropRequirement(name=name):
+            planning.relax(ws, task, "escalation", drop=name)
+        case AddQueue(queue=queue):
+            _add_queue(ws, task, queue)
+        case OfferTo(who=who):
+            _offer_to(ws, task, who)
+        case Reclaim(keep_place=keep_place):
+            _reclaim(ws, task, keep_place)
+        case Notify():
+            pass  # the event is the notice
+
+
+def set_priority(ws: Workspace, task: Task, priority: float, by: str) -> None:
+    """Change a priority; a waiting task finds its new place at once."""
+    if priority == task.priority:
+        return
+    membership.leave(ws, task)
+    before = ws.task(task).priority
+    task.priority = priority
+    ws.of_task(routing.TaskPriorityChanged, task, before=before, after=priority, by=by)
+    membership.enter(ws, task)
+
+
+def _add_queue(ws: Workspace, task: Task, queue: str) -> None:
+    if queue in task.queues or queue not in ws.queues or task.state not in SEEKING:
+        return
+    membership.leave(ws, task)
+    lifecycle.set_queues(ws, task, [*task.queues, queue])
+    membership.enter(ws, task)
+
+
+def _offer_to(ws: Workspace, task: Task, who: str) -> None:
+    """One more offer as soon as one of them may have it; on an assigned task the event tells."""
+    if task.state not in SEEKING:
+        return
+    named = supervisors(ws, task) if who == SUPERVISORS else [who]
+    membership.leave(ws, task)
+    ws.task(task).also = [agent_id for agent_id in named if agent_id in ws.desks]
+    membership.enter(ws, task)
+
+
+def _reclaim(ws: Workspace, task: Task, keep_place: bool) -> None:
+    if task.state != "assigned" or task.agent_id is None:
+        return
+    requeue(ws, task, "reclaimed", keep_place=keep_place, exclude=True)
+
+
+def requeue(
+    ws: Workspace, task: Task, reason: str, *, keep_place: bool = True, exclude: bool = False
+) -> None:
+    """Back to pending, in its place or at the end. `exclude`: not to the same agent before the
+    cool-down ends."""
+    former = task.agent_id
+    ws.of_task(routing.TaskRequeued, task, reason=reason, agent_id=former)
+    offers.revoke_all(ws, task, "requeued")
+    membership.leave(ws, task)
+    if former is not None:
+        until = ws.now + lifecycle.cool_down_us(ws, task)
+        lifecycle.release(ws, task)
+        if exclude:
+            lifecycle.refuse(ws, task, former, until)
+    lifecycle.set_state(ws, task, "pending", None if task.queues else planning.NO_RULE)
+    task.queue = None
+    task.warm = task.held = False
+    task.hold_reason = None
+    task.unanswered_us = None
+    if not keep_place:
+        task.waiting_since_us = ws.now
+    planning.arm_step(ws, task)
+    planning.arm_relax(ws, task)
+    membership.enter(ws, task)
+    review(ws, task)
+
+
+def supervisors(ws: Workspace, task: Task) -> list[str]:
+    """Those of the teams that serve the task's queues (the queues that the team's agents serve),
+    else all of the workspace."""
+    key = tuple(task.queues)
+    if key not in ws.team_supervisors:
+        serving = {
+            desk.config.team
+            for desk in ws.desks.values()
+            if desk.config.team and any(desk.config.serves(queue) for queue in key)
+        }
+        named = _of_teams(ws, serving) or _of_teams(ws, set(ws.stored["team"]))
+        ws.team_supervisors[key] = named
+    return ws.team_supervisors[key]
+
+
+def _of_teams(ws: Workspace, names: "set[str]") -> list[str]:
+    return sorted({who for name in names for who in ws.team_leads.get(name, ())})

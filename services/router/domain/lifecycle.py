@@ -1,0 +1,219 @@
+"""The steps of a task's life that everything else is built from: state, owner, load, memory."""
+
+from typing import Any
+
+from services.router.domain import capacity, membership, timers
+from services.router.domain.desk import Desk
+from services.router.domain.state import Decision, Offer, QueueFigures, Task, TaskState
+from services.router.domain.workspace import (
+    CLOSED_CONVERSATIONS_MAX,
+    DECISIONS_MAX,
+    ENDED_TASKS_MAX,
+    Workspace,
+)
+from shared.contracts import routing
+from shared.contracts.instants import seconds, span_us
+
+FIGURE_WEIGHT = 8  # a new interval counts one eighth of the running mean
+
+
+def set_state(ws: Workspace, task: Task, state: TaskState, reason: str | None = None) -> None:
+    """Change a task's state and keep the queues' counts of pending tasks."""
+    ws.task(task)
+    if task.state == "pending":
+        count_pending(ws, task, -1)
+    task.state = state
+    task.reason = reason
+    if state == "pending":
+        count_pending(ws, task, 1)
+
+
+def count_pending(ws: Workspace, task: Task, change: int) -> None:
+    for queue in task.queues:
+        ws.pending[queue] = ws.pending.get(queue, 0) + change
+        ws.touched[f"queue:{queue}"] = None
+
+
+def set_queues(ws: Workspace, task: Task, queues: tuple[str, ...] | list[str]) -> None:
+    """Change where a task waits, and say so."""
+    ws.task(task)
+    if task.state == "pending":
+        count_pending(ws, task, -1)
+    task.queues = list(queues)
+    if task.state == "pending":
+        count_pending(ws, task, 1)
+    ws.of_task(routing.TaskQueued, task, queues=task.queues)
+
+
+def decide(ws: Workspace, task: Task, seq: int, kind: str, because: str, **more: Any) -> None:
+    """Remember why something was done, for explanations."""
+    task.decisions = [
+        *task.decisions[1 - DECISIONS_MAX :],
+        Decision(seq, ws.now, kind, because=because, **more),
+    ]
+
+
+def assign(
+    ws: Workspace,
+    task: Task,
+    desk: Desk,
+    offer: Offer | None,
+    queue: str | None,
+    over: bool = False,
+) -> None:
+    """The agent owns the task from now on. Its other offers must have ended."""
+    first = task.state != "assigned"
+    membership.leave(ws, task)
+    ws.task(task)
+    if task.agent_id is not None:
+        release(ws, task)
+    set_state(ws, task, "assigned")
+    task.agent_id = desk.id
+    task.queue = queue
+    task.assigned_us = ws.now
+    task.warm = False
+    task.target_agent = task.step_until_us = task.hold_until_us = task.orphan_us = None
+    task.relax_us = task.not_after_us = None
+    task.also = []
+    own(ws, task, desk)
+    waited_us = max(0, ws.now - task.waiting_since_us)
+    seq = ws.of_task(
+        routing.TaskAssigned,
+        task,
+        agent_id=desk.id,
+        offer_id=offer.id if offer else None,
+        queue=queue,
+        waited_s=seconds(waited_us),
+        over_capacity=over,
+    )
+    decide(ws, task, seq, "assigned", offer.why if offer else "assigned by hand", winner=desk.id)
+    if task.conversation_id in ws.conversations:
+        conversation = ws.conversations[task.conversation_id]
+        ws.edit("conversation", conversation.id, conversation).last_agent = desk.id
+    if first and queue is not None:
+        note_figures(ws, queue)
+    ws.touch_agent(desk.id)
+
+
+def own(ws: Workspace, task: Task, desk: Desk) -> None:
+    """Put a task's weight on its owner."""
+    units, slots = capacity.weight(ws, task)
+    desk.load(task.channel, units, slots)
+    desk.tasks[task.id] = None
+
+
+def release(ws: Workspace, task: Task) -> None:
+    """Take a task from its owner; `agent_id` is cleared."""
+    desk = ws.desks.get(task.agent_id or "")
+    ws.task(task)
+    task.agent_id = None
+    task.assigned_us = task.wrap_until_us = task.orphan_us = None
+    if desk is None or task.id not in desk.tasks:
+        return
+    units, slots = capacity.weight(ws, task)
+    desk.load(task.channel, -units, -slots)
+    del desk.tasks[task.id]
+    ws.touch_agent(desk.id)
+    desk.agent.idle_us = desk.agent.available_us = ws.now
+    membership.freed(ws, desk)
+    if desk.agent.next_status is not None:
+        ws.leaving[desk.id] = None
+
+
+def set_held(ws: Workspace, task: Task, held: bool, reason: str | None) -> bool:
+    """Hold or resume; returns whether the owner is over his capacity afterwards."""
+    ws.task(task)
+    desk = ws.desks.get(task.agent_id or "")
+    before = capacity.weight(ws, task)
+    task.held, task.hold_reason = held, reason
+    if desk is None or task.id not in desk.tasks:
+        return False
+    after = capacity.weight(ws, task)
+    desk.load(task.channel, after[0] - before[0], after[1] - before[1])
+    membership.freed(ws, desk)
+    return is_over(ws, desk, task.channel)
+
+
+def is_over(ws: Workspace, desk: Desk, channel: str) -> bool:
+    return capacity.used_against(ws, desk, channel) > desk.config.capacity or desk.count.get(
+        channel, 0
+    ) > desk.config.channels.get(channel, 0)
+
+
+def note_figures(ws: Workspace, queue: str) -> None:
+    """The running mean of the time between assignments, for estimates of the wait."""
+    figures = ws.figures.get(queue)
+    if figures is None:
+        ws.add("queue_figures", queue, QueueFigures(id=queue, last_us=ws.now))
+        return
+    ws.edit("queue_figures", queue, figures)
+    interval = ws.now - figures.last_us
+    known = figures.interval_us
+    figures.interval_us = known + (interval - known) // FIGURE_WEIGHT if known else interval
+    figures.last_us = ws.now
+
+
+def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None:
+    """A task is completed or cancelled; it stays for late calls and for reopening."""
+    membership.leave(ws, task)
+    last = task.agent_id
+    if task.agent_id is not None:
+        release(ws, task)
+    set_state(ws, task, state, reason)
+    task.agent_id = last
+    task.warm = False
+    task.ended_us = ws.now
+    task.ended_seq = ws.meta.seq
+    task.step_until_us = task.relax_us = task.hold_until_us = task.escalate_us = None
+    task.not_before_us = task.not_after_us = task.target_agent = None
+    task.also = []
+    _close_conversation(ws, task)
+    if state == "completed" and task.reopen_within_us > 0:
+        task.forget_us = ws.now + task.reopen_within_us
+        ws.at_time(task.forget_us, timers.FORGET, task.number, task.id)
+    else:
+        linger(ws, task)
+
+
+def linger(ws: Workspace, task: Task) -> None:
+    """Keep what has ended for a while; the oldest beyond the limit leaves memory."""
+    ws.ended_tasks[task.id] = None
+    if len(ws.ended_tasks) > ENDED_TASKS_MAX:
+        oldest = next(iter(ws.ended_tasks))
+        del ws.ended_tasks[oldest]
+        ws.forget("task", oldest)
+
+
+def _close_conversation(ws: Workspace, task: Task) -> None:
+    conversation = ws.conversations.get(task.conversation_id)
+    if conversation is not None:
+        ws.edit("conversation", conversation.id, conversation).closed_seq = ws.meta.seq
+        retire(ws, conversation.id)
+
+
+def retire(ws: Workspace, conversation_id: str) -> None:
+    """A conversation without an open task: the oldest of them beyond the limit leaves memory."""
+    ws.closed_conversations.pop(conversation_id, None)
+    ws.closed_conversations[conversation_id] = None
+    if len(ws.closed_conversations) > CLOSED_CONVERSATIONS_MAX:
+        oldest = next(iter(ws.closed_conversations))
+        del ws.closed_conversations[oldest]
+        ws.forget("conversation", oldest)
+
+
+def cool_down_us(ws: Workspace, task: Task) -> int:
+    queue = ws.queue_of(task)
+    return span_us(queue.offer.cool_down_s if queue else 60)
+
+
+def refuse(ws: Workspace, task: Task, agent_id: str, until_us: int) -> None:
+    """Not to this agent before `until_us`; what waited for him waits no longer."""
+    membership.leave(ws, task)
+    ws.task(task)
+    if task.target_agent == agent_id:
+        task.target_agent = None
+    if task.prefer_agent == agent_id:
+        task.prefer_agent = task.hold_until_us = None
+    if until_us > ws.now:
+        task.refused = {**task.refused, agent_id: until_us}
+        ws.at_time(until_us, timers.RETRY, task.number, task.id)

@@ -1,0 +1,157 @@
+"""Which pool a task waits in and which agents belong to a pool; who has to look again.
+
+Called when a task begins or ends to seek, and when agents, queues or opening hours change.
+"""
+
+from services.router.domain import capacity, timers
+from services.router.domain.config import Queue
+from services.router.domain.desk import Desk
+from services.router.domain.pools import Member, Pool, PoolKey, signature_of
+from services.router.domain.requirements import Requirement, met_by
+from services.router.domain.state import SEEKING, Task
+from services.router.domain.workspace import Workspace
+from shared.contracts.instants import span_us
+
+IDLE_POOLS_MAX = 2_000
+_NO_QUEUE = Queue("")
+
+
+def parallel(ws: Workspace, task: Task) -> int:
+    queue = ws.queues.get(task.queues[0]) if task.queues else None
+    return queue.offer.parallel if queue else 1
+
+
+def enter(ws: Workspace, task: Task) -> None:
+    """(Re)place a task that seeks an agent: in its pool, or with whom it is kept for."""
+    leave(ws, task)
+    if task.state not in SEEKING and not (task.warm and task.state == "assigned"):
+        return
+    ws.seekers[task.id] = None
+    for agent_id in (task.target_agent, task.prefer_agent, *task.also):
+        if agent_id is not None:
+            ws.wishes.setdefault(agent_id, {})[task.id] = None
+    if capacity.kept_for(task) is None and task.queues:
+        ruled = sum(not ws.offers[offer].direct for offer in task.offers)
+        if ruled < parallel(ws, task):
+            _join(ws, task)
+
+
+def _join(ws: Workspace, task: Task) -> None:
+    pool = pool_for(ws, tuple(task.queues), task, capacity.active(task))
+    pool.add(task)
+    ws.pool_of[task.id] = pool
+    waited = ws.now - task.waiting_since_us
+    later = [delay for delay in pool.delays() if delay > waited]
+    if later:
+        ws.at_time(task.waiting_since_us + min(later), timers.DELAY, task.number, task.id)
+
+
+def leave(ws: Workspace, task: Task) -> None:
+    """The task no longer waits for anybody."""
+    pool = ws.pool_of.pop(task.id, None)
+    if pool is not None:
+        pool.discard(task.id)
+    ws.seekers.pop(task.id, None)
+    for agent_id in (task.target_agent, task.prefer_agent, *task.also):
+        if agent_id is not None and agent_id in ws.wishes:
+            ws.wishes[agent_id].pop(task.id, None)
+
+
+def pool_for(
+    ws: Workspace, queues: tuple[str, ...], task: Task, requires: tuple[Requirement, ...]
+) -> Pool:
+    """The pool of such tasks; made, with its members, when there is none."""
+    queue = ws.queues.get(queues[0], _NO_QUEUE)
+    weight = max(1.0, task.priority) if queue.order == "weighted_wait" else 0.0
+    key = PoolKey(queues, task.channel, signature_of(requires), weight)
+    pool = ws.pools.get(key)
+    if pool is None:
+        if len(ws.pools) >= IDLE_POOLS_MAX:
+            _evict(ws)
+        ws.pool_count += 1
+        pool = ws.pools[key] = Pool(ws.pool_count, key, requires, queue)
+        for agent_id in _could(ws, requires):
+            _admit(ws, pool, ws.desks[agent_id])
+    return pool
+
+
+def _could(ws: Workspace, requires: tuple[Requirement, ...]) -> set[str] | dict[str, Desk]:
+    """The fewest agents among whom everyone who meets the requirements is."""
+    sets = [ws.by_skill.get(item.skill, set[str]()) for item in requires if item.skill]
+    return min(sets, key=len) if sets else ws.desks
+
+
+def _evict(ws: Workspace) -> None:
+    """Let go of the pools without work; they are made again when needed."""
+    for key, pool in list(ws.pools.items()):
+        if not pool.entries:
+            _empty(ws, pool)
+            del ws.pools[key]
+
+
+def _empty(ws: Workspace, pool: Pool) -> None:
+    for agent_id in list(pool.members):
+        pool.leave(ws.desks[agent_id])
+
+
+def _admit(ws: Workspace, pool: Pool, desk: Desk) -> None:
+    served = capacity.serving(desk, pool.key.queues, ws.closed_queues)
+    if (
+        served is not None
+        and desk.config.channels.get(pool.key.channel, 0) > 0
+        and met_by(pool.requires, desk.facts)
+    ):
+        member = Member(served.queue, served.rank, span_us(served.delay_s), served.tier)
+        pool.join(desk, member)
+
+
+# -- when something changes
+
+
+def freed(ws: Workspace, desk: Desk) -> None:
+    """The agent may have become able to take (more) work."""
+    for pool in desk.pools.values():
+        pool.stale[desk.id] = None
+    if desk.takes_work:
+        ws.freed[desk.id] = None
+
+
+def agent_changed(ws: Workspace, desk: Desk) -> None:
+    """A new or changed agent: look again which pools he belongs to."""
+    agent_gone(ws, desk)
+    for skill in desk.config.skills:
+        ws.by_skill.setdefault(skill, set()).add(desk.id)
+    for pool in ws.pools.values():
+        _admit(ws, pool, desk)
+    freed(ws, desk)
+
+
+def agent_gone(ws: Workspace, desk: Desk) -> None:
+    for pool in list(desk.pools.values()):
+        pool.leave(desk)
+    for ids in ws.by_skill.values():
+        ids.discard(desk.id)
+    ws.freed.pop(desk.id, None)
+
+
+def queue_changed(ws: Workspace, queue: str) -> None:
+    """A queue opened, closed or changed: its pools are made anew, its tasks look again."""
+    touched = [pool for key, pool in ws.pools.items() if queue in key.queues]
+    waiting = [ws.tasks[task_id] for pool in touched for task_id in pool.entries]
+    for pool in touched:
+        _empty(ws, pool)
+        del ws.pools[pool.key]
+    seek_all(ws, waiting)
+
+
+def seek_all(ws: Workspace, tasks: list[Task]) -> None:
+    """Let these tasks look for agents, the most urgent first."""
+    ranked = sorted(tasks, key=lambda task: (_place(ws, task), task.number))
+    for task in ranked:
+        enter(ws, task)
+
+
+def _place(ws: Workspace, task: Task) -> int:
+    queue = ws.queues.get(task.queues[0]) if task.queues else None
+    points = span_us(queue.head_start_s) if queue else 0
+    return task.waiting_since_us - round(task.priority * points)

@@ -1,0 +1,281 @@
+"""How a task finds its queue: the policy's plan, its steps, and the relaxing of requirements."""
+
+from typing import Any
+
+from services.router.domain import capacity, ladders, lifecycle, membership, timers
+from services.router.domain.config import LAST_AGENT, Customer, Prefer, Step
+from services.router.domain.facts import TaskFacts
+from services.router.domain.policy import CompiledPolicy, Plan, first_step, queues_at
+from services.router.domain.pools import NEVER_US
+from services.router.domain.requirements import active, met_by, next_relaxation_us
+from services.router.domain.state import SEEKING, PolicyRef, Task
+from services.router.domain.workspace import Workspace
+from shared.contracts import routing
+from shared.contracts.instants import format_instant, optional_instant, span_us
+from shared.contracts.interactions import Interaction
+
+DEFAULT_POLICY = "default"
+NO_RULE = "no_rule"
+
+
+def facts(ws: Workspace, task: Task, message: Interaction | None = None) -> TaskFacts:
+    """What rules see of a task now."""
+    return TaskFacts(
+        now_us=ws.now,
+        task={
+            "id": task.id,
+            "channel": task.channel,
+            "language": task.language,
+            "attributes": task.attributes,
+            "kind": task.kind,
+            "priority": task.priority,
+            "subject": task.subject,
+            "state": task.state,
+            "queue": task.queues[0] if task.queues else None,
+            "tags": task.tags,
+            "held": task.held,
+            "reopened": task.cycle > 1,
+            "declines": task.declines,
+        },
+        customer=_customer(ws.customers.get(task.customer_id or "")),
+        conversation=_conversation(ws, task, message),
+        message=_message(task, message),
+    )
+
+
+def _customer(customer: Customer | None) -> dict[str, Any]:
+    if customer is None:
+        return {}
+    return {
+        "id": customer.id,
+        "name": customer.name,
+        "tier": customer.tier,
+        "language": customer.language,
+        "attributes": customer.attributes,
+    }
+
+
+def _conversation(ws: Workspace, task: Task, message: Interaction | None) -> dict[str, Any]:
+    known = ws.conversations.get(task.conversation_id)
+    return {
+        "id": task.conversation_id,
+        "channel": task.channel,
+        "key": message.conversation_key if message else None,
+        "messages": len(known.messages) if known else 0,
+    }
+
+
+def _message(task: Task, message: Interaction | None) -> dict[str, Any]:
+    if message is None:
+        return {"text": task.text, "subject": task.subject, "language": task.language}
+    return {
+        "id": message.message_id,
+        "text": message.reply_text or message.text,
+        "subject": message.subject,
+        "language": message.language,
+        "flags": list(message.flags),
+        "attributes": message.attributes,
+        "author": message.author.role,
+        "direction": message.direction,
+    }
+
+
+# -- planning
+
+
+def plan(
+    ws: Workspace, task: Task, message: Interaction | None = None, policy_id: str = DEFAULT_POLICY
+) -> None:
+    """Give a task the plan of its policy; without one it waits in no queue, reason no_rule."""
+    policy = ws.policies.get(policy_id)
+    found = policy.plan(facts(ws, task, message)) if policy else None
+    ws.task(task)
+    if policy is None or found is None:
+        task.policy = PolicyRef(policy_id, policy.version if policy else 0, -1, None)
+        task.reason = NO_RULE
+        task.queues, task.requires, task.steps, task.ladder = [], (), (), None
+        return
+    _take(ws, task, policy, found)
+
+
+def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> None:
+    task.policy = PolicyRef(policy.policy.id, policy.version, found.rule, found.rule_name)
+    task.reason = None
+    task.priority = found.priority
+    task.requires = found.requires
+    task.relaxed_to_us = max(0, ws.now - task.waiting_since_us)
+    task.steps = found.steps
+    task.ladder = found.escalation
+    task.reopen_within_us = span_us(found.prefer.reopen_within_s) if found.prefer else 0
+    start = first_step(found.steps, 0, lambda step: _could(ws, task, step))
+    task.policy.step = start
+    task.queues = list(queues_at(found.steps, start))
+    _prefer(ws, task, found.prefer)
+
+
+def _could(ws: Workspace, task: Task, step: Step) -> bool:
+    """Whether anyone who is logged in could ever take it there, busy or not."""
+    pool = membership.pool_for(ws, (step.queue,), task, capacity.active(task))
+    return any(ws.desks[agent].agent.shown_status != "offline" for agent in pool.members)
+
+
+def _prefer(ws: Workspace, task: Task, prefer: Prefer | None) -> None:
+    """Wait for the preferred agent alone, while he is there and could take it."""
+    task.prefer_agent = task.hold_until_us = None
+    if prefer is None:
+        return
+    known = ws.conversations.get(task.conversation_id)
+    name = (known.last_agent if known else None) if prefer.agent == LAST_AGENT else prefer.agent
+    desk = ws.desks.get(name or "")
+    if desk is None:
+        return
+    task.prefer_agent = desk.id
+    if prefer.hard:
+        task.hold_until_us = NEVER_US
+    elif prefer.hold_s > 0 and _could_take(ws, task, desk.id):
+        task.hold_until_us = ws.now + span_us(prefer.hold_s)
+
+
+def prefer_again(ws: Workspace, task: Task, agent_id: str | None) -> None:
+    """A reopened task goes to who had it, where he is there and could take it."""
+    rule = _rule(ws, task)
+    hold_s = rule.hold_s if rule else 0
+    task.prefer_agent = task.hold_until_us = None
+    if agent_id is not None and agent_id in ws.desks:
+        task.prefer_agent = agent_id
+        if hold_s > 0 and _could_take(ws, task, agent_id):
+            task.hold_until_us = ws.now + span_us(hold_s)
+
+
+def _rule(ws: Workspace, task: Task) -> Prefer | None:
+    """What the task's rule says of preference, as the policy is written now."""
+    policy = ws.policies.get(task.policy.id) if task.policy else None
+    if policy is None or task.policy is None:
+        return None
+    rules = policy.policy.rules
+    return (
+        rules[task.policy.rule_index].prefer if 0 <= task.policy.rule_index < len(rules) else None
+    )
+
+
+def _could_take(ws: Workspace, task: Task, agent_id: str) -> bool:
+    desk = ws.desks[agent_id]
+    return (
+        desk.agent.shown_status != "offline"
+        and desk.config.channels.get(task.channel, 0) > 0
+        and capacity.serving(desk, task.queues, set()) is not None
+        and met_by(capacity.active(task), desk.facts)
+    )
+
+
+def announce(ws: Workspace, task: Task) -> None:
+    """task.created, with all that SLA and others need to know."""
+    customer = ws.customers.get(task.customer_id or "")
+    ref = task.policy
+    seq = ws.of_task(
+        routing.TaskCreated,
+        task,
+        event_id=task.event_id,
+        channel=task.channel,
+        kind=task.kind,
+        state=task.state,
+        language=task.language,
+        attributes=task.attributes,
+        queue=task.queues[0] if task.queues else None,
+        priority=task.priority,
+        requires=[routing.RequirementFacts(text=item.text) for item in capacity.active(task)],
+        policy=routing.PolicyFacts(id=ref.id, version=ref.version, rule=ref.rule, step=ref.step)
+        if ref
+        else None,
+        customer=routing.CustomerFacts(
+            id=customer.id,
+            tier=customer.tier,
+            language=customer.language,
+            attributes=customer.attributes,
+        )
+        if customer
+        else None,
+        waiting_since=format_instant(task.waiting_since_us),
+        not_before=optional_instant(task.not_before_us),
+        reason=task.reason,
+    )
+    rule = (ref.rule or f"rule {ref.rule_index + 1}") if ref and ref.rule_index >= 0 else NO_RULE
+    lifecycle.decide(ws, task, seq, "planned", rule)
+
+
+def start_waiting(ws: Workspace, task: Task) -> None:
+    """The task seeks an agent from now on: its clocks of waiting run."""
+    ws.task(task)
+    arm_step(ws, task)
+    arm_relax(ws, task)
+    ws.at_time(task.hold_until_us, timers.HOLD, task.number, task.id)
+    ws.arrived[task.id] = None
+    membership.enter(ws, task)
+    ladders.review(ws, task)
+
+
+def arm_step(ws: Workspace, task: Task) -> None:
+    """When the present step gives way to the next."""
+    task.step_until_us = None
+    if task.policy is None or task.policy.step + 1 >= len(task.steps):
+        return
+    timeout = task.steps[task.policy.step].timeout_s
+    if timeout is not None:
+        task.step_until_us = ws.now + span_us(timeout)
+        ws.at_time(task.step_until_us, timers.STEP, task.number, task.id)
+
+
+def next_step(ws: Workspace, task: Task) -> None:
+    """The step has timed out. It does not while an offer of it is open (facts §2.4, Connect)."""
+    if task.state not in SEEKING or task.policy is None or task.offers:
+        return
+    step = first_step(task.steps, task.policy.step + 1, lambda step: _could(ws, task, step))
+    added = [queue for queue in task.queues if queue not in queues_at(task.steps, task.policy.step)]
+    ws.task(task)
+    membership.leave(ws, task)
+    task.policy.step = step
+    wanted = list(queues_at(task.steps, step))
+    lifecycle.set_queues(ws, task, [*wanted, *(q for q in added if q not in wanted)])
+    arm_step(ws, task)
+    membership.enter(ws, task)
+
+
+# -- relaxing
+
+
+def arm_relax(ws: Workspace, task: Task) -> None:
+    after = next_relaxation_us(
+        task.requires, task.relaxed_to_us, relax_all=task.relax_all, dropped=task.dropped
+    )
+    task.relax_us = None if after is None else task.waiting_since_us + after
+    ws.at_time(task.relax_us, timers.RELAX, task.number, task.id)
+
+
+def relax(
+    ws: Workspace, task: Task, because: str, *, everything: bool = False, drop: str | None = None
+) -> None:
+    """Ask for less: what is due by now, everything that may be relaxed, or all but one name."""
+    before = capacity.active(task)
+    ws.task(task)
+    membership.leave(ws, task)
+    task.relaxed_to_us = max(task.relaxed_to_us, ws.now - task.waiting_since_us)
+    task.relax_all = task.relax_all or everything
+    if drop is not None:
+        task.dropped = [*task.dropped, drop]
+    arm_relax(ws, task)
+    now = active(task.requires, task.relaxed_to_us, relax_all=task.relax_all, dropped=task.dropped)
+    if now != before:
+        ws.of_task(
+            routing.TaskRelaxed,
+            task,
+            requires=[
+                routing.RequirementFacts(text=item.text, relaxed_at=_since(ws, item, before))
+                for item in now
+            ],
+            because=because,
+        )
+    membership.enter(ws, task)
+
+
+def _since(ws: Workspace, item: Any, before: tuple[Any, ...]) -> str | None:
+    return None if item in before else ws.at

@@ -1,0 +1,229 @@
+"""Pools: waiting tasks that ask exactly the same of an agent, and the agents who can do them.
+
+A pool keeps two kinds of lazily updated heaps. `entries`: its waiting tasks in the queue's order.
+`heaps`: its agents in the order of the queue's `select`, one heap per delay. Entries that no longer
+hold are dropped when they surface, so a change of an agent costs one note in each of his pools.
+
+Keys are total (they end in an id or number), so the heaps' inner order never decides anything.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from services.router.domain.config import Queue
+from services.router.domain.desk import Desk
+from services.router.domain.requirements import Requirement, Signature, signature
+from services.router.domain.state import Task
+from shared.contracts.instants import span_us
+
+NEVER_US = 2**62
+Key = tuple[Any, ...]
+
+
+class PoolKey(NamedTuple):
+    """`weight` splits a weighted_wait queue's tasks by priority, so that each part is in order."""
+
+    queues: tuple[str, ...]
+    channel: str
+    signature: Signature
+    weight: float
+
+
+class Member(NamedTuple):
+    """How an agent serves a pool: through which queue, and that queue's rank, delay and tier."""
+
+    queue: str
+    rank: int
+    delay_us: int
+    tier: int
+
+
+class Pool:
+    """One pool. `number` only names it; nothing is decided by it."""
+
+    __slots__ = (
+        "entries", "heaps", "key", "keyed", "members", "number", "queue", "requires", "stale",
+        "tasks", "used",
+    )  # fmt: skip
+
+    def __init__(
+        self, number: int, key: PoolKey, requires: tuple[Requirement, ...], queue: Queue
+    ) -> None:
+        self.number = number
+        self.key = key
+        self.requires = requires
+        self.queue = queue
+        self.tasks: list[tuple[Key, str]] = []
+        self.entries: dict[str, Key] = {}
+        self.members: dict[str, Member] = {}
+        self.heaps: dict[int, list[tuple[Key, str]]] = {}
+        self.keyed: dict[str, Key] = {}
+        self.stale: dict[str, None] = {}
+
+    # -- tasks
+
+    def add(self, task: Task) -> None:
+        key = task_key(self.queue, task)
+        self.entries[task.id] = key
+        heapq.heappush(self.tasks, (key, task.id))
+
+    def discard(self, task_id: str) -> None:
+        self.entries.pop(task_id, None)
+
+    def first(self, suits: Callable[[str], bool]) -> str | None:
+        """The first task in order that suits; those before it stay in their place."""
+        skipped: list[tuple[Key, str]] = []
+        found: str | None = None
+        while self.tasks:
+            key, task_id = self.tasks[0]
+            if self.entries.get(task_id) != key:
+                heapq.heappop(self.tasks)
+            elif suits(task_id):
+                found = task_id
+                break
+            else:
+                skipped.append(heapq.heappop(self.tasks))
+        for entry in skipped:
+            heapq.heappush(self.tasks, entry)
+        return found
+
+    # -- agents
+
+    def join(self, desk: Desk, member: Member) -> None:
+        self.members[desk.id] = member
+        desk.pools[self.number] = self
+        self.stale[desk.id] = None
+
+    def leave(self, desk: Desk) -> None:
+        self.members.pop(desk.id, None)
+        self.keyed.pop(desk.id, None)
+        self.stale.pop(desk.id, None)
+        desk.pools.pop(self.number, None)
+
+    def agent_key(self, desk: Desk) -> Key:
+        return agent_key(self.queue, self.requires, desk, self.members[desk.id])
+
+    def absorb(self, desks: dict[str, Desk], free: Callable[[Desk], bool]) -> None:
+        """Take note of the agents that changed since the pool was last asked."""
+        for agent_id in self.stale:
+            desk = desks[agent_id]
+            if free(desk):
+                key = self.agent_key(desk)
+                known = self.keyed.get(agent_id)
+                if known is None or key < known:
+                    self._push(agent_id, key)
+        self.stale.clear()
+
+    def _push(self, agent_id: str, key: Key) -> None:
+        self.keyed[agent_id] = key
+        heap = self.heaps.setdefault(self.members[agent_id].delay_us, [])
+        heapq.heappush(heap, (key, agent_id))
+
+    def best(
+        self, desks: dict[str, Desk], waited_us: int, free: Callable[[Desk], bool],
+        barred: Callable[[str], bool],
+    ) -> tuple[Key, str] | None:  # fmt: skip
+        """The first agent in order who is free and not barred, of those whose delay is over."""
+        self.absorb(desks, free)
+        found: tuple[Key, str] | None = None
+        for delay, heap in self.heaps.items():
+            if delay <= waited_us:
+                top = self._top(heap, desks, free, barred)
+                if top is not None and (found is None or top < found):
+                    found = top
+        return found
+
+    def _top(
+        self, heap: list[tuple[Key, str]], desks: dict[str, Desk], free: Callable[[Desk], bool],
+        barred: Callable[[str], bool],
+    ) -> tuple[Key, str] | None:  # fmt: skip
+        skipped: list[tuple[Key, str]] = []
+        found: tuple[Key, str] | None = None
+        while heap:
+            key, agent_id = heap[0]
+            if self.keyed.get(agent_id) != key:
+                heapq.heappop(heap)
+                continue
+            desk = desks[agent_id]
+            if not free(desk):
+                heapq.heappop(heap)
+                del self.keyed[agent_id]
+                continue
+            now = self.agent_key(desk)
+            if now != key:
+                heapq.heapreplace(heap, (now, agent_id))
+                self.keyed[agent_id] = now
+            elif barred(agent_id):
+                skipped.append(heapq.heappop(heap))
+            else:
+                found = heap[0]
+                break
+        for entry in skipped:
+            heapq.heappush(heap, entry)
+        return found
+
+    def delays(self) -> Iterator[int]:
+        return iter({member.delay_us for member in self.members.values() if member.delay_us})
+
+
+def task_key(queue: Queue, task: Task) -> Key:
+    """A task's place in its queue's order, smallest first. Larger priority is sooner in every
+    order, ties go to the longer wait (workspace.yaml)."""
+    since, priority = task.waiting_since_us, task.priority
+    if queue.order == "strict_priority":
+        return (-priority, since, task.number)
+    if queue.order == "weighted_wait":
+        return (since, task.number)
+    if queue.order == "deadline":
+        return (deadline(task), -priority, since, task.number)
+    return (head_start(queue, task), since, task.number)
+
+
+def head_start(queue: Queue, task: Task) -> int:
+    """The instant it would have come at without priority: each point is worth `head_start_s` of
+    waiting (facts/routing.md §2.3, the Genesys score)."""
+    return task.waiting_since_us - round(task.priority * span_us(queue.head_start_s))
+
+
+def deadline(task: Task) -> int:
+    """The nearest instant due of its running clocks."""
+    due = (note.due_us for note in task.clocks if note.due_us is not None and not note.ended)
+    return min(due, default=NEVER_US)
+
+
+def urgency(queue: Queue, task: Task, now_us: int) -> Key:
+    """task_key, made comparable between the parts of a weighted_wait queue."""
+    if queue.order == "weighted_wait":
+        waited = max(0, now_us - task.waiting_since_us)
+        return (-max(1, task.priority) * waited, task.waiting_since_us, task.number)
+    return task_key(queue, task)
+
+
+def agent_key(
+    queue: Queue, requires: tuple[Requirement, ...], desk: Desk, member: Member
+) -> Key:  # fmt: skip
+    """An agent's place in the queue's `select`, smallest first; the id breaks the last tie."""
+    agent, select = desk.agent, queue.select
+    if select == "longest_idle":
+        return (agent.idle_us, agent.id)
+    if select == "round_robin":
+        return (agent.served, agent.id)
+    if select == "best_skilled":
+        return (-proficiency(requires, desk), agent.idle_us, agent.id)
+    if select == "ranked":
+        return (member.tier, agent.available_us, agent.id)
+    if select == "random":
+        return (agent.id,)  # dispatch draws among them
+    return (desk.share, agent.available_us, agent.id)
+
+
+def proficiency(requires: tuple[Requirement, ...], desk: Desk) -> int:
+    """Sum of levels over the required skills."""
+    return sum(desk.config.skills.get(item.skill, 0) for item in requires if item.skill)
+
+
+@lru_cache(maxsize=65_536)
+def signature_of(requires: tuple[Requirement, ...]) -> Signature:
+    return signature(requires)

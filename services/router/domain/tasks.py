@@ -1,0 +1,458 @@
+"""Tasks: how they open and reopen, and what each command does to one."""
+
+from services.router.domain import (
+    capacity,
+    ladders,
+    lifecycle,
+    membership,
+    offers,
+    planning,
+    presence,
+    timers,
+)
+from services.router.domain import commands as cmd
+from services.router.domain.desk import Desk
+from services.router.domain.state import OPEN, Conversation, Task
+from services.router.domain.workspace import Workspace
+from shared.contracts import routing
+from shared.contracts.instants import seconds, span_us
+from shared.contracts.interactions import Interaction
+from shared.contracts.problems import Refused, conflict, invalid, not_found
+
+WAITING_ON_CUSTOMER = "waiting_on_customer"
+PREVIEW_CHARS = 500
+
+
+# -- opening
+
+
+def open_from_message(
+    ws: Workspace, thread: Conversation, data: Interaction, event_id: str, said_us: int
+) -> Task:
+    """The first customer message of a conversation without an open task."""
+    text = data.reply_text or data.text
+    task = _new(
+        ws,
+        thread,
+        kind="conversation",
+        event_id=event_id,
+        message_id=data.message_id,
+        language=data.language or thread.language,
+        attributes=data.attributes,
+        subject=data.subject,
+        text=text[:PREVIEW_CHARS] if text else None,
+        waiting_since_us=said_us,
+        unread=1,
+    )
+    planning.plan(ws, task, data)
+    _start(ws, task)
+    ladders.review(ws, task, data)
+    return task
+
+
+def create(ws: Workspace, command: cmd.CreateTask) -> Task:
+    """CreateTask: a call-back, a ticket, anything that is no message."""
+    thread = _thread_for(ws, command)
+    task = _new(
+        ws,
+        thread,
+        kind=command.kind,
+        language=command.language or thread.language,
+        attributes=command.attributes,
+        text=command.text[:PREVIEW_CHARS] if command.text else None,
+        waiting_since_us=ws.now,
+        not_before_us=command.not_before_us,
+        not_after_us=command.not_after_us,
+    )
+    planning.plan(ws, task)
+    if command.priority is not None:
+        task.priority = command.priority
+    _start(ws, task)
+    return task
+
+
+def _thread_for(ws: Workspace, command: cmd.CreateTask) -> Conversation:
+    if (command.conversation_id is None) == (command.customer_id is None):
+        raise invalid("", "one_of", "Name either conversation_id or customer_id.")
+    late = command.not_after_us is not None and command.not_after_us <= ws.now
+    if late:
+        raise invalid("/not_after", "past", "not_after has passed already.")
+    if command.customer_id is not None:
+        if ws.customers.get(command.customer_id) is None:
+            raise not_found("customer", command.customer_id)
+        made = conversation_of(ws, ws.new_id("cnv", ws.meta.number), command.channel)
+        made.customer_id = command.customer_id
+        return made
+    known = ws.conversations.get(command.conversation_id or "")
+    task = ws.tasks.get(known.task_id) if known and known.task_id else None
+    if task is not None and task.state in OPEN:
+        raise conflict("state", f"The conversation has an open task, {task.id}.")
+    return conversation_of(ws, command.conversation_id or "", command.channel)
+
+
+def conversation_of(ws: Workspace, conversation_id: str, channel: str) -> Conversation:
+    """The thread, known or new, announced as changed."""
+    known = ws.conversations.get(conversation_id)
+    if known is not None:
+        return ws.edit("conversation", conversation_id, known)
+    ws.meta.conversations += 1
+    made = Conversation(
+        id=conversation_id,
+        channel=channel,
+        number=ws.meta.conversations,
+        closed_seq=ws.meta.seq,
+    )
+    ws.add("conversation", conversation_id, made)
+    lifecycle.retire(ws, conversation_id)
+    return made
+
+
+def _new(ws: Workspace, thread: Conversation, **fields: object) -> Task:
+    ws.meta.tasks += 1
+    task = Task(
+        id=ws.new_id("tsk", ws.meta.tasks),
+        number=ws.meta.tasks,
+        state="pending",
+        conversation_id=thread.id,
+        channel=thread.channel,
+        customer_id=thread.customer_id,
+        created_us=ws.now,
+        **fields,  # type: ignore[arg-type]
+    )
+    ws.add("task", task.id, task)
+    ws.task(task)
+    ws.edit("conversation", thread.id, thread).task_id = task.id
+    ws.closed_conversations.pop(thread.id, None)
+    return task
+
+
+def _start(ws: Workspace, task: Task) -> None:
+    """Announce a planned task; it waits from now on, or from `not_before`."""
+    scheduled = task.not_before_us is not None and task.not_before_us > ws.now
+    if scheduled:
+        task.state = "scheduled"
+    else:
+        lifecycle.count_pending(ws, task, 1)
+    planning.announce(ws, task)
+    ws.at_time(task.not_after_us, timers.AFTER, task.number, task.id)
+    if scheduled:
+        ws.at_time(task.not_before_us, timers.BEFORE, task.number, task.id)
+    else:
+        planning.start_waiting(ws, task)
+
+
+def begin(ws: Workspace, task: Task) -> None:
+    """A scheduled task's time has come (or its customer has written)."""
+    lifecycle.set_state(ws, task, "pending", task.reason)
+    task.waiting_since_us = ws.now
+    task.relaxed_to_us = 0
+    task.not_before_us = None
+    ws.of_task(routing.TaskQueued, task, queues=task.queues)
+    planning.start_waiting(ws, task)
+
+
+def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us: int) -> None:
+    """A completed task goes on: pending, with preference for who had it, in a new cycle."""
+    last = task.agent_id
+    ws.task(task)
+    task.agent_id = None
+    task.cycle += 1
+    task.fired, task.declines, task.refused, task.clocks = [], 0, {}, []
+    task.relax_all, task.dropped, task.relaxed_to_us = False, [], 0
+    task.unread, task.waiting_since_us = 1, said_us
+    task.ended_us = task.forget_us = None
+    task.queue = task.disposition = None
+    if task.policy is not None and task.steps:
+        task.queues = [task.steps[task.policy.step].queue]
+    lifecycle.set_state(ws, task, "pending", None if task.queues else planning.NO_RULE)
+    ws.closed_conversations.pop(task.conversation_id, None)
+    ws.of_task(routing.TaskReopened, task, event_id=event_id)
+    planning.prefer_again(ws, task, last)
+    planning.start_waiting(ws, task)
+    ladders.review(ws, task, data)
+
+
+def back_from_wrapping(ws: Workspace, task: Task) -> None:
+    """The customer wrote while the agent was wrapping up: assigned again."""
+    lifecycle.set_state(ws, task, "assigned")
+    task.wrap_until_us = None
+    seq = ws.of_task(
+        routing.TaskAssigned,
+        task,
+        agent_id=task.agent_id,
+        offer_id=None,
+        queue=task.queue,
+        waited_s=0.0,
+    )
+    lifecycle.decide(
+        ws, task, seq, "assigned", "the customer wrote during wrap-up", winner=task.agent_id
+    )
+    desk = ws.desks.get(task.agent_id or "")
+    if desk is not None and desk.agent.shown_status == "offline":
+        presence.orphan(ws, task)
+
+
+# -- finding and guarding
+
+
+def find(ws: Workspace, command: cmd.TaskCommand, states: frozenset[str] = OPEN) -> Task:
+    """The task of a command, in one of `states`, and the acting agent's where one acts."""
+    task = ws.tasks.get(command.task)
+    if task is None:
+        raise not_found("task", command.task)
+    if command.agent is not None and task.agent_id != command.agent:
+        raise Refused("forbidden", "The task is not this agent's.")
+    if command.if_version is not None and command.if_version != task.revision:
+        raise Refused("precondition-failed", "The task has changed meanwhile.")
+    if task.state not in states:
+        raise conflict("state", f"The task is {task.state}.")
+    return task
+
+
+# -- ending
+
+
+def complete(ws: Workspace, command: cmd.CompleteTask) -> Task:
+    """CompleteTask: to wrap-up, or where the queue has none, completed."""
+    task = find(ws, command, frozenset({"assigned"}))
+    _note_result(ws, task, command)
+    if task.warm:
+        offers.revoke_all(ws, task, "cancelled")
+        membership.leave(ws, task)
+        task.warm = False
+    queue = ws.queue_of(task)
+    if queue is None or queue.wrap_up is None:
+        finish(ws, task, None)
+        return task
+    lifecycle.set_state(ws, task, "wrapping")
+    task.wrap_until_us = ws.now + span_us(queue.wrap_up.limit_s)
+    task.orphan_us = task.unanswered_us = None
+    if task.held:
+        lifecycle.set_held(ws, task, False, None)
+    ws.at_time(task.wrap_until_us, timers.WRAP, task.number, task.id)
+    ws.of_task(routing.TaskWrapping, task, agent_id=task.agent_id)
+    return task
+
+
+def close(ws: Workspace, command: cmd.CloseTask) -> Task:
+    """CloseTask: wrap-up is done."""
+    task = find(ws, command, frozenset({"wrapping"}))
+    _note_result(ws, task, command)
+    finish(ws, task, None)
+    return task
+
+
+def _note_result(ws: Workspace, task: Task, command: cmd.CompleteTask) -> None:
+    ws.task(task)
+    task.disposition = command.disposition or task.disposition
+    task.note = command.note or task.note
+    task.tags = [*task.tags, *(tag for tag in command.tags if tag not in task.tags)]
+
+
+def finish(ws: Workspace, task: Task, reason: str | None) -> None:
+    """The task is completed."""
+    since = task.assigned_us if task.assigned_us is not None else ws.now
+    ws.of_task(
+        routing.TaskCompleted,
+        task,
+        agent_id=task.agent_id,
+        disposition=task.disposition,
+        handle_s=seconds(ws.now - since),
+        tags=task.tags,
+        note=task.note,
+        reason=reason,
+    )
+    lifecycle.end(ws, task, "completed", reason)
+
+
+def cancel(ws: Workspace, task: Task, reason: str) -> None:
+    """The task ends without being done; its offers are revoked."""
+    ws.of_task(routing.TaskCancelled, task, reason=reason)
+    offers.revoke_all(ws, task, "cancelled")
+    lifecycle.end(ws, task, "cancelled", reason)
+
+
+# -- moving
+
+
+def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
+    """TransferTask. Warm: the agent keeps it until someone accepts."""
+    task = find(ws, command, OPEN - {"wrapping", "scheduled"})
+    target = _target(ws, task, command)
+    former = task.agent_id
+    warm = command.mode == "warm" and task.state == "assigned"
+    ws.of_task(
+        routing.TaskTransferred,
+        task,
+        to={name: value for name, value in target.items() if value is not None},
+        mode="warm" if warm else "blind",
+        from_agent=former,
+        note=command.note,
+    )
+    offers.revoke_all(ws, task, "transferred")
+    membership.leave(ws, task)
+    ws.task(task)
+    task.note = command.note or task.note
+    task.prefer_agent = task.hold_until_us = None
+    task.also, task.refused = [], {}
+    if not warm:
+        _let_go(ws, task, former)
+    task.warm = warm
+    task.waiting_since_us = task.waiting_since_us if command.keep_place else ws.now
+    _aim(ws, task, target)
+    planning.start_waiting(ws, task)
+    return task
+
+
+def _target(ws: Workspace, task: Task, command: cmd.TransferTask) -> dict[str, str | None]:
+    to = {
+        "queue": command.to.queue,
+        "agent": command.to.agent,
+        "policy": command.to.policy,
+    }
+    if sum(value is not None for value in to.values()) != 1:
+        raise invalid("/to", "one_of", "Name exactly one of queue, agent, policy.")
+    if to["queue"] is not None and to["queue"] not in ws.queues:
+        raise invalid("/to/queue", "unknown_queue", f"There is no queue {to['queue']!r}.")
+    if to["policy"] is not None and to["policy"] not in ws.policies:
+        raise invalid("/to/policy", "unknown_policy", f"There is no policy {to['policy']!r}.")
+    if to["agent"] is not None:
+        _check_addressee(ws, task, to["agent"])
+    return to
+
+
+def _check_addressee(ws: Workspace, task: Task, agent_id: str) -> None:
+    desk = ws.desks.get(agent_id)
+    if desk is None:
+        raise invalid("/to/agent", "unknown_agent", f"There is no agent {agent_id!r}.")
+    if agent_id == task.agent_id:
+        raise conflict("state", "The task is this agent's already.")
+    if desk.config.channels.get(task.channel, 0) <= 0:
+        raise conflict("state", f"{agent_id} does not serve {task.channel}.")
+    if desk.agent.shown_status == "offline":
+        raise conflict("state", f"{agent_id} is offline.")
+
+
+def _let_go(ws: Workspace, task: Task, former: str | None) -> None:
+    """The task leaves its agent, who is not asked again at once."""
+    if former is not None:
+        until = ws.now + lifecycle.cool_down_us(ws, task)
+        lifecycle.release(ws, task)
+        lifecycle.refuse(ws, task, former, until)
+    if task.state != "pending":
+        lifecycle.set_state(ws, task, "pending")
+    task.queue = None
+    task.held, task.hold_reason, task.unanswered_us = False, None, None
+
+
+def _aim(ws: Workspace, task: Task, target: dict[str, str | None]) -> None:
+    if target["agent"] is not None:
+        task.target_agent = target["agent"]
+        return
+    if target["queue"] is not None:
+        task.steps = ()
+        lifecycle.set_queues(ws, task, [target["queue"]])
+        return
+    if task.state == "pending":
+        lifecycle.count_pending(ws, task, -1)
+    planning.plan(ws, task, policy_id=target["policy"] or planning.DEFAULT_POLICY)
+    if task.state == "pending":
+        lifecycle.count_pending(ws, task, 1)
+    ws.of_task(routing.TaskQueued, task, queues=task.queues)
+
+
+def requeue(ws: Workspace, command: cmd.RequeueTask) -> Task:
+    """RequeueTask: back to pending, keeping its place."""
+    task = find(ws, command, OPEN - {"wrapping", "scheduled"})
+    ladders.requeue(ws, task, command.reason or "requeued", exclude=True)
+    return task
+
+
+def assign(ws: Workspace, command: cmd.AssignTask) -> Task:
+    """AssignTask: a supervisor's decision. Over capacity only where it says so, and recorded."""
+    task = find(ws, command, OPEN - {"wrapping"})
+    desk = ws.desks.get(command.to)
+    if desk is None:
+        raise invalid("/agent", "unknown_agent", f"There is no agent {command.to!r}.")
+    if task.agent_id == desk.id:
+        raise conflict("state", "The task is this agent's already.")
+    over = not _room_beside(ws, task, desk)
+    if over and not command.override_capacity:
+        raise conflict("state", f"{desk.id} has no capacity left for it.")
+    offers.revoke_all(ws, task, "taken")
+    queue = capacity.serving(desk, task.queues, set())
+    lifecycle.assign(ws, task, desk, None, queue.queue if queue else _first(task), over)
+    task.not_before_us = None
+    if desk.agent.shown_status == "offline":
+        presence.orphan(ws, task)
+    return task
+
+
+def _first(task: Task) -> str | None:
+    return task.queues[0] if task.queues else None
+
+
+def _room_beside(ws: Workspace, task: Task, desk: Desk) -> bool:
+    """Room for the task, an offer of it to the same agent not counted."""
+    mine = [o for o in task.offers if ws.offers[o].agent_id == desk.id]
+    cost = ws.cost(task.channel)
+    for _ in mine:
+        desk.load(task.channel, -cost, -1)
+    room = capacity.has_room(ws, desk, task.channel)
+    for _ in mine:
+        desk.load(task.channel, cost, 1)
+    return room
+
+
+# -- the rest
+
+
+def hold(ws: Workspace, command: cmd.HoldTask) -> Task:
+    """HoldTask: it counts at `held_cost` until it is resumed."""
+    task = find(ws, command, frozenset({"assigned"}))
+    lifecycle.set_held(ws, task, True, command.reason)
+    ws.of_task(routing.TaskHeld, task, reason=command.reason, agent_id=task.agent_id)
+    return task
+
+
+def resume_command(ws: Workspace, command: cmd.ResumeTask) -> Task:
+    task = find(ws, command, frozenset({"assigned"}))
+    if not task.held:
+        raise conflict("state", "The task is not held.")
+    resume(ws, task)
+    return task
+
+
+def resume(ws: Workspace, task: Task) -> None:
+    """A held task counts in full again, even beyond capacity; that is recorded."""
+    over = lifecycle.set_held(ws, task, False, None)
+    ws.of_task(routing.TaskResumed, task, agent_id=task.agent_id, over_capacity=over)
+
+
+def reprioritize(ws: Workspace, command: cmd.ReprioritizeTask) -> Task:
+    task = find(ws, command)
+    ladders.set_priority(ws, task, command.priority, "command")
+    return task
+
+
+def overflow(ws: Workspace, task: Task) -> None:
+    """A queue's limit of pending tasks, judged after the task was offered in vain: the newcomer
+    moves to `overflow_to`, and where there is none it is cancelled."""
+    seen: set[str] = set()
+    while task.state == "pending" and task.queues:
+        queue = ws.queues.get(task.queues[0])
+        if queue is None or queue.limit is None:
+            return
+        if ws.pending.get(queue.id, 0) <= queue.limit.waiting:
+            return
+        seen.add(queue.id)
+        target = queue.limit.overflow_to
+        if target is None or target in seen or target not in ws.queues:
+            cancel(ws, task, "queue_full")
+            return
+        membership.leave(ws, task)
+        task.steps = ()
+        task.step_until_us = None
+        lifecycle.set_queues(ws, task, [target])
+        membership.enter(ws, task)
+        return

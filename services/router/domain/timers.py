@@ -1,0 +1,44 @@
+"""The kinds of timers. One heap of (due_us, kind, number, key); an entry that no longer matches the
+entity's own field is void, so nothing is ever removed from the heap before its time."""
+
+from services.router.domain.state import OPEN, Offer, Task
+from services.router.domain.workspace import Workspace
+
+CALENDAR = 0  # a calendar opens or closes
+BEFORE = 1  # a scheduled task becomes pending
+AFTER = 2  # a scheduled or pending call-back is too late
+OFFER = 3  # an offer expires
+WRAP = 4  # wrap-up ends
+ORPHAN = 5  # the agent has been offline too long
+RELAX = 6  # a requirement is relaxed
+STEP = 7  # the next step of the policy
+HOLD = 8  # the preferred agent is waited for no longer
+RETRY = 9  # a cool-down between an agent and a task ends
+DELAY = 10  # an agent's delay for a queue is over for a task
+ESCALATE = 11  # a level of the ladder
+FORGET = 12  # a completed task can reopen no longer
+
+
+def arm_task(ws: Workspace, task: Task) -> None:
+    """Every timer of a task, after a load."""
+    if task.state not in OPEN:
+        ws.at_time(task.forget_us, FORGET, task.number, task.id)
+        return
+    for due, kind in (
+        (task.not_before_us if task.state == "scheduled" else None, BEFORE),
+        (task.not_after_us, AFTER),
+        (task.wrap_until_us, WRAP),
+        (task.orphan_us, ORPHAN),
+        (task.relax_us, RELAX),
+        (task.step_until_us, STEP),
+        (task.hold_until_us, HOLD),
+        (task.escalate_us, ESCALATE),
+    ):
+        ws.at_time(due, kind, task.number, task.id)
+    for until in task.refused.values():
+        ws.at_time(until, RETRY, task.number, task.id)
+
+
+def arm_offer(ws: Workspace, offer: Offer) -> None:
+    if offer.state == "open":
+        ws.at_time(offer.expires_us, OFFER, offer.number, offer.id)

@@ -1,0 +1,295 @@
+"""What calls read of a workspace, in the shapes of API.md. Pure functions; they change nothing."""
+
+from typing import Any
+
+import msgspec
+
+from services.router.domain import requirements
+from services.router.domain.capacity import active
+from services.router.domain.desk import Desk
+from services.router.domain.pools import head_start
+from services.router.domain.state import OWNED, SEEKING, Offer, Task
+from services.router.domain.workspace import Workspace
+from shared.contracts.instants import format_instant, optional_instant, seconds
+from shared.contracts.problems import not_found
+
+METHOD = "recent_assignments"
+
+
+# -- agents
+
+
+def work(ws: Workspace, agent_id: str) -> tuple[int, dict[str, Any]]:
+    """(revision, snapshot) of an agent's work. Raises Refused (not-found)."""
+    desk = ws.desks.get(agent_id)
+    if desk is None:
+        raise not_found("agent", agent_id)
+    offers = sorted((ws.offers[offer] for offer in desk.offers), key=lambda offer: offer.number)
+    tasks = sorted((ws.tasks[task] for task in desk.tasks), key=lambda task: task.number)
+    snapshot = {
+        "revision": desk.agent.revision,
+        "agent": {
+            "id": agent_id,
+            "name": desk.config.name,
+            "presence": show_presence(desk),
+            "load": _load(desk),
+        },
+        "offers": [_offer(ws, offer) for offer in offers],
+        "tasks": [_own_task(task) for task in tasks],
+    }
+    return desk.agent.revision, snapshot
+
+
+def show_presence(desk: Desk) -> dict[str, Any]:
+    agent = desk.agent
+    return {
+        "status": agent.shown_status,
+        "reason": agent.shown_reason,
+        "since": format_instant(agent.since_us),
+        "next_status": agent.next_status,
+        "next_reason": agent.next_reason,
+    }
+
+
+def _load(desk: Desk) -> dict[str, Any]:
+    return {
+        "used": desk.used,
+        "capacity": desk.config.capacity,
+        "channels": {name: count for name, count in sorted(desk.count.items()) if count},
+    }
+
+
+def _offer(ws: Workspace, offer: Offer) -> dict[str, Any]:
+    task = ws.tasks[offer.task_id]
+    return {
+        "id": offer.id,
+        "task_id": task.id,
+        "conversation_id": task.conversation_id,
+        "channel": task.channel,
+        "queue": offer.queue,
+        "priority": task.priority,
+        "expires_at": format_instant(offer.expires_us),
+        "waited_s": seconds(max(0, ws.now - task.waiting_since_us)),
+        "customer": _customer(ws, task),
+        "preview": task.text,
+        "why": offer.why,
+    }
+
+
+def _customer(ws: Workspace, task: Task) -> dict[str, Any] | None:
+    customer = ws.customers.get(task.customer_id or "")
+    if customer is None:
+        return None
+    return {
+        "id": customer.id,
+        "name": customer.name,
+        "tier": customer.tier,
+        "language": customer.language,
+    }
+
+
+def _own_task(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "state": task.state,
+        "conversation_id": task.conversation_id,
+        "channel": task.channel,
+        "queue": task.queue,
+        "priority": task.priority,
+        "assigned_at": optional_instant(task.assigned_us),
+        "held": task.held,
+        "hold_reason": task.hold_reason,
+        "unread": task.unread,
+        "preview": task.text,
+        "wrap_up_until": optional_instant(task.wrap_until_us),
+        "due": _due(task),
+    }
+
+
+def _due(task: Task) -> list[dict[str, Any]]:
+    return [
+        {"metric": note.metric, "due_at": format_instant(note.due_us), "breached": note.breached}
+        for note in task.clocks
+        if note.due_us is not None and not note.ended
+    ]
+
+
+# -- tasks
+
+
+def task(ws: Workspace, task_id: str, *, agent: str | None = None) -> dict[str, Any] | None:
+    """A task in memory; None where it is not, or not this agent's (owned or offered)."""
+    found = ws.tasks.get(task_id)
+    if found is None or (agent is not None and not _concerns(ws, found, agent)):
+        return None
+    return show_task(ws, found)
+
+
+def _concerns(ws: Workspace, found: Task, agent: str) -> bool:
+    return found.agent_id == agent or any(
+        ws.offers[offer].agent_id == agent for offer in found.offers
+    )
+
+
+def tasks(
+    ws: Workspace,
+    *,
+    states: list[str] | None = None,
+    queue: str | None = None,
+    agent: str | None = None,
+    after: int = 0,
+    limit: int = 100,
+) -> list[tuple[int, dict[str, Any]]]:
+    """(number, task) of those in memory after a number, oldest first."""
+    found = [
+        one
+        for one in ws.tasks.values()
+        if one.number > after
+        and (not states or one.state in states)
+        and (queue is None or queue in one.queues)
+        and (agent is None or _concerns(ws, one, agent))
+    ]
+    found.sort(key=lambda one: one.number)
+    return [(one.number, show_task(ws, one)) for one in found[:limit]]
+
+
+def show_task(ws: Workspace, found: Task) -> dict[str, Any]:
+    """A task as API.md has it, with an estimate while it waits."""
+    return {**stored_task(found), "estimate": _estimate(ws, found)}
+
+
+def stored_task(found: Task) -> dict[str, Any]:
+    """The same of a task that may have left memory: without an estimate."""
+    ref = found.policy
+    return {
+        "id": found.id,
+        "number": found.number,
+        "version": found.revision,
+        "state": found.state,
+        "reason": found.reason,
+        "kind": found.kind,
+        "conversation_id": found.conversation_id,
+        "channel": found.channel,
+        "customer_id": found.customer_id,
+        "language": found.language,
+        "queue": found.queue or (found.queues[0] if found.queues else None),
+        "queues": found.queues,
+        "priority": found.priority,
+        "requires": _requires(found),
+        "policy": {"id": ref.id, "version": ref.version, "rule": ref.rule, "step": ref.step}
+        if ref
+        else None,
+        "agent_id": found.agent_id,
+        "created_at": format_instant(found.created_us),
+        "waiting_since": format_instant(found.waiting_since_us),
+        "assigned_at": optional_instant(found.assigned_us),
+        "ended_at": optional_instant(found.ended_us),
+        "not_before": optional_instant(found.not_before_us),
+        "not_after": optional_instant(found.not_after_us),
+        "held": found.held,
+        "hold_reason": found.hold_reason,
+        "unread": found.unread,
+        "attributes": found.attributes,
+        "tags": found.tags,
+        "disposition": found.disposition,
+        "note": found.note,
+        "text": found.text,
+        "escalation": {"ladder": found.ladder, "fired": found.fired},
+        "estimate": None,
+    }
+
+
+def _requires(found: Task) -> list[dict[str, Any]]:
+    """What it asks for now; `relaxed_at` where that is less than at first."""
+    return [{"text": item.text, "relaxed_at": _relaxed_at(found, item)} for item in active(found)]
+
+
+def _relaxed_at(found: Task, item: requirements.Requirement) -> str | None:
+    if item in found.requires:
+        return None
+    for stage in sorted(item.relax, key=lambda stage: -stage.after_s):
+        at_us = found.waiting_since_us + round(stage.after_s * 1_000_000)
+        if stage.level == item.level and not stage.drop:
+            return format_instant(at_us)
+    return None
+
+
+def _estimate(ws: Workspace, found: Task) -> dict[str, Any] | None:
+    if found.state not in SEEKING or not found.queues:
+        return None
+    position = _position(ws, found)
+    figures = ws.figures.get(found.queues[0])
+    known = figures is not None and figures.interval_us > 0
+    wait_s = seconds(position * figures.interval_us) if figures and known else None
+    return {"position": position, "wait_s": wait_s, "method": METHOD}
+
+
+def _position(ws: Workspace, found: Task) -> int:
+    """1 + those that share its first queue and come earlier by head start."""
+    queue = ws.queues.get(found.queues[0])
+    if queue is None:
+        return 1
+    mine = (head_start(queue, found), found.number)
+    ahead = 0
+    for pool in ws.pools.values():
+        if queue.id in pool.key.queues:
+            for other in pool.entries:
+                one = ws.tasks[other]
+                ahead += (head_start(queue, one), one.number) < mine
+    return ahead + 1
+
+
+# -- queues and resources
+
+
+def queue_status(ws: Workspace, name: str) -> dict[str, Any] | None:
+    """Who waits and who works; None where there is no such queue."""
+    if name not in ws.queues:
+        return None
+    waiting = [t for t in ws.tasks.values() if t.state == "pending" and name in t.queues]
+    oldest = min((t.waiting_since_us for t in waiting), default=ws.now)
+    figures = ws.figures.get(name)
+    interval = figures.interval_us if figures else 0
+    return {
+        "id": name,
+        "open": name not in ws.closed_queues,
+        "waiting": len(waiting),
+        "longest_wait_s": seconds(max(0, ws.now - oldest)),
+        "reserved": _count(ws, name, "reserved"),
+        "assigned": sum(t.state in OWNED and t.queue == name for t in ws.tasks.values()),
+        "agents": _agents(ws, name),
+        "estimate": {
+            "wait_s": seconds((len(waiting) + 1) * interval) if interval else None,
+            "method": METHOD,
+        },
+    }
+
+
+def _count(ws: Workspace, queue: str, state: str) -> int:
+    return sum(t.state == state and queue in t.queues for t in ws.tasks.values())
+
+
+def _agents(ws: Workspace, queue: str) -> dict[str, int]:
+    found = {"available": 0, "busy": 0, "away": 0}
+    for desk in ws.desks.values():
+        if desk.config.serves(queue) is None or desk.agent.shown_status == "offline":
+            continue
+        if desk.agent.shown_status == "away":
+            found["away"] += 1
+        else:
+            found["busy" if desk.used >= desk.config.capacity else "available"] += 1
+    return found
+
+
+def resource(ws: Workspace, kind: str, name: str) -> tuple[int, dict[str, Any]] | None:
+    """(version, body) of a resource; None where there is none."""
+    found = ws.stored[kind].get(name)
+    if found is None or not found.body:
+        return None
+    return found.version, msgspec.json.decode(found.body)
+
+
+def resources(ws: Workspace, kind: str, after: str, limit: int) -> list[dict[str, Any]]:
+    """Bodies of a kind after an id, in the order of ids."""
+    names = sorted(name for name, one in ws.stored[kind].items() if name > after and one.body)
+    return [msgspec.json.decode(ws.stored[kind][name].body) for name in names[:limit]]

@@ -1,0 +1,213 @@
+"""One workspace in memory: its entities, the journal it writes, and what is derived from both.
+
+Every change of an entity goes through `edit` (before the change), so that `changes` knows what to
+store and a refused command can be undone.
+"""
+
+import heapq
+from typing import Any, TypeVar
+
+import msgspec
+
+from services.router.domain.config import Escalation, Queue, Settings
+from services.router.domain.customers import CustomerIndex
+from services.router.domain.desk import Desk
+from services.router.domain.escalation import Ladder, compile_ladder
+from services.router.domain.policy import CompiledPolicy
+from services.router.domain.pools import Pool, PoolKey
+from services.router.domain.state import (
+    KINDS,
+    Agent,
+    Conversation,
+    Meta,
+    Offer,
+    QueueFigures,
+    Resource,
+    Task,
+)
+from shared.contracts.ids import sequenced_id
+from shared.contracts.instants import format_instant
+from shared.contracts.routing import TYPE_OF, RoutingEvent
+from shared.contracts.topics import ROUTING_EVENTS
+from shared.runtime.core import ConfigWrite, Emitted
+
+# Named limits: how much of what has ended stays in memory, so that late calls get exact answers.
+ENDED_TASKS_MAX = 10_000
+ENDED_OFFERS_MAX = 10_000
+CLOSED_CONVERSATIONS_MAX = 50_000
+DECISIONS_MAX = 12
+
+Mark = tuple[str, str]
+Timer = tuple[int, int, int, str]
+E = TypeVar("E", bound=msgspec.Struct)
+
+_JSON = msgspec.json.Encoder()
+_PACK = msgspec.msgpack.Encoder()
+_DECODERS = {kind: msgspec.msgpack.Decoder(struct) for kind, struct in KINDS.items()}
+
+
+def pack(entity: msgspec.Struct) -> bytes:
+    return _PACK.encode(entity)
+
+
+def unpack(kind: str, body: bytes) -> Any:
+    return _DECODERS[kind].decode(body)
+
+
+class Workspace:
+    """State (stored), derived indexes (rebuilt on load) and the outcome of the current input."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        self.name = name
+        self.seed = seed
+        self.stored: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        self.tasks: dict[str, Task] = self.stored["task"]
+        self.offers: dict[str, Offer] = self.stored["offer"]
+        self.agents: dict[str, Agent] = self.stored["agent"]
+        self.conversations: dict[str, Conversation] = self.stored["conversation"]
+        self.figures: dict[str, QueueFigures] = self.stored["queue_figures"]
+        self.meta = Meta()
+        self.stored["meta"]["meta"] = self.meta
+        self.dirty: dict[Mark, Any] = {}
+        self.forgotten: dict[Mark, Any] = {}
+        self.undo: dict[Mark, bytes | None] | None = None
+        self.reset_derived()
+        self.begin(0)
+
+    def reset_derived(self) -> None:
+        """Everything that load rebuilds from the entities."""
+        self.desks: dict[str, Desk] = {}
+        self.queues: dict[str, Queue] = {}
+        self.policies: dict[str, CompiledPolicy] = {}
+        self.ladders: dict[str, Ladder] = {}
+        self.customers = CustomerIndex()
+        self.settings = Settings()
+        self.closed_queues: set[str] = set()
+        self.pools: dict[PoolKey, Pool] = {}
+        self.pool_count = 0
+        self.pool_of: dict[str, Pool] = {}
+        self.wishes: dict[str, dict[str, None]] = {}
+        self.pending: dict[str, int] = {}
+        self.timers: list[Timer] = []
+        self.seekers: dict[str, None] = {}
+        self.arrived: dict[str, None] = {}
+        self.freed: dict[str, None] = {}
+        self.ended_tasks: dict[str, None] = {}
+        self.ended_offers: dict[str, None] = {}
+        self.closed_conversations: dict[str, None] = {}
+        self.team_supervisors: dict[tuple[str, ...], list[str]] = {}
+        self.team_leads: dict[str, tuple[str, ...]] = {}
+        self.by_skill: dict[str, set[str]] = {}
+        self.catching_up = False
+        self.leaving: dict[str, None] = {}
+
+    # -- the outcome of the current input
+
+    def begin(self, now_us: int) -> None:
+        self.now = now_us
+        self._at: str | None = None
+        self.events: list[Emitted] = []
+        self.touched: dict[str, None] = {}
+        self.config: list[ConfigWrite] = []
+
+    @property
+    def at(self) -> str:
+        if self._at is None:
+            self._at = format_instant(self.now)
+        return self._at
+
+    def emit(self, struct: type[RoutingEvent], key: str, **fields: Any) -> int:
+        """Write an event to the journal; returns its sequence number."""
+        self.meta.seq += 1
+        event = struct(workspace=self.name, seq=self.meta.seq, at=self.at, **fields)
+        self.events.append(
+            Emitted(self.meta.seq, TYPE_OF[struct], ROUTING_EVENTS, key, _JSON.encode(event))
+        )
+        return self.meta.seq
+
+    def of_task(self, struct: type[RoutingEvent], task: Task, **fields: Any) -> int:
+        """An event of one task, in the order of its conversation."""
+        return self.emit(
+            struct,
+            task.conversation_id,
+            task_id=task.id,
+            conversation_id=task.conversation_id,
+            **fields,
+        )
+
+    def new_id(self, prefix: str, number: int) -> str:
+        return sequenced_id(prefix, "router", self.name, number)
+
+    # -- entities
+
+    def edit(self, kind: str, key: str, entity: E) -> E:
+        """Announce a change of (or a new) entity: call it before changing a field."""
+        mark = (kind, key)
+        if self.undo is not None and mark not in self.undo:
+            known = self.stored[kind].get(key)
+            self.undo[mark] = None if known is None else pack(known)
+        self.dirty[mark] = entity
+        return entity
+
+    def add(self, kind: str, key: str, entity: E) -> E:
+        self.edit(kind, key, entity)
+        self.stored[kind][key] = entity
+        return entity
+
+    def task(self, task: Task) -> Task:
+        """Announce a change of a task."""
+        self.edit("task", task.id, task)
+        task.revision = self.meta.number
+        self.touched[f"task:{task.id}"] = None
+        if task.agent_id is not None:
+            self.touch_agent(task.agent_id)
+        for offer in task.offers:
+            self.touch_agent(self.offers[offer].agent_id)
+        return task
+
+    def touch_agent(self, agent_id: str) -> None:
+        """Announce that an agent's work snapshot changes."""
+        agent = self.agents.get(agent_id)
+        if agent is not None:
+            self.edit("agent", agent_id, agent)
+            agent.revision = self.meta.number
+            self.touched[f"agent:{agent_id}"] = None
+
+    def remove(self, kind: str, key: str) -> None:
+        """Delete an entity for good."""
+        self.edit(kind, key, self.stored[kind][key])
+        self.dirty[(kind, key)] = None
+        del self.stored[kind][key]
+
+    def forget(self, kind: str, key: str) -> None:
+        """Let an entity leave memory: from now on it is history."""
+        entity = self.stored[kind].get(key)
+        if entity is None:
+            return
+        self.edit(kind, key, entity)
+        self.dirty.pop((kind, key), None)
+        self.forgotten[(kind, key)] = entity
+        del self.stored[kind][key]
+
+    def resource(self, kind: str, key: str) -> Resource | None:
+        return self.stored[kind].get(key)
+
+    # -- timers
+
+    def at_time(self, due_us: int | None, kind: int, number: int, key: str) -> None:
+        if due_us is not None:
+            heapq.heappush(self.timers, (due_us, kind, number, key))
+
+    # -- words of the field
+
+    def queue_of(self, task: Task) -> Queue | None:
+        """The queue that rules for a task: the one it was assigned through, else its first."""
+        name = task.queue or (task.queues[0] if task.queues else None)
+        return None if name is None else self.queues.get(name)
+
+    def cost(self, channel: str, held: bool = False) -> int:
+        rule = self.settings.channel(channel)
+        return rule.held_cost if held and rule.held_cost is not None else rule.cost
+
+    def compile_ladder(self, body: bytes) -> Ladder:
+        return compile_ladder(msgspec.json.decode(body, type=Escalation))
