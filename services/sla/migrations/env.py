@@ -1,12 +1,6 @@
 """Alembic's environment of the schema `sla`."""
 
-from sqlalchemy import MetaData
-
+from services.sla.tables import METADATA
 from shared.db.migrate import run_environment
-from shared.db.tables import NAMING
-from shared.runtime.tables import runtime_tables
-
-METADATA = MetaData(schema="sla", naming_convention=NAMING)
-runtime_tables(METADATA)
 
 run_environment("sla", METADATA)
