@@ -207,7 +207,8 @@ async def test_failed_commit_shows_readers_only_what_is_stored(fault, error, kep
     await world.settle(runtime)
     assert await drive(runtime, lambda: runtime.query("w", value())) == kept
     assert (await command(runtime, "w")).body == b'{"value":%d}' % (kept + 1)
-    assert sequences(await world.published()) == list(range(1, kept + 2))
+    # Published again after a take-over that did not know: consumers drop what is not newer.
+    assert list(dict.fromkeys(sequences(await world.published()))) == list(range(1, kept + 2))
 
 
 async def test_neighbour_waits_at_most_two_batches():

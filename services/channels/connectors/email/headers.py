@@ -32,11 +32,11 @@ def repair(raw: bytes) -> bytes:
     end = _END.search(raw)
     head = raw[: end.start()] if end else raw
     lines = head.splitlines(keepends=True)
-    broken = [at for at, line in enumerate(lines) if not _well_formed(line, at)]
-    followed = [at for at in broken if any(_KNOWN.match(line) for line in lines[at + 1 :])]
-    if not followed:
+    known = (at for at in range(len(lines) - 1, -1, -1) if _KNOWN.match(lines[at]))
+    last = next(known, 0)
+    dropped = {at for at, line in enumerate(lines[:last]) if not _well_formed(line, at)}
+    if not dropped:
         return raw
-    dropped = set(followed)
     kept = b"".join(line for at, line in enumerate(lines) if at not in dropped)
     return kept + raw[len(head) :]
 

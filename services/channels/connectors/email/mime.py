@@ -17,7 +17,7 @@ from services.channels.connectors.port import Blob, Parsed
 from shared.contracts.interactions import Address, Attachment, Bounce
 
 MAX_TEXT = 400_000  # characters that go on the bus; the raw mail is kept whole elsewhere
-MAX_PARTS = 500
+MAX_PARTS = 200
 MAX_ATTACHMENTS = 200
 
 

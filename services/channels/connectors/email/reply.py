@@ -8,6 +8,7 @@ over lines with patterns that look at one line.
 """
 
 import re
+from typing import NamedTuple
 
 MAX_LINES = 20_000
 _MAX_SIGNATURE = 14
@@ -20,6 +21,12 @@ _WROTE = (
 )
 _ATTRIBUTION = re.compile(rf"(?is)(?:\b|(?<=\s))(?:{_WROTE}).{{0,200}}[:：]\s*\Z")
 _EVIDENCE = re.compile(r"@|\d{1,2}[:.h]\d{2}|\b(?:19|20)\d\d\b|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
+# A customer who tells of an earlier mail: "On Monday at 10:00 I wrote:".
+_MYSELF = re.compile(
+    r"(?i)\b(?:i|we|ich|wir|je|nous|yo|nosotros|io|noi|ik|wij|eu|jag|jeg|я|мы)\s+(?:\w+\s+)?"
+    rf"(?:{_WROTE})|\b(?:schrieb|schrieben) (?:ich|wir)\b|\bj'ai écrit|\b(?:escribí|scrissi|escrevi)\b"
+)
+_STAMP = re.compile(r"@|\d{1,2}[:.h]\d{2}|\b(?:19|20)\d\d-\d\d-\d\d\b")
 _DATED_SENDER = re.compile(r"\A\s*\d{1,4}[-./年 ].{0,120}<\s*[^<>\s]+@[^<>\s]+\s*>\s*[:：]\s*\Z")
 _ZOHO = re.compile(r"(?i)\A\s*-{2,}\s.{0,300}\b(?:wrote|schrieb|escribió|a écrit)\s*-{2,}\s*\Z")
 
@@ -77,12 +84,20 @@ _MOBILE = re.compile(
 _DELIMITER = re.compile(r"\A\s*(?:--|—|–)\s*\Z")
 
 
+class _Body(NamedTuple):
+    """The lines of a mail and, for each, how many lines of an attribution it ends (mostly 0)."""
+
+    lines: list[str]
+    spans: list[int]
+
+
 def reply_of(text: str) -> str:
     """The visible reply; all of the text where nothing would remain."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if len(lines) > MAX_LINES:
+    written = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if len(written) > MAX_LINES:
         return text
-    kept = _without_head(_without_tail(lines[: _history(lines)]))
+    body = _Body(written, [attribution(written, at) for at in range(len(written))])
+    kept = _without_head(body, _before_tail(body, _history(body)))
     reply = "\n".join(kept).strip("\n")
     return reply if reply.strip() else text.strip()
 
@@ -91,26 +106,24 @@ def _quoted(line: str) -> bool:
     return line.lstrip().startswith(">")
 
 
-def _history(lines: list[str]) -> int:
+def _history(body: _Body) -> int:
     """Where unmarked history begins: everything below is somebody else's."""
-    for at, line in enumerate(lines):
-        if not line.strip() or _quoted(line):
-            continue
-        if _separates(lines, at):
-            return _above_rule(lines, at)
-    return len(lines)
+    for at, line in enumerate(body.lines):
+        if line.strip() and not _quoted(line) and _separates(body, at):
+            return _above_rule(body, at)
+    return len(body.lines)
 
 
-def _separates(lines: list[str], at: int) -> bool:
-    line = lines[at]
+def _separates(body: _Body, at: int) -> bool:
+    line = body.lines[at]
     if len(line) > 400:
         return False
     first = line.lstrip()[:1]
     if first in "-_=*" and (_SEPARATOR.match(line) or _ZOHO.match(line)):
         return True
-    if _BEGIN_FORWARD.match(line) or _header_block(lines, at):
+    if _BEGIN_FORWARD.match(line) or _header_block(body.lines, at):
         return True
-    return attribution(lines, at) > 0 and _unmarked_below(lines, at)
+    return body.spans[at] > 0 and _unmarked_below(body, at)
 
 
 def _header_block(lines: list[str], at: int) -> bool:
@@ -136,82 +149,53 @@ def attribution(lines: list[str], end: int) -> int:
         if found and not _INTRO.match(lines[at]):
             continue
         if _DATED_SENDER.match(joined) or (
-            _ATTRIBUTION.search(joined) and _EVIDENCE.search(joined)
+            _ATTRIBUTION.search(joined) and _EVIDENCE.search(joined) and not _MYSELF.search(joined)
         ):
             found = count
     return found
 
 
-def _unmarked_below(lines: list[str], at: int) -> bool:
+def _unmarked_below(body: _Body, at: int) -> bool:
     """Whether what an attribution introduces is not marked with ">"."""
+    lines, spans = body
+    words = " ".join(lines[at - spans[at] + 1 : at + 1])
+    if not _STAMP.search(words):
+        return False
     for below in range(at + 1, min(at + 12, len(lines))):
-        line = lines[below]
-        if not line.strip() or attribution(lines, below):
-            continue
-        if below + 1 < len(lines) and attribution(lines, below + 1) == 2:
-            continue
-        return not _quoted(line)
+        wrapped = below + 1 < len(lines) and spans[below + 1] == 2
+        if lines[below].strip() and not spans[below] and not wrapped:
+            return not _quoted(lines[below])
     return False
 
 
-def _above_rule(lines: list[str], at: int) -> int:
+def _above_rule(body: _Body, at: int) -> int:
     """The start of a history, rules, blank lines and wrapped attribution above it included."""
-    span = attribution(lines, at)
-    at -= max(span - 1, 0)
+    at -= max(body.spans[at] - 1, 0)
     above = at
-    while above > 0 and (not lines[above - 1].strip() or _RULE.match(lines[above - 1])):
+    while above > 0 and (not body.lines[above - 1].strip() or _RULE.match(body.lines[above - 1])):
         above -= 1
-    return above if any(_RULE.match(line) for line in lines[above:at]) else at
+    return above if any(_RULE.match(line) for line in body.lines[above:at]) else at
 
 
-def _without_tail(lines: list[str]) -> list[str]:
-    """The lines without quotes, attributions and signature at their end."""
-    end = len(lines)
+def _before_tail(body: _Body, end: int) -> int:
+    """The end without quotes, attributions and signature."""
     while True:
-        shorter = _before_signature(lines, _before_quotes(lines, end))
+        shorter = _before_signature(body.lines, _before_quotes(body, end))
         if shorter == end:
-            return lines[:end]
+            return end
         end = shorter
 
 
-def _without_head(lines: list[str]) -> list[str]:
-    """The lines without attributions of the quotes that stay; a quote that opens the mail, named by
-    its attribution and answered below once and for all, goes as well."""
-    kept: list[str] = []
-    only_quote = False
-    for at, line in enumerate(lines):
-        span = attribution(lines, at)
-        if span and _quoted_below(lines, at):
-            del kept[len(kept) - (span - 1) :]
-            only_quote = not any(each.strip() for each in kept)
-        else:
-            kept.append(line)
-    return _unopened(kept) if only_quote else kept
-
-
-def _quoted_below(lines: list[str], at: int) -> bool:
-    below = (line for line in lines[at + 1 : at + 12] if line.strip())
-    return next((_quoted(line) for line in below), False)
-
-
-def _unopened(lines: list[str]) -> list[str]:
-    """The lines below the quote they open with, where that is the only quote."""
-    at = 0
-    while at < len(lines) and (not lines[at].strip() or _quoted(lines[at])):
-        at += 1
-    return lines if any(_quoted(line) for line in lines[at:]) else lines[at:]
-
-
-def _before_quotes(lines: list[str], end: int) -> int:
+def _before_quotes(body: _Body, end: int) -> int:
     while end > 0:
-        line = lines[end - 1]
+        line = body.lines[end - 1]
         if not line.strip() or _quoted(line) or _MOBILE.match(line[:200]):
             end -= 1
-        elif span := attribution(lines, end - 1):
-            end -= span
+        elif body.spans[end - 1]:
+            end -= body.spans[end - 1]
         else:
             break
-    return end
+    return max(end, 0)
 
 
 def _before_signature(lines: list[str], end: int) -> int:
@@ -221,6 +205,35 @@ def _before_signature(lines: list[str], end: int) -> int:
         if _DELIMITER.match(lines[at]):
             return at
         if _RULE.match(lines[at]) and at > 0:
-            above = next((each for each in reversed(lines[:at]) if each.strip()), "")
+            above = next(
+                (each for each in reversed(lines[max(at - 20, 0) : at]) if each.strip()), ""
+            )
             return at if _quoted(above) else end
     return end
+
+
+def _without_head(body: _Body, end: int) -> list[str]:
+    """The lines up to the end, without attributions of the quotes that stay; a quote that opens the
+    mail, named by its attribution and answered below once and for all, goes as well."""
+    dropped: set[int] = set()
+    for at in range(end):
+        if body.spans[at] and _quoted_below(body.lines, at, end):
+            dropped.update(range(at - body.spans[at] + 1, at + 1))
+    kept = [(at, line) for at, line in enumerate(body.lines[:end]) if at not in dropped]
+    first = next((at for at, line in kept if line.strip()), end)
+    opens_with_quote = any(at < first for at in dropped)
+    lines = [line for _, line in kept]
+    return _unopened(lines) if opens_with_quote else lines
+
+
+def _quoted_below(lines: list[str], at: int, end: int) -> bool:
+    below = (line for line in lines[at + 1 : min(at + 12, end)] if line.strip())
+    return next((_quoted(line) for line in below), False)
+
+
+def _unopened(lines: list[str]) -> list[str]:
+    """The lines below the quote they open with, where that is the only quote."""
+    at = 0
+    while at < len(lines) and (not lines[at].strip() or _quoted(lines[at])):
+        at += 1
+    return lines if any(_quoted(line) for line in lines[at:]) else lines[at:]
