@@ -20,17 +20,25 @@ _KINDS = {
 
 
 class Api:
-    """Calls below /v1/workspaces/{workspace}. `urls` may name another address for a service."""
+    """Calls below /v1/workspaces/{workspace}. `urls` may name another address for a service.
+
+    Several may share one `client`, which then outlives them.
+    """
 
     def __init__(
-        self, url: str, token: str, workspace: str, urls: Mapping[str, str] | None = None
+        self,
+        url: str,
+        token: str,
+        workspace: str,
+        urls: Mapping[str, str] | None = None,
+        client: httpx.AsyncClient | None = None,
     ) -> None:
         self.workspace = workspace
         self._url = url.rstrip("/")
         self._urls = {name: one.rstrip("/") for name, one in (urls or {}).items()}
-        self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S, trust_env=False
-        )
+        self._authorization = f"Bearer {token}"
+        self._shared = client is not None
+        self._client = client or httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -41,7 +49,8 @@ class Api:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._client.aclose()
+        if not self._shared:
+            await self._client.aclose()
 
     def address(self, service: str, path: str) -> str:
         base = self._urls.get(service, self._url)
@@ -59,29 +68,45 @@ class Api:
     async def call(
         self, service: str, method: str, path: str, body: Any = None, **options: Any
     ) -> dict[str, Any]:
-        """One call; repeated while the service says 503. Raises Refused, OSError."""
-        content = None if body is None else msgspec.json.encode(body)
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        response = await self._send(service, method, path, content, headers, options)
-        for _ in range(ATTEMPTS):
-            if response.status_code != 503:
-                break
-            await _pause(response)
-            response = await self._send(service, method, path, content, headers, options)
-        if response.is_success:
-            return msgspec.json.decode(response.content) if response.content else {}
-        raise _refused(response)
+        """The body of one call's answer; see `respond`."""
+        response = await self.respond(service, method, path, body, **options)
+        return msgspec.json.decode(response.content) if response.content else {}
 
-    async def _send(
+    async def respond(
         self,
         service: str,
         method: str,
         path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> httpx.Response:
+        """One call's answer, a success or 304; repeated while the service says 503.
+
+        Raises Refused, OSError.
+        """
+        content = None if body is None else msgspec.json.encode(body)
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        sent = {**kind, **(headers or {}), "Authorization": self._authorization}
+        address = self.address(service, path)
+        response = await self._send(method, address, content, sent, options)
+        for _ in range(ATTEMPTS):
+            if response.status_code != 503:
+                break
+            await _pause(response)
+            response = await self._send(method, address, content, sent, options)
+        if response.is_success or response.status_code == 304:
+            return response
+        raise _refused(response)
+
+    async def _send(
+        self,
+        method: str,
+        address: str,
         content: bytes | None,
         headers: dict[str, str],
         options: dict[str, Any],
     ) -> httpx.Response:
-        address = self.address(service, path)
         try:
             return await self._client.request(
                 method, address, content=content, headers=headers, **options

@@ -52,13 +52,18 @@ def _change(entry: Entry, current: Mapping[str, Any] | None) -> Change:
     return Change("update" if differing else "keep", entry, differing)
 
 
-async def carry_out(api: Api, changes: list[Change]) -> AsyncGenerator[Done]:
-    """Change by change, in order. Raises Refused naming the entry's place in the file, OSError."""
+async def carry_out(
+    api: Api, changes: list[Change], secrets: Mapping[str, str] = os.environ
+) -> AsyncGenerator[Done]:
+    """Change by change, in order; `secrets` holds what connectors refer to.
+
+    Raises Refused naming the entry's place in the file, OSError.
+    """
     for change in changes:
         if change.verb == "keep":
             continue
         entry = change.entry
-        body, missing = _with_secrets(entry)
+        body, missing = _with_secrets(entry, secrets)
         try:
             answer = await api.call(
                 kinds.service(entry.kind), "PUT", kinds.path(entry.kind, entry.id), body
@@ -84,8 +89,8 @@ def _placed(refused: Refused, entry: Entry) -> Refused:
     return Refused(refused.kind, detail, errors=errors, reason=refused.reason)
 
 
-def _with_secrets(entry: Entry) -> tuple[dict[str, Any], list[str]]:
-    """The body with its secrets from the environment, and the variables that are not set.
+def _with_secrets(entry: Entry, values: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The body with the values of its secrets, and the variables that are not set.
 
     A secret is never in the file: it names a variable, or a list of them during a rotation.
     """
@@ -97,7 +102,7 @@ def _with_secrets(entry: Entry) -> tuple[dict[str, Any], list[str]]:
         several = reference if isinstance(reference, list) else [reference]
         for one in several:
             variable = one["env"]
-            if value := os.environ.get(variable):
+            if value := values.get(variable):
                 found.setdefault(name, []).append(value)
             else:
                 missing.append(variable)
