@@ -11,6 +11,7 @@ from services.router.domain import config
 from services.router.domain.customers import CustomerIndex
 from services.router.domain.policy import CompiledPolicy
 from services.router.domain.references import Known, highest_skills, references, warnings
+from services.router.forms import FORMS
 from services.router.resources import BODY_MAX_BYTES, check, parse
 from shared.contracts.problems import Refused
 
@@ -219,7 +220,7 @@ JUNK = st.recursive(
 
 
 @given(
-    st.sampled_from(sorted(config.TYPES)),
+    st.sampled_from(sorted(FORMS)),
     st.dictionaries(st.sampled_from(["rules", "levels", "queues", "offer", "x"]), JUNK),
 )
 def test_any_body_is_judged_without_raising(kind: str, body: dict[str, Any]):

@@ -253,6 +253,7 @@ class Team(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 TYPES: dict[str, type[msgspec.Struct]] = {
+    "workspace": Settings,
     "agent": Agent,
     "queue": Queue,
     "policy": Policy,
