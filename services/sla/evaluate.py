@@ -4,10 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, cast
 
+from services.sla.domain.clock import Clock
 from services.sla.domain.derive import derive, facts_of
 from services.sla.domain.episode import Fold
 from services.sla.domain.events import TYPES, Event
-from services.sla.domain.policy import Book, Policy, check_references
+from services.sla.domain.policy import METRICS, Book, Policy, check_references
 from services.sla.domain.view import clock_view, ledger
 from services.sla.resources import read_compiled
 from shared.calendars import LazyWindows, OpenHours, check_calendar, parse_calendar
@@ -44,11 +45,16 @@ def evaluate(body: object, lookup: Lookup = lambda _: None) -> dict[str, Any]:
     book = Book((policy,), calendars.windows)
     past = [event for event in events if event.at_us <= now_us]
     fold = derive(past, facts, book, books.__getitem__)
-    return {"clocks": [_shown(fold, index, now_us) for index in range(len(fold.episode.clocks))]}
+    order = [*METRICS, *(target.metric for target in policy.named)]
+    clocks = sorted(fold.episode.clocks, key=lambda clock: _place(clock, order))
+    return {"clocks": [_shown(fold, clock, now_us) for clock in clocks]}
 
 
-def _shown(fold: Fold, index: int, now_us: int) -> dict[str, Any]:
-    clock = fold.episode.clocks[index]
+def _place(clock: Clock, order: list[str]) -> tuple[int, int]:
+    return (order.index(clock.metric) if clock.metric in order else len(order), clock.cycle)
+
+
+def _shown(fold: Fold, clock: Clock, now_us: int) -> dict[str, Any]:
     latest = clock.started_us + HORIZON_YEARS * 366 * 86_400_000_000
     beyond = clock.due_us is None and clock.state == "running"
     if beyond or (clock.due_us is not None and clock.due_us > latest):

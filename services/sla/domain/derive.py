@@ -12,7 +12,7 @@ def facts_of(task: dict[str, Any], customer: dict[str, Any] | None) -> Facts:
     """Facts before anything has happened."""
     priority = task.get("priority") or 0
     known = {"state": "pending", "held": False, "hold_reason": None, **task, "priority": priority}
-    return Facts(known, customer, priority)
+    return Facts(known, customer, float(priority))
 
 
 def derive(

@@ -16,7 +16,7 @@ from shared.rules import Condition, Variables
 WAITING = "waiting_on_customer"
 LIFELONG = ("resolution", "first_resolution", "customer_wait", "agent_work")
 RESPONSES = ("first_response", "next_response", "periodic_update", "time_to_assign")
-CLOCKS_MAX = 512  # kept in memory of one episode; finished ones are dropped oldest first
+CLOCKS_MAX = 64  # kept in memory of one episode; finished ones are dropped oldest first
 
 _TASK_FIELDS_OF_EVENTS = ("channel", "queue", "language", "kind", "attributes", "tags")
 
@@ -107,7 +107,7 @@ class Fold:
         if kind in ("task_created", "priority_changed") and "priority" in fields:
             task["priority"] = fields["priority"]
             if fields.get("by") != "escalation":
-                facts.level = fields["priority"]
+                facts.level = float(fields["priority"])
         if kind in ("assigned", "transferred", "unassigned", "reopened"):
             task["agent_id"] = _agent(fields)
         if kind in _STATES:

@@ -1,0 +1,177 @@
+"""Bus events as the clocks' events: which message counts, and what the router's words mean here.
+
+DESIGN §2, «Clock»: held is paused; completed is resolved and closed; wrapping only sets the task's
+state; cancelled is abandoned where that is the reason, else it cancels the clocks.
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.sla.domain.events import Event
+from shared.contracts import interactions
+from shared.contracts.instants import parse_instant
+from shared.contracts.interactions import SILENT_FLAGS
+
+_KIND_OF_ROLE = {"customer": "customer_message", "agent": "agent_message", "bot": "bot_message"}
+_COUNTED = (interactions.MESSAGE, interactions.TRANSCRIPT_SEGMENT)
+
+
+class _Author(msgspec.Struct):
+    role: str = "system"
+
+
+class _Heard(msgspec.Struct):
+    """What the clocks need of an interaction; the rest is not even decoded."""
+
+    channel: str
+    conversation_id: str
+    message_id: str
+    received_at: str
+    author: _Author
+    direction: str = "inbound"
+    language: str | None = None
+    attributes: dict[str, Any] = {}
+    flags: list[str] = []
+    task_id: str | None = None
+    agent_id: str | None = None
+    replay_of: str | None = None
+    revision: int = 0
+
+
+class Message(NamedTuple):
+    """A message that clocks react to. `late_us`: how long it was on its way to us."""
+
+    conversation_id: str
+    channel: str
+    kind: str
+    time_us: int
+    received_us: int
+    message_id: str
+    task_id: str | None
+    facts: dict[str, Any]
+    fields: dict[str, Any]
+
+    def at_us(self, lateness_us: int) -> int:
+        """When it counts: at its own time, or at its receipt when it came too late or claims to
+        come from the future."""
+        if self.received_us - self.time_us > lateness_us:
+            return self.received_us
+        return min(self.time_us, self.received_us)
+
+
+_HEARD = msgspec.json.Decoder(_Heard)
+
+
+def message_of(name: str, body: bytes, time_us: int) -> Message | None:
+    """The message that an interaction is; None for what no clock reacts to."""
+    if name not in _COUNTED:
+        return None
+    heard = _HEARD.decode(body)
+    if heard.replay_of is not None or heard.revision:
+        return None
+    kind = _KIND_OF_ROLE.get(heard.author.role)
+    if kind is None or SILENT_FLAGS.intersection(heard.flags):
+        return None
+    return Message(
+        heard.conversation_id,
+        heard.channel,
+        kind,
+        time_us,
+        parse_instant(heard.received_at),
+        heard.message_id,
+        heard.task_id,
+        {
+            "channel": heard.channel,
+            "language": heard.language,
+            "attributes": heard.attributes,
+            "kind": "conversation",
+        },
+        {"agent_id": heard.agent_id} if heard.agent_id else {},
+    )
+
+
+class Told(msgspec.Struct):
+    """What the clocks need of the router's events."""
+
+    at: str
+    seq: int = 0
+    task_id: str | None = None
+    conversation_id: str | None = None
+    event_id: str | None = None
+    channel: str = ""
+    kind: str = "conversation"
+    language: str | None = None
+    attributes: dict[str, Any] = {}
+    queue: str | None = None
+    queues: list[str] = []
+    priority: float = 0
+    customer: dict[str, Any] | None = None
+    waiting_since: str | None = None
+    after: float = msgspec.field(default=0, name="to")
+    by: str = ""
+    agent_id: str | None = None
+    reason: str | None = None
+
+
+class _Transfer(msgspec.Struct):
+    to: dict[str, str] = {}
+
+
+_TOLD = msgspec.json.Decoder(Told)
+_TRANSFER = msgspec.json.Decoder(_Transfer)
+TRANSFERRED = "routing.task.transferred.v1"
+
+
+class _Moved(msgspec.Struct):
+    at: str
+    seq: int = 0
+    task_id: str | None = None
+    conversation_id: str | None = None
+
+
+_MOVED = msgspec.json.Decoder(_Moved)
+
+
+def told_of(name: str, body: bytes) -> Told:
+    """The router's event. Of a transfer only its place is read here (`to` is an object there)."""
+    if name != TRANSFERRED:
+        return _TOLD.decode(body)
+    moved = _MOVED.decode(body)
+    queue = _TRANSFER.decode(body).to.get("queue")
+    return Told(moved.at, moved.seq, moved.task_id, moved.conversation_id, queue=queue)
+
+
+def task_events(name: str, told: Told, queue: str | None) -> list[Event]:
+    """What a router's event about a known task means for its clocks. `queue`: the task's now."""
+    at = parse_instant(told.at)
+    fields: dict[str, Any] = {}
+    kinds: tuple[str, ...] = ()
+    match name:
+        case "routing.task.assigned.v1":
+            kinds, fields = ("assigned",), {"agent_id": told.agent_id}
+        case "routing.task.transferred.v1":
+            kinds = ("transferred",)
+            fields = {} if told.queue is None else {"queue": told.queue}
+        case "routing.task.queued.v1":
+            if not told.queues or queue in told.queues:
+                return []
+            kinds, fields = ("transferred",), {"queue": told.queues[0]}
+        case "routing.task.requeued.v1":
+            kinds = ("unassigned",)
+        case "routing.task.priority_changed.v1":
+            kinds, fields = ("priority_changed",), {"priority": told.after, "by": told.by}
+        case "routing.task.held.v1":
+            kinds, fields = ("paused",), {"reason": told.reason}
+        case "routing.task.resumed.v1":
+            kinds = ("resumed",)
+        case "routing.task.wrapping.v1":
+            kinds = ("wrapping",)
+        case "routing.task.completed.v1":
+            kinds = ("resolved", "closed")
+        case "routing.task.cancelled.v1":
+            kinds = ("abandoned" if told.reason == "abandoned" else "cancelled",)
+            fields = {"reason": told.reason}
+        case _:
+            return []
+    return [Event(at, kind, 0, fields, f"r{told.seq}{kind}") for kind in kinds]

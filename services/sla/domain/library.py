@@ -1,0 +1,272 @@
+"""Calendars and policies as versions, and the books that conversations are pinned to.
+
+A book is one state of the configuration: the policies in their order and the calendars, each by
+version. An episode keeps the book it began under, so that an edit moves no deadline by itself.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from services.sla.domain.commands import DeleteResource, PutResource, ResourceKind
+from services.sla.domain.policy import Book, Policy, check_references, compile_policy
+from shared.contracts.problems import Refused, conflict, invalid, not_found
+from shared.contracts.windows import Expanded, Windows, WindowTable
+from shared.runtime.core import ConfigWrite, Entity
+
+
+class Version(msgspec.Struct, gc=False):
+    """One version of a resource. `place` orders policies; `windows` are a calendar's."""
+
+    kind: ResourceKind
+    id: str
+    version: int
+    body: bytes
+    place: float = 0
+    windows: Expanded | None = None
+
+
+class Page(msgspec.Struct, gc=False):
+    """A book at rest: (id, version) of its policies in order, and of its calendars."""
+
+    number: int
+    policies: list[tuple[str, int]] = []
+    calendars: list[tuple[str, int]] = []
+
+
+Key = tuple[str, str, int]
+_PACK = msgspec.msgpack.Encoder()
+_VERSION = msgspec.msgpack.Decoder(Version)
+_PAGE = msgspec.msgpack.Decoder(Page)
+
+
+class Library:
+    """All versions that something still needs."""
+
+    def __init__(self) -> None:
+        self.current: dict[tuple[str, str], Version] = {}
+        self.versions: dict[Key, Version] = {}
+        self.pages: dict[int, Page] = {0: Page(0)}
+        self.number = 0
+        self.queues: dict[str, str] = {}
+        self._compiled: dict[tuple[str, int], Policy] = {}
+        self._tables: dict[tuple[str, int], WindowTable] = {}
+        self._books: dict[int, Book] = {}
+        self._changed: set[tuple[str, str]] = set()
+        self._wanted: dict[tuple[str, str], int] = {}  # versions in force, while they are loaded
+
+    def listed(self, kind: ResourceKind) -> list[Version]:
+        """The resources of a kind: calendars by id, policies in the order they are asked."""
+        found = [one for (each, _), one in self.current.items() if each == kind]
+        if kind == "calendar":
+            return sorted(found, key=lambda one: one.id)
+        return sorted(found, key=lambda one: (one.place, one.id))
+
+    def find(self, kind: ResourceKind, name: str) -> Version | None:
+        return self.current.get((kind, name))
+
+    # Commands: `check` raises Refused and changes nothing, `put` and `delete` change.
+
+    def check(self, command: PutResource | DeleteResource) -> None:
+        """Raises Refused when the command cannot be done now."""
+        before = self.find(command.resource, command.id)
+        if command.if_version is not None and command.if_version != (
+            before.version if before else 0
+        ):
+            raise Refused("precondition-failed", "The resource has changed since it was read.")
+        if isinstance(command, DeleteResource):
+            self._check_delete(command, before)
+        elif command.resource == "calendar":
+            if command.windows is None:
+                raise invalid("/windows", "missing", "the calendar comes without its windows")
+        else:
+            body = msgspec.json.decode(command.body)
+            calendars = [name for kind, name in self.current if kind == "calendar"]
+            check_references(compile_policy({**body, "id": command.id}, 0), calendars)
+
+    def _check_delete(self, command: DeleteResource, before: Version | None) -> None:
+        if before is None:
+            raise not_found(command.resource.replace("_", " "), command.id)
+        if command.resource != "calendar":
+            return
+        for policy in self.listed("sla_policy"):
+            compiled = self._policy(policy.id, policy.version)
+            used = {target.calendar for target in (*compiled.targets.values(), *compiled.named)}
+            if command.id in used:
+                raise conflict("state", f"SLA policy {policy.id!r} counts on this calendar.")
+        for queue, calendar in self.queues.items():
+            if calendar == command.id:
+                raise conflict("state", f"Queue {queue!r} opens by this calendar.")
+
+    def put(self, command: PutResource) -> tuple[bytes, list[ConfigWrite]]:
+        """Stores a version and opens a new book. Returns the reply and what others need."""
+        before = self.find(command.resource, command.id)
+        body = bytes(command.body)
+        number = 1 + max(
+            (
+                v
+                for kind, name, v in self.versions
+                if (kind, name) == (command.resource, command.id)
+            ),
+            default=0,
+        )
+        version = Version(
+            command.resource,
+            command.id,
+            number,
+            body,
+            self._place(command, before),
+            command.windows,
+        )
+        self.current[command.resource, command.id] = version
+        self.versions[command.resource, command.id, number] = version
+        self._touch(version)
+        self._turn_page()
+        reply: dict[str, Any] = {
+            "id": command.id,
+            "version": number,
+            "created": before is None,
+            "body": msgspec.Raw(body),
+            "warnings": [],
+        }
+        writes = [ConfigWrite("calendar", command.id, body)] if version.windows else []
+        return msgspec.json.encode(reply), writes
+
+    def _place(self, command: PutResource, before: Version | None) -> float:
+        if command.resource == "calendar":
+            return 0.0
+        order = msgspec.json.decode(command.body).get("order")
+        if order is not None:
+            return float(order)
+        if before is not None:
+            return before.place
+        return max((one.place for one in self.listed("sla_policy")), default=0.0) + 1
+
+    def delete(self, command: DeleteResource) -> tuple[bytes, list[ConfigWrite]]:
+        version = self.current.pop((command.resource, command.id))
+        self._touch(version)
+        self._turn_page()
+        shared = command.resource == "calendar"
+        writes = [ConfigWrite("calendar", command.id, None)] if shared else []
+        return msgspec.json.encode({"id": command.id}), writes
+
+    def _turn_page(self) -> None:
+        self.number += 1
+        self.pages[self.number] = Page(
+            self.number,
+            [(one.id, one.version) for one in self.listed("sla_policy")],
+            [(one.id, one.version) for one in self.listed("calendar")],
+        )
+        self._changed.add(("book", str(self.number)))
+
+    # Books.
+
+    def book(self, number: int) -> Book:
+        """The configuration of a number. The same object as long as it is kept."""
+        found = self._books.get(number)
+        if found is None:
+            page = self.pages[number]
+            calendars = dict(page.calendars)
+
+            def windows(name: str) -> Windows:
+                return self._table(name, calendars[name])
+
+            policies = tuple(self._policy(name, version) for name, version in page.policies)
+            found = self._books[number] = Book(policies, windows)
+        return found
+
+    def _policy(self, name: str, version: int) -> Policy:
+        found = self._compiled.get((name, version))
+        if found is None:
+            body: Any = msgspec.json.decode(self.versions["sla_policy", name, version].body)
+            found = self._compiled[name, version] = compile_policy({**body, "id": name}, version)
+        return found
+
+    def _table(self, name: str, version: int) -> WindowTable:
+        found = self._tables.get((name, version))
+        if found is None:
+            expanded = self.versions["calendar", name, version].windows
+            assert expanded is not None
+            found = self._tables[name, version] = WindowTable(expanded)
+        return found
+
+    def forget(self, needed: set[int]) -> None:
+        """Drops the books that no episode is pinned to, and what only they named."""
+        for number in [n for n in self.pages if n not in needed and n not in (0, self.number)]:
+            del self.pages[number]
+            self._books.pop(number, None)
+            self._changed.add(("book", str(number)))
+        kept: set[Key] = {(kind, one.id, one.version) for (kind, _), one in self.current.items()}
+        for page in self.pages.values():
+            kept |= {("sla_policy", *pair) for pair in page.policies}
+            kept |= {("calendar", *pair) for pair in page.calendars}
+        for key in [key for key in self.versions if key not in kept]:
+            version = self.versions.pop(key)
+            self._compiled.pop(key[1:], None)
+            self._tables.pop(key[1:], None)
+            self._touch(version)
+
+    # At rest.
+
+    def _touch(self, version: Version) -> None:
+        self._changed.add(("version", _name(version.kind, version.id, version.version)))
+        self._changed.add(("current", f"{version.kind}/{version.id}"))
+
+    def changes(self) -> list[Entity]:
+        changed, self._changed = self._changed, set()
+        return [self._entity(kind, key) for kind, key in sorted(changed)]
+
+    def dump(self) -> list[Entity]:
+        keys = [("book", str(number)) for number in self.pages if number]
+        keys += [("version", _name(*key)) for key in self.versions]
+        keys += [("current", f"{kind}/{name}") for kind, name in self.current]
+        return [self._entity(kind, key) for kind, key in keys]
+
+    def _entity(self, kind: str, key: str) -> Entity:
+        if kind == "book":
+            page = self.pages.get(int(key))
+            return Entity(kind, key, None if page is None else _PACK.encode(page))
+        if kind == "current":
+            resource, _, name = key.partition("/")
+            version = self.current.get((resource, name))
+            return Entity(kind, key, None if version is None else _PACK.encode(version.version))
+        stored = self.versions.get(_parse(key))
+        return Entity(kind, key, None if stored is None else _PACK.encode(stored))
+
+    def load(self, entities: Iterable[Entity]) -> list[Entity]:
+        """Takes in what is its own, in any order; returns the rest."""
+        rest: list[Entity] = []
+        for entity in entities:
+            if entity.body is None:
+                continue
+            if entity.kind == "book":
+                page = _PAGE.decode(entity.body)
+                self.pages[page.number] = page
+                self.number = max(self.number, page.number)
+            elif entity.kind == "version":
+                version = _VERSION.decode(entity.body)
+                self.versions[version.kind, version.id, version.version] = version
+                self._settle(version.kind, version.id)
+            elif entity.kind == "current":
+                kind, _, name = entity.key.partition("/")
+                self._wanted[kind, name] = msgspec.msgpack.decode(entity.body, type=int)
+                self._settle(kind, name)
+            else:
+                rest.append(entity)
+        return rest
+
+    def _settle(self, kind: str, name: str) -> None:
+        wanted = self._wanted.get((kind, name))
+        found = None if wanted is None else self.versions.get((kind, name, wanted))
+        if found is not None:
+            self.current[kind, name] = found
+
+
+def _name(kind: str, name: str, version: int) -> str:
+    return f"{kind}/{name}/{version}"
+
+
+def _parse(key: str) -> Key:
+    kind, name, version = key.split("/")
+    return kind, name, int(version)

@@ -1,0 +1,173 @@
+"""What changed on the clocks of a conversation, told as `sla.*` events: compared before and after."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from services.sla.domain.clock import OPEN, Clock
+from services.sla.domain.conversation import Live, Notice
+from shared.contracts import sla
+from shared.contracts.instants import format_instant, optional_instant, seconds
+
+
+class Seen(NamedTuple):
+    """A clock as it was."""
+
+    live: Live
+    clock: Clock
+    state: str
+    due_us: int | None
+    target_us: int
+    satisfied_us: int | None
+    started_us: int
+    task_id: str | None
+    queue: str | None
+
+
+def look(lives: Iterable[Live]) -> dict[str, Seen]:
+    """All clocks by id."""
+    return {
+        live.clock_id(clock): Seen(
+            live,
+            clock,
+            clock.state,
+            clock.due_us,
+            clock.target_us,
+            clock.satisfied_us,
+            clock.started_us,
+            live.record.task_id,
+            live.fold.episode.facts.task.get("queue"),
+        )
+        for live in lives
+        for clock in live.clocks
+    }
+
+
+Emit = Callable[[Live, Clock, sla.SlaEvent], None]
+
+
+class Teller:
+    """Makes the events of one input. `late`: it was derived again for an event out of order."""
+
+    def __init__(self, now_us: int, emit: Emit) -> None:
+        self._now_us = now_us
+        self._emit = emit
+
+    def tell(self, before: dict[str, Seen], after: dict[str, Seen], *, late: bool) -> list[Seen]:
+        """Tells every difference; returns the clocks whose rows must be written again."""
+        changed: list[Seen] = []
+        for name, old in before.items():
+            if name not in after:
+                self._vanished(old)
+                changed.append(old)
+        for name, new in after.items():
+            old = before.get(name)
+            if old is not None and old[2:] == new[2:]:
+                continue
+            if old is None:
+                self._started(new)
+            else:
+                self._changed(old, new, late)
+            changed.append(new)
+        for name, new in after.items():
+            self._breach(name, new)
+        return changed
+
+    def _vanished(self, old: Seen) -> None:
+        """A clock that the task's own policy does not have, or whose message went elsewhere."""
+        clock = old.clock
+        if old.state in OPEN:
+            clock.state, clock.due_us, clock.ended_us = "cancelled", None, self._now_us
+            self._say(old, sla.ClockCancelled, state="cancelled")
+        old.live.record.notices.pop(old.live.clock_id(clock), None)
+
+    def _started(self, new: Seen) -> None:
+        self._say(new, sla.ClockStarted, target_s=seconds(new.target_us))
+        if new.task_id is not None:
+            self._say(new, sla.ClockBound, queue=new.queue)
+        if new.state == "paused":
+            self._say(new, sla.ClockPaused, reason=_reason(new.clock))
+        elif new.state not in OPEN:
+            self._ended(new)
+
+    def _changed(self, old: Seen, new: Seen, late: bool) -> None:
+        if new.task_id != old.task_id:
+            self._say(new, sla.ClockBound, queue=new.queue)
+        if late and old[2:7] != new[2:7]:
+            self._say(new, sla.ClockCorrected, because="an event came late")
+        if new.state == old.state:
+            if new.state == "running" and (new.due_us, new.target_us) != (
+                old.due_us,
+                old.target_us,
+            ):
+                self._say(new, sla.ClockMoved, because=_because(old, new))
+        elif new.state == "paused":
+            self._say(new, sla.ClockPaused, reason=_reason(new.clock))
+        elif new.state == "running":
+            self._say(new, sla.ClockResumed)
+        else:
+            self._ended(new)
+
+    def _ended(self, new: Seen) -> None:
+        if new.state == "met":
+            self._say(new, sla.ClockMet, satisfied_at=format_instant(new.satisfied_us or 0))
+        elif new.state != "missed":  # a miss is told by its breach
+            self._say(new, sla.ClockCancelled, state=new.state)
+
+    def _breach(self, name: str, new: Seen) -> None:
+        """A breach that the events themselves show, or that they take back."""
+        notices = new.live.record.notices
+        notice = notices.get(name)
+        told = notice is not None and notice.breached
+        if new.clock.breached_us is not None and not told:
+            self.breached(new.live, new.clock, new.clock.breached_us)
+        elif told and new.live.fold.hands.breach(new.clock, self._now_us) is None:
+            assert notice is not None
+            notice.breached = False
+            self._say(new, sla.ClockCorrected, because="an event came late", withdrawn="breached")
+
+    def breached(self, live: Live, clock: Clock, due_us: int) -> None:
+        """Tells a breach, with the instant it was due at, once."""
+        notice = live.record.notices.setdefault(live.clock_id(clock), Notice())
+        notice.breached = True
+        event = self._make(
+            live, clock, sla.ClockBreached, detected_lag_s=seconds(self._now_us - due_us)
+        )
+        event.due_at = format_instant(due_us)
+        self._emit(live, clock, event)
+
+    def warned(self, live: Live, clock: Clock, level: float) -> None:
+        """Tells a warning, once."""
+        notice = live.record.notices.setdefault(live.clock_id(clock), Notice())
+        notice.warned[str(level)] = self._now_us
+        self._emit(live, clock, self._make(live, clock, sla.ClockWarning, level=level))
+
+    def _say(self, seen: Seen, kind: type[sla.SlaEvent], **fields: object) -> None:
+        self._emit(seen.live, seen.clock, self._make(seen.live, seen.clock, kind, **fields))
+
+    def _make(
+        self, live: Live, clock: Clock, kind: type[sla.SlaEvent], **fields: object
+    ) -> sla.SlaEvent:
+        common = {
+            "workspace": live.workspace,
+            "seq": 0,
+            "at": format_instant(self._now_us),
+            "clock_id": live.clock_id(clock),
+            "cycle": clock.cycle,
+            "conversation_id": live.conversation.id,
+            "metric": clock.metric,
+            "task_id": live.record.task_id,
+            "due_at": optional_instant(clock.due_us),
+        }
+        return msgspec.convert({**common, **fields}, kind)
+
+
+def _because(old: Seen, new: Seen) -> str:
+    if new.task_id != old.task_id:
+        return "bound"
+    return new.clock.moved or "derived_again"
+
+
+def _reason(clock: Clock) -> str | None:
+    return clock.spans[-1].because if clock.spans else None
