@@ -1,0 +1,288 @@
+"""Why a task is where it is, and why an agent has or has not what waits. API.md, «explanation».
+
+Built from the very conditions that decide (`capacity.conditions`) and the very order of the queue
+(`pools.agent_key`), so an explanation cannot disagree with what happens.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from heapq import nsmallest
+from typing import Any, NamedTuple
+
+from services.router.domain import capacity
+from services.router.domain.capacity import Condition
+from services.router.domain.config import Queue
+from services.router.domain.desk import Desk
+from services.router.domain.next_change import next_change
+from services.router.domain.pools import NEVER_US, Key, Member, agent_key
+from services.router.domain.state import OPEN, SEEKING, Decision, Task
+from services.router.domain.workspace import Workspace
+from shared.contracts.instants import format_instant, seconds, span_us
+from shared.contracts.problems import not_found
+
+NEAREST = 20
+WAITING_JUDGED_MAX = 500  # of the tasks that wait, the longest waiting are held against an agent
+_INSTANTS_FROM_US = 10**14  # smaller numbers in order keys are no instants
+
+_NO_QUEUE = Queue("")
+_REASONS = {
+    "presence": "not available",
+    "capacity": "without enough free capacity",
+    "channel": "not serving its channel",
+    "channel_cap": "at their limit for its channel",
+    "queue": "not serving its queue",
+    "closed": "behind a closed queue",
+    "cool_down": "cooling down from it",
+    "offered": "already having an offer of it",
+    "owner": "having it",
+    "hold": "waiting while it is kept for another",
+    "delay": "not due yet by their delay",
+}
+
+
+class Judged(NamedTuple):
+    """An agent held against a task: every condition, and his place in the queue's order."""
+
+    desk: Desk
+    conditions: list[Condition]
+    keys: Key
+
+    @property
+    def failed(self) -> list[Condition]:
+        return [one for one in self.conditions if not one.passed]
+
+
+# -- a task
+
+
+def explain_task(ws: Workspace, task_id: str, *, agent: str | None = None) -> dict[str, Any]:
+    """The explanation of a task; with `agent`, of this agent alone. Raises Refused (not-found)."""
+    task = ws.tasks.get(task_id)
+    if task is None:
+        raise not_found("task", task_id)
+    if agent is not None and agent not in ws.desks:
+        raise not_found("agent", agent)
+    judged = _judge_all(ws, task) if task.state in OPEN else []
+    shown = nsmallest(NEAREST, judged, key=_nearness)
+    if agent is not None:
+        shown = [one for one in judged if one.desk.id == agent]
+    change = next_change(ws, task, [(one.desk, one.failed) for one in shown])
+    return {
+        "task_id": task.id,
+        "state": task.state,
+        "at": ws.at,
+        "summary": _summary(ws, task, judged),
+        "policy": _policy(task),
+        "candidates": _candidates(judged),
+        "agents": [_agent(one) for one in shown],
+        "next_change": change,
+        "decisions": [_decision(one) for one in task.decisions],
+    }
+
+
+def explain_stored(task: Task, at: str) -> dict[str, Any]:
+    """The explanation of a task that has left memory: what became of it, and its decisions."""
+    return {
+        "task_id": task.id,
+        "state": task.state,
+        "at": at,
+        "summary": _ended(task),
+        "policy": _policy(task),
+        "candidates": _candidates([]),
+        "agents": [],
+        "next_change": None,
+        "decisions": [_decision(one) for one in task.decisions],
+    }
+
+
+def _judge_all(ws: Workspace, task: Task) -> list[Judged]:
+    queue = _queue(ws, task)
+    return [_judge(ws, task, desk, queue) for desk in ws.desks.values()]
+
+
+def _judge(ws: Workspace, task: Task, desk: Desk, queue: Queue) -> Judged:
+    served = capacity.serving(desk, task.queues, ws.closed_queues)
+    member = (
+        Member(served.queue, served.rank, span_us(served.delay_s), served.tier)
+        if served
+        else Member("", 1, 0, 1)
+    )
+    keys = agent_key(queue, capacity.active(task), desk, member)
+    return Judged(desk, capacity.conditions(ws, task, desk), keys)
+
+
+def _queue(ws: Workspace, task: Task) -> Queue:
+    """Whose `select` orders the agents of a waiting task."""
+    pool = ws.pool_of.get(task.id)
+    return pool.queue if pool else ws.queue_of(task) or _NO_QUEUE
+
+
+def _nearness(one: Judged) -> tuple[int, Key, str]:
+    return len(one.failed), one.keys, one.desk.id
+
+
+def _candidates(judged: list[Judged]) -> dict[str, Any]:
+    """Every agent counts once: as admissible, or under the first condition that he fails."""
+    reasons = Counter(one.failed[0].kind for one in judged if one.failed)
+    ordered = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    return {
+        "total": len(judged),
+        "admissible": len(judged) - reasons.total(),
+        "by_reason": dict(ordered),
+    }
+
+
+def _agent(one: Judged) -> dict[str, Any]:
+    return {
+        "id": one.desk.id,
+        "admissible": not one.failed,
+        "conditions": [_condition(condition) for condition in one.conditions],
+        "order_keys": _shown(one.keys),
+    }
+
+
+def _condition(one: Condition) -> dict[str, Any]:
+    return {"text": one.text, "value": one.value, "passed": one.passed}
+
+
+def _policy(task: Task) -> dict[str, Any] | None:
+    ref = task.policy
+    if ref is None:
+        return None
+    return {"id": ref.id, "version": ref.version, "rule": ref.rule, "step": ref.step}
+
+
+def _decision(one: Decision) -> dict[str, Any]:
+    return {
+        "seq": one.seq,
+        "at": format_instant(one.at_us),
+        "kind": one.kind,
+        "winner": one.winner,
+        "considered": one.considered,
+        "order_keys": _shown(one.order_keys),
+        "because": one.because,
+    }
+
+
+def _shown(keys: Iterable[Any]) -> list[Any]:
+    return [
+        format_instant(key) if isinstance(key, int) and _INSTANTS_FROM_US <= key < NEVER_US else key
+        for key in keys
+    ]
+
+
+# -- in words
+
+
+def _summary(ws: Workspace, task: Task, judged: list[Judged]) -> str:
+    if task.state in SEEKING:
+        return _waits(ws, task, judged)
+    if task.state == "scheduled":
+        when = format_instant(task.not_before_us) if task.not_before_us else "its time"
+        return f"Scheduled: it begins to wait at {when}."
+    if task.state in OPEN:
+        return _has_agent(task)
+    return _ended(task)
+
+
+def _has_agent(task: Task) -> str:
+    since = f" since {format_instant(task.assigned_us)}" if task.assigned_us else ""
+    last = next((one for one in reversed(task.decisions) if one.kind == "assigned"), None)
+    because = f": {last.because}" if last and last.because else ""
+    held = f"; on hold, {task.hold_reason}" if task.held else ""
+    doing = "In wrap-up with" if task.state == "wrapping" else "Assigned to"
+    return f"{doing} {task.agent_id}{since}{because}{held}."
+
+
+def _ended(task: Task) -> str:
+    because = f": {task.reason}" if task.reason else ""
+    who = f" by {task.agent_id}" if task.agent_id and task.state == "completed" else ""
+    return f"{task.state.capitalize()}{who}{because}."
+
+
+def _waits(ws: Workspace, task: Task, judged: list[Judged]) -> str:
+    offered = ", ".join(ws.offers[offer].agent_id for offer in task.offers)
+    waited = f"{seconds(max(0, ws.now - task.waiting_since_us)):.0f} s"
+    if offered:
+        return f"Offered to {offered} after waiting {waited}."
+    if not task.queues:
+        return f"Waits {waited} without a queue: {_no_queue(task)}."
+    asks = " and ".join(item.text for item in capacity.active(task)) or "any skill"
+    place = " or ".join(task.queues)
+    free = sum(not one.failed for one in judged)
+    if free:
+        return f"Waits {waited} in {place} for an agent with {asks}; {free} could have it now."
+    return f"Waits {waited} in {place} for an agent with {asks}: {_nobody(judged)}."
+
+
+def _no_queue(task: Task) -> str:
+    return (
+        "no rule of its policy matches" if task.reason == "no_rule" else task.reason or "none set"
+    )
+
+
+def _nobody(judged: list[Judged]) -> str:
+    if not judged:
+        return "there are no agents"
+    reasons = _candidates(judged)["by_reason"]
+    parts = [f"{count} {_reason(kind)}" for kind, count in reasons.items()]
+    return f"of {len(judged)} agents {', '.join(parts)}"
+
+
+def _reason(kind: str) -> str:
+    return _REASONS.get(kind) or f"without {kind.removeprefix('skill ')}"
+
+
+# -- an agent
+
+
+def explain_agent(ws: Workspace, agent_id: str) -> dict[str, Any]:
+    """Why this agent has, or has not, what waits: the nearest of the waiting tasks, each with its
+    conditions. Raises Refused (not-found)."""
+    desk = ws.desks.get(agent_id)
+    if desk is None:
+        raise not_found("agent", agent_id)
+    waiting = [task for task in ws.tasks.values() if task.state in SEEKING]
+    longest = nsmallest(WAITING_JUDGED_MAX, waiting, key=_since)
+    judged = [(task, capacity.conditions(ws, task, desk)) for task in longest]
+    nearest = nsmallest(NEAREST, judged, key=lambda one: (_failures(one[1]), *_since(one[0])))
+    return {
+        "agent_id": agent_id,
+        "at": ws.at,
+        "summary": _agent_summary(desk, len(waiting), nearest),
+        "waiting": len(waiting),
+        "tasks": [
+            {"task_id": task.id, "conditions": [_condition(one) for one in conditions]}
+            for task, conditions in nearest
+        ],
+    }
+
+
+def _since(task: Task) -> tuple[int, int]:
+    return task.waiting_since_us, task.number
+
+
+def _failures(conditions: list[Condition]) -> int:
+    return sum(not one.passed for one in conditions)
+
+
+def _agent_summary(
+    desk: Desk, waiting: int, nearest: list[tuple[Task, list[Condition]]]
+) -> str:  # fmt: skip
+    agent = desk.agent
+    has = f"{desk.id} has {len(desk.tasks)} tasks and {len(desk.offers)} offers"
+    if not desk.takes_work:
+        reason = f" ({agent.shown_reason})" if agent.shown_reason else ""
+        status = agent.shown_status if agent.shown_status != "available" else "about to leave"
+        return f"{has}; nothing is offered while {status}{reason}."
+    if not nearest:
+        return f"{has}; nothing waits."
+    task, conditions = nearest[0]
+    failed = [_said(one) for one in conditions if not one.passed]
+    if not failed:
+        return f"{has}; {waiting} tasks wait and {task.id} is about to be offered."
+    return f"{has}; {waiting} tasks wait, the nearest, {task.id}, not for {desk.id}: {', '.join(failed)}."
+
+
+def _said(one: Condition) -> str:
+    return f"{one.text} (is {one.value})" if one.value is not None else one.text
