@@ -1,10 +1,12 @@
 """The services as modules: how each is put together from the foundation."""
 
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter
 
 from services.channels.api.routers import ROUTERS as CHANNELS_ROUTERS
@@ -17,6 +19,12 @@ from services.channels.intake import Intake, draining
 from services.channels.spool_store import SpoolStore
 from services.channels.store import ChannelsStore
 from services.cli.foundation import Foundation
+from services.cli.foundation import running as running_task
+from services.router.api.context import Router, present_of
+from services.router.api.routers import ROUTERS as ROUTER_ROUTERS
+from services.router.domain.core import RouterFactory
+from services.router.presence import PresenceLeases
+from shared.calendars import expand
 from shared.runtime.clock import RealClock
 from shared.runtime.core import CoreFactory
 from shared.runtime.port import EnrichConfig, RuntimePort
@@ -33,6 +41,9 @@ class Module:
     ready: Callable[[], dict[str, bool | str]]
 
 
+Opener = Callable[[Foundation], contextlib.AbstractAsyncContextManager[Module]]
+
+
 @contextlib.asynccontextmanager
 async def runtime(
     parts: Foundation,
@@ -40,7 +51,7 @@ async def runtime(
     *,
     projector: Projector | None = None,
     enrich_config: EnrichConfig | None = None,
-) -> AsyncGenerator[RuntimePort]:
+) -> AsyncGenerator[tuple[Runtime, PostgresStore]]:
     """A service's shard runtime, running for the length of the block."""
     store = PostgresStore(
         parts.engine, factory.service, projector=projector, listener=parts.listener
@@ -58,7 +69,7 @@ async def runtime(
     )
     await running.start()
     try:
-        yield running
+        yield running, store
     finally:
         await running.stop()
 
@@ -87,8 +98,27 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         public_url=settings.public_url or parts.url,
     )
     archive = runtime(parts, ArchiveFactory(), projector=write_archive)
-    async with draining(intake), archive as running:
+    async with draining(intake), archive as (running, _):
         yield Module(CHANNELS_ROUTERS, {"channels": service}, readiness("archive", running))
 
 
-OPENERS = {"channels": channels}
+@contextlib.asynccontextmanager
+async def router(parts: Foundation) -> AsyncGenerator[Module]:
+    """Gives each conversation to the right agent, escalates, and explains itself."""
+    async with runtime(parts, RouterFactory(), enrich_config=with_windows) as (running, store):
+        leases = PresenceLeases(running, running.owned, present_of)
+        service = Router(running, store, leases)
+        async with running_task(leases.run, "presence leases"):
+            yield Module(ROUTER_ROUTERS, {"router": service}, readiness("router", running))
+
+
+async def with_windows(workspace: str, kind: str, name: str, body: bytes | None) -> bytes | None:
+    """A calendar's open windows beside its body, so that cores need no time-zone data."""
+    if kind != "calendar" or body is None:
+        return body
+    given = msgspec.json.decode(body, type=dict[str, Any])
+    windows = expand(given, time.time_ns() // 1000).windows
+    return msgspec.json.encode({**given, "windows": windows})
+
+
+OPENERS: dict[str, Opener] = {"channels": channels, "router": router}

@@ -168,6 +168,12 @@ class Runtime:
             return None
         return row.owner_url
 
+    def owned(self) -> list[str]:
+        """The workspaces whose shards decide here just now, sorted."""
+        return sorted(
+            name for shard in self.shards.values() if shard.live for name in shard.workspaces
+        )
+
     async def refresh_config(self, workspace: str) -> None:
         shard = await self._shard(workspace)
         row = await self._asking(self._store.workspace(workspace))

@@ -11,11 +11,12 @@ import msgspec
 from services.cli.apply.document import Document
 from services.router.domain import evaluate as router_evaluate
 from services.router.domain.commands import PutResource, encode
-from services.router.domain.core import RouterFactory
+from services.router.domain.core import RouterCore, RouterFactory
+from services.router.evaluation import EvaluationBody, read_evaluation
 from services.sla.evaluate import evaluate as sla_evaluate
 from shared.contracts.instants import parse_instant
 from shared.contracts.problems import Refused
-from shared.runtime.core import Core, Input
+from shared.runtime.core import Input
 
 ROUTER_KINDS = ("queue", "team", "agent", "escalation", "policy", "customer")
 EXPECTABLE = ("rule", "queue", "priority", "requires", "agents", "first_response_due")
@@ -40,7 +41,7 @@ def check_tests(document: Document) -> list[Checked]:
     return [_checked(document, core, test, index) for index, test in enumerate(document.tests)]
 
 
-def _core(document: Document) -> Core:
+def _core(document: Document) -> RouterCore:
     core = RouterFactory().create(document.workspace, 0)
     inputs = [_config("workspace", document.workspace, document.settings)]
     inputs += [_config("calendar", one.id, one.canonical) for one in document.of("calendar")]
@@ -61,7 +62,7 @@ def _put(kind: Any, name: str, body: dict[str, Any]) -> Input:
     return Input("command", "PutResource", encode(command), actor="apply")
 
 
-def _checked(document: Document, core: Core, test: dict[str, Any], index: int) -> Checked:
+def _checked(document: Document, core: RouterCore, test: dict[str, Any], index: int) -> Checked:
     result = Checked(str(test.get("name", f"test {index + 1}")))
     expected: dict[str, Any] = test.get("expect") or {}
     for name in expected:
@@ -86,11 +87,11 @@ def _same(name: str, expected: Any, found: Any) -> bool:
     return expected == found
 
 
-def _found(document: Document, core: Core, test: dict[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {"policy_id": test.get("policy", "default"), "events": [test["event"]]}
-    if "at" in test:
-        body["at"] = test["at"]
-    result = dict(router_evaluate.evaluate(core, body)["results"][0])
+def _found(document: Document, core: RouterCore, test: dict[str, Any]) -> dict[str, Any]:
+    asked = EvaluationBody(
+        policy_id=test.get("policy", "default"), events=[test["event"]], at=test.get("at")
+    )
+    result = dict(router_evaluate.evaluate(core, read_evaluation(asked))["results"][0])
     result["requires"] = [_text(one) for one in result.get("requires") or []]
     result["first_response_due"] = _first_due(document, test, result)
     return result

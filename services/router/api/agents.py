@@ -85,7 +85,7 @@ async def get_work(
 
 
 async def _work(service: Router, workspace: str, agent: str) -> tuple[int, Any]:
-    return await service.runtime.query(workspace, lambda core: views.work(core, agent))
+    return await service.look(workspace, lambda ws: views.work(ws, agent))
 
 
 async def _changed(request: Request, watch: WatchPort, left_s: float) -> bool:
@@ -150,9 +150,7 @@ async def explain_agent(
     service: Service,
 ) -> Response:
     """Why the agent has, or has not, what waits."""
-    found = await service.runtime.query(
-        caller.workspace, lambda core: explanation.explain_agent(core, agent)
-    )
+    found = await service.look(caller.workspace, lambda ws: explanation.explain_agent(ws, agent))
     return json_reply(found)
 
 

@@ -1,20 +1,26 @@
 """What the router's calls share: the runtime, presence leases, and how a command is put to it."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import Depends, Request, Response
 
 from services.router.domain.commands import Command, encode
-from services.router.presence import PresenceLeases
+from services.router.domain.core import RouterCore
+from services.router.domain.workspace import Workspace
+from services.router.presence import PresenceLeases, Present
 from shared.http.auth import Caller
 from shared.http.idempotency import REPLAYED, idempotency_of
 from shared.http.preconditions import Precondition, etag, precondition_of
 from shared.http.replies import json_reply
-from shared.runtime.core import Input
+from shared.runtime.core import Core, Input
 from shared.runtime.port import Reply, RuntimePort
 from shared.runtime.store.port import Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,34 @@ class Router:
     runtime: RuntimePort
     store: Store
     presence: PresenceLeases
+
+    async def look(self, workspace: str, view: Callable[[Workspace], T]) -> T:
+        """`view` of the committed state, at the present moment. Raises what the runtime does."""
+        return await self.runtime.query(workspace, lambda core: view(as_workspace(core)))
+
+
+def wall_us() -> int:
+    return time.time_ns() // 1000
+
+
+def as_workspace(core: Core) -> Workspace:
+    """The core as views read it: waits are counted until now."""
+    assert isinstance(core, RouterCore)
+    assert core.last_seq >= 0
+    core.begin(max(core.meta.now_us, wall_us()))
+    return core
+
+
+def present_of(core: Core) -> Present:
+    """Who has a presence lease, and whose has lapsed."""
+    ws = as_workspace(core)
+    lapsed = frozenset(name for name, desk in ws.desks.items() if desk.agent.lapsed)
+    agents = frozenset(
+        name
+        for name, desk in ws.desks.items()
+        if desk.agent.status != "offline" and name not in lapsed
+    )
+    return Present(agents, lapsed, ws.settings.lease_s)
 
 
 def router_of(request: Request) -> Router:

@@ -1,6 +1,6 @@
 """The router's resources: agents, queues, policies, escalations, customers, teams."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from services.router.api.context import Service, put, submit, wanted_version
 from services.router.domain import evaluate, views
 from services.router.domain.commands import DeleteResource, PutResource, ResourceKind
+from services.router.evaluation import EvaluationBody, read_evaluation
 from services.router.resources import parse
 from shared.contracts.problems import Refused, not_found
 from shared.http.auth import Caller, require
@@ -50,8 +51,8 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         await service.runtime.refresh_config(caller.workspace)
         version, demand = wanted_version(request)
         if demand.exists is not None:
-            current = await service.runtime.query(
-                caller.workspace, lambda core: views.resource(core, kind, name)
+            current = await service.look(
+                caller.workspace, lambda ws: views.resource(ws, kind, name)
             )
             demand.check(None if current is None else current[0])
         body = msgspec.Raw(msgspec.json.encode(parsed.canonical))
@@ -63,9 +64,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         request: Request, caller: Annotated[Caller, Depends(require(read))], service: Service
     ) -> Response:
         name = _name(request, kind)
-        found = await service.runtime.query(
-            caller.workspace, lambda core: views.resource(core, kind, name)
-        )
+        found = await service.look(caller.workspace, lambda ws: views.resource(ws, kind, name))
         if found is None:
             raise not_found(kind, name)
         version, body = found
@@ -89,8 +88,8 @@ def resource_router(kind: ResourceKind) -> APIRouter:
     ) -> Response:
         after = "" if cursor is None else decode_cursor(cursor, str)
         only = caller.only_agent
-        rows = await service.runtime.query(
-            caller.workspace, lambda core: views.resources(core, kind, after, limit + 1)
+        rows = await service.look(
+            caller.workspace, lambda ws: views.resources(ws, kind, after, limit + 1)
         )
         shown = [body for body in rows if only is None or body["id"] == only]
         return page(plural, shown, limit, lambda one: one["id"])
@@ -110,9 +109,7 @@ async def queue_status(
     name: str, caller: Annotated[Caller, Depends(require("queues:read"))], service: Service
 ) -> Response:
     """Who waits, who works, and how long a new task may expect to wait."""
-    found = await service.runtime.query(
-        caller.workspace, lambda core: views.queue_status(core, name)
-    )
+    found = await service.look(caller.workspace, lambda ws: views.queue_status(ws, name))
     if found is None:
         raise not_found("queue", name)
     return json_reply(found)
@@ -123,9 +120,7 @@ async def evaluate_policy(
     request: Request, caller: Annotated[Caller, Depends(require("evaluate"))], service: Service
 ) -> Response:
     """What a policy would do with events or tasks; changes nothing."""
-    body = await read_body(request, dict[str, Any])
+    asked = read_evaluation(await read_body(request, EvaluationBody))
     await service.runtime.refresh_config(caller.workspace)
-    found = await service.runtime.query(
-        caller.workspace, lambda core: evaluate.evaluate(core, body)
-    )
+    found = await service.look(caller.workspace, lambda ws: evaluate.evaluate(ws, asked))
     return json_reply(found)

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from fastapi import Depends, Query, Request, Response
 
-from services.router.api.context import Service, act
+from services.router.api.context import Service, act, wall_us
 from services.router.domain import commands, explanation, views
+from services.router.domain.core import RouterCore, RouterFactory
 from services.router.domain.state import Task
-from shared.contracts.instants import parse_instant
+from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import Refused, invalid, not_found
 from shared.contracts.topics import Channel
 from shared.http.auth import Caller, require
@@ -16,6 +17,7 @@ from shared.http.bodies import read_body
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
+from shared.runtime.past import rebuild
 
 T = TypeVar("T")
 
@@ -110,10 +112,10 @@ async def list_tasks(
     """Tasks in memory (open ones, and those that ended lately), oldest first. An agent sees his."""
     after = 0 if cursor is None else decode_cursor(cursor, int)
     chosen = caller.only_agent or agent
-    rows = await service.runtime.query(
+    rows = await service.look(
         caller.workspace,
-        lambda core: views.tasks(
-            core, states=state, queue=queue, agent=chosen, after=after, limit=limit + 1
+        lambda ws: views.tasks(
+            ws, states=state, queue=queue, agent=chosen, after=after, limit=limit + 1
         ),
     )
     return page("tasks", [shown for _, shown in rows], limit, lambda one: one["number"])
@@ -127,18 +129,21 @@ async def get_task(task: str, caller: Reads, service: Service) -> Response:
 async def _task(name: str, caller: Caller, service: Service) -> dict[str, Any]:
     """From memory, else from history. An agent finds only what is or was his."""
     agent = caller.only_agent
-    shown = await service.runtime.query(
-        caller.workspace, lambda core: views.task(core, name, agent=agent)
-    )
+    shown = await service.look(caller.workspace, lambda ws: views.task(ws, name, agent=agent))
     if shown is not None:
         return shown
+    return views.stored_task(await _stored(name, caller, service))
+
+
+async def _stored(name: str, caller: Caller, service: Service) -> Task:
+    """A task that has left memory."""
     stored = await service.store.entities(caller.workspace, "task", [name])
     if not stored or stored[0].body is None:
         raise not_found("task", name)
     found = msgspec.msgpack.decode(stored[0].body, type=Task)
-    if agent is not None and found.agent_id != agent:
+    if caller.only_agent is not None and found.agent_id != caller.only_agent:
         raise not_found("task", name)
-    return views.stored_task(found)
+    return found
 
 
 @router.get("/tasks/{task}/explanation")
@@ -150,13 +155,17 @@ async def explain_task(
     at: str | None = None,
 ) -> Response:
     """Why the task is where it is, who could have it, and what will change next."""
-    await _task(task, caller, service)
-    if at is not None:
-        moment = _instant("/query/at", at)
-        past = await service.explain_past(caller.workspace, task, moment, agent)
-        return json_reply(past)
-    found = await service.runtime.query(
-        caller.workspace, lambda core: explanation.explain_task(core, task, agent=agent)
+    shown = await _task(task, caller, service)
+    moment = _instant("/query/at", at)
+    if moment is not None:
+        past = await rebuild(service.store, RouterFactory(), caller.workspace, moment)
+        assert isinstance(past, RouterCore)
+        return json_reply(explanation.explain_task(past, task, agent=agent))
+    if "estimate" not in shown:
+        stored = await _stored(task, caller, service)
+        return json_reply(explanation.explain_stored(stored, format_instant(wall_us())))
+    found = await service.look(
+        caller.workspace, lambda ws: explanation.explain_task(ws, task, agent=agent)
     )
     return json_reply(found)
 
