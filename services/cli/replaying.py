@@ -1,0 +1,86 @@
+"""`omniroute replay`: the stored inputs of a workspace, applied again and compared."""
+
+from pathlib import Path
+
+import msgspec
+
+from services.channels.archive import ArchiveFactory
+from services.cli.foundation import reachable_database
+from services.router.domain.core import RouterFactory
+from services.sla.domain.core import SlaFactory
+from shared.contracts.instants import format_instant
+from shared.contracts.problems import Refused
+from shared.db.engine import create_engine
+from shared.runtime.core import CoreFactory
+from shared.runtime.replay import ReplayReport, replay
+from shared.runtime.store.postgres import PostgresStore
+from shared.settings import Settings
+
+FACTORIES: dict[str, type[CoreFactory]] = {
+    "router": RouterFactory,
+    "sla": SlaFactory,
+    "archive": ArchiveFactory,
+}
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """`inputs`: (first, last) number applied. `differences`: what came out otherwise than stored."""
+
+    workspace: str
+    service: str
+    identical: bool
+    inputs: tuple[int, int]
+    until: str
+    events: int
+    entities: int
+    core_versions: list[str]
+    differences: list[str]
+
+    @property
+    def said(self) -> str:
+        first, last = self.inputs
+        head = (
+            f"{self.service} of {self.workspace}: inputs {first} to {last} (until {self.until}),"
+            f" {self.events} events, {self.entities} entities: "
+        )
+        if self.identical:
+            return head + "identical, byte for byte."
+        return "\n".join([head + "NOT identical.", *self.differences])
+
+
+async def replayed(
+    settings: Settings, workspace: str, service: str, until: int | None, dump: Path | None
+) -> Replayed:
+    """Raises Refused (not-found, gone), OSError."""
+    factory = FACTORIES[service]()
+    async with reachable_database(settings) as url:
+        engine = create_engine(url, pool_size=2)
+        try:
+            store = PostgresStore(engine, service)
+            report = await replay(store, factory, workspace, until=until)
+        except ValueError as error:
+            raise Refused("gone", f"It cannot be replayed: {error}.") from error
+        finally:
+            await engine.dispose()
+    if dump is not None:
+        dump.write_bytes(_dumped(report))
+    return Replayed(
+        workspace=workspace,
+        service=service,
+        identical=report.identical,
+        inputs=(report.first, report.last),
+        until=format_instant(report.at_us),
+        events=report.events,
+        entities=report.entities,
+        core_versions=report.versions,
+        differences=report.differences,
+    )
+
+
+def _dumped(report: ReplayReport) -> bytes:
+    """The open entities as lines of JSON: kind, key and the body in base64."""
+    lines = [
+        msgspec.json.encode({"kind": one.kind, "key": one.key, "body": one.body})
+        for one in report.core.dump()
+    ]
+    return b"".join(line + b"\n" for line in lines)
