@@ -1,5 +1,6 @@
 """Explanations and dry runs, on the engine itself."""
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.router.domain import candidates, capacity, explanation
 from services.router.domain import commands as cmd
-from services.router.domain import explanation
 from services.router.domain.core import RouterCore
 from services.router.domain.evaluate import SAMPLES_MAX, evaluate
 from services.router.evaluation import EvaluationBody, read_evaluation
@@ -94,6 +95,11 @@ class Scene:
             Input("event", "interaction.message.v1", body, id=f"evt_{self.said}", time_us=self.now)
         )
         return self.core.conversations[f"cnv_{key}"].task_id or ""
+
+    def hours(self, version: int, windows: list[list[int]]) -> None:
+        """The calendar `office`: open spans in microseconds."""
+        body = {"id": "office", "version": version, "body": {"id": "office"}, "windows": windows}
+        self.apply(Input("config", "calendar", msgspec.json.encode(body)))
 
     def task(self, task_id: str, **options: Any) -> dict[str, Any]:
         return as_json(explanation.explain_task(self.core, task_id, **options))
@@ -240,9 +246,28 @@ def test_no_rule_and_no_such_task(scene: Scene):
         scene.task("tsk_x")
 
 
+KEEPING = {
+    "rules": [
+        {**POLICY["rules"][0], "prefer": {"agent": "a1", "hold_s": 25, "reopen_within_s": 600}},
+        POLICY["rules"][1],
+    ]
+}
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["message", "presence", "accept", "decline", "complete", "close", "wait"]),
+        st.sampled_from(
+            [
+                "message",
+                "message",
+                "presence",
+                "accept",
+                "decline",
+                "complete",
+                "close",
+                "wait",
+                "transfer",
+                "hours",
+            ]
+        ),
         st.integers(0, 5),
     ),
     min_size=5,
@@ -258,7 +283,12 @@ def test_explanations_agree_with_the_engine(steps: list[tuple[str, int]]):
     scene = Scene()
     for number in range(4):
         skills = {"billing": 2 + number % 2, "de": 1 + number}
-        scene.agent(f"a{number}", skills=skills, channels={"chat": 1 + number % 2})
+        queues = ["billing", {"queue": "general", "delay_s": 30}] if number == 3 else None
+        more: dict[str, Any] = {"queues": queues} if queues else {"capacity": 40 + 30 * number}
+        scene.agent(f"a{number}", skills=skills, channels={"chat": 1 + number % 2}, **more)
+    scene.put("policy", "default", KEEPING)
+    scene.hours(1, [[0, 2**61]])
+    scene.put("queue", "billing", {"calendar": "office"})
     for step, number in steps:
         _take(scene, step, number)
         for task in list(scene.core.tasks.values()):
@@ -269,6 +299,10 @@ def test_explanations_agree_with_the_engine(steps: list[tuple[str, int]]):
             if task.state in ("pending", "reserved"):
                 shown = scene.task(task.id)["candidates"]
                 assert sum(shown["by_reason"].values()) + shown["admissible"] == shown["total"]
+            for desk in scene.core.desks.values():
+                slow = capacity.conditions(scene.core, task, desk)
+                failed = next((one.kind for one in slow if not one.passed), None)
+                assert candidates.first_failure(scene.core, task, desk) == failed
         for number in range(4):
             scene.work_of(f"a{number}")
 
@@ -276,7 +310,7 @@ def test_explanations_agree_with_the_engine(steps: list[tuple[str, int]]):
 def _take(scene: Scene, step: str, number: int) -> None:
     name = f"a{number % 4}"
     desk = scene.core.desks[name]
-    state = {"complete": "assigned", "close": "wrapping"}.get(step)
+    state = {"complete": "assigned", "close": "wrapping", "transfer": "assigned"}.get(step)
     mine = [task for task in desk.tasks if scene.core.tasks[task].state == state]
     if step == "message":
         scene.message(key=str(number), attributes={"topic": "billing" if number % 2 else "other"})
@@ -291,6 +325,13 @@ def _take(scene: Scene, step: str, number: int) -> None:
         scene.command(cmd.CompleteTask(task=mine[0], agent=name))
     elif step == "close" and mine:
         scene.command(cmd.CloseTask(task=mine[0], agent=name))
+    elif step == "transfer" and mine:
+        to = cmd.TransferTo(agent=f"a{(number + 1) % 4}")
+        command = cmd.TransferTask(task=mine[0], agent=name, to=to, mode="warm")
+        with contextlib.suppress(Refused):
+            scene.command(command)
+    elif step == "hours":
+        scene.hours(scene.number + 2, [[0, 2**61]] if number % 2 else [])
     elif step == "wait":
         scene.wait(1 + 20 * number)
 

@@ -144,23 +144,26 @@ def addresses(value: str) -> list[Address]:
     """Addresses of a header value, undecoded: names with commas, comments, groups, several per
     line, none at all."""
     found: list[Address] = []
-    names_only: str | None = None
+    pending: str | None = None
     for chunk in _chunks(value[:MAX_HEADER]):
         address = _address(chunk)
         if address is None:
             continue
-        if names_only and "<" in "".join(chunk):
-            address.name = f"{names_only}, {address.name}" if address.name else names_only
-        elif names_only:
-            found.append(Address(address="", name=names_only))
-        names_only = None
+        if pending and any(piece.startswith("<") for piece in chunk):
+            address.name = f"{pending}, {address.name}" if address.name else pending
+        elif pending:
+            found.append(_nameless(pending))
+        pending = None if address.address else address.name
         if address.address:
             found.append(address)
-        else:
-            names_only = address.name
-    if names_only:
-        found.append(Address(address="", name=names_only))
+    if pending:
+        found.append(_nameless(pending))
     return found[:MAX_ADDRESSES]
+
+
+def _nameless(words: str) -> Address:
+    """What stands alone without an @: one word is a local mailbox, several are a name."""
+    return Address(address="", name=words) if " " in words else Address(address=words)
 
 
 def _chunks(value: str) -> list[list[str]]:
@@ -187,8 +190,6 @@ def _address(chunk: list[str]) -> Address | None:
     name = _name(rest) or _name(" ".join(comments)) or None
     if not address and name is None:
         return None
-    if not address and name and " " not in name and not comments:
-        return Address(address=name)
     return Address(address=address[:320], name=name)
 
 
