@@ -282,9 +282,9 @@ def test_explanations_agree_with_the_engine(steps: list[tuple[str, int]]):
     reasons account for every agent."""
     scene = Scene()
     for number in range(4):
-        skills = {"billing": 2 + number % 2, "de": 1 + number}
+        skills = {"billing": 2 + number % 2, "de": 2 + number}
         queues = ["billing", {"queue": "general", "delay_s": 30}] if number == 3 else None
-        more: dict[str, Any] = {"queues": queues} if queues else {"capacity": 40 + 30 * number}
+        more: dict[str, Any] = {"queues": queues} if queues else {"capacity": 40}
         scene.agent(f"a{number}", skills=skills, channels={"chat": 1 + number % 2}, **more)
     scene.put("policy", "default", KEEPING)
     scene.hours(1, [[0, 2**61]])

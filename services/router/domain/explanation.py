@@ -4,12 +4,12 @@ Built from the very conditions that decide (`capacity.conditions`) and the very 
 (`pools.agent_key`), so an explanation cannot disagree with what happens.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from heapq import nsmallest
 from typing import Any, NamedTuple
 
-from services.router.domain import capacity
+from services.router.domain import candidates, capacity
+from services.router.domain.candidates import Candidate
 from services.router.domain.capacity import Condition
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
@@ -21,6 +21,7 @@ from shared.contracts.instants import format_instant, seconds, span_us
 from shared.contracts.problems import not_found
 
 NEAREST = 20
+JUDGED_IN_FULL = 200  # of the agents, those who lack least are held against every condition
 WAITING_JUDGED_MAX = 500  # of the tasks that wait, the longest waiting are held against an agent
 _INSTANTS_FROM_US = 10**14  # smaller numbers in order keys are no instants
 
@@ -62,18 +63,20 @@ def explain_task(ws: Workspace, task_id: str, *, agent: str | None = None) -> di
         raise not_found("task", task_id)
     if agent is not None and agent not in ws.desks:
         raise not_found("agent", agent)
-    judged = _judge_all(ws, task) if task.state in OPEN else []
-    shown = nsmallest(NEAREST, judged, key=_nearness)
+    found = candidates.candidates(ws, task) if task.state in OPEN else []
+    desks = candidates.nearest(found, JUDGED_IN_FULL)
     if agent is not None:
-        shown = [one for one in judged if one.desk.id == agent]
+        desks = [ws.desks[agent]] if found else []
+    queue = _queue(ws, task)
+    shown = nsmallest(NEAREST, (_judge(ws, task, desk, queue) for desk in desks), key=_nearness)
     change = next_change(ws, task, [(one.desk, one.failed) for one in shown])
     return {
         "task_id": task.id,
         "state": task.state,
         "at": ws.at,
-        "summary": _summary(ws, task, judged),
+        "summary": _summary(ws, task, found),
         "policy": _policy(task),
-        "candidates": _candidates(judged),
+        "candidates": _counts(found),
         "agents": [_agent(one) for one in shown],
         "next_change": change,
         "decisions": [_decision(one) for one in task.decisions],
@@ -88,16 +91,11 @@ def explain_stored(task: Task, at: str) -> dict[str, Any]:
         "at": at,
         "summary": _ended(task),
         "policy": _policy(task),
-        "candidates": _candidates([]),
+        "candidates": _counts([]),
         "agents": [],
         "next_change": None,
         "decisions": [_decision(one) for one in task.decisions],
     }
-
-
-def _judge_all(ws: Workspace, task: Task) -> list[Judged]:
-    queue = _queue(ws, task)
-    return [_judge(ws, task, desk, queue) for desk in ws.desks.values()]
 
 
 def _judge(ws: Workspace, task: Task, desk: Desk, queue: Queue) -> Judged:
@@ -121,14 +119,13 @@ def _nearness(one: Judged) -> tuple[int, Key, str]:
     return len(one.failed), one.keys, one.desk.id
 
 
-def _candidates(judged: list[Judged]) -> dict[str, Any]:
+def _counts(found: list[Candidate]) -> dict[str, Any]:
     """Every agent counts once: as admissible, or under the first condition that he fails."""
-    reasons = Counter(one.failed[0].kind for one in judged if one.failed)
-    ordered = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    admissible = sum(one.failure is None for one in found)
     return {
-        "total": len(judged),
-        "admissible": len(judged) - reasons.total(),
-        "by_reason": dict(ordered),
+        "total": len(found),
+        "admissible": admissible,
+        "by_reason": candidates.reasons(found),
     }
 
 
@@ -174,9 +171,9 @@ def _shown(keys: Iterable[Any]) -> list[Any]:
 # -- in words
 
 
-def _summary(ws: Workspace, task: Task, judged: list[Judged]) -> str:
+def _summary(ws: Workspace, task: Task, found: list[Candidate]) -> str:
     if task.state in SEEKING:
-        return _waits(ws, task, judged)
+        return _waits(ws, task, found)
     if task.state == "scheduled":
         when = format_instant(task.not_before_us) if task.not_before_us else "its time"
         return f"Scheduled: it begins to wait at {when}."
@@ -200,7 +197,7 @@ def _ended(task: Task) -> str:
     return f"{task.state.capitalize()}{who}{because}."
 
 
-def _waits(ws: Workspace, task: Task, judged: list[Judged]) -> str:
+def _waits(ws: Workspace, task: Task, found: list[Candidate]) -> str:
     offered = ", ".join(ws.offers[offer].agent_id for offer in task.offers)
     waited = f"{seconds(max(0, ws.now - task.waiting_since_us)):.0f} s"
     if offered:
@@ -209,10 +206,10 @@ def _waits(ws: Workspace, task: Task, judged: list[Judged]) -> str:
         return f"Waits {waited} without a queue: {_no_queue(task)}."
     asks = " and ".join(item.text for item in capacity.active(task)) or "any skill"
     place = " or ".join(task.queues)
-    free = sum(not one.failed for one in judged)
+    free = sum(one.failure is None for one in found)
     if free:
         return f"Waits {waited} in {place} for an agent with {asks}; {free} could have it now."
-    return f"Waits {waited} in {place} for an agent with {asks}: {_nobody(judged)}."
+    return f"Waits {waited} in {place} for an agent with {asks}: {_nobody(found)}."
 
 
 def _no_queue(task: Task) -> str:
@@ -221,12 +218,11 @@ def _no_queue(task: Task) -> str:
     )
 
 
-def _nobody(judged: list[Judged]) -> str:
-    if not judged:
+def _nobody(found: list[Candidate]) -> str:
+    if not found:
         return "there are no agents"
-    reasons = _candidates(judged)["by_reason"]
-    parts = [f"{count} {_reason(kind)}" for kind, count in reasons.items()]
-    return f"of {len(judged)} agents {', '.join(parts)}"
+    parts = [f"{count} {_reason(kind)}" for kind, count in candidates.reasons(found).items()]
+    return f"of {len(found)} agents {', '.join(parts)}"
 
 
 def _reason(kind: str) -> str:

@@ -84,14 +84,18 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True):
             return who.skills.get(self.skill, -1) >= self.level
         return who.judge(_condition(self.cel or ""), _values(self.bound)).holds
 
+    @property
+    def condition_text(self) -> str:
+        """How it reads among other conditions: "skill billing >= 3"."""
+        return self.text if self.skill is None else f"skill {self.text}"
+
     def evaluate(self, who: AgentFacts) -> Check:
-        """The same, with what was seen."""
+        """The same as met_by, with what was seen."""
         if self.skill is not None:
             value = who.skills.get(self.skill)
             missing = f"skill {self.skill}" if value is None else None
-            return Check(
-                f"skill {self.text}", value, value is not None and value >= self.level, missing
-            )
+            passed = value is not None and value >= self.level
+            return Check(self.condition_text, value, passed, missing)
         verdict = who.judge(_condition(self.cel or ""), _values(self.bound))
         return Check(self.text, verdict.holds, verdict.holds, verdict.missing)
 
