@@ -1,6 +1,8 @@
 """Authentication and authorisation of calls: bearer tokens, tickets, and `require(action)`."""
 
+import math
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -14,6 +16,9 @@ from shared.http.principals import ANY_WORKSPACE, KeyLookup, Principal, Tickets,
 
 _BEARER = re.compile(r"bearer +(\S+) *\Z", re.IGNORECASE)
 MAX_TOKEN_CHARS = 16_384
+# Workspaces are not deleted: that one exists may be remembered.
+EXISTS_S = 30.0
+MAX_REMEMBERED = 10_000
 ACTION = "omniroute_action"
 
 
@@ -103,6 +108,7 @@ class Access:
         self.authenticator = authenticator
         self.workspaces = workspaces
         self.limiter = limiter
+        self._existing: dict[str, float] = {}
 
     async def authenticate(self, request: Request, *, ticket: bool = False) -> Principal:
         """The request's principal: asserted by the replica that forwarded it, or its credentials."""
@@ -145,7 +151,15 @@ class Access:
     async def _exists(self, principal: Principal, workspace: str) -> bool:
         if workspace == ANY_WORKSPACE or (principal.known and principal.workspace == workspace):
             return True
-        return await self.workspaces.exists(workspace)
+        now = time.monotonic()
+        if self._existing.get(workspace, -math.inf) > now - EXISTS_S:
+            return True
+        if not await self.workspaces.exists(workspace):
+            return False
+        if len(self._existing) >= MAX_REMEMBERED:
+            self._existing.clear()
+        self._existing[workspace] = now
+        return True
 
 
 def check_ids(params: dict[str, Any]) -> None:

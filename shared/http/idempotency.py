@@ -15,8 +15,9 @@ from fastapi import Request, Response
 
 from shared.contracts.ids import derive
 from shared.contracts.problems import Fault, Refused, conflict
+from shared.db import failures
 from shared.http.auth import Caller
-from shared.runtime.port import IdempotencyKey
+from shared.runtime.port import IdempotencyKey, OutcomeUnknown
 
 LIFETIME_S = 24 * 3600
 REPLAYED = "Idempotency-Replayed"
@@ -95,15 +96,11 @@ async def once(
     workspace: str,
     key: IdempotencyKey | None,
     act: Callable[[], Awaitable[Response]],
-    *,
-    without_secrets: Callable[[bytes], bytes] = bytes,
 ) -> Response:
     """Do `act` unless a reply to `key` is recorded; record what it answers.
 
-    `without_secrets` makes the body to record from the body sent, where that shows a secret once.
-
     Refusals and failures of `act` release the key, for they changed nothing; an unknown outcome
-    keeps it in flight until it expires.
+    (a broken call too) keeps it in flight until it expires.
     """
     if key is None:
         return await act()
@@ -112,24 +109,25 @@ async def once(
         return replay(key, recorded)
     try:
         response = await act()
-    except Refused as refused:
-        if refused.kind != "outcome-unknown":
+    except Exception as error:
+        if not _outcome_unknown(error):
             await replies.release(workspace, key)
         raise
-    except BaseException:
-        await replies.release(workspace, key)
-        raise
-    await replies.record(workspace, key, _recorded(key, response, without_secrets))
+    await replies.record(workspace, key, _recorded(key, response))
     return response
 
 
-def _recorded(
-    key: IdempotencyKey, response: Response, without_secrets: Callable[[bytes], bytes]
-) -> Recorded:
+def _outcome_unknown(error: Exception) -> bool:
+    if isinstance(error, Refused):
+        return error.kind == "outcome-unknown"
+    return isinstance(error, (OutcomeUnknown, failures.OutcomeUnknown))
+
+
+def _recorded(key: IdempotencyKey, response: Response) -> Recorded:
     return Recorded(
         key.fingerprint,
         response.status_code,
-        without_secrets(bytes(response.body)),
+        bytes(response.body),
         response.headers.get("content-type", "application/json"),
         response.headers.get("etag"),
     )
@@ -140,22 +138,23 @@ class MemoryReplies:
 
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
-        self._kept: OrderedDict[tuple[str, str, str], Recorded | None] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], tuple[bytes, Recorded | None]] = OrderedDict()
 
     async def claim(self, workspace: str, key: IdempotencyKey) -> Recorded | None:
         place = (workspace, key.scope, key.key)
         if place in self._kept:
-            recorded = self._kept[place]
+            fingerprint, recorded = self._kept[place]
+            check_same(key, fingerprint)
             if recorded is None:
                 raise in_flight()
             return recorded
-        self._kept[place] = None
+        self._kept[place] = (key.fingerprint, None)
         if len(self._kept) > self._limit:
             self._kept.popitem(last=False)
         return None
 
     async def record(self, workspace: str, key: IdempotencyKey, reply: Recorded) -> None:
-        self._kept[workspace, key.scope, key.key] = reply
+        self._kept[workspace, key.scope, key.key] = (key.fingerprint, reply)
 
     async def release(self, workspace: str, key: IdempotencyKey) -> None:
         self._kept.pop((workspace, key.scope, key.key), None)

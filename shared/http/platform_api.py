@@ -135,7 +135,7 @@ def _add_keys(routes: APIRouter, platform: PlatformPort, replies: Replies) -> No
             return json_reply(made, 201)
 
         key = idempotency_of(request, caller, await request.body())
-        return await once(replies, caller.workspace, key, create, without_secrets=_without_token)
+        return await once(replies, caller.workspace, key, create)
 
     @routes.get("/keys", summary="The keys that are in force")
     async def list_keys(  # pyright: ignore[reportUnusedFunction]
@@ -160,7 +160,7 @@ def _add_keys(routes: APIRouter, platform: PlatformPort, replies: Replies) -> No
             return json_reply(made)
 
         key = idempotency_of(request, caller, await request.body())
-        return await once(replies, caller.workspace, key, rotate, without_secrets=_without_token)
+        return await once(replies, caller.workspace, key, rotate)
 
     @routes.delete("/keys/{key}", status_code=204, summary="Revoke a key at once")
     async def delete_key(  # pyright: ignore[reportUnusedFunction]
@@ -197,10 +197,6 @@ def _check_key(body: KeyBody) -> None:
 
 def _shown(record: WorkspaceRecord) -> dict[str, Any]:
     return {**record.settings, "id": record.id}
-
-
-def _without_token(body: bytes) -> bytes:
-    return msgspec.json.encode({**msgspec.json.decode(body), "token": None})
 
 
 _WORKSPACE = body_of(WorkspaceBody)

@@ -8,8 +8,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from shared.bus.port import BusUnavailable
 from shared.contracts.problems import Fault, Kind, Problem, Refused, not_found
+from shared.db import failures
+from shared.db.failures import DatabaseUnavailable
 from shared.runtime.port import OutcomeUnknown, Unavailable, UnknownWorkspace
+from shared.runtime.store.port import CommitUnknown, StoreUnavailable
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -72,7 +76,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(UnknownWorkspace, _on_unknown_workspace)
     app.add_exception_handler(Unavailable, _on_unavailable)
-    app.add_exception_handler(OutcomeUnknown, _on_outcome_unknown)
+    for kind in (DatabaseUnavailable, StoreUnavailable, BusUnavailable):
+        app.add_exception_handler(kind, _on_part_away)
+    for kind in (OutcomeUnknown, failures.OutcomeUnknown, CommitUnknown):
+        app.add_exception_handler(kind, _on_outcome_unknown)
 
 
 def _challenge(refused: Refused) -> str:
@@ -92,6 +99,11 @@ async def _on_unknown_workspace(request: Request, error: Exception) -> Response:
 async def _on_unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, Unavailable)
     return refusal(Refused("unavailable", error.detail, retry_after_s=error.retry_after_s))
+
+
+async def _on_part_away(request: Request, error: Exception) -> Response:
+    """The database or the bus is away; their own words are not for callers."""
+    return refusal(Refused("unavailable", "A part that this needs is away; it will come back."))
 
 
 async def _on_outcome_unknown(request: Request, error: Exception) -> Response:
