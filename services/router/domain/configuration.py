@@ -2,7 +2,7 @@
 write (settings, calendars) arriving as config inputs."""
 
 from bisect import bisect_right
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -39,7 +39,7 @@ class ConfigInput(msgspec.Struct):
 
     id: str
     version: int
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw = msgspec.Raw(b"null")
     windows: Any = None
 
 
@@ -307,7 +307,8 @@ def on_input(ws: Workspace, kind: str, body: bytes) -> None:
     known = ws.stored[kind].get(given.id)
     if known is not None and known.version >= given.version:
         return
-    raw = b"" if given.body is None or bytes(given.body) == b"null" else bytes(given.body)
+    raw = bytes(given.body)
+    raw = b"" if raw == b"null" else raw
     if known is not None and known.body == raw and kind in _SHARED:
         ws.edit(kind, given.id, known).version = given.version
         return
@@ -322,7 +323,7 @@ class _Expanded(msgspec.Struct):
 
 def _windows(given: ConfigInput, raw: bytes) -> list[tuple[int, int]]:
     """Open windows: beside the body or in it, alone or within an expanded calendar."""
-    if isinstance(given.windows, list):
+    if isinstance(cast("object", given.windows), list):
         return msgspec.convert(given.windows, list[tuple[int, int]])
     if given.windows is not None:
         return msgspec.convert(given.windows, _Expanded).windows or []

@@ -37,10 +37,10 @@ def rest(ws: Workspace) -> None:
     dispatch.settle(ws)
     while ws.arrived and not ws.catching_up:
         task_id = next(iter(ws.arrived))
-        del ws.arrived[task_id]
+        seen = ws.arrived.pop(task_id)
         task = ws.tasks.get(task_id)
         if task is not None:
-            tasks.overflow(ws, task)
+            tasks.overflow(ws, task, seen)
             dispatch.settle(ws)
 
 

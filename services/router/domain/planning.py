@@ -209,7 +209,7 @@ def start_waiting(ws: Workspace, task: Task) -> None:
     arm_step(ws, task)
     arm_relax(ws, task)
     ws.at_time(task.hold_until_us, timers.HOLD, task.number, task.id)
-    ws.arrived[task.id] = None
+    ws.arrived[task.id] = ()
     membership.enter(ws, task)
     ladders.review(ws, task)
 

@@ -435,24 +435,21 @@ def reprioritize(ws: Workspace, command: cmd.ReprioritizeTask) -> Task:
     return task
 
 
-def overflow(ws: Workspace, task: Task) -> None:
+def overflow(ws: Workspace, task: Task, seen: tuple[str, ...]) -> None:
     """A queue's limit of pending tasks, judged after the task was offered in vain: the newcomer
-    moves to `overflow_to`, and where there is none it is cancelled."""
-    seen: set[str] = set()
-    while task.state == "pending" and task.queues:
-        queue = ws.queues.get(task.queues[0])
-        if queue is None or queue.limit is None:
-            return
-        if ws.pending.get(queue.id, 0) <= queue.limit.waiting:
-            return
-        seen.add(queue.id)
-        target = queue.limit.overflow_to
-        if target is None or target in seen or target not in ws.queues:
-            cancel(ws, task, "queue_full")
-            return
-        membership.leave(ws, task)
-        task.steps = ()
-        task.step_until_us = None
-        lifecycle.set_queues(ws, task, [target])
-        membership.enter(ws, task)
+    moves to `overflow_to`; where there is none, or it has been there, it is cancelled."""
+    queue = ws.queues.get(task.queues[0]) if task.queues else None
+    if task.state != "pending" or queue is None or queue.limit is None:
         return
+    if ws.pending.get(queue.id, 0) <= queue.limit.waiting:
+        return
+    target = queue.limit.overflow_to
+    if target is None or target in seen or target not in ws.queues:
+        cancel(ws, task, "queue_full")
+        return
+    membership.leave(ws, task)
+    ws.task(task).steps = ()
+    task.step_until_us = None
+    lifecycle.set_queues(ws, task, [target])
+    membership.enter(ws, task)
+    ws.arrived[task.id] = (*seen, queue.id)

@@ -90,7 +90,7 @@ class Workspace:
         self.pending: dict[str, int] = {}
         self.timers: list[Timer] = []
         self.seekers: dict[str, None] = {}
-        self.arrived: dict[str, None] = {}
+        self.arrived: dict[str, tuple[str, ...]] = {}
         self.freed: dict[str, None] = {}
         self.ended_tasks: dict[str, None] = {}
         self.ended_offers: dict[str, None] = {}
