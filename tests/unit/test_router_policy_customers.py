@@ -1,7 +1,7 @@
 """Identities find their customer, the same one whatever the order of writes."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.router.domain.config import Customer, CustomerIdentity
@@ -67,6 +67,7 @@ CUSTOMERS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(CUSTOMERS, st.randoms(), st.lists(st.sampled_from("abcd"), max_size=3))
 def test_the_order_of_writes_does_not_matter(
     customers: list[Customer], order: object, asked: list[str]

@@ -1,7 +1,7 @@
 """Ladders: each trigger, once per cycle, and when the next one comes by time alone."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.router.domain.config import Action, Escalation, Level, SlaTrigger, Trigger
@@ -90,6 +90,7 @@ def test_when_the_next_level_comes_by_time():
 TIMES = st.lists(st.integers(1, 500), max_size=5)
 
 
+@settings(deadline=None)
 @given(TIMES, TIMES, st.none() | st.integers(0, 500), st.none() | st.integers(0, 500))
 def test_by_time_alone_nothing_fires_before_next_at_and_something_at_it(
     waits: list[int], silences: list[int], waiting: int | None, silent: int | None

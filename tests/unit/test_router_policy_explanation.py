@@ -275,7 +275,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_explanations_agree_with_the_engine(steps: list[tuple[str, int]]):
     """At rest nobody whom an explanation calls admissible stands beside a task that waits, and the

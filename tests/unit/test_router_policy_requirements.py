@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.router.domain.config import Agent, Relax, Require
@@ -181,6 +181,7 @@ STAGES = st.lists(st.integers(1, 50), unique=True, max_size=4).map(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(STAGES, min_size=1, max_size=3), st.integers(0, 60))
 def test_the_next_relaxation_is_exactly_when_something_changes(
     ladders: list[tuple[Relax, ...]], waited_s: int
@@ -211,6 +212,7 @@ PART = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(PART, min_size=1, max_size=3),
     st.dictionaries(NAMES, st.integers(0, 4)),
@@ -227,6 +229,7 @@ def test_bound_requirements_mean_what_the_condition_means(
     assert met_by(bind([source], task), who) is whole.evaluate(Variables(AGENT_NAMES, seen)).holds
 
 
+@settings(deadline=None)
 @given(st.lists(PART, min_size=1, max_size=4), st.randoms())
 def test_signatures_do_not_depend_on_order(parts: list[str], shuffle: object):
     task = facts(attributes={"x": "a"})

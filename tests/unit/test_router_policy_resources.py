@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.router.domain import config
@@ -219,6 +219,7 @@ JUNK = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(FORMS)),
     st.dictionaries(st.sampled_from(["rules", "levels", "queues", "offer", "x"]), JUNK),

@@ -131,6 +131,7 @@ LARGE = Variables(
     },
 )
 LIST = "task.attributes.list"
+CPU_MAX_S = 0.05  # measured: at most 4 ms; the margin is for slow machines
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ LIST = "task.attributes.list"
 def test_nothing_accepted_takes_long(source: str):
     condition = compile_condition(source, NAMES)
     condition.evaluate(LARGE)
-    assert min(_seconds(condition) for _ in range(3)) < 0.02
+    assert min(_seconds(condition) for _ in range(3)) < CPU_MAX_S
 
 
 def _seconds(condition: object) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 import cel
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.rules import Declared, RuleError, Variables, compile_condition, compile_value
@@ -154,6 +154,7 @@ WORDS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, max_size=14).map(" ".join) | st.text(max_size=40))
 def test_any_text_is_refused_or_evaluates(source: str):
     try:
@@ -179,6 +180,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_any_attributes_can_be_asked(value: Any):
     seen = Variables(NAMES, {"task": {"attributes": {"x": value}}})
@@ -200,6 +202,7 @@ def _nodes(value: Any) -> int:
     return 1
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_bounded_values_stay_themselves_when_small(value: Any):
     cut = bounded(value)
@@ -223,6 +226,7 @@ def test_large_values_are_cut():
 PATTERN = st.lists(st.sampled_from(["ab", "A", "b ", "-", "|", "0", "\\b", "x_"]), max_size=6)
 
 
+@settings(deadline=None)
 @given(st.booleans(), PATTERN, st.text("abABx_0- |", max_size=12))
 def test_word_lists_match_as_cel_itself_does(fold: bool, parts: list[str], text: str):
     pattern = ("(?i)" if fold else "") + "".join(parts)
@@ -265,6 +269,7 @@ RULES = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(RULES), max_size=8))
 def test_rules_do_not_depend_on_those_before(order: list[str]):
     given_values: dict[str, Any] = {name: SEEN.values[name] for name in NAMES.variables}
