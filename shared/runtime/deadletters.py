@@ -5,6 +5,7 @@ from base64 import b64encode
 from shared.bus.port import MAX_RECORD_BYTES, Record
 from shared.contracts import topics
 from shared.contracts.deadletter import DeadLetter, pack_headers, record_dead_letter_id
+from shared.contracts.ids import CLIENT_ID
 from shared.contracts.instants import format_instant
 
 UNREADABLE = "unreadable"
@@ -31,7 +32,7 @@ def bury(
     carried = record.value is not None and len(record.value) <= _LARGEST
     return DeadLetter(
         id=record_dead_letter_id(service, record.topic, record.partition, record.offset),
-        workspace=workspace or said.get("ce_workspace", ""),
+        workspace=_named(workspace or said.get("ce_workspace", "")),
         failed_in=service,
         reason=reason,
         detail=detail[:_DETAIL],
@@ -44,3 +45,8 @@ def bury(
         headers=pack_headers(record.headers),
         value_base64=b64encode(record.value).decode() if carried and record.value else None,
     )
+
+
+def _named(workspace: str) -> str:
+    """What no workspace can be called (a record may claim anything) is left out."""
+    return workspace if CLIENT_ID.match(workspace) else ""

@@ -18,12 +18,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     queries: int = 2_000
     # Journal rows committed but not on the bus; at the limit commands get 503, timers go on.
     outbox_rows: int = 50_000
-    publish_rows: int = 1_000
+    publish_rows: int = 500
     outbox_memory_rows: int = 5_000
 
     # Per replica.
     watches: int = 50_000
-    poll_records: int = 2_000
+    poll_records: int = 500
     poll_wait_ms: int = 100
 
     # Leases.

@@ -84,3 +84,9 @@ class RuntimeMetrics:
         self.loop_lag = Gauge(
             "omniroute_event_loop_lag_seconds", "How late a timer fires", registry=registry
         )
+        self.collections = Histogram(
+            "omniroute_gc_seconds",
+            "Time of one garbage collection",
+            buckets=_FAST,
+            registry=registry,
+        )

@@ -29,6 +29,7 @@ from shared.runtime.port import (
 )
 from shared.runtime.shard import Phase, Shard
 from shared.runtime.store.port import ShardRow, Store, StoreUnavailable, WorkspaceRow
+from shared.runtime.supervisor import Supervisor
 from shared.runtime.watches import Watches
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,7 @@ class Runtime:
         self.intake = Intake(
             self.service, bus, tuple(chosen), self.shards, clock, self.limits, self.metrics
         )
+        self._supervisor = Supervisor(clock, self.metrics)
         self._partition_of: dict[str, int] = {}
         self._rows: dict[int, ShardRow] = {}
         self._tasks: dict[object, asyncio.Task[None]] = {}
@@ -95,11 +97,11 @@ class Runtime:
             "maintenance", lambda: self._repeat(self.step_maintenance, self.limits.maintain_s)
         )
         self._spawn("measures", lambda: self._repeat(self._measure, 5.0))
-        self._spawn("loop lag", self._watch_loop)
+        self._spawn("supervisor", self._supervisor.watch)
 
     async def stop(self) -> None:
         self._stopping = True
-        for name in ("leases", "config", "maintenance", "measures", "loop lag"):
+        for name in ("leases", "config", "maintenance", "measures", "supervisor"):
             await self._cancel(name)
         for partition in sorted(self.shards):
             await self._give_up(partition)
@@ -347,8 +349,13 @@ class Runtime:
     # Tasks
 
     async def _run_shard(self, shard: Shard) -> None:
+        loads = 0
         while shard.phase is not Phase.LOST and not shard.leaving:
-            if await shard.step():
+            worked = await shard.step()
+            if shard.reading != loads:
+                loads = shard.reading
+                self._supervisor.loaded()
+            if worked:
                 await asyncio.sleep(0)
                 continue
             await self._clock.within(shard.work.wait(), shard.rest_s())
@@ -403,12 +410,6 @@ class Runtime:
                 failures += 1
                 log.warning("will be tried again", service=self.service, why=str(error))
                 await self._clock.sleep(min(pause_s, self._pause_s(failures)))
-
-    async def _watch_loop(self) -> None:
-        while True:
-            before = self._clock.monotonic()
-            await self._clock.sleep(0.5)
-            self.metrics.loop_lag.set(max(0.0, self._clock.monotonic() - before - 0.5))
 
     def _pause_s(self, failures: int) -> float:
         return min(self.limits.backoff_most_s, self.limits.backoff_first_s * 2 ** min(failures, 16))

@@ -4,8 +4,7 @@ Nothing runs by itself here: the runtime (or a simulation) calls `step` and `pub
 """
 
 import asyncio
-import heapq
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -31,25 +30,24 @@ from shared.runtime.port import (
     Unavailable,
     UnknownWorkspace,
 )
+from shared.runtime.reads import Reads
+from shared.runtime.roster import Roster
 from shared.runtime.round import Answer, Round, answer
 from shared.runtime.store.port import (
     Batch,
     CommitUnknown,
-    ConfigVersion,
     ShardLease,
     StaleEpoch,
     Store,
     StoreUnavailable,
     WorkspaceRow,
-    WorkspaceState,
 )
 from shared.runtime.watches import Watches
-from shared.runtime.workspaces import Inconsistent, Workspace, load_core
+from shared.runtime.workspaces import Inconsistent, Workspace
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-_Query = tuple[str, Callable[[Core], Any], "asyncio.Future[Any]"]
 _LIVE = Input("lifecycle", LIVE)
 
 
@@ -80,7 +78,6 @@ class Shard:
         self.epoch = lease.epoch
         self.phase = Phase.HALTED if lease.halted else Phase.LOADING
         self.halted = lease.halted
-        self.workspaces: dict[str, Workspace] = {}
         self.work = asyncio.Event()
         self.unpublished = asyncio.Event()
         self.leaving = False
@@ -90,22 +87,17 @@ class Shard:
         self._limits = limits
         self._metrics = metrics
         self._watches = watches
-        self._enrich = enrich
         self.outbox = Outbox(store, bus, lease.partition, limits, metrics)
         self.inbox = Inbox(limits)
+        self.roster = Roster(lease.partition, factory, store, limits, self.inbox, enrich)
+        self._reads = Reads(limits.queries, limits.retry_after_s)
         self._lease: ShardLease | None = lease
         self._lease_until = leased_at + limits.lease_s
         self._retry_at = 0.0
         self._failures = 0
-        self._queries: list[_Query] = []
-        self._strangers: set[str] = set()
-        self._wakes: list[tuple[int, str]] = []
         self._stray: list[tuple[str, Arrival]] = []
-        self._news = False
-        self._config_waits: list[tuple[str, int, asyncio.Future[None]]] = []
         self._caution = 0
         self._condemned: set[tuple[str, int]] = set()
-        self._resting: dict[str, int] = {}
         self._in_flight: set[tuple[str, str, str]] = set()
         # Reading: which offsets to begin at, and where the log ended when it was joined.
         self.reading = 0
@@ -114,6 +106,10 @@ class Shard:
         self._ends: dict[str, int] | None = None
         self._loaded_at = 0.0
         self.catching_up = True
+
+    @property
+    def workspaces(self) -> dict[str, Workspace]:
+        return self.roster.workspaces
 
     # What the lease says
 
@@ -207,36 +203,24 @@ class Shard:
         found = self.workspaces.get(workspace)
         if self.phase is Phase.RUNNING and found is not None and not found.dirty and self.holds:
             return fn(found.core)
-        if len(self._queries) >= self._limits.queries:
-            raise Unavailable("too many reads wait", self._limits.retry_after_s)
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queries.append((workspace, fn, future))
-        if found is None:
-            self._strangers.add(workspace)
+        future = self._reads.put(workspace, fn)
+        self.roster.ask_for(workspace)
         self.work.set()
         return await future
 
     def notice(self, rows: Iterable[WorkspaceRow]) -> None:
         """What `platform` says of the shard's workspaces now."""
-        for row in rows:
-            known = self.workspaces.get(row.id)
-            if known is None or row.version > known.config_queued:
-                self._news = True
-                self.work.set()
-                return
+        if self.roster.notice(rows):
+            self.work.set()
 
     def config_reached(self, workspace: str, version: int) -> "asyncio.Future[None]":
         """Done once a commit has taken in shared configuration up to `version`."""
         self._refuse_when_not_serving()
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._config_waits.append((workspace, version, future))
-        self._news = True
         self.work.set()
-        return future
+        return self.roster.config_reached(workspace, version)
 
     def _put(self, workspace: str, arrival: Arrival) -> None:
-        if workspace not in self.workspaces:
-            self._strangers.add(workspace)
+        self.roster.ask_for(workspace)
         self.inbox.put(workspace, arrival)
 
     def _refuse_when_not_serving(self) -> None:
@@ -279,11 +263,11 @@ class Shard:
             if self.phase is Phase.LOADING:
                 return await self._load()
             await self._keep_lease()
-            if self._news or self._strangers:
-                await self._meet()
+            if self.roster.is_behind:
+                await self.roster.meet()
             self._finish_catching_up()
             worked = await self._decide()
-            self._serve_queries()
+            self._reads.serve(self.workspaces)
             return worked
         except StaleEpoch:
             self.lose()
@@ -300,9 +284,10 @@ class Shard:
         """How long there is nothing to do, unless something arrives."""
         if self.phase is Phase.LOADING:
             return max(0.0, self._retry_at - self._clock.monotonic())
-        if self.phase is not Phase.RUNNING or not self._wakes:
+        wake_us = self.roster.next_wake_us() if self.phase is Phase.RUNNING else None
+        if wake_us is None:
             return self._limits.idle_s
-        due_s = (self._wakes[0][0] - self._clock.wall_us()) / 1_000_000
+        due_s = (wake_us - self._clock.wall_us()) / 1_000_000
         return min(self._limits.idle_s, max(0.001, due_s))
 
     async def _halt_quietly(self, reason: str) -> None:
@@ -321,7 +306,7 @@ class Shard:
         wall_us = self._clock.wall_us()
         if not self._may_begin():
             return False
-        due = self._due(wall_us)
+        due = self.roster.due(wall_us, self._batch_limit())
         taken = self._take()
         if not taken and not due and not self._stray:
             return False
@@ -352,15 +337,6 @@ class Shard:
             self._metrics,
             behind=self.catching_up,
         )
-
-    def _due(self, wall_us: int) -> list[Workspace]:
-        due: list[Workspace] = []
-        while self._wakes and self._wakes[0][0] <= wall_us and len(due) < self._batch_limit():
-            wake_us, name = heapq.heappop(self._wakes)
-            workspace = self.workspaces.get(name)
-            if workspace is not None and workspace.wake_us == wake_us:
-                due.append(workspace)
-        return due
 
     def _batch_limit(self) -> int:
         return 1 if self._caution else self._limits.batch_inputs
@@ -503,8 +479,8 @@ class Shard:
 
     def _after(self, round_: Round) -> None:
         for workspace in round_.touched.values():
-            self._plan(workspace)
-        self._serve_config_waits()
+            self.roster.plan(workspace)
+        self.roster.serve_config_waits()
 
     def _wake_watchers(self, workspace: str, names: set[str], journal: bool) -> None:
         if journal:
@@ -524,11 +500,9 @@ class Shard:
             rest_until_us = self._clock.wall_us() + round(
                 self._limits.timer_backoff_most_s * 1_000_000
             )
-            self._resting.update(
-                (workspace.id, rest_until_us)
-                for workspace in round_.touched.values()
-                if workspace.timer_fed
-            )
+            for workspace in round_.touched.values():
+                if workspace.timer_fed:
+                    self.roster.rest(workspace.id, rest_until_us)
             round_.abandon(CommandFailed("the command failed"))
         else:
             round_.abandon(self._nothing_done())
@@ -559,17 +533,9 @@ class Shard:
         self._stray = []
         answers: list[Answer] = [(each.future, error) for each in waiting if each.future]
         answer(answers)
-        for _, _, future in self._queries:
-            if not future.done():
-                future.set_exception(error)
-        for _, _, future in self._config_waits:
-            if not future.done():
-                future.set_exception(error)
-        self._queries, self._config_waits = [], []
-        self._strangers.clear()
-        self._wakes.clear()
+        self._reads.fail(error)
         self._watches.wake_all(self.workspaces)
-        self.workspaces = {}
+        self.roster.clear(error)
 
     # Loading
 
@@ -585,98 +551,19 @@ class Shard:
         self._lease = None
         self.positions = dict(lease.positions)
         self.outbox.resume(lease.published, lease.last_position)
-        await self._load_workspaces()
+        await self.roster.meet()
         self.phase = Phase.RUNNING
         self._loaded_at = self._clock.monotonic()
         self.reading += 1
-        await self._meet()
         log.info(
             "shard loaded",
             partition=self.partition,
             epoch=self.epoch,
             workspaces=len(self.workspaces),
         )
-        self._serve_queries()
+        self._reads.serve(self.workspaces)
         self.unpublished.set()
         return True
-
-    async def _load_workspaces(self) -> None:
-        rows = await self._store.workspaces([self.partition])
-        await self._admit(rows)
-
-    async def _admit(self, rows: Collection[WorkspaceRow]) -> None:
-        states = await self._store.states([row.id for row in rows])
-        for row in rows:
-            state = states.get(row.id, WorkspaceState(row.id))
-            core = await load_core(self._store, self._factory, row, state, self._limits.load_chunk)
-            workspace = self.workspaces[row.id] = Workspace(row, core, state)
-            if workspace.wake_us is not None:
-                workspace.wake_us = max(workspace.wake_us, self._resting.pop(row.id, 0))
-            self._plan(workspace)
-
-    def _plan(self, workspace: Workspace) -> None:
-        if workspace.wake_us is not None:
-            heapq.heappush(self._wakes, (workspace.wake_us, workspace.id))
-
-    async def _meet(self) -> None:
-        """Take in new workspaces and versions of shared configuration."""
-        self._news = False
-        rows = await self._store.workspaces([self.partition])
-        new = [row for row in rows if row.id not in self.workspaces]
-        if new:
-            await self._admit(new)
-        self._strangers.clear()
-        after = {
-            row.id: self.workspaces[row.id].config_queued
-            for row in rows
-            if row.version > self.workspaces[row.id].config_queued
-        }
-        if after:
-            versions = await self._store.config_since(after, self._limits.config_rows)
-            for version in versions:
-                await self._queue_config(version)
-            self._news = len(versions) >= self._limits.config_rows
-        self._serve_config_waits()
-
-    async def _queue_config(self, version: ConfigVersion) -> None:
-        workspace = self.workspaces[version.workspace]
-        workspace.config_queued = version.version
-        if version.origin == self._factory.service:
-            return
-        body = version.body
-        if self._enrich is not None:
-            body = await self._enrich(version.workspace, version.kind, version.id, body)
-        workspace.config_pending.append(version.version)
-        what = Input("config", version.kind, _config_body(version, body), id=version.id)
-        self.inbox.put(workspace.id, Arrival(what, len(what.body), config_version=version.version))
-
-    def _serve_config_waits(self) -> None:
-        waiting: list[tuple[str, int, asyncio.Future[None]]] = []
-        for each in self._config_waits:
-            name, version, future = each
-            workspace = self.workspaces.get(name)
-            if future.done():
-                continue
-            if workspace is not None and workspace.config_version >= version:
-                future.set_result(None)
-            else:
-                waiting.append(each)
-        self._config_waits = waiting
-
-    def _serve_queries(self) -> None:
-        if not self._queries or self.phase is not Phase.RUNNING:
-            return
-        queries, self._queries = self._queries, []
-        for name, fn, future in queries:
-            if future.done():
-                continue
-            workspace = self.workspaces.get(name)
-            try:
-                if workspace is None:
-                    raise UnknownWorkspace(name)
-                future.set_result(fn(workspace.core))
-            except Exception as error:
-                future.set_exception(error)
 
     # Publishing
 
@@ -688,9 +575,3 @@ class Shard:
         if self.phase is Phase.LOST:
             return False
         return await self.outbox.publish()
-
-
-def _config_body(version: ConfigVersion, body: bytes | None) -> bytes:
-    """{"id", "version", "body"} with the body's JSON as it is."""
-    head = f'{{"id":"{version.id}","version":{version.version},"body":'.encode()
-    return head + (body or b"null") + b"}"

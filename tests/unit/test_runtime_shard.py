@@ -213,13 +213,10 @@ async def test_failed_commit_shows_readers_only_what_is_stored(fault, error, kep
 
 async def test_neighbour_waits_at_most_two_batches():
     world, runtime = await world_of()
-    world.limits  # noqa: B018
     for number in range(3_000):
         await world.post("w", f"busy{number}")
     await world.post("v", "calm")
-    while not runtime.shards[0].inbox:
-        await runtime.intake.step()
-    for _ in range(3):
+    while len(runtime.shards[0].inbox) < 3_001:
         await runtime.intake.step()
     shard = runtime.shards[0]
     for batches in (1, 2):
@@ -436,3 +433,35 @@ async def test_replicas_share_the_shards():
 async def test_core_is_created_with_the_workspaces_seed():
     _, runtime = await world_of()
     assert await runtime.query("w", lambda core: isinstance(core, CounterCore) and core.seed) == 1
+
+
+async def test_input_that_the_store_refuses_for_good_is_given_up_alone():
+    world, runtime = await world_of()
+    store = world.stores[0]
+    commit = store.commit
+
+    async def picky(batch):
+        if any(entity.key == "bad" for _, entity in batch.entities):
+            raise ValueError("the store takes no such key")
+        await commit(batch)
+
+    store.commit = picky
+    for number in range(5):
+        await world.post("w", f"e{number}", counted(name="bad" if number == 2 else "c"))
+    await world.post("v", "e")
+    await world.settle(runtime, 200)
+    assert await runtime.query("w", value()) == 4
+    assert await runtime.query("v", value()) == 1
+    (record,) = await world.published(topics.DEADLETTER)
+    assert msgspec.json.decode(record.value, type=DeadLetter).offset == 2
+    with pytest.raises(CommandFailed):
+        await command(runtime, "w", name="bad")
+    await world.settle(runtime, 200)
+    assert (await command(runtime, "w")).body == b'{"value":5}'
+
+
+async def test_many_changing_timers_do_not_pile_up():
+    world, runtime = await world_of()
+    for number in range(300):
+        await command(runtime, "w", after_us=3_600_000_000 - number * 1_000)
+    assert len(runtime.shards[0].roster._wakes) <= 128
