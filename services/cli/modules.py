@@ -24,6 +24,10 @@ from services.router.api.context import Router, present_of
 from services.router.api.routers import ROUTERS as ROUTER_ROUTERS
 from services.router.domain.core import RouterFactory
 from services.router.presence import PresenceLeases
+from services.sla.api.context import Sla
+from services.sla.api.routers import ROUTERS as SLA_ROUTERS
+from services.sla.domain.core import SlaFactory
+from services.sla.store import ClockStore, write_clocks
 from shared.calendars import expand
 from shared.runtime.clock import RealClock
 from shared.runtime.core import CoreFactory
@@ -121,4 +125,21 @@ async def with_windows(workspace: str, kind: str, name: str, body: bytes | None)
     return msgspec.json.encode({**given, "windows": windows})
 
 
-OPENERS: dict[str, Opener] = {"channels": channels, "router": router}
+@contextlib.asynccontextmanager
+async def sla(parts: Foundation) -> AsyncGenerator[Module]:
+    """Tracks every response deadline."""
+
+    async def thresholds(workspace: str, metric: str) -> dict[str, float]:
+        queues = await parts.platform.latest_config(workspace, "queue")
+        bodies = {one.id: msgspec.json.decode(one.body or b"{}") for one in queues}
+        promised = {
+            name: body.get("service_level", {}).get(metric) for name, body in bodies.items()
+        }
+        return {name: one["threshold_s"] for name, one in promised.items() if one}
+
+    async with runtime(parts, SlaFactory(), projector=write_clocks) as (running, _):
+        service = Sla(running, ClockStore(parts.engine), thresholds)
+        yield Module(SLA_ROUTERS, {"sla": service}, readiness("sla", running))
+
+
+OPENERS: dict[str, Opener] = {"channels": channels, "router": router, "sla": sla}

@@ -129,14 +129,14 @@ class ClockStore:
 
     async def started(
         self, workspace: str, metric: str, since: datetime, until: datetime, by: str
-    ) -> list[tuple[str | None, str, float, bool, datetime]]:
-        """(group, state, elapsed_s, answered, started_at) of the clocks started in [since, until)."""
+    ) -> list[tuple[str | None, str, str, float, bool]]:
+        """(group, id, state, elapsed_s, answered) of the clocks started in [since, until)."""
         query = select(
             clock.c[by],
+            clock.c.id,
             clock.c.state,
             clock.c.elapsed_s,
             clock.c.satisfied_at.is_not(None),
-            clock.c.started_at,
         ).where(
             clock.c.workspace == workspace,
             clock.c.metric == metric,

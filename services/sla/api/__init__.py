@@ -1,0 +1,1 @@
+"""The SLA service over HTTP."""

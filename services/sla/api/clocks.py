@@ -1,0 +1,109 @@
+"""Clocks: lists for operations, those of a conversation, and why a deadline is what it is."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Query, Response
+
+from services.sla import live
+from services.sla.api.context import Service, moment, span, stored_clock
+from services.sla.store import NEVER
+from shared.contracts.problems import not_found
+from shared.http.auth import Caller, require
+from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
+from shared.http.replies import json_reply
+from shared.http.routes import api_router
+
+router = api_router("clocks")
+Reads = Annotated[Caller, Depends(require("clocks:read"))]
+
+State = Literal["running", "paused", "met", "missed", "closed_unanswered", "abandoned", "cancelled"]
+OPEN = frozenset({"running", "paused"})
+
+
+@router.get("/clocks")
+async def list_clocks(
+    caller: Reads,
+    service: Service,
+    state: Annotated[list[State] | None, Query()] = None,
+    metric: str | None = None,
+    queue: str | None = None,
+    agent: str | None = None,
+    due_before: str | None = None,
+    sort: Literal["due_at"] = "due_at",
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Response:
+    """By due instant; those without one (paused) last."""
+    before = moment("due_before", due_before, NEVER) if due_before else None
+    after = None if cursor is None else _place(decode_cursor(cursor, tuple[str, str]))
+    rows = await service.store.clocks(
+        caller.workspace,
+        states=state,
+        filters={"metric": metric, "queue": queue, "agent_id": agent},
+        due_before=before,
+        after=after,
+        limit=limit + 1,
+    )
+    shown = await _present(service, caller.workspace, rows)
+    return page("clocks", shown, limit, _position)
+
+
+@router.get("/conversations/{conversation}/clocks")
+async def list_of_conversation(conversation: str, caller: Reads, service: Service) -> Response:
+    """All clocks of a conversation, in the order of their start."""
+    rows = await service.store.of_conversation(caller.workspace, conversation)
+    return json_reply({"clocks": await _present(service, caller.workspace, rows), "next": None})
+
+
+@router.get("/clocks/{clock}/explanation")
+async def explain_clock(clock: str, caller: Reads, service: Service) -> Response:
+    """The ledger: what every second of the clock was, and because of what."""
+    row = await service.store.clock(caller.workspace, clock)
+    if row is None:
+        raise not_found("clock", clock)
+    found = await service.runtime.query(
+        caller.workspace, lambda core: live.explained(core, row["conversation_id"], clock)
+    )
+    return json_reply(found or {**stored_clock(row), "ledger": []})
+
+
+@router.get("/breaches")
+async def list_breaches(
+    caller: Annotated[Caller, Depends(require("figures:read"))],
+    service: Service,
+    since: Annotated[str | None, Query(alias="from")] = None,
+    until: Annotated[str | None, Query(alias="to")] = None,
+    metric: str | None = None,
+    queue: str | None = None,
+    agent: str | None = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Response:
+    """Clocks breached in [from, to) (default: the last 24 hours), latest first."""
+    start, end = span(since, until)
+    after = None if cursor is None else _place(decode_cursor(cursor, tuple[str, str]))
+    filters = {"metric": metric, "queue": queue, "agent_id": agent}
+    rows = await service.store.breaches(caller.workspace, start, end, filters, after, limit + 1)
+    shown = await _present(service, caller.workspace, rows)
+    return page("breaches", shown, limit, lambda one: (one["breached_at"], one["id"]))
+
+
+async def _present(
+    service: Service, workspace: str, rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Stored clocks, open ones with their figures of this moment."""
+    moving = {row["conversation_id"] for row in rows if row["state"] in OPEN}
+    current: dict[str, dict[str, Any]] = {}
+    if moving:
+        current = await service.runtime.query(workspace, lambda core: live.clocks_of(core, moving))
+    return [current.get(row["id"]) or stored_clock(row) for row in rows]
+
+
+def _position(one: dict[str, Any]) -> tuple[str, str]:
+    return (one["due_at"] or NEVER.isoformat(), one["id"])
+
+
+def _place(position: tuple[str, str]) -> tuple[datetime, str]:
+    at, name = position
+    return moment("cursor", at, datetime.now(UTC)), name

@@ -1,0 +1,161 @@
+"""Calendars and SLA policies, and what they would say: `calendars:evaluate`, `sla-policies:evaluate`."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from services.sla import live
+from services.sla.api.context import Service, Sla
+from services.sla.domain.commands import DeleteResource, PutResource, ResourceKind
+from services.sla.evaluate import evaluate as evaluate_policy
+from services.sla.resources import read_calendar, read_policy
+from shared.calendars import evaluate as evaluate_calendar
+from shared.calendars import expand
+from shared.contracts.problems import not_found
+from shared.http.auth import Caller, require
+from shared.http.bodies import read_body
+from shared.http.idempotency import REPLAYED, idempotency_of
+from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
+from shared.http.preconditions import etag, precondition_of, versioned
+from shared.http.replies import json_reply, no_content
+from shared.http.routes import api_router
+from shared.runtime.core import Input
+from shared.runtime.port import Reply
+
+PATHS: dict[ResourceKind, tuple[str, str]] = {
+    "calendar": ("calendars", "calendars"),
+    "sla_policy": ("sla-policies", "sla_policies"),
+}
+_READ: dict[ResourceKind, Callable[[object, str], dict[str, Any]]] = {
+    "calendar": read_calendar,
+    "sla_policy": read_policy,
+}
+
+Reads = Annotated[Caller, Depends(require("config:read"))]
+Writes = Annotated[Caller, Depends(require("config:write"))]
+Tries = Annotated[Caller, Depends(require("evaluate"))]
+
+
+def resource_router(kind: ResourceKind) -> APIRouter:
+    """PUT, GET, DELETE of one kind, and its list."""
+    path, plural = PATHS[kind]
+    routes = api_router(path)
+
+    @routes.put(f"/{path}/{{name}}", name=f"put_{kind}")
+    async def put_one(  # pyright: ignore[reportUnusedFunction]
+        name: str, request: Request, caller: Writes, service: Service
+    ) -> Response:
+        body = _READ[kind](await read_body(request, dict[str, Any]), name)
+        await service.runtime.refresh_config(caller.workspace)
+        version = await _demanded(request, caller, service, kind, name)
+        windows = expand(body, time.time_ns() // 1000) if kind == "calendar" else None
+        command = PutResource(
+            resource=kind,
+            id=name,
+            body=msgspec.Raw(msgspec.json.encode(body)),
+            windows=windows,
+            if_version=version,
+        )
+        reply = await _submit(request, caller, service, command)
+        return _written(reply)
+
+    @routes.get(f"/{path}/{{name}}", name=f"get_{kind}")
+    async def get_one(  # pyright: ignore[reportUnusedFunction]
+        name: str, request: Request, caller: Reads, service: Service
+    ) -> Response:
+        found = await service.runtime.query(
+            caller.workspace, lambda core: live.resource(core, kind, name)
+        )
+        if found is None:
+            raise not_found(kind.replace("_", " "), name)
+        return versioned(request, found[1], found[0])
+
+    @routes.delete(f"/{path}/{{name}}", status_code=204, name=f"delete_{kind}")
+    async def delete_one(  # pyright: ignore[reportUnusedFunction]
+        name: str, request: Request, caller: Writes, service: Service
+    ) -> Response:
+        await service.runtime.refresh_config(caller.workspace)
+        version = await _demanded(request, caller, service, kind, name)
+        command = DeleteResource(resource=kind, id=name, if_version=version)
+        await _submit(request, caller, service, command)
+        return no_content()
+
+    @routes.get(f"/{path}", name=f"list_{plural}")
+    async def list_all(  # pyright: ignore[reportUnusedFunction]
+        caller: Reads, service: Service, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+    ) -> Response:
+        skip = 0 if cursor is None else decode_cursor(cursor, int)
+        rows = await service.runtime.query(
+            caller.workspace, lambda core: live.resources(core, kind)
+        )
+        numbered = list(enumerate(rows))[max(skip, 0) : max(skip, 0) + limit + 1]
+        place = {body["id"]: number + 1 for number, body in numbered}
+        return page(plural, [body for _, body in numbered], limit, lambda one: place[one["id"]])
+
+    return routes
+
+
+async def _demanded(
+    request: Request, caller: Caller, service: Sla, kind: ResourceKind, name: str
+) -> int | None:
+    """The version that If-Match names; other demands are checked at once. Raises Refused."""
+    demand = precondition_of(request)
+    if demand.versions is not None and len(demand.versions) == 1 and demand.exists is None:
+        return demand.versions[0]
+    if demand.versions is not None or demand.exists is not None:
+        found = await service.runtime.query(
+            caller.workspace, lambda core: live.resource(core, kind, name)
+        )
+        demand.check(None if found is None else found[0])
+    return None
+
+
+async def _submit(
+    request: Request, caller: Caller, service: Sla, command: PutResource | DeleteResource
+) -> Reply:
+    key = idempotency_of(request, caller, await request.body())
+    body = msgspec.json.encode(command)
+    what = Input("command", type(command).__name__, body, actor=caller.actor)
+    return await service.runtime.submit(caller.workspace, what, idempotency=key)
+
+
+def _written(reply: Reply) -> Response:
+    written = msgspec.json.decode(reply.body)
+    shown = dict(written["body"])
+    if written.get("warnings"):
+        shown["warnings"] = written["warnings"]
+    headers = {"ETag": etag(written["version"])}
+    if reply.replayed:
+        headers[REPLAYED] = "true"
+    return json_reply(shown, 201 if written["created"] else 200, headers)
+
+
+evaluations = api_router("evaluation")
+
+
+@evaluations.post("/calendars:evaluate")
+async def calendars_evaluate(request: Request, caller: Tries, service: Service) -> Response:
+    """Deadlines, elapsed open time, open or not, windows: of a calendar given or stored."""
+    body = await read_body(request, dict[str, Any])
+    stored = await service.runtime.query(
+        caller.workspace, lambda core: live.resources(core, "calendar")
+    )
+    return json_reply(evaluate_calendar(body, _lookup(stored)))
+
+
+@evaluations.post("/sla-policies:evaluate")
+async def sla_policies_evaluate(request: Request, caller: Tries, service: Service) -> Response:
+    """The clocks that a policy would run over events, with their ledgers."""
+    body = await read_body(request, dict[str, Any])
+    stored = await service.runtime.query(
+        caller.workspace, lambda core: live.resources(core, "calendar")
+    )
+    return json_reply(evaluate_policy(body, _lookup(stored)))
+
+
+def _lookup(stored: list[dict[str, Any]]) -> Callable[[str], dict[str, Any] | None]:
+    by_id = {body["id"]: body for body in stored}
+    return by_id.get
