@@ -115,7 +115,9 @@ def test_tampering_is_refused(connector: Connector, example: Example) -> None:
         handled = run(connector, example, body=tampered)
         assert (handled.verdict, handled.accepted) == ("invalid", False)
         assert handled.answer == connector.answers.bad_signature
-        assert not handled.raw_ok and handled.dead_letter is None
+        assert not handled.raw_ok and handled.dead_letter is None and handled.events == []
+    shown = run(connector, example, body=body + b" ", trial=True)
+    assert shown.verdict == "invalid" and (shown.events or shown.problems)
     without = tuple(h for h in example.request.headers if "signature" not in h[0].lower())
     assert run(connector, example, headers=without).verdict == "invalid"
 

@@ -9,6 +9,7 @@ from services.sla.domain.conversation import RETENTION_US
 from services.sla.domain.core import SlaCore, SlaFactory
 from services.sla.domain.derive import derive, facts_of
 from services.sla.domain.view import clock_view
+from services.sla.domain.views import Wanted, conversation_clocks, explanation, open_clocks
 from shared.calendars import expand
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import Refused
@@ -455,3 +456,22 @@ def test_long_conversations_stay_bounded():
     before = shown(bench)
     live.again()
     assert shown(bench) == before
+
+
+def test_clocks_are_shown_and_explained():
+    bench = Bench().configured()
+    bench.message(0, event="e")
+    bench.created(0, "e")
+    bench.tick(31)
+    now_us = T0 + 40 * S
+    listed = open_clocks(bench.core, Wanted(queue="billing"), now_us)
+    assert [one["metric"] for one in listed] == ["first_response", "resolution"]
+    assert [one["level"] for one in listed[0]["warnings"]] == [0.5]
+    assert open_clocks(bench.core, Wanted(queue="other"), now_us) == []
+    soon = open_clocks(bench.core, Wanted(due_before_us=T0 + 100 * S), now_us)
+    assert [one["metric"] for one in soon] == ["first_response"]
+    assert len(conversation_clocks(bench.core, "cnv_1", now_us)) == 2
+    found = explanation(bench.core, "cnv_1", listed[0]["id"], now_us)
+    assert found is not None and "60 s of open time" in found["summary"]
+    assert [entry["seconds"] for entry in found["ledger"]] == [40]
+    assert explanation(bench.core, "cnv_1", "clk_none", now_us) is None

@@ -40,8 +40,8 @@ class Handled(msgspec.Struct, frozen=True):
     """What a request comes to.
 
     `answer` is for when everything is durable, `unavailable` for when it cannot be made so.
-    `events` and `problems` show what the body becomes whatever the verdict: publish and keep
-    only where `accepted`. `raw_ok`: a payload (no handshake) worth keeping raw. `dead_letter` is
+    Publish and keep only where `accepted`: what is refused is not even parsed, but in a trial
+    `events` and `problems` show what the body becomes whatever the verdict. `raw_ok`: a payload (no handshake) worth keeping raw. `dead_letter` is
     why the payload, raw, belongs among the dead letters as well.
     """
 
@@ -103,7 +103,8 @@ def handle(
     verdict = connector.signature.verify(request, secrets)
     accepted = verdict == "valid" or (verdict == "none" and (trial or not connector.signed))
     context = Context(workspace, connector_id, request.received_at_us)
-    parsed = parse(connector, request, settings, context)
+    readable = accepted or trial
+    parsed = parse(connector, request, settings, context) if readable else Parsed()
     events = assemble(connector, parsed, context, languages)
     return Handled(
         verdict=verdict,

@@ -8,10 +8,13 @@ over lines with patterns that look at one line.
 """
 
 import re
+from itertools import islice
 from typing import NamedTuple
 
 MAX_LINES = 20_000
+MAX_ATTRIBUTIONS = 400
 _MAX_SIGNATURE = 14
+_VERB_WITHIN = 240  # characters before the colon
 
 _WROTE = (
     r"wrote|writes|schrieb|geschrieben|a écrit|ecrit|écrit|escribió|escribio|escreveu|ha scritto"
@@ -19,7 +22,7 @@ _WROTE = (
     r"|napisał|napisała|pisze|написал|написала|написав|пише|пишет|napsal|napísal|írta|yazdı|写道"
     r"|寫道|のメッセージ|さんは書きました|작성"
 )
-_ATTRIBUTION = re.compile(rf"(?is)(?:\b|(?<=\s))(?:{_WROTE}).{{0,200}}[:：]\s*\Z")
+_ATTRIBUTION = re.compile(rf"(?is)(?:\b|(?<=\s))(?:{_WROTE})(?:[^:：]{{0,200}}[:：]){{1,4}}\s*\Z")
 _EVIDENCE = re.compile(r"@|\d{1,2}[:.h]\d{2}|\b(?:19|20)\d\d\b|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 # A customer who tells of an earlier mail: "On Monday at 10:00 I wrote:".
 _MYSELF = re.compile(
@@ -96,7 +99,7 @@ def reply_of(text: str) -> str:
     written = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(written) > MAX_LINES:
         return text
-    body = _Body(written, [attribution(written, at) for at in range(len(written))])
+    body = _Body(written, _spans(written))
     kept = _without_head(body, _before_tail(body, _history(body)))
     reply = "\n".join(kept).strip("\n")
     return reply if reply.strip() else text.strip()
@@ -135,6 +138,16 @@ def _header_block(lines: list[str], at: int) -> bool:
     return len(seen) >= 2
 
 
+def _spans(lines: list[str]) -> list[int]:
+    """`attribution` of every line; of the first MAX_ATTRIBUTIONS that could be one, so that a mail
+    made of nothing else costs no more."""
+    spans = [0] * len(lines)
+    likely = (at for at, line in enumerate(lines) if line.rstrip().endswith((":", "：")))
+    for at in islice(likely, MAX_ATTRIBUTIONS):
+        spans[at] = attribution(lines, at)
+    return spans
+
+
 def attribution(lines: list[str], end: int) -> int:
     """How many lines, up to and with `end`, are a "somebody wrote:" (0: none). It spans up to three
     and carries an address or a date."""
@@ -149,7 +162,9 @@ def attribution(lines: list[str], end: int) -> int:
         if found and not _INTRO.match(lines[at]):
             continue
         if _DATED_SENDER.match(joined) or (
-            _ATTRIBUTION.search(joined) and _EVIDENCE.search(joined) and not _MYSELF.search(joined)
+            _ATTRIBUTION.search(joined[-_VERB_WITHIN:])
+            and _EVIDENCE.search(joined)
+            and not _MYSELF.search(joined)
         ):
             found = count
     return found
