@@ -1,6 +1,7 @@
 """A tiny core for tests of the runtime: counters, timers, refusals and faults on request."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -138,6 +139,6 @@ class CounterFactory:
         return CounterCore(workspace, seed)
 
 
-def counted(body: CounterBody | None = None, **changes: object) -> bytes:
+def counted(body: CounterBody | None = None, **changes: Any) -> bytes:
     """JSON of a CounterBody."""
     return msgspec.json.encode(msgspec.structs.replace(body or CounterBody(), **changes))

@@ -1,7 +1,8 @@
 """A replica that a test drives step by step: no tasks, no real time, no network."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Outgoing, Record
@@ -11,9 +12,12 @@ from shared.contracts.instants import format_instant
 from shared.runtime.clock import VirtualClock
 from shared.runtime.core import CoreFactory, Input
 from shared.runtime.limits import Limits
+from shared.runtime.port import Reply
 from shared.runtime.runtime import Runtime
 from shared.runtime.store.memory import MemoryDatabase, MemoryStore
 from shared.testing.counter_core import CounterFactory, counted
+
+T = TypeVar("T")
 
 CHAT = topics.INTERACTIONS["chat"]
 TESTED_LIMITS = Limits(poll_wait_ms=0, attach_grace_s=0, timer_pause_ms=1)
@@ -45,7 +49,7 @@ class World:
         for name, partition in workspaces.items():
             self.database.add_workspace(name, partition)
 
-    def replica(self, name: str = "one", **more: object) -> Runtime:
+    def replica(self, name: str = "one", **more: Any) -> Runtime:
         """A replica that has not begun; `settle` takes shards for it and runs them."""
         store = MemoryStore(self.database, self.factory.service)
         runtime = Runtime(
@@ -58,7 +62,7 @@ class World:
             topics=self.reads,
             partitions=self.partitions,
             limits=self.limits,
-            **more,  # pyright: ignore[reportArgumentType]
+            **more,
         )
         self.replicas.append(runtime)
         self.stores.append(store)
@@ -88,9 +92,7 @@ class World:
             sequence=sequence,
             extensions=extensions,
         )
-        await self.bus.send(
-            [Outgoing(topic, partition, None, envelope.data, to_headers(envelope))]
-        )
+        await self.bus.send([Outgoing(topic, partition, None, envelope.data, to_headers(envelope))])
 
     async def settle(self, runtime: Runtime, rounds: int = 50) -> None:
         """Lease, read, decide and publish until nothing moves any more."""
@@ -102,7 +104,9 @@ class World:
             await self.clock.advance(0.01, turns=1)
         raise AssertionError("the replica does not come to rest")
 
-    async def published(self, topic: str = topics.ROUTING_EVENTS, partition: int = 0) -> list[Record]:
+    async def published(
+        self, topic: str = topics.ROUTING_EVENTS, partition: int = 0
+    ) -> list[Record]:
         """Everything on a topic's partition."""
         reader = self.bus.reader()
         start = (await self.bus.bounds([(topic, partition)]))[topic, partition][0]
@@ -126,16 +130,15 @@ async def turn(runtime: Runtime) -> bool:
     return worked
 
 
-async def command(runtime: Runtime, workspace: str, **body: object) -> object:
-    """Submit while driving the replica; returns the reply's body or raises what submit raises."""
-    return await drive(
-        runtime, lambda: runtime.submit(workspace, Input("command", "count", counted(**body)))
-    )
+async def command(runtime: Runtime, workspace: str, **body: Any) -> Reply:
+    """Submit while driving the replica; returns what submit returns or raises what it raises."""
+    what = Input("command", "count", counted(**body))
+    return await drive(runtime, lambda: runtime.submit(workspace, what))
 
 
-async def drive(runtime: Runtime, call: Callable[[], object], turns: int = 50) -> object:
+async def drive(runtime: Runtime, call: Callable[[], Coroutine[Any, Any, T]], turns: int = 50) -> T:
     """Await a call of the runtime that only comes back when the replica is driven."""
-    task: asyncio.Task[object] = asyncio.ensure_future(call())  # pyright: ignore
+    task = asyncio.ensure_future(call())
     for _ in range(turns):
         await asyncio.sleep(0)
         if task.done():
