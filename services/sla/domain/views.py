@@ -1,0 +1,102 @@
+"""What the running core shows of its clocks: pure reads, in the shapes of API.md."""
+
+from typing import Any, NamedTuple
+
+from services.sla.domain.clock import Clock
+from services.sla.domain.conversation import Live
+from services.sla.domain.core import SlaCore
+from services.sla.domain.view import clock_view, ledger
+from shared.contracts.instants import format_instant
+
+
+class Wanted(NamedTuple):
+    """A filter of open clocks; None: any. `due_before_us` leaves out what is not due at all."""
+
+    metric: str | None = None
+    queue: str | None = None
+    agent: str | None = None
+    state: str | None = None
+    due_before_us: int | None = None
+
+
+def conversation_clocks(core: SlaCore, conversation_id: str, now_us: int) -> list[dict[str, Any]]:
+    """All clocks of a conversation that are in memory, oldest first."""
+    return [
+        shown(live, clock, now_us) for live in core.lives(conversation_id) for clock in live.clocks
+    ]
+
+
+def open_clocks(core: SlaCore, wanted: Wanted, now_us: int) -> list[dict[str, Any]]:
+    """The open clocks that a filter lets through, next due first, paused ones last."""
+    found: list[tuple[int, str, Live, Clock]] = []
+    for name in core.conversations:
+        for live in core.lives(name):
+            for clock in live.clocks:
+                if clock.is_open and _fits(live, clock, wanted):
+                    due = clock.due_us if clock.due_us is not None else 2**62
+                    found.append((due, live.clock_id(clock), live, clock))
+    found.sort(key=lambda one: one[:2])
+    return [shown(live, clock, now_us) for _, _, live, clock in found]
+
+
+def explanation(core: SlaCore, conversation_id: str, clock_id: str, now_us: int) -> dict[str, Any] | None:  # fmt: skip
+    """A clock with its ledger and a sentence on where its deadline comes from; None when it is not
+    in memory."""
+    for live in core.lives(conversation_id):
+        for clock in live.clocks:
+            if live.clock_id(clock) == clock_id:
+                return {
+                    **shown(live, clock, now_us),
+                    "summary": _summary(clock),
+                    "ledger": ledger(clock, live.fold.hands, now_us),
+                }
+    return None
+
+
+def shown(live: Live, clock: Clock, now_us: int) -> dict[str, Any]:
+    """One clock as `GET clocks` shows it."""
+    name = live.clock_id(clock)
+    notice = live.record.notices.get(name)
+    task = live.fold.episode.facts.task
+    return {
+        "id": name,
+        "conversation_id": live.conversation.id,
+        "task_id": live.record.task_id,
+        "channel": live.record.channel,
+        "queue": task.get("queue"),
+        "agent_id": task.get("agent_id"),
+        "priority": task.get("priority"),
+        **clock_view(clock, live.fold.hands, now_us),
+        "warnings": [
+            {"level": float(level), "at": format_instant(at)}
+            for level, at in sorted((notice.warned if notice else {}).items())
+        ],
+    }
+
+
+def _fits(live: Live, clock: Clock, wanted: Wanted) -> bool:
+    task = live.fold.episode.facts.task
+    return (
+        wanted.metric in (None, clock.metric)
+        and wanted.state in (None, clock.state)
+        and wanted.queue in (None, task.get("queue"))
+        and wanted.agent in (None, task.get("agent_id"))
+        and (
+            wanted.due_before_us is None
+            or (clock.due_us is not None and clock.due_us < wanted.due_before_us)
+        )
+    )
+
+
+def _summary(clock: Clock) -> str:
+    goal = clock.goal
+    target = f"{goal.days} business days" if goal.days is not None else f"{clock.target_us / 1_000_000:g} s of open time"  # fmt: skip
+    start = format_instant(clock.started_us)
+    text = f"{clock.metric} began {start} with {target} on calendar {clock.calendar} under policy {clock.policy_id}"  # fmt: skip
+    if clock.state == "paused":
+        return f"{text}; it is paused ({clock.spans[-1].because}), so nothing is due"
+    if clock.due_us is None:
+        return f"{text}; no deadline lies within the hours known"
+    pauses = sum(not span.runs for span in clock.spans)
+    after = f" after {pauses} pause{'s' if pauses > 1 else ''}" if pauses else ""
+    return f"{text}; due {format_instant(clock.due_us)}{after}"
