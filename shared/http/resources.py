@@ -54,20 +54,36 @@ def validate_resource(content: Any, model: type[M], *, prefix: Sequence[Any] = (
         # By way of JSON, so that strict mode takes what JSON can say (tuples, instants, enums).
         return model.model_validate_json(msgspec.json.encode(content))
     except ValidationError as error:
-        faults = faults_of(error, model, prefix)
+        faults = faults_of(error, model, content, prefix)
         raise Refused("validation", faults[0].message, errors=faults) from error
 
 
 def faults_of(
-    error: ValidationError, model: type[BaseModel], prefix: Sequence[Any] = ()
+    error: ValidationError, model: type[BaseModel], content: Any, prefix: Sequence[Any] = ()
 ) -> list[Fault]:
-    """pydantic's errors as faults, at most MAX_FAULTS of them."""
+    """pydantic's errors about `content` as faults, at most MAX_FAULTS of them.
+
+    Where a union was meant otherwise than one of its members, only what lies deepest is told.
+    """
     found = error.errors(include_url=False, include_input=False, include_context=True)
-    return [_fault(one, model, prefix) for one in found[:MAX_FAULTS]]
+    faults = [_fault(one, model, content, prefix) for one in found[:MAX_FAULTS]]
+    places = {fault.pointer for fault, _ in faults}
+    return [
+        fault
+        for fault, of_union in faults
+        if not of_union or not any(place.startswith(fault.pointer + "/") for place in places)
+    ]
 
 
-def _fault(error: Any, model: type[BaseModel], prefix: Sequence[Any]) -> Fault:
-    place = _place(error["loc"], model)
+def _fault(
+    error: Any, model: type[BaseModel], content: Any, prefix: Sequence[Any]
+) -> tuple[Fault, bool]:
+    """(fault, whether it is about one member of a union)."""
+    place = _place(error["loc"], content, str(error["type"]))
+    return _told(error, model, prefix, place), len(place) < len(error["loc"])
+
+
+def _told(error: Any, model: type[BaseModel], prefix: Sequence[Any], place: Sequence[Any]) -> Fault:
     code = str(error["type"])
     where = pointer([*prefix, *place])
     if code == "extra_forbidden" and place:
@@ -83,21 +99,19 @@ def _fault(error: Any, model: type[BaseModel], prefix: Sequence[Any]) -> Fault:
     return Fault(where, code, f"{error['msg']}.", None if expected is None else str(expected))
 
 
-def _place(loc: Sequence[Any], model: type[BaseModel]) -> list[Any]:
-    """pydantic's loc without the names of union members, which are no part of the body."""
-    kinds: list[Any] = [model]
+def _place(loc: Sequence[Any], content: Any, code: str) -> list[Any]:
+    """pydantic's loc without what is no part of the body: names of a union's members, "[key]"."""
     place: list[Any] = []
-    for part in loc:
-        inner = [found for kind in kinds for found in _step(kind, part)]
-        known = any(_is_model(kind) for kind in kinds) or isinstance(part, int)
-        if inner or known or _is_leaf(kinds):
-            place.append(part)
-            kinds = inner
+    for at, part in enumerate(loc):
+        if isinstance(content, dict) and part in content:
+            content = cast(dict[Any, Any], content)[part]
+        elif isinstance(content, list) and isinstance(part, int):
+            items = cast(list[Any], content)
+            content = items[part] if part < len(items) else None
+        elif code != "missing" or at < len(loc) - 1:
+            continue
+        place.append(part)
     return place
-
-
-def _is_leaf(kinds: list[Any]) -> bool:
-    return not kinds
 
 
 def _is_model(kind: Any) -> bool:
