@@ -101,8 +101,10 @@ async def _carry_out(
     warnings: list[str] = []
     done = 0
     async for one in carry_out(api, changes):
-        done += 1
         warnings += one.warnings
+        if one.change.verb == "keep":
+            continue
+        done += 1
         if not as_json:
             colour = _COLOUR[one.change.verb]
             out.print(f"[{colour}]{one.change.verb}d[/] {one.change.title}", highlight=False)

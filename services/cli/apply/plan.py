@@ -1,6 +1,5 @@
 """What applying a file would change, and changing it."""
 
-import os
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Literal
 
