@@ -1,6 +1,6 @@
 """A tiny core for tests of the runtime: counters, timers, refusals and faults on request."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -95,7 +95,7 @@ class CounterCore:
         outcome.touched.append(f"counter:{name}")
 
     def _emit(
-        self, outcome: Outcome, kind: str, data: dict[str, object], *, quiet: bool = False
+        self, outcome: Outcome, kind: str, data: Mapping[str, object], *, quiet: bool = False
     ) -> None:
         self.state.seq += 1
         topic = "" if quiet else ROUTING_EVENTS
