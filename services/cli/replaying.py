@@ -1,5 +1,6 @@
 """`omniroute replay`: the stored inputs of a workspace, applied again and compared."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -63,7 +64,7 @@ async def replayed(
         finally:
             await engine.dispose()
     if dump is not None:
-        dump.write_bytes(_dumped(report))
+        await asyncio.to_thread(dump.write_bytes, _dumped(report))
     return Replayed(
         workspace=workspace,
         service=service,
