@@ -79,7 +79,7 @@ def wall(day, text, where, after=""):
     return naive.replace(tzinfo=where).astimezone(UTC)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(calendars(), INSTANTS, st.integers(1, 4_000))
 def test_elapsed_and_deadlines_equal_a_walk_over_minutes(body, start_us, minutes):
     table = OpenHours([parse_calendar(body)]).table(start_us, start_us + 400 * 86_400_000_000)
@@ -95,7 +95,7 @@ def test_elapsed_and_deadlines_equal_a_walk_over_minutes(body, start_us, minutes
         assert is_open(body, deadline - MINUTE_US), "the last minute before the deadline is open"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(calendars(), INSTANTS, st.integers(1, 10**12), st.integers(1, 10**12))
 def test_laws_of_addition(body, start_us, one, two):
     table = OpenHours([parse_calendar(body)]).table(start_us, start_us + 900 * 86_400_000_000)
@@ -115,7 +115,7 @@ def test_laws_of_addition(body, start_us, one, two):
     assert sum(end - start for start, end in table.segments(start_us, deadline)) == one
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(calendars(), calendars(), INSTANTS)
 def test_union_and_intersection_equal_both_calendars(one, other, start_us):
     parsed = [parse_calendar(one), parse_calendar(other)]

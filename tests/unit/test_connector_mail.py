@@ -262,6 +262,14 @@ def test_broken_mail_is_read(raw: bytes) -> None:
         assert "words" in (found.text or "")
 
 
+def test_an_inner_mail_that_cannot_be_written_again_is_kept() -> None:
+    parsed = Parsed()
+    inner = "Content-Type: message/rfc822\n\nReceived: by x\n\tid\x0b:y:\nSubject: inner\n\nwords"
+    found = parse_mail(multipart("mixed", PLAIN, inner).encode(), parsed)
+    assert found.attachments[0].content_type == "message/rfc822"
+    assert b"Subject: inner" in parsed.blobs[0].content and b"words" in parsed.blobs[0].content
+
+
 def test_too_many_parts_are_read_as_one_text() -> None:
     parsed = Parsed()
     raw = "".join(

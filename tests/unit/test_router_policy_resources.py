@@ -296,6 +296,7 @@ def test_doubts(kind: str, body: dict[str, Any], doubt: tuple[str, str]):
 
 
 def test_sound_resources_raise_no_doubt():
+    assert doubts("policy", require({"skill": "billing", "level": 4})) == []
     assert (
         doubts("policy", policy(require=["skill('billing') >= 4"], prefer={"agent": "last"})) == []
     )

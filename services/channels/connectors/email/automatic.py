@@ -9,7 +9,7 @@ from email.message import Message
 
 import msgspec
 
-from services.channels.connectors.email.headers import Headers, message_ids, readable
+from services.channels.connectors.email.headers import BROKEN, Headers, message_ids, readable
 from shared.contracts.interactions import Address, Bounce, Flag
 
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
@@ -50,7 +50,7 @@ def _parts(message: Message, limit: int) -> list[Message]:
 def _parameter(message: Message, name: str) -> str:
     try:
         value = message.get_param(name)
-    except (ValueError, LookupError, TypeError):
+    except BROKEN:
         return ""
     return value.lower() if isinstance(value, str) else ""
 
@@ -103,7 +103,7 @@ def source_of(part: Message, limit: int = 100_000) -> str:
     else:
         try:
             text = "\n\n".join(each.as_string() for each in _parts(part, 40))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, UnicodeError):
+        except BROKEN:
             text = "\n\n".join(_headers_of(each) for each in _parts(part, 40))
     return readable(text[:limit].replace("\r\n", "\n"))
 

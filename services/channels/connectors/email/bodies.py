@@ -7,7 +7,7 @@ from email.message import Message
 import msgspec
 
 from services.channels.connectors.email import charsets, markup
-from services.channels.connectors.email.headers import decoded, readable
+from services.channels.connectors.email.headers import BROKEN, decoded, readable
 from services.channels.connectors.fields import clean
 
 MAX_DEPTH = 60
@@ -145,7 +145,7 @@ def _content(part: Message) -> bytes:
     """The decoded content; the bytes as they are where the encoding is broken."""
     try:
         content = part.get_payload(decode=True)
-    except (ValueError, LookupError, TypeError, AttributeError, binascii.Error):
+    except BROKEN:
         content = None
     if isinstance(content, bytes):
         return content
@@ -161,14 +161,25 @@ def _file_content(part: Message) -> bytes:
     inner = [each for each in payload if isinstance(each, Message)]
     try:
         return b"\n".join(each.as_bytes() for each in inner)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, IndexError):
-        return b"\n".join(_content(each) for each in inner)
+    except BROKEN:
+        return b"\n".join(_source(each) for each in inner)
+
+
+def _source(message: Message) -> bytes:
+    """A mail's source where the standard library cannot write it: its headers and, of a simple one,
+    its content."""
+    lines = [f"{name}: {value}\n" for name, value in message.raw_items()]
+    head = "".join(lines).encode("utf-8", "surrogateescape")
+    payload = message.get_payload()
+    inner = payload if isinstance(payload, list) else []
+    parts = [_source(each) for each in inner if isinstance(each, Message)]
+    return head + b"\n" + (b"\n".join(parts) if parts else _content(message))
 
 
 def _charset(part: Message) -> str | None:
     try:
         charset = part.get_param("charset")
-    except (ValueError, LookupError, TypeError):
+    except BROKEN:
         return None
     if isinstance(charset, tuple):
         charset = charset[2]
@@ -179,7 +190,7 @@ def _filename(part: Message) -> str | None:
     """The file's name from either header; None where neither gives one."""
     try:
         name = part.get_filename()
-    except (ValueError, LookupError, TypeError, AttributeError, IndexError):
+    except BROKEN:
         name = None
     if not name:
         return None

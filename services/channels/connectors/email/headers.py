@@ -5,6 +5,7 @@ import binascii
 import quopri
 import re
 from datetime import UTC
+from email.errors import MessageError
 from email.message import Message
 from email.utils import parsedate_to_datetime
 
@@ -13,6 +14,16 @@ from services.channels.connectors.fields import clean
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Address
 
+# What the standard library's e-mail package is known to raise on broken mail.
+BROKEN = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RecursionError,
+    MessageError,
+)
 MAX_HEADER = 32_768
 MAX_ADDRESSES = 200
 MAX_IDS = 100
@@ -228,5 +239,5 @@ def instant(value: str) -> int | None:
         moment = parsedate_to_datetime(value.strip())
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return parse_instant(moment.astimezone(UTC).isoformat())
-    except (TypeError, ValueError, OverflowError, IndexError, AttributeError):
+    except (*BROKEN, OverflowError):
         return None

@@ -10,7 +10,7 @@ import msgspec
 
 from services.channels.connectors.email import automatic, headers, markup
 from services.channels.connectors.email.bodies import Bodies, collect
-from services.channels.connectors.email.headers import Headers
+from services.channels.connectors.email.headers import BROKEN, Headers
 from services.channels.connectors.email.reply import reply_of
 from services.channels.connectors.fields import clean
 from services.channels.connectors.port import Blob, Parsed
@@ -88,7 +88,7 @@ def _message(raw: bytes, parsed: Parsed) -> Message:
     if raw.lower().count(b"boundary") <= MAX_PARTS:
         try:
             return BytesParser(policy=compat32).parsebytes(raw)
-        except (RecursionError, ValueError, LookupError, TypeError, AttributeError, IndexError):
+        except BROKEN:
             parsed.note("broken_mime", "The mail's structure cannot be read; taken as one text.")
     else:
         parsed.note("too_many_parts", f"The mail has more than {MAX_PARTS} nested parts.")
