@@ -1,6 +1,7 @@
 """Instants are integers: microseconds since 1970-01-01T00:00:00Z. RFC 3339 exists only at the edge."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 SECOND_US = 1_000_000
 
@@ -23,8 +24,14 @@ def parse_instant(text: str) -> int:
 def format_instant(instant_us: int) -> str:
     """Microseconds since the epoch -> RFC 3339 in UTC; a fraction only where there is one."""
     seconds, micros = divmod(instant_us, SECOND_US)
-    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    text = _second(seconds)
     return f"{text}.{micros:06d}Z" if micros else f"{text}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    """Cached: the instants of a batch lie in few seconds, and formatting is slow."""
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def optional_instant(instant_us: int | None) -> str | None:

@@ -122,12 +122,15 @@ def _chance(ws: Workspace, task: Task, attempt: int) -> int:
 def next_task(ws: Workspace, desk: Desk) -> Task | None:
     """The work that a free agent takes: what is kept for him, then the lowest rank that has work,
     in the order of its queues."""
-    kept = _kept(ws, desk)
+    kept = _kept(ws, desk) if ws.wishes.get(desk.id) else None
     if kept is not None:
         return kept
+    room = {name for name in desk.config.channels if capacity.has_room(ws, desk, name)}
+    if not room:
+        return None
     found: dict[int, list[tuple[Pool, Task]]] = {}
     for pool in desk.pools.values():
-        if pool.entries and capacity.has_room(ws, desk, pool.key.channel):
+        if pool.entries and pool.key.channel in room:
             task = _first_of(ws, pool, desk)
             if task is not None:
                 found.setdefault(pool.members[desk.id].rank, []).append((pool, task))

@@ -40,10 +40,9 @@ def _join(ws: Workspace, task: Task) -> None:
     pool = pool_for(ws, tuple(task.queues), task, capacity.active(task))
     pool.add(task)
     ws.pool_of[task.id] = pool
-    waited = ws.now - task.waiting_since_us
-    later = [delay for delay in pool.delays() if delay > waited]
-    if later:
-        ws.at_time(task.waiting_since_us + min(later), timers.DELAY, task.number, task.id)
+    delay = pool.next_delay(ws.now - task.waiting_since_us) if pool.delayed else None
+    if delay is not None:
+        ws.at_time(task.waiting_since_us + delay, timers.DELAY, task.number, task.id)
 
 
 def leave(ws: Workspace, task: Task) -> None:

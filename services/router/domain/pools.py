@@ -8,7 +8,7 @@ Keys are total (they end in an id or number), so the heaps' inner order never de
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ class Pool:
     """One pool. `number` only names it; nothing is decided by it."""
 
     __slots__ = (
-        "entries", "heaps", "key", "keyed", "members", "number", "queue", "requires", "stale",
+        "delayed", "entries", "heaps", "key", "keyed", "members", "number", "queue", "requires", "stale",
         "tasks", "used",
     )  # fmt: skip
 
@@ -61,6 +61,7 @@ class Pool:
         self.heaps: dict[int, list[tuple[Key, str]]] = {}
         self.keyed: dict[str, Key] = {}
         self.stale: dict[str, None] = {}
+        self.delayed: dict[int, int] = {}
 
     # -- tasks
 
@@ -93,11 +94,15 @@ class Pool:
 
     def join(self, desk: Desk, member: Member) -> None:
         self.members[desk.id] = member
+        if member.delay_us:
+            self.delayed[member.delay_us] = self.delayed.get(member.delay_us, 0) + 1
         desk.pools[self.number] = self
         self.stale[desk.id] = None
 
     def leave(self, desk: Desk) -> None:
-        self.members.pop(desk.id, None)
+        member = self.members.pop(desk.id, None)
+        if member is not None and member.delay_us:
+            self.delayed[member.delay_us] -= 1
         self.keyed.pop(desk.id, None)
         self.stale.pop(desk.id, None)
         desk.pools.pop(self.number, None)
@@ -164,8 +169,10 @@ class Pool:
             heapq.heappush(heap, entry)
         return found
 
-    def delays(self) -> Iterator[int]:
-        return iter({member.delay_us for member in self.members.values() if member.delay_us})
+    def next_delay(self, waited_us: int) -> int | None:
+        """The next of its agents' delays that a task has not waited yet."""
+        later = [delay for delay, agents in self.delayed.items() if agents and delay > waited_us]
+        return min(later, default=None)
 
 
 def task_key(queue: Queue, task: Task) -> Key:

@@ -39,7 +39,7 @@ class ClockNote(msgspec.Struct, array_like=True, gc=False):
     clock_id: str
     metric: str
     due_us: int | None = None
-    warned: float = 0
+    warned: float = 0.0
     breached: bool = False
     ended: bool = False
 
@@ -56,7 +56,7 @@ class Decision(msgspec.Struct, array_like=True, gc=False):
     because: str = ""
 
 
-class Task(msgspec.Struct, array_like=True, kw_only=True):
+class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """One piece of work. Instants `…_us` are None where they do not apply.
 
     `requires` are bound requirements as planned; what they ask now is `requirements.active(requires,
@@ -83,7 +83,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True):
     created_us: int = 0
     waiting_since_us: int = 0
     queues: list[str] = []
-    priority: float = 0
+    priority: int | float = 0
     requires: tuple[Requirement, ...] = ()
     relaxed_to_us: int = 0
     relax_all: bool = False
@@ -193,7 +193,7 @@ class EarlyEdit(msgspec.Struct, array_like=True, gc=False):
     revision: int = 0
 
 
-class Conversation(msgspec.Struct, array_like=True, kw_only=True):
+class Conversation(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """A thread with a customer. `task_id` is its open task, or the last one that may reopen."""
 
     id: str

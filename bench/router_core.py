@@ -1,0 +1,145 @@
+"""Inputs per second of the router's core alone: journal encoded, entities encoded, no I/O.
+
+`python -m bench.router_core [--agents 1000] [--waiting 10000] [--inputs 30000] [--profile]` prints one
+JSON line per size; the cost per input from 100 to 10,000 agents is the scaling ratio.
+
+The mix is a busy centre: every agent is full or nearly so, tasks wait in 50 skills; each new
+conversation is followed by the acceptance of an offer and the completion of a task, so an agent is
+freed, takes the most urgent work he can do, and the backlog stays as it is. Time is the process's own
+(CPU), so neighbours on the machine do not blur it.
+"""
+
+import argparse
+import gc
+import json
+import random
+import time
+from typing import Any
+
+from services.router.domain import commands as cmd
+from services.router.domain.core import RouterCore, RouterFactory
+from services.router.driver import Driver
+from shared.runtime.core import Input
+
+SKILLS = 50
+BATCH = 200
+
+
+def centre(agents: int, waiting: int, chance: random.Random) -> Driver:
+    """Agents with 5 of 50 skills and room for three chats; `waiting` tasks that nobody can take."""
+    driver = Driver(RouterFactory().create("bench", 1))
+    driver.put("queue", "main", offer={"ttl_s": 3600})
+    rules: list[dict[str, Any]] = [
+        {
+            "when": f"task.attributes.topic in {json.dumps([f's{n}' for n in range(p, SKILLS, 5)])}",
+            "priority": p,
+            "require": [f"skill(task.attributes.topic) >= {1 + p % 3}"],
+            "steps": [{"queue": "main"}],
+        }
+        for p in range(5)
+    ]
+    driver.put("policy", "default", rules=rules)
+    for number in range(agents):
+        skills = {f"s{(number * 7 + k * 11) % SKILLS}": 3 for k in range(5)}
+        driver.put("agent", f"a{number}", capacity=90, channels={"chat": 3}, skills=skills)
+        driver.command(cmd.SetPresence(agent=f"a{number}", status="available"))
+    for number in range(agents * 3 + waiting):
+        say(driver, number, chance)
+        driver.now_us += 1_000
+    return driver
+
+
+def say(driver: Driver, number: int, chance: random.Random) -> None:
+    driver.say(
+        f"c{number}", "my invoice is wrong", attributes={"topic": f"s{chance.randrange(SKILLS)}"}
+    )
+
+
+def lives(driver: Driver, inputs: int, chance: random.Random) -> list[Input]:
+    """Recorded once, replayed for the measurement: message, accept, complete, in turn."""
+    first = driver.number
+    number = 10_000_000
+    open_offers = [o.id for o in driver.core.offers.values() if o.state == "open"]
+    while driver.number - first < inputs:
+        say(driver, number, chance)
+        number += 1
+        driver.now_us += 1_000
+        offer = driver.core.offers[open_offers.pop(chance.randrange(len(open_offers)))]
+        driver.command(cmd.AcceptOffer(agent=offer.agent_id, offer=offer.id))
+        task = driver.core.tasks[offer.task_id]
+        driver.command(cmd.CompleteTask(task=task.id, agent=offer.agent_id, disposition="ok"))
+        for event in driver.last.events:
+            if event.type == "routing.offer.created.v1":
+                open_offers.append(json.loads(event.data)["offer_id"])
+    return driver.log[first:]  # type: ignore[return-value]
+
+
+def measure(agents: int, waiting: int, inputs: int, profile: bool = False) -> dict[str, Any]:
+    """Set up twice alike; the first run records the inputs, the second is timed."""
+    driver = centre(agents, waiting, random.Random(1))
+    stored = driver.core.dump()
+    log: Any = lives(driver, inputs, random.Random(2))
+    core = RouterFactory().create("bench", 1)
+    core.load(stored)
+    del driver
+    core.wake_at_us()
+    warm, timed = log[: len(log) // 5], log[len(log) // 5 :]
+    run(core, warm)
+    gc.collect()
+    gc.freeze()
+    if profile:
+        _profile(core, timed)
+    started = time.process_time()
+    events = run(core, timed)
+    spent = time.process_time() - started
+    return {
+        "agents": agents,
+        "skills": SKILLS,
+        "waiting": sum(task.state == "pending" for task in core.tasks.values()),
+        "inputs": len(timed),
+        "events": events,
+        "inputs_per_s": round(len(timed) / spent),
+        "us_per_input": round(spent / len(timed) * 1e6, 2),
+    }
+
+
+def run(core: RouterCore, log: Any) -> int:
+    """As the runtime does: apply, and after each batch take the changes."""
+    events = 0
+    for place, (now_us, number, what) in enumerate(log):
+        events += len(core.apply(now_us, number, what).events)
+        if place % BATCH == BATCH - 1:
+            core.changes()
+    return events
+
+
+def _profile(core: RouterCore, timed: Any) -> None:
+    import cProfile
+    import pstats
+
+    with cProfile.Profile() as profile:
+        run(core, timed)
+    pstats.Stats(profile).sort_stats("tottime").print_stats(35)
+    raise SystemExit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agents", type=int, nargs="*", default=[100, 1_000, 10_000])
+    parser.add_argument("--waiting", type=int, default=10_000)
+    parser.add_argument("--inputs", type=int, default=30_000)
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    rows = [
+        measure(agents, options.waiting, options.inputs, options.profile)
+        for agents in options.agents
+    ]
+    for row in rows:
+        print(json.dumps(row))
+    if len(rows) > 1:
+        ratio = rows[-1]["us_per_input"] / rows[0]["us_per_input"]
+        print(json.dumps({"cost_ratio": round(ratio, 2), "agents": options.agents}))
+
+
+if __name__ == "__main__":
+    main()
