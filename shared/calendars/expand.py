@@ -1,6 +1,6 @@
 """Expands calendars into windows of UTC time, year by year and only as far as somebody asks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -38,6 +38,13 @@ def year_of(at_us: int) -> int:
     return date.fromordinal(min(max(days, first), last)).year
 
 
+def _month_of(at_us: int) -> int:
+    """Months since the year 0 of an instant's UTC date, kept within what can be expanded."""
+    year = year_of(at_us)
+    days = min(max((at_us - year_start_us(year)) // DAY_US, 0), 365)
+    return year * 12 + (date(year, 1, 1) + timedelta(days=min(days, 364))).month - 1
+
+
 class OpenHours:
     """The open hours of one calendar, or of several combined. Not safe for threads."""
 
@@ -45,7 +52,7 @@ class OpenHours:
         assert calendars, "at least one calendar"
         self.calendars = tuple(calendars)
         self.combine: Combine = combine
-        self._years: dict[tuple[int, int], list[OpenDay]] = {}
+        self._months: dict[tuple[int, int], list[OpenDay]] = {}
         self._table: WindowTable | None = None
         self._span = (0, 0)
 
@@ -68,9 +75,9 @@ class OpenHours:
 
     def expanded(self, lo_us: int, hi_us: int) -> Expanded:
         """Windows, holidays, open days and UTC offsets between two instants."""
-        years = range(year_of(lo_us - 2 * DAY_US), year_of(hi_us + 2 * DAY_US) + 1)
+        months = range(_month_of(lo_us - 2 * DAY_US), _month_of(hi_us + 2 * DAY_US) + 1)
         each = [
-            [day for year in years for day in self._year(index, year)]
+            [day for month in months for day in self._month(index, month)]
             for index in range(len(self.calendars))
         ]
         merged = [merge(pair for day in days for pair in day.windows) for days in each]
@@ -88,15 +95,16 @@ class OpenHours:
             _offsets(self.calendars[0], lo_us, hi_us),
         )
 
-    def year(self, year: int) -> list[OpenDay]:
+    def year(self, year: int) -> Iterator[OpenDay]:
         """The local dates of one year of the first calendar."""
-        return self._year(0, year)
+        for month in range(year * 12, year * 12 + 12):
+            yield from self._month(0, month)
 
-    def _year(self, index: int, year: int) -> list[OpenDay]:
-        found = self._years.get((index, year))
+    def _month(self, index: int, month: int) -> list[OpenDay]:
+        found = self._months.get((index, month))
         if found is None:
-            found = list(days_of(self.calendars[index], year))
-            self._years[index, year] = found
+            first = date(month // 12, month % 12 + 1, 1)
+            found = self._months[index, month] = list(days_of(self.calendars[index], first))
         return found
 
     def _open_days(self, each: list[list[OpenDay]], merged: list[list[Pair]]) -> list[Pair]:
@@ -124,12 +132,12 @@ class OpenHours:
         return sorted(closes.items())
 
 
-def days_of(calendar: Calendar, year: int) -> Iterable[OpenDay]:
-    """Every local date of a year that exists in the calendar's zone."""
-    day = date(year, 1, 1)
+def days_of(calendar: Calendar, first: date) -> Iterator[OpenDay]:
+    """Every local date of a month that exists in the calendar's zone, from its first on."""
+    day = first
     rules = calendar.rules_on(day)
     starts = _wall(day, 0, rules)
-    while day.year == year:
+    while day.month == first.month:
         following = day + timedelta(days=1)
         next_rules = calendar.rules_on(following)
         ends = _wall(following, 0, next_rules)
@@ -150,6 +158,8 @@ def _day(day: date, starts: int, ends: int, rules: Rules) -> tuple[tuple[Pair, .
         if rules.always_open:
             return ((starts, ends),), None
         spans = rules.week[day.weekday()]
+    if not spans:
+        return (), None
     pairs = ((_wall(day, start, rules), _wall(day, end, rules)) for start, end in spans)
     return tuple(merge(pair for pair in pairs if pair[0] < pair[1])), None
 
@@ -164,9 +174,11 @@ def _holiday(day: date, rules: Rules) -> str | None:
 
 
 def _wall(day: date, seconds: int, rules: Rules) -> int:
-    days, rest = divmod(seconds, DAY_S)
-    at = datetime(day.year, day.month, day.day) + timedelta(days=days, seconds=rest)
-    return instant_of(at, rules.timezone)
+    if seconds >= DAY_S:
+        day, seconds = day + timedelta(days=1), seconds - DAY_S
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return instant_of(datetime(day.year, day.month, day.day, hour, minute, second), rules.timezone)
 
 
 def _offsets(calendar: Calendar, lo_us: int, hi_us: int) -> list[Pair]:

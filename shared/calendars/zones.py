@@ -40,7 +40,8 @@ def zone(name: str) -> ZoneInfo:
 def instant_of(wall: datetime, name: str) -> int:
     """Local wall time -> microseconds since the epoch: gaps shift forward, of an overlap the first
     occurrence counts."""
-    return (wall.replace(tzinfo=zone(name), fold=0) - _EPOCH) // _MICROSECOND
+    span = wall.replace(tzinfo=zone(name), fold=0) - _EPOCH
+    return (span.days * 86_400 + span.seconds) * SECOND_US + span.microseconds
 
 
 def offset_at(at_us: int, name: str) -> int:

@@ -72,7 +72,7 @@ def unpack(body: bytes) -> Conversation:
 class Live:
     """An episode with its fold."""
 
-    __slots__ = ("_library", "conversation", "fold", "record", "workspace")
+    __slots__ = ("_ids", "_library", "conversation", "fold", "record", "workspace")
 
     def __init__(
         self, workspace: str, conversation: Conversation, record: Record, library: Library
@@ -81,6 +81,7 @@ class Live:
         self.conversation = conversation
         self.record = record
         self._library = library
+        self._ids: dict[tuple[str, int], str] = {}
         self.fold = self._derived()
 
     @property
@@ -98,7 +99,11 @@ class Live:
         return span_us(DEFAULT_LATENESS_S) if policy is None else policy.lateness_us
 
     def clock_id(self, clock: Clock) -> str:
-        return derive_id("clk", self.workspace, self.record.key, clock.metric, clock.cycle)
+        name = self._ids.get((clock.metric, clock.cycle))
+        if name is None:
+            name = derive_id("clk", self.workspace, self.record.key, clock.metric, clock.cycle)
+            self._ids[clock.metric, clock.cycle] = name
+        return name
 
     def target(self, clock: Clock) -> Target | None:
         """What its policy asks of a clock now."""
