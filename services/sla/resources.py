@@ -17,7 +17,7 @@ WARNINGS_MAX = 20
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Seconds = Annotated[float, Field(gt=0, le=TEN_YEARS_S, allow_inf_nan=False)]
 Days = Annotated[int, Field(gt=0, le=3_660)]
-Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Source = Annotated[str, Field(min_length=1, max_length=2_000)]
 Metric = Literal[
     "first_response", "next_response", "periodic_update", "first_resolution", "resolution",
@@ -179,8 +179,6 @@ def _check_names(body: dict[str, Any], pointer: str) -> None:
         if named["name"] in seen:
             raise invalid(place, "duplicate", "two clocks have this name", "a name of its own")
         seen.add(named["name"])
-    if not body.get("targets") and not body.get("named"):
-        raise invalid(f"{pointer}/targets", "missing", "the policy has no clock", "a target")
 
 
 def _validated(model: type[BaseModel], body: object, pointer: str) -> dict[str, Any]:

@@ -93,14 +93,13 @@ def test_the_id_comes_from_the_address():
         (
             {"targets": {"resolution": {"target_s": 5, "warn_at": [1.5]}}},
             "/targets/resolution/warn_at/0",
-            "less_than",
+            "less_than_equal",
         ),
         (
             {"targets": {"resolution": {"target_s": 5, "pause_when": "held"}}},
             "/targets/resolution/pause_when",
             "cel_unknown_name",
         ),
-        ({"targets": {}, "named": []}, "/targets", "missing"),
         ({"named": [{**POLICY["named"][0], "name": "resolution"}]}, "/named/0/name", "name"),
         ({"named": POLICY["named"] * 2}, "/named/1/name", "duplicate"),
         (
