@@ -12,6 +12,10 @@ LogFormat = Literal["json", "console"]
 AccessPolicy = Literal["all", "faults", "off"]
 
 HIDDEN = "[hidden]"
+# Local variables of a traceback may be secrets, so none are shown.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 _SECRET_WORDS = (
     "authorization",
     "token",
@@ -57,7 +61,7 @@ def setup_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.INFO))
-    for name in ("httpx", "httpcore", "uvicorn.access", "aiokafka"):
+    for name in ("httpx", "httpcore", "uvicorn.access", "aiokafka", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -84,8 +88,9 @@ def _sounds_secret(key: Any) -> bool:
 
 def _rendering(style: LogFormat) -> list[Processor]:
     if style == "console":
-        return [structlog.dev.ConsoleRenderer(colors=False)]
-    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
+    return [_TRACEBACKS, structlog.processors.JSONRenderer()]
 
 
 class AccessLog:
