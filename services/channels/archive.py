@@ -2,7 +2,7 @@
 
 It decides nothing and keeps nothing in memory. Each event becomes rows whose order of arrival does
 not matter: a message's text and what edits or deletions say of it are separate columns, so that an
-edit may come before its message. `rows` are written by `services.channels.store.ArchiveProjector`.
+edit may come before its message. `rows` are written by `services.channels.archive_store`.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ import msgspec
 
 from shared.contracts import interactions
 from shared.contracts.deadletter import DEAD_LETTER, DeadLetter
-from shared.contracts.instants import parse_instant
+from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.interactions import Interaction
 from shared.runtime.core import Entity, Input, Outcome, Row
 
@@ -112,7 +112,6 @@ def _rows(what: Input, event: Interaction) -> Iterable[Row]:
 
 def _conversation(event_type: str, event: Interaction, time_us: int) -> dict[str, Any]:
     ended = event_type == interactions.CONVERSATION_ENDED
-    spoken = event_type in (interactions.MESSAGE, interactions.TRANSCRIPT_SEGMENT)
     customer = event.author.role == "customer"
     return {
         "conversation_id": event.conversation_id,
@@ -124,9 +123,20 @@ def _conversation(event_type: str, event: Interaction, time_us: int) -> dict[str
         "customer_name": event.author.name if customer else None,
         "identities": [_builtins(one) for one in event.identities],
         "at_us": time_us,
-        "last_text": (event.text or "")[:200] if spoken else None,
         "ended_us": time_us if ended else None,
         "ended_reason": event.reason if ended else None,
+        "feedback": _feedback(event, time_us),
+    }
+
+
+def _feedback(event: Interaction, time_us: int) -> dict[str, Any] | None:
+    if event.survey is None:
+        return None
+    return {
+        "survey": event.survey,
+        "score": event.score,
+        "comment": event.comment,
+        "at": format_instant(time_us),
     }
 
 
@@ -152,7 +162,14 @@ def _message(what: Input, event: Interaction, time_us: int) -> dict[str, Any]:
         "task_id": event.task_id,
         "attributes": event.attributes,
         "revision": event.revision,
+        "vendor_id": _vendor_id(event.vendor),
     }
+
+
+def _vendor_id(vendor: dict[str, Any]) -> str | None:
+    """The name by which the vendor's delivery statuses know a message."""
+    found = vendor.get("id") or vendor.get("mid") or vendor.get("message_id")
+    return found if isinstance(found, str) else None
 
 
 def _edit(event_type: str, event: Interaction, time_us: int) -> dict[str, Any]:

@@ -111,14 +111,14 @@ _STATEMENTS: dict[str, str] = {
     archive.CONVERSATIONS: f"""
 INSERT INTO channels.conversation AS held
   (workspace, conversation_id, connector, channel, conversation_key, subject, language,
-   customer_name, identities, started_at, last_at, last_text, ended_at, ended_reason)
+   customer_name, identities, started_at, last_at, ended_at, ended_reason, feedback)
 SELECT workspace, conversation_id, connector, channel, conversation_key, subject, language,
    customer_name, coalesce(identities, '[]'), {_instant("coalesce(first_us, at_us)")},
-   {_instant("at_us")}, last_text, {_instant("ended_us")}, ended_reason
+   {_instant("at_us")}, {_instant("ended_us")}, ended_reason, feedback
 FROM jsonb_to_recordset($1::text::jsonb) AS new
   (workspace text, conversation_id text, connector text, channel text, conversation_key text,
    subject text, language text, customer_name text, identities jsonb, first_us bigint, at_us bigint,
-   last_text text, ended_us bigint, ended_reason text)
+   ended_us bigint, ended_reason text, feedback jsonb)
 ON CONFLICT (workspace, conversation_id) DO UPDATE SET
   conversation_key = coalesce(held.conversation_key, excluded.conversation_key),
   subject = coalesce(held.subject, excluded.subject),
@@ -127,24 +127,23 @@ ON CONFLICT (workspace, conversation_id) DO UPDATE SET
   identities = CASE WHEN excluded.identities = '[]' THEN held.identities ELSE excluded.identities END,
   started_at = least(held.started_at, excluded.started_at),
   last_at = greatest(held.last_at, excluded.last_at),
-  last_text = CASE WHEN excluded.last_at >= held.last_at
-    THEN coalesce(excluded.last_text, held.last_text) ELSE held.last_text END,
   ended_at = greatest(held.ended_at, excluded.ended_at),
-  ended_reason = coalesce(excluded.ended_reason, held.ended_reason)
+  ended_reason = coalesce(excluded.ended_reason, held.ended_reason),
+  feedback = coalesce(excluded.feedback, held.feedback)
 """,
     archive.MESSAGES: f"""
 INSERT INTO channels.message AS held
   (workspace, message_id, conversation_id, time, received_at, type, direction, author, text, html,
    reply_text, subject, attachments, flags, language, in_reply_to, segment, agent_id, task_id,
-   attributes, revision)
+   attributes, revision, vendor_id)
 SELECT workspace, message_id, conversation_id, {_instant("time_us")}, {_instant("received_us")},
    type, direction, author, text, html, reply_text, subject, attachments, flags, language,
-   in_reply_to, segment, agent_id, task_id, attributes, revision
+   in_reply_to, segment, agent_id, task_id, attributes, revision, vendor_id
 FROM jsonb_to_recordset($1::text::jsonb) AS new
   (workspace text, message_id text, conversation_id text, time_us bigint, received_us bigint,
    type text, direction text, author jsonb, text text, html text, reply_text text, subject text,
    attachments jsonb, flags jsonb, language text, in_reply_to text, segment jsonb, agent_id text,
-   task_id text, attributes jsonb, revision integer)
+   task_id text, attributes jsonb, revision integer, vendor_id text)
 ON CONFLICT (workspace, message_id) DO UPDATE SET
   conversation_id = excluded.conversation_id, time = excluded.time,
   received_at = excluded.received_at, type = excluded.type, direction = excluded.direction,
@@ -152,7 +151,8 @@ ON CONFLICT (workspace, message_id) DO UPDATE SET
   reply_text = excluded.reply_text, subject = excluded.subject,
   attachments = excluded.attachments, flags = excluded.flags, language = excluded.language,
   in_reply_to = excluded.in_reply_to, segment = excluded.segment, agent_id = excluded.agent_id,
-  task_id = excluded.task_id, attributes = excluded.attributes, revision = excluded.revision
+  task_id = excluded.task_id, attributes = excluded.attributes, revision = excluded.revision,
+  vendor_id = excluded.vendor_id
 WHERE held.revision IS NULL OR held.revision <= excluded.revision
 """,
     archive.EDITS: f"""

@@ -14,6 +14,7 @@ from shared.contracts import topics
 from shared.contracts.envelope import Envelope, to_headers
 from shared.contracts.interactions import TRANSCRIPT_PARTIAL
 from shared.db.secrets import SecretBox
+from shared.http.idempotency import Replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Channels:
     intake: Intake
     blobs: Blobs
     secrets: SecretBox
+    replies: Replies
     public_url: str
 
 

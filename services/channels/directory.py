@@ -1,11 +1,14 @@
 """What the channels service knows of a workspace: its partition and languages, from a short cache."""
 
+import asyncio
 import time
 from typing import Any, Protocol
 
 import msgspec
 
+from services.channels.connectors import language
 from shared.contracts.problems import not_found
+from shared.db.engine import DatabaseUnavailable
 
 FRESH_S = 2.0
 MAX_WORKSPACES = 10_000
@@ -26,24 +29,46 @@ class WorkspaceSource(Protocol):
 
 
 class Directory:
-    """Raises Refused not-found for unknown workspaces."""
+    """Facts at most FRESH_S old, older ones only while the database is away.
+
+    Raises Refused (not-found) for unknown workspaces, DatabaseUnavailable for those never seen.
+    """
 
     def __init__(self, source: WorkspaceSource) -> None:
         self._source = source
         self._known: dict[str, tuple[float, WorkspaceFacts]] = {}
+        self._asking: dict[str, asyncio.Task[WorkspaceFacts]] = {}
 
     async def of(self, workspace: str) -> WorkspaceFacts:
         found = self._known.get(workspace)
-        now = time.monotonic()
-        if found is not None and now - found[0] < FRESH_S:
+        if found is not None and time.monotonic() - found[0] < FRESH_S:
             return found[1]
+        asking = self._asking.get(workspace)
+        if asking is None:
+            asking = asyncio.create_task(self._ask(workspace))
+            self._asking[workspace] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(workspace, None))
+        try:
+            return await asyncio.shield(asking)
+        except DatabaseUnavailable:
+            if found is None:
+                raise
+            return found[1]
+
+    async def _ask(self, workspace: str) -> WorkspaceFacts:
         stored = await self._source.facts(workspace)
         if stored is None:
             self._known.pop(workspace, None)
             raise not_found("workspace", workspace)
         partition, settings = stored
         facts = WorkspaceFacts(workspace, partition, tuple(settings.get("languages") or ()))
+        if facts.languages and facts.languages != self._languages(workspace):
+            await asyncio.to_thread(language.warm, facts.languages)
         if len(self._known) >= MAX_WORKSPACES:
             self._known.clear()
-        self._known[workspace] = (now, facts)
+        self._known[workspace] = (time.monotonic(), facts)
         return facts
+
+    def _languages(self, workspace: str) -> tuple[str, ...]:
+        found = self._known.get(workspace)
+        return () if found is None else found[1].languages

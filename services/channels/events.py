@@ -6,17 +6,22 @@ says what is wrong where, and does not hold back the others.
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from typing import Any, Literal, cast
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from services.channels.limits import check, refuse_nul
 from services.channels.posted import (
+    JSON_FAULTS,
     KNOWN,
+    REQUIRED,
     Attachment,
     EventData,
+    Extensions,
     Posted,
-    check,
     decode,
     decode_data,
     from_attributes,
@@ -24,18 +29,19 @@ from services.channels.posted import (
 from shared.contracts import ids, interactions
 from shared.contracts.envelope import Envelope
 from shared.contracts.instants import format_instant, parse_instant
-from shared.contracts.interactions import Interaction
+from shared.contracts.interactions import Flag, Interaction
 from shared.contracts.problems import Fault, Problem, Refused, invalid
 from shared.contracts.topics import Channel
 
 CONNECTOR = "events"
 MAX_ROWS = 5_000
 MAX_BATCH_BYTES = 10 * 1024 * 1024
-MAX_ROW_BYTES = 768 * 1024
+MAX_EVENT_BYTES = 900 * 1024
+"""Most bytes of one normalised event, attachments not counted: below the bus's limit of a record."""
 
 
 class Accepted(msgspec.Struct):
-    """A row that may be published. `blobs` are decoded attachments, by sha256, to be stored first."""
+    """A row that may be published."""
 
     index: int
     id: str
@@ -51,17 +57,20 @@ class Rejected(msgspec.Struct):
 
 
 Row = Accepted | Rejected
-# Takes a decoded attachment, promises to keep it, and gives its sha256.
-KeepBlob = Callable[[bytes], str]
 
 
-class Intake(msgspec.Struct, frozen=True):
-    """What the rows of one request have in common."""
+class Intake(msgspec.Struct):
+    """What the rows of one request have in common. `blobs` collects decoded attachments by their
+    sha256; they are to be stored before the rows are published."""
 
     workspace: str
     received_us: int
     detect_language: Callable[[str], str | None]
-    keep_blob: KeepBlob
+    received_at: str = ""
+    blobs: dict[str, bytes] = {}
+
+    def __post_init__(self) -> None:
+        self.received_at = format_instant(self.received_us)
 
 
 _anything = msgspec.json.Decoder()
@@ -74,32 +83,59 @@ def read_single(body: bytes, intake: Intake) -> Row:
     return _row(0, body, intake, "")
 
 
-def read_binary(headers: Mapping[str, str], body: bytes, intake: Intake) -> Row:
+def read_binary(headers: Iterable[tuple[bytes, bytes]], body: bytes, intake: Intake) -> Row:
     """Binary mode: `ce-` headers (lower-case names) and the data as body."""
-    attributes = {name[3:]: value for name, value in headers.items() if name.startswith("ce-")}
+    name: str | None = None
     try:
-        missing = [
-            name for name in ("specversion", "id", "source", "type") if name not in attributes
-        ]
-        if missing:
-            header = f"ce-{missing[0]}"
-            raise invalid(f"/{missing[0]}", "missing", f"The header {header} is missing.", header)
-        data = decode_data(body)
-        known = {name: attributes.pop(name, None) for name in KNOWN if name != "data"}
-        posted = from_attributes({**known, "data": data}, attributes)
-        return _accepted(0, posted, intake)
+        attributes = _attributes(headers)
+        name = attributes.get("id")
+        for one in REQUIRED[:-1]:
+            if one not in attributes:
+                raise invalid(f"/{one}", "missing", f"The header ce-{one} is missing.", f"ce-{one}")
+        known: dict[str, Any] = {
+            one: attributes.pop(one) for one in KNOWN if one in attributes and one != "data"
+        }
+        known["data"] = decode_data(body)
+        posted, extensions = from_attributes(known, attributes)
+        if b"\\u0000" in body:
+            refuse_nul(known["data"], ("data",))
+        return _accepted(0, posted, extensions, intake)
     except Refused as refused:
-        return Rejected(0, attributes.get("id"), refused.problem())
+        return Rejected(0, name, refused.problem())
+
+
+def _attributes(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {
+        name[3:].decode("latin-1"): _header_text(name, value)
+        for name, value in headers
+        if name.startswith(b"ce-") and value
+    }
+
+
+def _header_text(name: bytes, value: bytes) -> str:
+    """A header's value: quotes taken off, percent-decoded once, UTF-8. CloudEvents' HTTP binding
+    1.0.2, section 3.1.3.2."""
+    text = value.strip()
+    if len(text) > 1 and text[:1] == text[-1:] == b'"':
+        text = text[1:-1].replace(b'\\"', b'"').replace(b"\\\\", b"\\")
+    at = "/" + name[3:].decode("latin-1")
+    try:
+        found = unquote_to_bytes(text).decode()
+    except UnicodeDecodeError as error:
+        raise invalid(
+            at, "encoding", "The header is not UTF-8.", "percent-encoded UTF-8"
+        ) from error
+    refuse_nul(found, (at[1:],))
+    return found
 
 
 def read_batch(body: bytes, intake: Intake) -> Iterator[Row]:
     """`application/cloudevents-batch+json`. Raises Refused when the body is no list or too long."""
     try:
         rows = _raw_rows.decode(body)
-    except msgspec.DecodeError as error:
-        raise invalid(
-            "", "json", f"The batch is not a JSON array: {error}.", "[{…}, {…}]"
-        ) from error
+    except JSON_FAULTS as error:
+        detail = f"The batch is not a JSON array: {error}."
+        raise invalid("", "json", detail, "[{…}, {…}]") from error
     _check_count(len(rows))
     return (_row(index, bytes(raw), intake, f"/{index}") for index, raw in enumerate(rows))
 
@@ -115,20 +151,17 @@ def _check_count(rows: int) -> None:
     if rows == 0:
         raise invalid("", "empty", "The batch holds no event.", f"1 to {MAX_ROWS} events")
     if rows > MAX_ROWS:
-        raise Refused(
-            "too-large",
-            f"The batch holds {rows} events; at most {MAX_ROWS} are taken at once.",
-            errors=[Fault("", "too_many", f"{rows} events", f"at most {MAX_ROWS}")],
-        )
+        detail = f"The batch holds {rows} events; at most {MAX_ROWS} are taken at once."
+        fault = Fault("", "too_many", detail, f"at most {MAX_ROWS}")
+        raise Refused("too-large", detail, errors=[fault])
 
 
 def _row(index: int, body: bytes, intake: Intake, at: str) -> Row:
     try:
-        if len(body) > MAX_ROW_BYTES:
-            raise invalid(
-                "", "too_large", f"The event has {len(body)} bytes.", f"at most {MAX_ROW_BYTES}"
-            )
-        return _accepted(index, decode(body), intake)
+        posted, extensions = decode(body)
+        if b"\\u0000" in body:
+            refuse_nul(_anything.decode(body))
+        return _accepted(index, posted, extensions, intake)
     except Refused as refused:
         problem = refused.problem()
         for fault in problem.errors:
@@ -140,26 +173,38 @@ def _id_of(body: bytes) -> str | None:
     try:
         found = cast("dict[str, Any]", _anything.decode(body))["id"]
         return found if isinstance(found, str) else None
-    except (msgspec.DecodeError, LookupError, TypeError):
+    except (*JSON_FAULTS, LookupError, TypeError):
         return None
 
 
-def _accepted(index: int, posted: Posted, intake: Intake) -> Accepted:
+def _accepted(index: int, posted: Posted, extensions: Extensions, intake: Intake) -> Accepted:
     check(posted)
-    workspace, data = intake.workspace, posted.data
     vendor_id = vendor_key(posted.source, posted.id)
-    interaction = _interaction(posted, intake)
+    time = _time(posted.time, intake)
+    interaction = _interaction(posted, vendor_id, intake)
+    if extensions:
+        extensions = _kept(extensions, interaction)
+    if posted.subject or posted.dataschema:
+        extensions = (*extensions, *_described(posted))
+    data = _encode(interaction)
+    _check_size(len(data) + sum(len(text) for _, text in extensions))
     envelope = Envelope(
-        id=ids.event_id(workspace, CONNECTOR, vendor_id),
+        id=ids.event_id(intake.workspace, CONNECTOR, vendor_id),
         source=posted.source,
         type=posted.type,
-        time=_time(posted.time, intake.received_us),
-        workspace=workspace,
-        data=_encode(interaction),
+        time=time,
+        workspace=intake.workspace,
+        data=data,
         partitionkey=interaction.conversation_id,
-        extensions=_extensions(posted),
+        extensions=extensions,
     )
-    return Accepted(index, posted.id, envelope, data.channel, interaction.conversation_id)
+    return Accepted(index, posted.id, envelope, posted.data.channel, interaction.conversation_id)
+
+
+def _check_size(held: int) -> None:
+    if held > MAX_EVENT_BYTES:
+        detail = f"The event has {held} bytes without its attachments."
+        raise invalid("/data", "too_large", detail, f"at most {MAX_EVENT_BYTES}")
 
 
 def vendor_key(source: str, name: str) -> str:
@@ -167,67 +212,97 @@ def vendor_key(source: str, name: str) -> str:
     return f"{len(source)}:{source}{name}"
 
 
-def _extensions(posted: Posted) -> tuple[tuple[str, str], ...]:
-    found = dict(posted.extensions)
-    for name in ("subject", "dataschema"):
-        if value := getattr(posted, name):
-            found[name] = value
-    # Ours on the bus; a sender's own attributes of these names would be taken for them.
-    for name in ("workspace", "sequence", "partitionkey"):
-        found.pop(name, None)
-    return tuple(found.items())
+# Ours on the bus: a sender's attributes of these names are kept in `vendor` instead.
+_RESERVED = frozenset({"workspace", "sequence", "partitionkey", "previous", "data"})
 
 
-def _time(text: str | None, received_us: int) -> str:
+def _kept(extensions: Extensions, interaction: Interaction) -> Extensions:
+    reserved = {name: text for name, text in extensions if name in _RESERVED}
+    if reserved:
+        interaction.vendor["extensions"] = reserved
+    return tuple(pair for pair in extensions if pair[0] not in _RESERVED)
+
+
+def _described(posted: Posted) -> Iterator[tuple[str, str]]:
+    """CloudEvents' own optional attributes that our envelope has no field for."""
+    for name, text in (("subject", posted.subject), ("dataschema", posted.dataschema)):
+        if text:
+            yield name, text[:1024]
+
+
+def _time(text: str | None, intake: Intake) -> str:
     if text is None:
-        return format_instant(received_us)
+        return intake.received_at
     try:
-        return format_instant(parse_instant(text))
-    except ValueError as error:
+        instant = parse_instant(text)
+    except (ValueError, OverflowError) as error:
         raise invalid(
-            "/time", "instant", f"The time is no instant: {error}.", "RFC 3339 with an offset"
+            "/time", "instant", f"{text[:64]!r} is no instant.", "RFC 3339 with an offset"
         ) from error
+    if not 0 <= instant < _YEAR_10000_US:
+        raise invalid("/time", "range", "The time is out of range.", "from 1970 to 9999")
+    return format_instant(instant)
 
 
-def _interaction(posted: Posted, intake: Intake) -> Interaction:
+_YEAR_10000_US = 253_402_300_800_000_000
+
+
+def _interaction(posted: Posted, vendor_id: str, intake: Intake) -> Interaction:
     data, workspace = posted.data, intake.workspace
-    own_id = ids.message_id(workspace, CONNECTOR, vendor_key(posted.source, posted.id))
-    replaced = None
-    if data.replaces:
-        replaced = ids.message_id(workspace, CONNECTOR, vendor_key(posted.source, data.replaces))
-    return Interaction(
+    author = data.author
+    interaction = Interaction(
         workspace=workspace,
         connector=CONNECTOR,
         channel=data.channel,
         conversation_id=_conversation_id(data, workspace),
-        message_id=own_id,
-        received_at=format_instant(intake.received_us),
+        message_id=ids.message_id(workspace, CONNECTOR, vendor_id),
+        received_at=intake.received_at,
         direction=data.direction,
-        author=interactions.Author(data.author.role, data.author.name, data.author.id),
+        author=interactions.Author(author.role, author.name, author.id),
         conversation_key=data.conversation_key,
         text=data.text,
         html=data.html,
         subject=data.subject,
-        language=data.language or _language(posted, intake),
-        identities=[interactions.Identity(one.scheme, one.value) for one in data.identities or ()],
-        attachments=[_attachment(i, one, intake) for i, one in enumerate(data.attachments or ())],
+        language=data.language or _language(data, intake),
         in_reply_to=data.in_reply_to,
-        replaces=data.replaces,
-        replaces_message_id=replaced,
-        flags=data.flags or [],
+        flags=_flags(posted),
         attributes=data.attributes or {},
         agent_id=data.agent_id,
         task_id=data.task_id,
-        segment=data.segment
-        and msgspec.convert(msgspec.structs.asdict(data.segment), interactions.Segment),
-        delivery_status=data.delivery_status
-        and interactions.Delivery(*msgspec.structs.astuple(data.delivery_status)),
-        reason=data.reason or _reason(posted.type),
-        survey=data.survey,
-        score=data.score,
-        comment=data.comment,
         vendor={"id": posted.id, "source": posted.source},
     )
+    if data.identities:
+        interaction.identities = [
+            interactions.Identity(one.scheme, one.value) for one in data.identities
+        ]
+    if data.attachments:
+        interaction.attachments = [
+            _attachment(i, one, intake) for i, one in enumerate(data.attachments)
+        ]
+    if posted.type != interactions.MESSAGE:
+        _add_particulars(interaction, posted, intake)
+    return interaction
+
+
+def _add_particulars(interaction: Interaction, posted: Posted, intake: Intake) -> None:
+    """What other types than messages carry."""
+    data = posted.data
+    if data.replaces:
+        interaction.replaces = data.replaces
+        interaction.replaces_message_id = ids.message_id(
+            intake.workspace, CONNECTOR, vendor_key(posted.source, data.replaces)
+        )
+    if (place := data.segment) is not None:
+        interaction.segment = interactions.Segment(
+            place.index, place.start_ms, place.end_ms, place.speaker, place.confidence
+        )
+    if (status := data.delivery_status) is not None:
+        interaction.delivery_status = interactions.Delivery(
+            status.message_id, status.status, status.error
+        )
+    interaction.reason = data.reason or _reason(posted.type)
+    interaction.survey, interaction.score = data.survey, data.score
+    interaction.comment = data.comment
 
 
 def _conversation_id(data: EventData, workspace: str) -> str:
@@ -240,8 +315,21 @@ def _reason(event_type: str) -> Literal["ended"] | None:
     return "ended" if event_type == interactions.CONVERSATION_ENDED else None
 
 
-def _language(posted: Posted, intake: Intake) -> str | None:
-    data = posted.data
+_CHANGES: dict[str, Flag] = {
+    interactions.MESSAGE_EDITED: "edited",
+    interactions.MESSAGE_DELETED: "deleted",
+}
+
+
+def _flags(posted: Posted) -> list[Flag]:
+    given = posted.data.flags
+    own = _CHANGES.get(posted.type)
+    if own is None:
+        return list(dict.fromkeys(given)) if given else []
+    return list(dict.fromkeys((*(given or ()), own)))
+
+
+def _language(data: EventData, intake: Intake) -> str | None:
     if data.direction != "inbound" or data.author.role != "customer" or not data.text:
         return None
     return intake.detect_language(data.text)
@@ -252,14 +340,15 @@ def _attachment(index: int, given: Attachment, intake: Intake) -> interactions.A
         name=given.name, content_type=given.content_type, size=given.size, url=given.url
     )
     if given.content_base64 is not None:
-        try:
-            content = base64.b64decode(given.content_base64, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise invalid(
-                f"/data/attachments/{index}/content_base64",
-                "base64",
-                f"Not base64: {error}.",
-                "base64",
-            ) from error
-        kept.sha256, kept.size = intake.keep_blob(content), len(content)
+        content = decoded(given.content_base64, f"/data/attachments/{index}/content_base64")
+        kept.sha256, kept.size = sha256(content).hexdigest(), len(content)
+        intake.blobs[kept.sha256] = content
     return kept
+
+
+def decoded(text: str, pointer: str) -> bytes:
+    """Base64 -> bytes. Raises Refused."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise invalid(pointer, "base64", f"Not base64: {error}.", "base64") from error

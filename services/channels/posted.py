@@ -13,15 +13,7 @@ from shared.contracts.problems import Refused, invalid
 from shared.contracts.topics import Channel
 from shared.http.bodies import fault_of
 
-MAX_KEY_CHARS = 512
-MAX_TEXT_CHARS = 262_144
-MAX_ATTRIBUTES = 64
-MAX_IDENTITIES = 20
-MAX_ATTACHMENTS = 50
-
-ACCEPTED_TYPES = (*interactions.INTERACTION_TYPES, interactions.TRANSCRIPT_PARTIAL)
-_SPOKEN = frozenset({interactions.MESSAGE, interactions.MESSAGE_EDITED})
-_CONVERSATION_ID = 36
+Extensions = tuple[tuple[str, str], ...]
 
 
 class Author(msgspec.Struct, forbid_unknown_fields=True):
@@ -97,30 +89,33 @@ class Posted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     subject: str | None = None
     datacontenttype: str | None = None
     dataschema: str | None = None
-    extensions: dict[str, str] = {}
 
+
+KNOWN = Posted.__struct_fields__
+REQUIRED = ("specversion", "id", "source", "type", "data")
+MAX_EXTENSIONS = 32
+MAX_EXTENSION_CHARS = 4096
+JSON_FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _one = msgspec.json.Decoder(Posted)
 _anything = msgspec.json.Decoder()
 
 
-def decode(body: bytes) -> Posted:
-    """One CloudEvent as JSON. Raises Refused; the common shape takes the fast path."""
+def decode(body: bytes) -> tuple[Posted, Extensions]:
+    """One CloudEvent as JSON, and its extension attributes. Raises Refused; the common shape takes
+    the fast path."""
     try:
-        return _one.decode(body)
-    except msgspec.DecodeError:
+        posted = _one.decode(body)
+    except JSON_FAULTS:
         return _explained(body)
+    if posted.datacontenttype is not None:
+        _check_json_data(posted.datacontenttype)
+    return posted, ()
 
 
-KNOWN = tuple(field for field in Posted.__struct_fields__ if field != "extensions")
-
-
-def _explained(body: bytes) -> Posted:
+def _explained(body: bytes) -> tuple[Posted, Extensions]:
     """The slow path: events with extension attributes, nulls or faults, each fault named."""
-    try:
-        event = _anything.decode(body)
-    except msgspec.DecodeError as error:
-        raise invalid("", "json", f"The event is not JSON: {error}.", "a CloudEvent") from error
+    event = _json(body, "", "event")
     if not isinstance(event, dict):
         raise invalid("", "type", "The event is not a JSON object.", "a CloudEvent")
     present = {
@@ -133,146 +128,71 @@ def _explained(body: bytes) -> Posted:
     return from_attributes(known, extensions)
 
 
-def from_attributes(known: dict[str, Any], extensions: Mapping[str, Any]) -> Posted:
-    given = {name: value for name, value in known.items() if value is not None}
-    _check_json_data(given.get("datacontenttype"))
-    for name in ("specversion", "id", "source", "type", "data"):
-        if name not in given:
-            raise invalid(
-                f"/{name}", "missing", f"The attribute {name!r} is missing.", "a CloudEvent 1.0"
-            )
+def from_attributes(
+    known: dict[str, Any], extensions: Mapping[str, Any]
+) -> tuple[Posted, Extensions]:
+    """The event of which these are the attributes, none of them null. Raises Refused."""
+    _check_json_data(known.get("datacontenttype"))
+    missing = [name for name in REQUIRED if name not in known]
+    if missing:
+        name = missing[0]
+        raise invalid(f"/{name}", "missing", f"{name!r} is required.", "a CloudEvent 1.0")
+    named = extensions_of(extensions)
     try:
-        posted = msgspec.convert(given, Posted)
+        return msgspec.convert(known, Posted), named
     except msgspec.ValidationError as error:
         fault = fault_of(error, Posted)
         raise Refused("validation", fault.message, errors=[fault]) from error
-    posted.extensions = dict(_extension(name, value) for name, value in extensions.items())
-    return posted
 
 
 def _check_json_data(content_type: object) -> None:
     if isinstance(content_type, str) and "json" not in content_type.lower():
         raise invalid(
-            "/datacontenttype", "unsupported", f"Data of type {content_type!r} cannot be read.",
+            "/datacontenttype", "unsupported", f"Data of type {content_type[:80]!r} is not read.",
             "application/json",
         )  # fmt: skip
 
 
-def _extension(name: str, value: object) -> tuple[str, str]:
-    if not (name.isascii() and name.isalnum() and name == name.lower()):
-        close = get_close_matches(name, KNOWN, 1)
-        hint = f"did you mean {close[0]!r}? Extension names are" if close else "extension names are"
+def extensions_of(given: Mapping[str, Any]) -> Extensions:
+    if len(given) > MAX_EXTENSIONS:
         raise invalid(
-            f"/{name}", "unknown_field", f"Unknown attribute {name!r}.", f"{hint} a-z and 0-9"
+            "", "too_many", f"{len(given)} unknown attributes.", f"at most {MAX_EXTENSIONS}"
         )
+    return tuple(_extension(name, value) for name, value in given.items())
+
+
+def _extension(name: str, value: object) -> tuple[str, str]:
+    at = "/" + name.replace("~", "~0").replace("/", "~1")
+    if not (name.isascii() and name.isalnum() and name == name.lower()):
+        near = get_close_matches(name, KNOWN, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        expected = near[0] if near else "extension attributes have names of a-z and 0-9"
+        raise invalid(at, "unknown_field", f"{name[:80]!r} is not known.{hint}", expected)
     if isinstance(value, bool):
         return name, "true" if value else "false"
-    if isinstance(value, (str, int)):
-        return name, str(value)
-    raise invalid(
-        f"/{name}", "type", f"The extension attribute {name!r} is no scalar.", "text or number"
-    )
+    if not isinstance(value, (str, int)):
+        raise invalid(at, "type", f"The extension attribute {name!r} is no scalar.", "text")
+    text = str(value)
+    if len(text) > MAX_EXTENSION_CHARS or "\x00" in text:
+        expected = f"at most {MAX_EXTENSION_CHARS} characters, none of them NUL"
+        raise invalid(at, "length", f"The extension attribute {name!r} is too long.", expected)
+    return name, text
 
 
 def decode_data(body: bytes) -> Any:
+    """The data of an event in binary mode. Raises Refused."""
+    return _json(body, "/data", "data")
+
+
+def _json(body: bytes, pointer: str, what: str) -> Any:
     try:
         return _anything.decode(body)
-    except msgspec.DecodeError as error:
-        raise invalid(
-            "/data", "json", f"The data is not JSON: {error}.", "a JSON object"
-        ) from error
+    except JSON_FAULTS as error:
+        raise invalid(pointer, "json", f"The {what} is not JSON: {error}.", "JSON") from error
 
 
 def _decode_base64(text: object) -> Any:
     try:
         return decode_data(base64.b64decode(str(text), validate=True))
-    except binascii.Error as error:
+    except (binascii.Error, ValueError) as error:
         raise invalid("/data_base64", "base64", f"Not base64: {error}.", "base64") from error
-
-
-def check(posted: Posted) -> None:
-    data = posted.data
-    for name in ("id", "source"):
-        if not 0 < len(getattr(posted, name)) <= MAX_KEY_CHARS:
-            raise invalid(
-                f"/{name}", "length", f"{name!r} is empty or too long.", f"1 to {MAX_KEY_CHARS}"
-            )
-    if posted.type not in ACCEPTED_TYPES:
-        close = get_close_matches(posted.type, ACCEPTED_TYPES, 1)
-        expected = f"did you mean {close[0]!r}?" if close else ", ".join(ACCEPTED_TYPES)
-        raise invalid("/type", "unknown_type", f"Unknown event type {posted.type!r}.", expected)
-    _check_conversation(data)
-    _check_limits(data)
-    _check_content(posted.type, data)
-
-
-def _check_conversation(data: EventData) -> None:
-    if data.conversation_id is not None:
-        digits = data.conversation_id[4:]
-        if (
-            data.conversation_id[:4] != "cnv_"
-            or len(data.conversation_id) != _CONVERSATION_ID
-            or not digits.isalnum()
-        ):
-            raise invalid("/data/conversation_id", "format", "This is no conversation id.", "cnv_…")
-    elif not data.conversation_key:
-        raise invalid(
-            "/data/conversation_key", "missing", "The event names no conversation.",
-            "conversation_key (yours) or conversation_id (ours)",
-        )  # fmt: skip
-    elif len(data.conversation_key) > MAX_KEY_CHARS:
-        raise invalid(
-            "/data/conversation_key", "length", "The key is too long.", f"at most {MAX_KEY_CHARS}"
-        )
-
-
-def _check_limits(data: EventData) -> None:
-    for name, limit in (
-        ("text", MAX_TEXT_CHARS),
-        ("html", MAX_TEXT_CHARS),
-        ("subject", 998),
-        ("comment", 10_000),
-    ):
-        if (value := getattr(data, name)) is not None and len(value) > limit:
-            raise invalid(
-                f"/data/{name}",
-                "length",
-                f"{name!r} has {len(value)} characters.",
-                f"at most {limit}",
-            )
-    for name, limit in (
-        ("identities", MAX_IDENTITIES),
-        ("attachments", MAX_ATTACHMENTS),
-        ("attributes", MAX_ATTRIBUTES),
-    ):
-        if (value := getattr(data, name)) is not None and len(value) > limit:
-            raise invalid(
-                f"/data/{name}", "length", f"{name!r} has {len(value)} entries.", f"at most {limit}"
-            )
-
-
-def _check_content(event_type: str, data: EventData) -> None:
-    if event_type in _SPOKEN and not (data.text or data.html or data.attachments):
-        raise invalid(
-            "/data/text", "missing", "A message needs content.", "text, html or attachments"
-        )
-    if event_type in (interactions.TRANSCRIPT_SEGMENT, interactions.TRANSCRIPT_PARTIAL):
-        if data.segment is None:
-            raise invalid(
-                "/data/segment", "missing", "A transcript segment needs its place.", "{index, …}"
-            )
-        if data.text is None:
-            raise invalid("/data/text", "missing", "A transcript segment needs its text.", "text")
-    if (
-        event_type in (interactions.MESSAGE_EDITED, interactions.MESSAGE_DELETED)
-        and not data.replaces
-    ):
-        raise invalid(
-            "/data/replaces", "missing", "Which message is meant?", "the original event's id"
-        )
-    if event_type == interactions.DELIVERY_STATUS and data.delivery_status is None:
-        raise invalid(
-            "/data/delivery_status", "missing", "There is no status.", "{message_id, status}"
-        )
-    if event_type == interactions.FEEDBACK and data.survey is None:
-        raise invalid("/data/survey", "missing", "Which survey is it?", "csat, nps or ces")

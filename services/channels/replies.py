@@ -1,15 +1,16 @@
 """An agent's reply in a conversation, as the outbound event that records it. Pure."""
 
-import base64
-import binascii
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 
-from services.channels.posted import MAX_ATTACHMENTS, MAX_TEXT_CHARS, Attachment
+from services.channels.events import decoded
+from services.channels.limits import MAX_ATTACHMENTS, MAX_TEXT_CHARS, check_attachments, refuse_nul
+from services.channels.posted import Attachment
 from shared.contracts import ids, interactions
 from shared.contracts.envelope import Envelope
+from shared.contracts.ids import CLIENT_ID
 from shared.contracts.instants import format_instant
 from shared.contracts.problems import invalid
 
@@ -28,8 +29,10 @@ class NewReply(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReplyEvent(msgspec.Struct):
+    """`blobs` are decoded attachments, to be stored before the event is published."""
+
     envelope: Envelope
-    message_id: str
+    message: interactions.Interaction
     blobs: list[bytes]
 
 
@@ -47,16 +50,15 @@ def reply_event(
     _check(reply)
     name = conversation["conversation_id"]
     attachments, blobs = _attachments(reply)
+    author = _author(reply, agent)
     vendor_id = ids.derive("rpl", actor, name, *_distinction(reply, idempotency_key, now_us))
-    message_id = ids.message_id(workspace, CONNECTOR, vendor_id)
     now = format_instant(now_us)
-    author = agent or reply.agent_id
     data = interactions.Interaction(
         workspace=workspace,
         connector=CONNECTOR,
         channel=conversation["channel"],
         conversation_id=name,
-        message_id=message_id,
+        message_id=ids.message_id(workspace, CONNECTOR, vendor_id),
         received_at=now,
         direction="outbound",
         author=interactions.Author("agent", id=author),
@@ -76,7 +78,14 @@ def reply_event(
         data=msgspec.json.encode(data),
         partitionkey=name,
     )
-    return ReplyEvent(envelope, message_id, blobs)
+    return ReplyEvent(envelope, data, blobs)
+
+
+def _author(reply: NewReply, agent: str | None) -> str | None:
+    """The agent who speaks: the token's own, else the one that a platform or supervisor names."""
+    if agent is not None and reply.agent_id not in (None, agent):
+        raise invalid("/agent_id", "mismatch", "An agent speaks only for himself.", agent)
+    return agent or reply.agent_id
 
 
 def _check(reply: NewReply) -> None:
@@ -89,8 +98,14 @@ def _check(reply: NewReply) -> None:
             )
     if len(reply.attachments or ()) > MAX_ATTACHMENTS:
         raise invalid(
-            "/attachments", "length", "Too many attachments.", f"at most {MAX_ATTACHMENTS}"
+            "/attachments", "too_many", "Too many attachments.", f"at most {MAX_ATTACHMENTS}"
         )
+    for name in ("agent_id", "task_id"):
+        text: str | None = getattr(reply, name)
+        if text is not None and CLIENT_ID.match(text) is None:
+            raise invalid(f"/{name}", "format", f"{name!r} is no id.", "[A-Za-z0-9_-]{1,64}")
+    check_attachments(reply.attachments or (), "")
+    refuse_nul(msgspec.to_builtins(reply))
 
 
 def _distinction(reply: NewReply, idempotency_key: str | None, now_us: int) -> tuple[str, ...]:
@@ -105,16 +120,8 @@ def _attachments(reply: NewReply) -> tuple[list[interactions.Attachment], list[b
     for index, given in enumerate(reply.attachments or ()):
         one = interactions.Attachment(given.name, given.content_type, given.size, given.url)
         if given.content_base64 is not None:
-            content = _decoded(index, given.content_base64)
+            content = decoded(given.content_base64, f"/attachments/{index}/content_base64")
             one.sha256, one.size = sha256(content).hexdigest(), len(content)
             blobs.append(content)
         kept.append(one)
     return kept, blobs
-
-
-def _decoded(index: int, text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        pointer = f"/attachments/{index}/content_base64"
-        raise invalid(pointer, "base64", f"Not base64: {error}.", "base64") from error

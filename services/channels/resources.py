@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from services.channels.connectors import registry as kinds
 from services.channels.connectors.handling import clean_secrets
 from services.channels.connectors.port import Connector, Secrets, Settings
+from services.channels.limits import refuse_nul
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused
 
@@ -55,6 +56,7 @@ def check_connector(connector_id: str, body: object, prefix: str = "") -> Connec
     """
     if not CLIENT_ID.match(connector_id):
         raise Refused("validation", f"{connector_id!r} is no id; letters, digits, _ and - are.")
+    refuse_nul(body, tuple(part for part in prefix.split("/") if part))
     try:
         written = ConnectorBody.model_validate(body)
     except ValidationError as error:

@@ -7,24 +7,39 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Row,
+    Select,
+    case,
+    cast,
+    delete,
+    func,
+    select,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from services.channels import tables
-from shared.db.engine import transaction
+from shared.db.engine import reading, transaction
+from shared.http.preconditions import Precondition
 
 
 class StoredConnector(msgspec.Struct, frozen=True):
     """A connector at rest. `sealed_secrets` is the SecretBox's ciphertext of a JSON object
-    name -> list of values (new first)."""
+    name -> list of values (new first); None in `put_connector`: keep those that are stored."""
 
     workspace: str
     id: str
     kind: str
     enabled: bool
     settings: dict[str, Any]
-    sealed_secrets: bytes
+    sealed_secrets: bytes | None
     inbound_token: str
     version: int
 
@@ -35,39 +50,40 @@ class ChannelsStore:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def put_connector(self, one: StoredConnector) -> StoredConnector:
-        """Create or replace; keeps the inbound token and raises the version of an existing one."""
-        table = tables.connector
-        statement = insert(table).values(
-            workspace=one.workspace,
-            id=one.id,
-            kind=one.kind,
-            enabled=one.enabled,
-            settings=one.settings,
-            secrets=one.sealed_secrets,
-            inbound_token=one.inbound_token,
-            version=1,
-            updated_at=func.now(),
-        )
-        statement = statement.on_conflict_do_update(
-            index_elements=["workspace", "id"],
-            set_={
-                "kind": statement.excluded.kind,
-                "enabled": statement.excluded.enabled,
-                "settings": statement.excluded.settings,
-                "secrets": statement.excluded.secrets,
-                "version": table.c.version + 1,
-                "updated_at": func.now(),
-            },
-        ).returning(*table.c)
+    async def put_connector(
+        self, one: StoredConnector, demand: Precondition, empty_secrets: bytes
+    ) -> tuple[StoredConnector, bool]:
+        """(the connector, whether it is new). Keeps the inbound token of an existing one and
+        raises its version; without secrets of its own, `one` keeps those of the same kind, or
+        has `empty_secrets`. Raises Refused (412)."""
         async with transaction(self._engine) as connection:
-            return _connector((await connection.execute(statement)).one())
+            await _lock(connection, one.workspace, one.id)
+            held = (await connection.execute(_one(one.workspace, one.id))).one_or_none()
+            demand.check(None if held is None else held.version)
+            secrets = one.sealed_secrets
+            if secrets is None:
+                kept = held is not None and held.kind == one.kind
+                secrets = held.secrets if kept and held is not None else empty_secrets
+            values = {
+                "kind": one.kind,
+                "enabled": one.enabled,
+                "settings": one.settings,
+                "secrets": secrets,
+                "version": 1 if held is None else held.version + 1,
+                "updated_at": func.now(),
+            }
+            table = tables.connector
+            token = {"inbound_token": one.inbound_token}
+            statement = insert(table).values(workspace=one.workspace, id=one.id, **values, **token)
+            statement = statement.on_conflict_do_update(
+                index_elements=["workspace", "id"], set_=values
+            )
+            stored = (await connection.execute(statement.returning(*table.c))).one()
+        return _connector(stored), held is None
 
     async def connector(self, workspace: str, name: str) -> StoredConnector | None:
-        table = tables.connector
-        query = select(table).where(table.c.workspace == workspace, table.c.id == name)
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(query)).one_or_none()
+        async with reading(self._engine) as connection:
+            row = (await connection.execute(_one(workspace, name))).one_or_none()
         return None if row is None else _connector(row)
 
     async def connectors(self, workspace: str, after: str, limit: int) -> list[StoredConnector]:
@@ -78,13 +94,17 @@ class ChannelsStore:
             .order_by(table.c.id)
             .limit(limit)
         )
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return [_connector(row) for row in await connection.execute(query)]
 
-    async def delete_connector(self, workspace: str, name: str) -> bool:
+    async def delete_connector(self, workspace: str, name: str, demand: Precondition) -> bool:
+        """False when there is none. Raises Refused (412)."""
         table = tables.connector
-        statement = delete(table).where(table.c.workspace == workspace, table.c.id == name)
         async with transaction(self._engine) as connection:
+            await _lock(connection, workspace, name)
+            held = (await connection.execute(_one(workspace, name))).one_or_none()
+            demand.check(None if held is None else held.version)
+            statement = delete(table).where(table.c.workspace == workspace, table.c.id == name)
             return (await connection.execute(statement)).rowcount > 0
 
     async def thread_conversation(
@@ -135,7 +155,11 @@ class ChannelsStore:
         """
         table = tables.conversation
         agent = filters.pop("agent", None)
-        query = select(table).where(table.c.workspace == workspace)
+        last = _last_message()
+        query = select(*_SHOWN, last.c.text.label("last_text")).select_from(
+            table.outerjoin(last, true())
+        )
+        query = query.where(table.c.workspace == workspace)
         for name, value in filters.items():
             if value is not None:
                 query = query.where(table.c[name] == value)
@@ -157,7 +181,10 @@ class ChannelsStore:
 
     async def conversation(self, workspace: str, name: str) -> dict[str, Any] | None:
         table = tables.conversation
-        query = select(table).where(table.c.workspace == workspace, table.c.conversation_id == name)
+        last = _last_message()
+        query = select(*_SHOWN, last.c.text.label("last_text"))
+        query = query.select_from(table.outerjoin(last, true()))
+        query = query.where(table.c.workspace == workspace, table.c.conversation_id == name)
         return next(iter(await self._rows(query)), None)
 
     async def readable_by(self, workspace: str, conversation: str, agent: str) -> bool:
@@ -168,15 +195,34 @@ class ChannelsStore:
             table.c.conversation_id == conversation,
             table.c.agent_id == agent,
         )
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return (await connection.execute(query)).first() is not None
 
     async def messages(
         self, workspace: str, conversation: str, after: tuple[datetime, str] | None, limit: int
     ) -> list[dict[str, Any]]:
-        """Oldest first, `limit` rows after `after` (time, message_id); edits already applied."""
-        table = tables.message
-        query = select(table).where(
+        """Oldest first, `limit` rows after `after` (time, message_id); what edits say beside the
+        text, and as `deliveries` what became of it: [{status, at_us, error}]."""
+        table, told = tables.message, tables.message_delivery
+        deliveries = (
+            select(
+                func.jsonb_agg(
+                    aggregate_order_by(
+                        func.jsonb_build_object(
+                            "status", told.c.status, "error", told.c.error, "at_us", _us(told.c.at)
+                        ),
+                        told.c.at,
+                    )
+                )
+            )
+            .where(
+                told.c.workspace == table.c.workspace,
+                told.c.conversation_id == table.c.conversation_id,
+                told.c.vendor_message_id.in_([table.c.message_id, table.c.vendor_id]),
+            )
+            .scalar_subquery()
+        )
+        query = select(table, deliveries.label("deliveries")).where(
             table.c.workspace == workspace,
             table.c.conversation_id == conversation,
             table.c.time.is_not(None),
@@ -211,8 +257,42 @@ class ChannelsStore:
             await connection.execute(statement)
 
     async def _rows(self, query: Any) -> list[dict[str, Any]]:
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+_SHOWN = [column for column in tables.conversation.c if column.name != "last_text"]
+
+
+def _last_message() -> LateralFromClause:
+    """The beginning of the last thing said in a conversation, as it reads now."""
+    table, of = tables.message, tables.conversation
+    edited = table.c.edited_at.is_not(None)
+    said = func.left(func.coalesce(case((edited, table.c.edit_text), else_=table.c.text), ""), 200)
+    return (
+        select(said.label("text"))
+        .where(table.c.workspace == of.c.workspace)
+        .where(table.c.conversation_id == of.c.conversation_id)
+        .where(table.c.time.is_not(None), ~table.c.deleted)
+        .order_by(table.c.time.desc(), table.c.message_id.desc())
+        .limit(1)
+        .lateral("last_message")
+    )
+
+
+def _us(moment: Column[Any]) -> Any:
+    return cast(func.extract("epoch", moment) * 1_000_000, BigInteger)
+
+
+def _one(workspace: str, name: str) -> Select[Any]:
+    table = tables.connector
+    return select(table).where(table.c.workspace == workspace, table.c.id == name)
+
+
+async def _lock(connection: AsyncConnection, workspace: str, name: str) -> None:
+    """One write of a connector at a time, also of one that is yet to be."""
+    place = f"connector\n{workspace}\n{name}"
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(place, 0))))
 
 
 def _connector(row: Row[Any]) -> StoredConnector:

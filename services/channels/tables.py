@@ -40,9 +40,9 @@ conversation = Table(
     Column("identities", JSONB, nullable=False, server_default=text("'[]'")),
     Column("started_at", _instant, nullable=False),
     Column("last_at", _instant, nullable=False),
-    Column("last_text", Text),
     Column("ended_at", _instant),
     Column("ended_reason", Text),
+    Column("feedback", JSONB),
     Index("conversation_recent", "workspace", "last_at", "conversation_id"),
 )
 
@@ -81,6 +81,7 @@ message = Table(
     Column("task_id", Text),
     Column("attributes", JSONB),
     Column("revision", Integer),
+    Column("vendor_id", Text),
     Column("edited_at", _instant),
     Column("edit_text", Text),
     Column("edit_html", Text),
@@ -141,12 +142,15 @@ thread = Table(
 )
 
 # While Kafka is away, accepted records wait here, in order. `spooling` says for each partition that
-# all replicas must append to the spool rather than send.
+# all replicas must append to the spool rather than send, `drainer` (until `drains_until`) who
+# empties it.
 spool_gate = Table(
     "spool_gate",
     METADATA,
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("spooling", Boolean, nullable=False, server_default=text("false")),
+    Column("drainer", Text),
+    Column("drains_until", _instant),
 )
 
 spool = Table(

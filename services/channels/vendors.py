@@ -11,7 +11,7 @@ import structlog
 
 from services.channels.connectors import registry
 from services.channels.connectors.handling import Event, Handled, handle, rethread
-from services.channels.connectors.port import Answer, InboundRequest
+from services.channels.connectors.port import Answer, InboundRequest, Problem
 from services.channels.context import Channels, outgoing
 from services.channels.directory import WorkspaceFacts
 from services.channels.raw import (
@@ -23,10 +23,11 @@ from services.channels.raw import (
 )
 from services.channels.resources import ConnectorResource
 from services.channels.store import StoredConnector
-from shared.bus.port import Outgoing
+from shared.bus.port import MAX_RECORD_BYTES, Outgoing
 from shared.contracts import ids
 from shared.contracts.problems import Refused
-from shared.db.engine import DatabaseUnavailable
+from shared.db.engine import DatabaseUnavailable, OutcomeUnknown
+from shared.db.secrets import SecretUnreadable
 
 log = structlog.get_logger(__name__)
 
@@ -42,27 +43,47 @@ class Received:
 
 
 def new_connector(
-    workspace: str, resource: ConnectorResource, channels: Channels
+    workspace: str, resource: ConnectorResource, channels: Channels, *, with_secrets: bool
 ) -> StoredConnector:
-    """The resource at rest: secrets sealed, with an unguessable token for its address."""
-    plain = msgspec.json.encode({name: list(values) for name, values in resource.secrets.items()})
+    """The resource at rest: secrets sealed, with an unguessable token for its address. Without
+    `with_secrets` those that are stored stay."""
+    secrets = msgspec.json.encode(resource.secrets) if with_secrets else None
+    place = _place(workspace, resource.id)
     return StoredConnector(
         workspace=workspace,
         id=resource.id,
         kind=resource.kind,
         enabled=resource.enabled,
         settings=resource.settings,
-        sealed_secrets=channels.secrets.encrypt(plain),
+        sealed_secrets=None if secrets is None else channels.secrets.encrypt(secrets, place),
         inbound_token=chance.token_urlsafe(24),
         version=1,
     )
 
 
+def no_secrets(workspace: str, name: str, channels: Channels) -> bytes:
+    """The sealed secrets of a connector that has none."""
+    return channels.secrets.encrypt(b"{}", _place(workspace, name))
+
+
 def opened_secrets(stored: StoredConnector, channels: Channels) -> dict[str, tuple[str, ...]]:
-    """The connector's secrets in plain; for this process's memory only."""
-    plain = channels.secrets.decrypt(stored.sealed_secrets)
-    found = msgspec.json.decode(plain, type=dict[str, list[str]])
-    return {name: tuple(values) for name, values in found.items()}
+    """The connector's secrets in plain; for this process's memory only.
+
+    Raises Refused (unavailable) when none of this process's keys opens them.
+    """
+    try:
+        plain = channels.secrets.decrypt(
+            stored.sealed_secrets or b"", _place(stored.workspace, stored.id)
+        )
+    except SecretUnreadable as error:
+        log.error("connector.secrets_unreadable", connector=stored.id, because=str(error))
+        detail = "The connector's secrets cannot be opened: check OMNIROUTE_SECRET_KEY."
+        raise Refused("unavailable", detail, retry_after_s=60) from error
+    return msgspec.json.decode(plain, type=dict[str, tuple[str, ...]])
+
+
+def _place(workspace: str, name: str) -> str:
+    return f"connector\n{workspace}\n{name}"
 
 
 def inbound_url(stored: StoredConnector, channels: Channels) -> str:
@@ -74,7 +95,10 @@ def inbound_url(stored: StoredConnector, channels: Channels) -> str:
 
 
 async def receive(channels: Channels, stored: StoredConnector, request: InboundRequest) -> Received:
-    """Verify, normalise and make durable. Raises nothing that a vendor could not be told."""
+    """Verify, normalise and make durable. The answer says when the vendor is to come again.
+
+    Raises Refused and DatabaseUnavailable when not even the connector can be made out.
+    """
     workspace = await channels.directory.of(stored.workspace)
     handled = _handled(channels, stored, request, workspace)
     if not handled.accepted:
@@ -82,7 +106,7 @@ async def receive(channels: Channels, stored: StoredConnector, request: InboundR
         return Received(handled.answer, handled)
     try:
         await _keep(channels, stored, request, handled, workspace)
-    except (Refused, DatabaseUnavailable) as failed:
+    except (Refused, DatabaseUnavailable, OutcomeUnknown) as failed:
         log.warning("inbound.unavailable", connector=stored.id, because=str(failed))
         return Received(handled.unavailable, handled)
     return Received(handled.answer, handled)
@@ -110,22 +134,35 @@ async def _keep(
     handled: Handled,
     workspace: WorkspaceFacts,
 ) -> None:
+    records, large = await _events(channels, stored, handled, workspace)
+    if handled.raw_ok:
+        lost = handled.dead_letter or large
+        records += await _raw(channels, stored, request, lost, workspace)
+    await channels.intake.publish(records)
+
+
+async def _events(
+    channels: Channels, stored: StoredConnector, handled: Handled, workspace: WorkspaceFacts
+) -> tuple[list[Outgoing], Problem | None]:
+    """(the events' records with their attachments kept, what was too large to be one)."""
     for blob in handled.blobs:
         await channels.blobs.keep(blob.content)
-    records = [
+    found = [
         outgoing(event.envelope, event.interaction.channel, workspace.partition)
         for event in await threaded(channels, stored.workspace, handled.events)
     ]
-    if handled.raw_ok:
-        records += await _raw(channels, stored, request, handled, workspace)
-    await channels.intake.publish(records)
+    records = [record for record in found if record.size() <= MAX_RECORD_BYTES]
+    if len(records) == len(found):
+        return records, None
+    message = f"{len(found) - len(records)} events exceed {MAX_RECORD_BYTES} bytes."
+    return records, Problem("too_large", message)
 
 
 async def _raw(
     channels: Channels,
     stored: StoredConnector,
     request: InboundRequest,
-    handled: Handled,
+    lost: Problem | None,
     workspace: WorkspaceFacts,
 ) -> list[Outgoing]:
     blob = None
@@ -133,7 +170,7 @@ async def _raw(
         blob = await channels.blobs.keep(request.body)
     raw = raw_request(request, stored.id, blob)
     records = [raw_record(raw, workspace.id, workspace.partition)]
-    if (lost := handled.dead_letter) is not None:
+    if lost is not None:
         place = (workspace.id, workspace.partition)
         records.append(dead_request(raw, *place, lost.code, lost.message))
     return records
@@ -183,11 +220,11 @@ async def replay(channels: Channels, stored: StoredConnector, raw: RawRequest) -
     lost = next((problem for problem in handled.problems if problem.lost), None)
     if lost is not None and not handled.events:
         raise Refused("conflict", f"It still cannot be used: {lost.message}", reason="state")
-    events = await threaded(channels, stored.workspace, handled.events)
-    await channels.intake.publish(
-        [outgoing(one.envelope, one.interaction.channel, workspace.partition) for one in events]
-    )
-    return len(events)
+    records, large = await _events(channels, stored, handled, workspace)
+    if large is not None:
+        raise Refused("conflict", f"It still cannot be used: {large.message}", reason="state")
+    await channels.intake.publish(records)
+    return len(records)
 
 
 async def _body(channels: Channels, raw: RawRequest) -> bytes:
@@ -199,15 +236,20 @@ async def _body(channels: Channels, raw: RawRequest) -> bytes:
     return found
 
 
-def shown(stored: StoredConnector, channels: Channels, secret_names: list[str]) -> dict[str, Any]:
-    """`GET connectors/{id}`: the inbound address and the names of its secrets, never a value."""
+def shown(stored: StoredConnector, channels: Channels) -> dict[str, Any]:
+    """`GET connectors/{id}`: the inbound address and the names of its secrets, never a value.
+    `secrets` is null when this installation's key does not open them."""
+    try:
+        names = sorted(opened_secrets(stored, channels))
+    except Refused:
+        names = None
     return {
         "id": stored.id,
         "kind": stored.kind,
         "channel": registry.get(stored.kind).channel,
         "enabled": stored.enabled,
         "settings": stored.settings,
-        "secrets": sorted(secret_names),
+        "secrets": names,
         "inbound_url": inbound_url(stored, channels),
         "version": stored.version,
     }

@@ -16,7 +16,7 @@ from services.channels.blobs import Blobs, open_store
 from services.channels.context import Channels
 from services.channels.directory import Directory
 from services.channels.intake import Intake, draining
-from services.channels.spool_store import SpoolStore
+from services.channels.spool_store import NOTIFY_CHANNEL, SpoolStore
 from services.channels.store import ChannelsStore
 from services.cli.foundation import Foundation
 from services.cli.foundation import running as running_task
@@ -91,6 +91,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
     """Accepts events and vendors' webhooks; keeps the conversations readable."""
     settings = parts.settings
     intake = Intake(parts.bus, SpoolStore(parts.engine, settings.spool_records))
+    parts.listener.on(NOTIFY_CHANNEL, lambda _: intake.look(), intake.look)
     service = Channels(
         store=ChannelsStore(parts.engine),
         directory=Directory(parts.calls),
@@ -99,6 +100,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
             open_store(settings.blob_url or f"file://{settings.data_dir.absolute()}/blobs")
         ),
         secrets=parts.secrets,
+        replies=parts.replies,
         public_url=settings.public_url or parts.url,
     )
     archive = runtime(parts, ArchiveFactory(), projector=write_archive)

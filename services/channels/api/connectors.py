@@ -6,13 +6,15 @@ from fastapi import Depends, Request, Response
 
 from services.channels import vendors
 from services.channels.connectors import registry
-from services.channels.connectors.preview import preview
+from services.channels.connectors.preview import PreviewBody, preview
 from services.channels.context import Channels, channels_of, wall_us
-from services.channels.resources import check_connector
+from services.channels.resources import ConnectorBody, check_connector
 from services.channels.store import StoredConnector
 from shared.contracts.problems import not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
+from shared.http.docs import body_of
+from shared.http.idempotency import idempotency_of, once
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
 from shared.http.preconditions import precondition_of, versioned
 from shared.http.replies import json_reply, no_content
@@ -35,12 +37,13 @@ async def list_kinds(caller: Reads) -> Response:
 async def list_connectors(
     caller: Reads, channels: Service, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Response:
-    after = "" if cursor is None else decode_cursor(cursor, str)
+    after = "" if cursor is None else decode_cursor(cursor, str).replace("\x00", "")
     rows = await channels.store.connectors(caller.workspace, after, limit + 1)
-    return page("connectors", [_shown(row, channels) for row in rows], limit, lambda one: one["id"])
+    shown = [vendors.shown(row, channels) for row in rows]
+    return page("connectors", shown, limit, lambda one: one["id"])
 
 
-@router.put("/connectors/{connector}")
+@router.put("/connectors/{connector}", openapi_extra=body_of(ConnectorBody))
 async def put_connector(
     connector: str,
     request: Request,
@@ -51,37 +54,43 @@ async def put_connector(
     body those stored stay."""
     body = await read_body(request, dict[str, Any])
     resource = check_connector(connector, body)
-    existing = await channels.store.connector(caller.workspace, connector)
-    precondition_of(request).check(existing and existing.version)
-    one = vendors.new_connector(caller.workspace, resource, channels)
-    if existing is not None and "secrets" not in body and existing.kind == one.kind:
-        one = _with_secrets(one, existing)
-    stored = await channels.store.put_connector(one)
-    return versioned(request, _shown(stored, channels), stored.version, 200 if existing else 201)
+    demand = precondition_of(request)
+    given = "secrets" in body
+    one = vendors.new_connector(caller.workspace, resource, channels, with_secrets=given)
+    none = vendors.no_secrets(caller.workspace, connector, channels)
 
+    async def put() -> Response:
+        stored, created = await channels.store.put_connector(one, demand, none)
+        shown = vendors.shown(stored, channels)
+        return versioned(request, shown, stored.version, 201 if created else 200)
 
-def _with_secrets(one: StoredConnector, existing: StoredConnector) -> StoredConnector:
-    from msgspec.structs import replace
-
-    return replace(one, sealed_secrets=existing.sealed_secrets)
+    key = idempotency_of(request, caller, await request.body())
+    return await once(channels.replies, caller.workspace, key, put)
 
 
 @router.get("/connectors/{connector}")
 async def get_connector(
     connector: str, request: Request, caller: Reads, channels: Service
 ) -> Response:
+    """Its settings, the names of its secrets, and the address to give to the vendor."""
     stored = await existing_connector(channels, caller.workspace, connector)
-    return versioned(request, _shown(stored, channels), stored.version)
+    return versioned(request, vendors.shown(stored, channels), stored.version)
 
 
 @router.delete("/connectors/{connector}", status_code=204)
-async def delete_connector(connector: str, caller: Writes, channels: Service) -> Response:
-    if not await channels.store.delete_connector(caller.workspace, connector):
+async def delete_connector(
+    connector: str, request: Request, caller: Writes, channels: Service
+) -> Response:
+    """Its address answers 404 from now on; what came through it stays."""
+    demand = precondition_of(request)
+    if not await channels.store.delete_connector(caller.workspace, connector, demand):
         raise not_found("connector", connector)
     return no_content()
 
 
-@router.post("/connectors:preview", max_body_size=BATCH_BODY_BYTES)
+@router.post(
+    "/connectors:preview", max_body_size=BATCH_BODY_BYTES, openapi_extra=body_of(PreviewBody)
+)
 async def preview_connector(
     request: Request,
     caller: Annotated[Caller, Depends(require("connectors:preview"))],
@@ -95,11 +104,8 @@ async def preview_connector(
 
 
 async def existing_connector(channels: Channels, workspace: str, name: str) -> StoredConnector:
+    """Raises Refused (not-found)."""
     stored = await channels.store.connector(workspace, name)
     if stored is None:
         raise not_found("connector", name)
     return stored
-
-
-def _shown(stored: StoredConnector, channels: Channels) -> dict[str, Any]:
-    return vendors.shown(stored, channels, list(vendors.opened_secrets(stored, channels)))

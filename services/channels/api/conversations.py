@@ -3,17 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from services.channels.context import Channels, channels_of, outgoing, wall_us
-from services.channels.replies import NewReply, reply_event
+from services.channels.replies import NewReply, ReplyEvent, reply_event
 from shared.contracts.instants import format_instant
-from shared.contracts.problems import Refused, not_found
+from shared.contracts.problems import invalid, not_found
+from shared.contracts.topics import Channel
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
+from shared.http.docs import body_of
+from shared.http.idempotency import idempotency_of, once
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
 from shared.http.replies import json_reply
-from shared.http.routes import api_router
+from shared.http.routes import BATCH_BODY_BYTES, api_router
 
 router = api_router("conversations")
 
@@ -26,8 +29,8 @@ Service = Annotated[Channels, Depends(channels_of)]
 async def list_conversations(
     caller: Reads,
     channels: Service,
-    channel: str | None = None,
-    connector: str | None = None,
+    channel: Channel | None = None,
+    connector: Annotated[str | None, Query(pattern="^[A-Za-z0-9_-]{1,64}$")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
@@ -74,42 +77,61 @@ async def list_messages(
     )
 
 
-@router.post("/conversations/{conversation}/messages", status_code=201)
+@router.post(
+    "/conversations/{conversation}/messages",
+    status_code=201,
+    max_body_size=BATCH_BODY_BYTES,
+    openapi_extra=body_of(NewReply),
+)
 async def post_message(
-    conversation: str,
-    request: Request,
-    caller: Writes,
-    channels: Service,
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+    conversation: str, request: Request, caller: Writes, channels: Service
 ) -> Response:
     """Record an agent's reply: it is published as an outbound message.
 
     With an Idempotency-Key the same reply has the same event id, so that repeating it records it
-    once.
+    once, also when the first answer was lost.
     """
     reply = await read_body(request, NewReply)
     found = await _existing(channels, caller, conversation)
-    workspace = await channels.directory.of(caller.workspace)
+    key = idempotency_of(request, caller, await request.body())
     event = reply_event(
         reply,
-        workspace=workspace.id,
+        workspace=caller.workspace,
         conversation=found,
         agent=caller.principal.agent,
         actor=caller.principal.id,
-        idempotency_key=idempotency_key,
+        idempotency_key=None if key is None else key.key,
         now_us=wall_us(),
     )
-    for content in event.blobs:
-        await channels.blobs.keep(content)
-    await channels.intake.publish([outgoing(event.envelope, found["channel"], workspace.partition)])
-    shown = {
-        "message_id": event.message_id,
+
+    async def record() -> Response:
+        workspace = await channels.directory.of(caller.workspace)
+        for content in event.blobs:
+            await channels.blobs.keep(content)
+        record = outgoing(event.envelope, event.message.channel, workspace.partition)
+        await channels.intake.publish([record])
+        return json_reply(_recorded(event), 201)
+
+    return await once(channels.replies, caller.workspace, key, record)
+
+
+def _recorded(event: ReplyEvent) -> dict[str, Any]:
+    message = event.message
+    return {
+        "message_id": message.message_id,
         "event_id": event.envelope.id,
-        "conversation_id": conversation,
+        "conversation_id": message.conversation_id,
         "time": event.envelope.time,
-        "direction": "outbound",
+        "direction": message.direction,
+        "author": message.author,
+        "text": message.text,
+        "html": message.html,
+        "attachments": message.attachments,
+        "flags": message.flags,
+        "language": message.language,
+        "agent_id": message.agent_id,
+        "task_id": message.task_id,
     }
-    return json_reply(shown, 201)
 
 
 async def _existing(channels: Channels, caller: Caller, conversation: str) -> dict[str, Any]:
@@ -125,11 +147,15 @@ async def _existing(channels: Channels, caller: Caller, conversation: str) -> di
 
 
 def place(cursor: str) -> tuple[datetime, str]:
+    """The position that a cursor holds. Raises Refused."""
     instant, name = decode_cursor(cursor, tuple[str, str])
     try:
-        return datetime.fromisoformat(instant), name
-    except ValueError as error:
-        raise Refused("validation", "The cursor is not one of ours.") from error
+        moment = datetime.fromisoformat(instant)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or "\x00" in name:
+        raise invalid("/query/cursor", "cursor", "The cursor is not one of ours.", "`next`")
+    return moment, name
 
 
 def instant_text(moment: datetime | None) -> str | None:
@@ -151,6 +177,7 @@ def _conversation(row: dict[str, Any]) -> dict[str, Any]:
         "last_text": row["last_text"],
         "ended_at": instant_text(row["ended_at"]),
         "ended_reason": row["ended_reason"],
+        "feedback": row["feedback"],
     }
 
 
@@ -179,4 +206,17 @@ def _message(row: dict[str, Any]) -> dict[str, Any]:
         "task_id": row["task_id"],
         "attributes": row["attributes"],
         "edited_at": instant_text(row["edited_at"]),
+        "delivery": _delivery(row["deliveries"]),
     }
+
+
+_PROGRESS = ("sent", "delivered", "read", "failed")
+
+
+def _delivery(told: list[dict[str, Any]] | None) -> dict[str, Any] | None:
+    """How far an outbound message has come: vendors' statuses arrive in any order."""
+    if not told:
+        return None
+    furthest = max(told, key=lambda one: _PROGRESS.index(one["status"]))
+    at = format_instant(furthest["at_us"])
+    return {"status": furthest["status"], "at": at, "error": furthest["error"]}

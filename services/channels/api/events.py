@@ -1,11 +1,13 @@
 """`POST events`: one CloudEvent, a batch, or NDJSON; 202 once all accepted rows are durable."""
 
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Annotated
 
+import msgspec
 from fastapi import Depends, Request, Response
 
-from services.channels.connectors.language import detect
+from services.channels.connectors import language
 from services.channels.context import Channels, channels_of, outgoing, wall_us
 from services.channels.directory import WorkspaceFacts
 from services.channels.events import (
@@ -19,22 +21,30 @@ from services.channels.events import (
     read_ndjson,
     read_single,
 )
-from shared.contracts.problems import Fault, Refused
+from services.channels.posted import Posted
+from shared.contracts.problems import Fault, Problem, Refused
 from shared.http.auth import Caller, require
 from shared.http.bodies import check_content_type
-from shared.http.replies import json_reply
+from shared.http.docs import body_of
 from shared.http.routes import api_router
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-NDJSON = "application/x-ndjson"
+NDJSON = ("application/x-ndjson", "application/ndjson")
 BINARY = "application/json"
-FORMS = (STRUCTURED, BATCH, NDJSON, BINARY)
+FORMS = (STRUCTURED, BATCH, *NDJSON, BINARY)
+CACHED_CHARS = 160
 
 router = api_router("events")
+_encode = msgspec.json.Encoder().encode
 
 
-@router.post("/events", status_code=202, max_body_size=MAX_BATCH_BYTES)
+@router.post(
+    "/events",
+    status_code=202,
+    max_body_size=MAX_BATCH_BYTES,
+    openapi_extra=body_of(Posted, STRUCTURED),
+)
 async def post_events(
     request: Request,
     caller: Annotated[Caller, Depends(require("events:write"))],
@@ -42,66 +52,79 @@ async def post_events(
 ) -> Response:
     """Accept events. A bad row is rejected with its problem and does not hold back the others."""
     workspace = await channels.directory.of(caller.workspace)
-    blobs: list[bytes] = []
-    rows = list(_rows(request, await request.body(), _intake(workspace, blobs)))
+    intake = _intake(workspace)
+    rows = _rows(request, await request.body(), intake)
     accepted = [row for row in rows if isinstance(row, Accepted)]
     if not accepted:
         raise _all_bad([row for row in rows if isinstance(row, Rejected)])
-    for content in blobs:
+    for content in intake.blobs.values():
         await channels.blobs.keep(content)
     await channels.intake.publish(
         [outgoing(row.envelope, row.channel, workspace.partition) for row in accepted]
     )
-    return json_reply({"results": [_result(row) for row in rows]}, 202)
+    content = _encode(Results([_result(row) for row in rows]))
+    return Response(content, 202, media_type="application/json")
 
 
-def _intake(workspace: WorkspaceFacts, blobs: list[bytes]) -> Intake:
-    def keep(content: bytes) -> str:
-        blobs.append(content)
-        return _sha256(content)
-
+def _intake(workspace: WorkspaceFacts) -> Intake:
+    languages = workspace.languages
     return Intake(
         workspace=workspace.id,
         received_us=wall_us(),
-        detect_language=lambda text: detect(text, workspace.languages),
-        keep_blob=keep,
+        detect_language=lambda text: _detected(text, languages),
     )
 
 
-def _sha256(content: bytes) -> str:
-    from hashlib import sha256
+def _detected(text: str, languages: tuple[str, ...]) -> str | None:
+    if not languages:
+        return None
+    if len(text) <= CACHED_CHARS:
+        return _remembered(text, languages)
+    return language.detect(text, languages)
 
-    return sha256(content).hexdigest()
+
+@lru_cache(4096)
+def _remembered(text: str, languages: tuple[str, ...]) -> str | None:
+    """Short texts come again and again: greetings, thanks, questions of the season."""
+    return language.detect(text, languages)
 
 
-def _rows(request: Request, body: bytes, intake: Intake) -> Iterable[Row]:
+def _rows(request: Request, body: bytes, intake: Intake) -> Sequence[Row]:
     sent = check_content_type(request, FORMS)
     if sent == STRUCTURED:
         return [read_single(body, intake)]
     if sent == BATCH:
-        return read_batch(body, intake)
-    if sent == NDJSON:
-        return read_ndjson(body, intake)
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    if "ce-specversion" not in headers:
+        return list(read_batch(body, intake))
+    if sent in NDJSON:
+        return list(read_ndjson(body, intake))
+    if "ce-specversion" not in request.headers:
         raise Refused(
             "unsupported-media-type",
             "Content-Type application/json is for binary mode, with ce- headers "
             f"(ce-specversion, ce-id, …). For a whole event as JSON send {STRUCTURED}.",
         )
-    return [read_binary(headers, body, intake)]
+    return [read_binary(request.headers.raw, body, intake)]
 
 
-def _result(row: Row) -> dict[str, Any]:
+class Result(msgspec.Struct, omit_defaults=True):
+    """What became of one row."""
+
+    index: int
+    id: str | None
+    status: str
+    event_id: str | None = None
+    conversation_id: str | None = None
+    problem: Problem | None = None
+
+
+class Results(msgspec.Struct):
+    results: list[Result]
+
+
+def _result(row: Row) -> Result:
     if isinstance(row, Rejected):
-        return {"index": row.index, "id": row.id, "status": "rejected", "problem": row.problem}
-    return {
-        "index": row.index,
-        "id": row.id,
-        "event_id": row.envelope.id,
-        "conversation_id": row.conversation_id,
-        "status": "accepted",
-    }
+        return Result(row.index, row.id, "rejected", problem=row.problem)
+    return Result(row.index, row.id, "accepted", row.envelope.id, row.conversation_id)
 
 
 def _all_bad(rows: list[Rejected]) -> Refused:

@@ -10,6 +10,7 @@ from services.channels.api.connectors import existing_connector
 from services.channels.connectors import registry
 from services.channels.connectors.port import Answer, InboundRequest
 from services.channels.context import Channels, channels_of, wall_us
+from services.channels.store import StoredConnector
 from shared.contracts.problems import not_found
 from shared.http.auth import check_ids
 from shared.http.routes import api_router
@@ -24,15 +25,14 @@ Service = Annotated[Channels, Depends(channels_of)]
     "/connectors/{connector}/inbound",
     methods=["GET", "POST"],
     max_body_size=MAX_INBOUND_BYTES,
-    operation_id=None,
 )
 async def inbound(workspace: str, connector: str, request: Request, channels: Service) -> Response:
     """A vendor's webhook or handshake. The answer is the one that this vendor needs."""
     check_ids({"workspace": workspace, "connector": connector})
     stored = await existing_connector(channels, workspace, connector)
     if not registry.get(stored.kind).signed:
-        raise not_found("address", f"connectors/{connector}/inbound without its token")
-    return await _receive(request, channels, workspace, connector)
+        raise not_found("connector", connector)
+    return await _receive(request, channels, stored)
 
 
 @router.api_route(
@@ -48,15 +48,12 @@ async def inbound_by_token(
     stored = await existing_connector(channels, workspace, connector)
     if not hmac.compare_digest(token.encode(), stored.inbound_token.encode()):
         raise not_found("connector", connector)
-    return await _receive(request, channels, workspace, connector)
+    return await _receive(request, channels, stored)
 
 
-async def _receive(
-    request: Request, channels: Channels, workspace: str, connector: str
-) -> Response:
-    stored = await existing_connector(channels, workspace, connector)
+async def _receive(request: Request, channels: Channels, stored: StoredConnector) -> Response:
     if not stored.enabled:
-        raise not_found("connector", connector)
+        raise not_found("connector", stored.id)
     received_us = wall_us()
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     headers = tuple(

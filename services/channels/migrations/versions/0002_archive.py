@@ -1,5 +1,7 @@
 """Conversations, messages, dead letters, connectors, threads and the spool."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -36,15 +38,15 @@ def downgrade() -> None:
         op.drop_table(table, schema=SCHEMA)
 
 
-def _instant(name: str, *, nullable: bool = True) -> sa.Column:
+def _instant(name: str, *, nullable: bool = True) -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
-def _texts(*names: str, nullable: bool = True) -> list[sa.Column]:
+def _texts(*names: str, nullable: bool = True) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.Text, nullable=nullable) for name in names]
 
 
-def _keys(*names: str) -> list[sa.Column]:
+def _keys(*names: str) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.Text, primary_key=True) for name in names]
 
 
