@@ -7,15 +7,12 @@ import socket
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 
 from services.cli.foundation import Foundation, foundation, running
 from services.cli.modules import OPENERS, Module
-from shared.contracts.problems import Refused
-from shared.db.engine import DatabaseUnavailable, OutcomeUnknown
 from shared.http.app import create_app
 from shared.http.platform_api import platform_router
-from shared.http.problems import outcome_unknown, refusal
 from shared.http.serve import HttpServer, listening_socket
 from shared.settings import Settings
 
@@ -67,7 +64,7 @@ def _app(parts: Foundation, opened: Sequence[Module]) -> FastAPI:
     async def ready() -> dict[str, bool | str]:
         return {name: state for module in opened for name, state in module.ready().items()}
 
-    app = create_app(
+    return create_app(
         "Omniroute",
         DESCRIPTION,
         [
@@ -83,17 +80,6 @@ def _app(parts: Foundation, opened: Sequence[Module]) -> FastAPI:
         access_log="faults",
         state={name: value for module in opened for name, value in module.state.items()},
     )
-    app.add_exception_handler(DatabaseUnavailable, _on_database_away)
-    app.add_exception_handler(OutcomeUnknown, _on_commit_unconfirmed)
-    return app
-
-
-async def _on_database_away(request: Request, error: Exception) -> Response:
-    return refusal(Refused("unavailable", "The database does not answer.", retry_after_s=2))
-
-
-async def _on_commit_unconfirmed(request: Request, error: Exception) -> Response:
-    return refusal(outcome_unknown())
 
 
 def _url(settings: Settings, bound: socket.socket) -> str:
