@@ -24,8 +24,8 @@ from services.router.domain.references import Known, as_json, highest_skills, re
 from services.router.domain.state import OPEN, Agent, Resource
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
+from shared.contracts.core import ConfigWrite
 from shared.contracts.problems import Refused, conflict, not_found
-from shared.runtime.core import ConfigWrite
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(struct)

@@ -1,4 +1,4 @@
-"""The router's core: one workspace as `shared.runtime.core.Core` (see there for the contract).
+"""The router's core: one workspace as `shared.contracts.core.Core` (see there for the contract).
 
 An input is applied in three steps: what is due by itself (`due.run`), the input, and then dispatch
 until everything rests (`due.rest`). Where to read on: «who gets this task» is dispatch.py, the life of
@@ -26,8 +26,8 @@ from services.router.domain import (
 from services.router.domain import commands as cmd
 from services.router.domain.state import Meta, Task
 from services.router.domain.workspace import Workspace, pack, unpack
+from shared.contracts.core import BEHIND, LIVE, Entity, Input, Outcome
 from shared.contracts.problems import Refused
-from shared.runtime.core import BEHIND, LIVE, Entity, Input, Outcome
 
 VERSION = "1"
 _JSON = msgspec.json.Encoder()

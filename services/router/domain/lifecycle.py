@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.router.domain import capacity, membership, timers
+from services.router.domain import capacity, ladders, membership, timers
 from services.router.domain.desk import Desk
 from services.router.domain.state import Decision, Offer, QueueFigures, Task, TaskState
 from services.router.domain.workspace import (
@@ -92,7 +92,9 @@ def assign(
         ws.edit("conversation", conversation.id, conversation).last_agent = desk.id
     if first and queue is not None:
         note_figures(ws, queue)
-    ws.touch_agent(desk.id)
+    task.unanswered_us = ws.now if task.unread else None
+    if task.ladder is not None:
+        ladders.review(ws, task)
 
 
 def own(ws: Workspace, task: Task, desk: Desk) -> None:

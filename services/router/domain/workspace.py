@@ -25,11 +25,11 @@ from services.router.domain.state import (
     Resource,
     Task,
 )
+from shared.contracts.core import ConfigWrite, Emitted
 from shared.contracts.ids import sequenced_id
 from shared.contracts.instants import format_instant
 from shared.contracts.routing import TYPE_OF, RoutingEvent
 from shared.contracts.topics import ROUTING_EVENTS
-from shared.runtime.core import ConfigWrite, Emitted
 
 # Named limits: how much of what has ended stays in memory, so that late calls get exact answers.
 ENDED_TASKS_MAX = 10_000
