@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.sla.domain.rows import COLUMNS
 from services.sla.tables import clock
-from shared.runtime.core import Row
+from shared.contracts.core import Row
 
 Place = tuple[datetime, str]
 

@@ -14,6 +14,7 @@ from services.sla.evaluate import evaluate as evaluate_policy
 from services.sla.resources import read_calendar, read_policy
 from shared.calendars import evaluate as evaluate_calendar
 from shared.calendars import expand
+from shared.contracts.core import Input
 from shared.contracts.problems import not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
@@ -22,7 +23,6 @@ from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
 from shared.http.preconditions import etag, precondition_of, versioned
 from shared.http.replies import json_reply, no_content
 from shared.http.routes import api_router
-from shared.runtime.core import Input
 from shared.runtime.port import Reply
 
 PATHS: dict[ResourceKind, tuple[str, str]] = {

@@ -1,6 +1,6 @@
 """The SLA service's core: the deterministic state machine of one workspace's clocks.
 
-See `shared.runtime.core.Core`. Inputs: interactions and routing events, PutResource and
+See `shared.contracts.core.Core`. Inputs: interactions and routing events, PutResource and
 DeleteResource commands, configuration of the router (queues), timers, BEHIND and LIVE.
 """
 
@@ -26,10 +26,10 @@ from services.sla.domain.library import Library
 from services.sla.domain.notices import Seen, Teller, look
 from services.sla.domain.rows import clock_row
 from shared.contracts import sla
+from shared.contracts.core import BEHIND, LIVE, Emitted, Entity, Input, Outcome
 from shared.contracts.instants import parse_instant
 from shared.contracts.problems import invalid
 from shared.contracts.topics import SLA_EVENTS
-from shared.runtime.core import BEHIND, LIVE, Emitted, Entity, Input, Outcome
 
 VERSION = "1"
 _JSON = msgspec.json.Encoder()

@@ -11,9 +11,9 @@ import msgspec
 
 from services.sla.domain.commands import DeleteResource, PutResource, ResourceKind
 from services.sla.domain.policy import Book, Policy, check_references, compile_policy
+from shared.contracts.core import ConfigWrite, Entity
 from shared.contracts.problems import Refused, conflict, invalid, not_found
 from shared.contracts.windows import Expanded, Windows, WindowTable
-from shared.runtime.core import ConfigWrite, Entity
 
 
 class Version(msgspec.Struct, gc=False):

@@ -7,8 +7,8 @@ from typing import Any
 
 from services.sla.domain.clock import Clock
 from services.sla.domain.conversation import Live
+from shared.contracts.core import Row
 from shared.contracts.instants import seconds
-from shared.runtime.core import Row
 
 TABLE = "clock"
 

@@ -1,5 +1,7 @@
 """Clocks to read: for lists, breaches and figures."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -48,9 +50,9 @@ def downgrade() -> None:
     op.drop_table("clock", schema=SCHEMA)
 
 
-def _texts(*names: str, nullable: bool = True) -> list[sa.Column]:
+def _texts(*names: str, nullable: bool = True) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.Text, nullable=nullable) for name in names]
 
 
-def _instants(*names: str, nullable: bool = True) -> list[sa.Column]:
+def _instants(*names: str, nullable: bool = True) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.DateTime(timezone=True), nullable=nullable) for name in names]
