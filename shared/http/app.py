@@ -54,7 +54,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        max_body_size=max_body_bytes,
         redirect_slashes=False,
     )
     app.state.access = access
@@ -69,6 +68,7 @@ def create_app(
     docs.install(app)
     app.add_middleware(
         Edge,
+        max_body_bytes=max_body_bytes,
         metrics=HttpMetrics(registry),
         seal=None if forwarder is None else forwarder.seal,
         access_log=AccessLog(access_log),

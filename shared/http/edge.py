@@ -18,6 +18,8 @@ from shared.http.problems import internal_error, refusal
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}\Z")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# Scope key by which a route sets its own limit, in bytes.
+MAX_BODY = "omniroute.max_body_bytes"
 _log: Any = structlog.get_logger("omniroute.http")
 
 
@@ -59,9 +61,15 @@ class Edge:
     """Wraps the application; everything a call needs besides its route happens here once."""
 
     def __init__(
-        self, app: ASGIApp, metrics: HttpMetrics, seal: PeerSeal | None, access_log: AccessLog
+        self,
+        app: ASGIApp,
+        max_body_bytes: int,
+        metrics: HttpMetrics,
+        seal: PeerSeal | None,
+        access_log: AccessLog,
     ) -> None:
         self._app = app
+        self._max_body_bytes = max_body_bytes
         self._metrics = metrics
         self._seal = seal
         self._access_log = access_log
@@ -73,15 +81,29 @@ class Edge:
         began = perf_counter()
         status = 0
         forwarded = False
-        request_id = b""
+        request_id = announced = b""
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.match(value):
                 request_id = value
+            elif name == b"content-length":
+                announced = value
             elif name == b"x-omniroute-forwarded":
                 forwarded = True
         if not request_id:
             request_id = urandom(8).hex().encode()
         scope["omniroute.request_id"] = request_id.decode()
+
+        length = 0
+
+        async def limited() -> Message:
+            nonlocal length
+            message = await receive()
+            if message["type"] == "http.request":
+                limit = scope.get(MAX_BODY, self._max_body_bytes)
+                length += len(message.get("body", b""))
+                if length > limit or (announced.isdigit() and int(announced) > limit):
+                    raise Refused("too-large", f"The body is larger than {limit} bytes.")
+            return message
 
         async def note(message: Message) -> None:
             nonlocal status
@@ -93,9 +115,9 @@ class Edge:
         self._metrics.in_flight.inc()
         try:
             if forwarded:
-                await self._serve_forwarded(scope, receive, note)
+                await self._serve_forwarded(scope, limited, note)
             else:
-                await self._app(scope, receive, note)
+                await self._app(scope, limited, note)
         except Exception:
             _log.exception("request failed", request_id=scope["omniroute.request_id"])
             if status:

@@ -7,8 +7,9 @@ import msgspec
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from shared.contracts.faults import unknown_field
 from shared.contracts.problems import Fault, Refused, invalid
-from shared.http.bodies import check_content_type, unknown_field
+from shared.http.bodies import check_content_type
 from shared.http.problems import pointer
 
 M = TypeVar("M", bound=BaseModel)

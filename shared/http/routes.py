@@ -7,8 +7,11 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.routing import Match
+from starlette.types import Scope
 
 from shared.http.auth import ACTION
+from shared.http.edge import MAX_BODY
 
 WORKSPACE_PREFIX = "/v1/workspaces/{workspace}"
 BATCH_BODY_BYTES = 10 * 1024 * 1024
@@ -32,9 +35,18 @@ register_url_convertor("name", _NameConvertor())
 
 
 class Route(APIRoute):
-    """A route whose plain parameters end at "/" or ":"."""
+    """A route whose plain parameters end at "/" or ":", and whose `max_body_size` is kept by
+    `shared.http.edge`, which answers a problem."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        max_body_size: int | None = None,
+        **options: Any,
+    ) -> None:
+        self._body_bytes = max_body_size
         super().__init__(_PLAIN_PARAMETER.sub(r"{\1:name}", path), endpoint, **options)
         actions = [getattr(one.call, ACTION, None) for one in self.dependant.dependencies]
         if action := next((one for one in actions if one), None):
@@ -43,6 +55,12 @@ class Route(APIRoute):
                 "x-omniroute-action": action,
                 **(self.openapi_extra or {}),
             }
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child_scope = super().matches(scope)
+        if match is not Match.NONE and self._body_bytes is not None:
+            child_scope[MAX_BODY] = self._body_bytes
+        return match, child_scope
 
 
 def api_router(tag: str, *, prefix: str = WORKSPACE_PREFIX) -> APIRouter:
