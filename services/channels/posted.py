@@ -9,9 +9,9 @@ from typing import Any, Literal, cast
 import msgspec
 
 from shared.contracts import interactions
+from shared.contracts.faults import fault_of
 from shared.contracts.problems import Refused, invalid
 from shared.contracts.topics import Channel
-from shared.http.bodies import fault_of
 
 Extensions = tuple[tuple[str, str], ...]
 

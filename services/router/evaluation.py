@@ -7,9 +7,9 @@ import msgspec
 from services.router.domain.evaluate import SAMPLES_MAX, Evaluation, Sample
 from services.router.domain.references import Known
 from services.router.resources import check
+from shared.contracts.faults import fault_of
 from shared.contracts.instants import parse_instant
 from shared.contracts.problems import Fault, Refused, invalid
-from shared.http.bodies import fault_of
 
 
 class EvaluationBody(msgspec.Struct, forbid_unknown_fields=True):

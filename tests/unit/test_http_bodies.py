@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from shared.contracts.faults import decode_body
 from shared.contracts.problems import Refused
-from shared.http.bodies import decode_body
 from shared.http.problems import pointer
 from shared.http.resources import Resource, parse_resource, validate_resource
 from shared.http.workspace_body import WorkspaceBody

@@ -12,8 +12,8 @@ from services.router.domain.core import RouterCore
 from services.router.domain.evaluate import evaluate
 from services.router.evaluation import EvaluationBody, read_evaluation
 from services.router.resources import parse
+from shared.contracts.faults import decode_body
 from shared.contracts.instants import parse_instant
-from shared.http.bodies import decode_body
 from shared.runtime.core import Input
 
 ROOT = Path(__file__).parents[2]

@@ -14,10 +14,10 @@ from services.router.domain.core import RouterCore
 from services.router.domain.evaluate import SAMPLES_MAX, evaluate
 from services.router.evaluation import EvaluationBody, read_evaluation
 from services.router.resources import parse
+from shared.contracts.faults import decode_body
 from shared.contracts.instants import format_instant
 from shared.contracts.interactions import Author, Identity, Interaction
 from shared.contracts.problems import Refused
-from shared.http.bodies import decode_body
 from shared.runtime.core import Input
 
 SECOND = 1_000_000
