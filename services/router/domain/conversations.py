@@ -6,7 +6,7 @@ goes to whoever has it. Everything else only updates.
 
 import msgspec
 
-from services.router.domain import ladders, tasks
+from services.router.domain import ladders, opening, tasks
 from services.router.domain.state import OPEN, Conversation, EarlyEdit, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import interactions, routing
@@ -14,7 +14,6 @@ from shared.contracts.interactions import SILENT_FLAGS, Interaction
 
 MESSAGES_KEPT = 50
 EARLY_EDITS_MAX = 20
-PREVIEW_CHARS = 500
 
 _DECODER = msgspec.json.Decoder(Interaction)
 _SPOKEN = (interactions.MESSAGE, interactions.TRANSCRIPT_SEGMENT)
@@ -44,7 +43,7 @@ def open_task(ws: Workspace, conversation_id: str) -> Task | None:
 
 
 def _on_message(ws: Workspace, data: Interaction, event_id: str, time_us: int) -> None:
-    thread = tasks.conversation_of(ws, data.conversation_id, data.channel)
+    thread = opening.conversation_of(ws, data.conversation_id, data.channel)
     if data.message_id in thread.messages:
         return
     thread.messages = [*thread.messages[1 - MESSAGES_KEPT :], data.message_id]
@@ -62,9 +61,9 @@ def _on_message(ws: Workspace, data: Interaction, event_id: str, time_us: int) -
         return
     last = ws.tasks.get(thread.task_id) if thread.task_id else None
     if last is not None and last.state == "completed" and (last.forget_us or 0) > ws.now:
-        tasks.reopen(ws, last, data, event_id, said_us)
+        opening.reopen(ws, last, data, event_id, said_us)
     else:
-        tasks.open_from_message(ws, thread, data, event_id, said_us)
+        opening.open_from_message(ws, thread, data, event_id, said_us)
 
 
 def _is_customers(data: Interaction) -> bool:
@@ -87,9 +86,9 @@ def _later_message(
     ws.task(task).unread += 1
     ws.of_task(routing.TaskMessage, task, event_id=event_id, message_id=data.message_id)
     if task.state == "wrapping":
-        tasks.back_from_wrapping(ws, task)
+        opening.back_from_wrapping(ws, task)
     elif task.state == "scheduled":
-        tasks.begin(ws, task)
+        opening.begin(ws, task)
     if task.held and task.hold_reason == tasks.WAITING_ON_CUSTOMER:
         tasks.resume(ws, task)
     if task.unanswered_us is None and task.state == "assigned":
@@ -110,7 +109,7 @@ def _agent_spoke(ws: Workspace, data: Interaction) -> None:
 
 
 def _on_edit(ws: Workspace, data: Interaction, deleted: bool) -> None:
-    thread = tasks.conversation_of(ws, data.conversation_id, data.channel)
+    thread = opening.conversation_of(ws, data.conversation_id, data.channel)
     replaced = data.replaces_message_id or data.message_id
     edit = EarlyEdit(
         replaced, None if deleted else data.text, data.language, data.attributes, deleted,
@@ -144,7 +143,7 @@ def _refresh(ws: Workspace, data: Interaction) -> None:
 
 
 def _preview(text: str | None) -> str | None:
-    return None if text is None else text[:PREVIEW_CHARS]
+    return None if text is None else text[: opening.PREVIEW_CHARS]
 
 
 # -- the end of a conversation

@@ -60,8 +60,7 @@ def wants_offer(ws: Workspace, task: Task) -> bool:
     """Whether the task may be offered to one more agent."""
     if task.state not in SEEKING and not (task.warm and task.state == "assigned"):
         return False
-    ruled = [offer for offer in task.offers if not ws.offers[offer].direct]
-    return len(ruled) < membership.parallel(ws, task) or bool(task.also)
+    return bool(task.also) or membership.wants_more(ws, task)
 
 
 # -- which agent

@@ -8,6 +8,7 @@ from services.router.domain import (
     ladders,
     membership,
     offers,
+    opening,
     planning,
     presence,
     tasks,
@@ -61,7 +62,7 @@ def _fire_task(ws: Workspace, task: Task, due_us: int, kind: int) -> None:
     match kind:
         case timers.BEFORE:
             if task.state == "scheduled" and task.not_before_us == due_us:
-                tasks.begin(ws, task)
+                opening.begin(ws, task)
         case timers.AFTER:
             if task.not_after_us == due_us and task.state in (*SEEKING, "scheduled"):
                 tasks.cancel(ws, task, "expired")

@@ -21,6 +21,12 @@ def parallel(ws: Workspace, task: Task) -> int:
     return queue.offer.parallel if queue else 1
 
 
+def wants_more(ws: Workspace, task: Task) -> bool:
+    """Whether the task has fewer offers by the rules than its queue makes at once."""
+    ruled = sum(not ws.offers[offer].direct for offer in task.offers)
+    return ruled < parallel(ws, task)
+
+
 def enter(ws: Workspace, task: Task) -> None:
     """(Re)place a task that seeks an agent: in its pool, or with whom it is kept for."""
     leave(ws, task)
@@ -30,10 +36,8 @@ def enter(ws: Workspace, task: Task) -> None:
     for agent_id in (task.target_agent, task.prefer_agent, *task.also):
         if agent_id is not None:
             ws.wishes.setdefault(agent_id, {})[task.id] = None
-    if capacity.kept_for(task) is None and task.queues:
-        ruled = sum(not ws.offers[offer].direct for offer in task.offers)
-        if ruled < parallel(ws, task):
-            _join(ws, task)
+    if capacity.kept_for(task) is None and task.queues and wants_more(ws, task):
+        _join(ws, task)
 
 
 def _join(ws: Workspace, task: Task) -> None:

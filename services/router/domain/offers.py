@@ -61,7 +61,10 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
         take(ws, task, desk, offer)
     else:
         timers.arm_offer(ws, offer)
-        membership.enter(ws, task)
+        if task.also or membership.wants_more(ws, task):
+            membership.enter(ws, task)
+        else:
+            membership.leave(ws, task)
     return offer
 
 
@@ -194,7 +197,7 @@ def revoke(ws: Workspace, offer: Offer, reason: str) -> None:
 
 
 def close(ws: Workspace, offer: Offer, state: OfferState, reason: str | None) -> None:
-    """An open offer ends: it no longer counts on its agent."""
+    """An open offer ends: it no longer counts on its agent (an accepted one becomes his task)."""
     task = ws.task(ws.tasks[offer.task_id])
     ws.edit("offer", offer.id, offer)
     offer.state, offer.reason = state, reason
@@ -204,7 +207,8 @@ def close(ws: Workspace, offer: Offer, state: OfferState, reason: str | None) ->
     desk = ws.desks[offer.agent_id]
     desk.offers.pop(offer.id, None)
     desk.load(offer.channel, -ws.settings.channel(offer.channel).cost, -1)
-    membership.freed(ws, desk)
+    if state != "accepted":
+        membership.freed(ws, desk)
     if desk.agent.next_status is not None:
         ws.leaving[desk.id] = None
     ws.ended_offers[offer.id] = None

@@ -108,6 +108,8 @@ class Workspace:
         self._at: str | None = None
         self.events: list[Emitted] = []
         self.touched: dict[str, None] = {}
+        self.announced: set[str] = set()  # tasks announced in this input
+        self.called: set[str] = set()  # agents announced in this input
         self.config: list[ConfigWrite] = []
 
     @property
@@ -127,13 +129,8 @@ class Workspace:
 
     def of_task(self, struct: type[RoutingEvent], task: Task, **fields: Any) -> int:
         """An event of one task, in the order of its conversation."""
-        return self.emit(
-            struct,
-            task.conversation_id,
-            task_id=task.id,
-            conversation_id=task.conversation_id,
-            **fields,
-        )
+        thread = task.conversation_id
+        return self.emit(struct, thread, task_id=task.id, conversation_id=thread, **fields)
 
     def new_id(self, prefix: str, number: int) -> str:
         return sequenced_id(prefix, "router", self.name, number)
@@ -156,9 +153,11 @@ class Workspace:
 
     def task(self, task: Task) -> Task:
         """Announce a change of a task."""
-        self.edit("task", task.id, task)
-        task.revision = self.meta.number
-        self.touched[f"task:{task.id}"] = None
+        if task.id not in self.announced:
+            self.announced.add(task.id)
+            self.edit("task", task.id, task)
+            task.revision = self.meta.number
+            self.touched[f"task:{task.id}"] = None
         if task.agent_id is not None:
             self.touch_agent(task.agent_id)
         for offer in task.offers:
@@ -167,8 +166,11 @@ class Workspace:
 
     def touch_agent(self, agent_id: str) -> None:
         """Announce that an agent's work snapshot changes."""
+        if agent_id in self.called:
+            return
         agent = self.agents.get(agent_id)
         if agent is not None:
+            self.called.add(agent_id)
             self.edit("agent", agent_id, agent)
             agent.revision = self.meta.number
             self.touched[f"agent:{agent_id}"] = None

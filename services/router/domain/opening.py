@@ -1,0 +1,177 @@
+"""How tasks begin to be: by a customer's message, by command, again after completion."""
+
+from services.router.domain import commands as cmd
+from services.router.domain import ladders, lifecycle, planning, presence, timers
+from services.router.domain.state import OPEN, Conversation, Task
+from services.router.domain.workspace import Workspace
+from shared.contracts import routing
+from shared.contracts.interactions import Interaction
+from shared.contracts.problems import conflict, invalid, not_found
+
+PREVIEW_CHARS = 500
+
+
+def open_from_message(
+    ws: Workspace, thread: Conversation, data: Interaction, event_id: str, said_us: int
+) -> Task:
+    """The first customer message of a conversation without an open task."""
+    text = data.reply_text or data.text
+    task = _new(
+        ws,
+        thread,
+        kind="conversation",
+        event_id=event_id,
+        message_id=data.message_id,
+        language=data.language or thread.language,
+        attributes=data.attributes,
+        subject=data.subject,
+        text=text[:PREVIEW_CHARS] if text else None,
+        waiting_since_us=said_us,
+        unread=1,
+    )
+    planning.plan(ws, task, data)
+    _start(ws, task)
+    ladders.review(ws, task, data)
+    return task
+
+
+def create(ws: Workspace, command: cmd.CreateTask) -> Task:
+    """CreateTask: a call-back, a ticket, anything that is no message."""
+    thread = _thread_for(ws, command)
+    task = _new(
+        ws,
+        thread,
+        kind=command.kind,
+        language=command.language or thread.language,
+        attributes=command.attributes,
+        text=command.text[:PREVIEW_CHARS] if command.text else None,
+        waiting_since_us=ws.now,
+        not_before_us=command.not_before_us,
+        not_after_us=command.not_after_us,
+    )
+    planning.plan(ws, task)
+    if command.priority is not None:
+        task.priority = command.priority
+    _start(ws, task)
+    return task
+
+
+def _thread_for(ws: Workspace, command: cmd.CreateTask) -> Conversation:
+    if (command.conversation_id is None) == (command.customer_id is None):
+        raise invalid("", "one_of", "Name either conversation_id or customer_id.")
+    late = command.not_after_us is not None and command.not_after_us <= ws.now
+    if late:
+        raise invalid("/not_after", "past", "not_after has passed already.")
+    if command.customer_id is not None:
+        if ws.customers.get(command.customer_id) is None:
+            raise not_found("customer", command.customer_id)
+        made = conversation_of(ws, ws.new_id("cnv", ws.meta.number), command.channel)
+        made.customer_id = command.customer_id
+        return made
+    known = ws.conversations.get(command.conversation_id or "")
+    task = ws.tasks.get(known.task_id) if known and known.task_id else None
+    if task is not None and task.state in OPEN:
+        raise conflict("state", f"The conversation has an open task, {task.id}.")
+    return conversation_of(ws, command.conversation_id or "", command.channel)
+
+
+def conversation_of(ws: Workspace, conversation_id: str, channel: str) -> Conversation:
+    """The thread, known or new, announced as changed."""
+    known = ws.conversations.get(conversation_id)
+    if known is not None:
+        return ws.edit("conversation", conversation_id, known)
+    ws.meta.conversations += 1
+    made = Conversation(
+        id=conversation_id,
+        channel=channel,
+        number=ws.meta.conversations,
+        closed_seq=ws.meta.seq,
+    )
+    ws.add("conversation", conversation_id, made)
+    lifecycle.retire(ws, conversation_id)
+    return made
+
+
+def _new(ws: Workspace, thread: Conversation, **fields: object) -> Task:
+    ws.meta.tasks += 1
+    task = Task(
+        id=ws.new_id("tsk", ws.meta.tasks),
+        number=ws.meta.tasks,
+        state="pending",
+        conversation_id=thread.id,
+        channel=thread.channel,
+        customer_id=thread.customer_id,
+        created_us=ws.now,
+        **fields,  # type: ignore[arg-type]
+    )
+    ws.add("task", task.id, task)
+    ws.task(task)
+    ws.edit("conversation", thread.id, thread).task_id = task.id
+    ws.closed_conversations.pop(thread.id, None)
+    return task
+
+
+def _start(ws: Workspace, task: Task) -> None:
+    """Announce a planned task; it waits from now on, or from `not_before`."""
+    scheduled = task.not_before_us is not None and task.not_before_us > ws.now
+    if scheduled:
+        task.state = "scheduled"
+    else:
+        lifecycle.count_pending(ws, task, 1)
+    planning.announce(ws, task)
+    ws.at_time(task.not_after_us, timers.AFTER, task.number, task.id)
+    if scheduled:
+        ws.at_time(task.not_before_us, timers.BEFORE, task.number, task.id)
+    else:
+        planning.start_waiting(ws, task)
+
+
+def begin(ws: Workspace, task: Task) -> None:
+    """A scheduled task's time has come (or its customer has written)."""
+    lifecycle.set_state(ws, task, "pending", task.reason)
+    task.waiting_since_us = ws.now
+    task.relaxed_to_us = 0
+    task.not_before_us = None
+    ws.of_task(routing.TaskQueued, task, queues=task.queues)
+    planning.start_waiting(ws, task)
+
+
+def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us: int) -> None:
+    """A completed task goes on: pending, with preference for who had it, in a new cycle."""
+    last = task.agent_id
+    ws.task(task)
+    task.agent_id = None
+    task.cycle += 1
+    task.fired, task.declines, task.refused, task.clocks = [], 0, {}, []
+    task.relax_all, task.dropped, task.relaxed_to_us = False, [], 0
+    task.unread, task.waiting_since_us = 1, said_us
+    task.ended_us = task.forget_us = None
+    task.queue = task.disposition = None
+    if task.policy is not None and task.steps:
+        task.queues = [task.steps[task.policy.step].queue]
+    lifecycle.set_state(ws, task, "pending", None if task.queues else planning.NO_RULE)
+    ws.closed_conversations.pop(task.conversation_id, None)
+    ws.of_task(routing.TaskReopened, task, event_id=event_id)
+    planning.prefer_again(ws, task, last)
+    planning.start_waiting(ws, task)
+    ladders.review(ws, task, data)
+
+
+def back_from_wrapping(ws: Workspace, task: Task) -> None:
+    """The customer wrote while the agent was wrapping up: assigned again."""
+    lifecycle.set_state(ws, task, "assigned")
+    task.wrap_until_us = None
+    seq = ws.of_task(
+        routing.TaskAssigned,
+        task,
+        agent_id=task.agent_id,
+        offer_id=None,
+        queue=task.queue,
+        waited_s=0.0,
+    )
+    lifecycle.decide(
+        ws, task, seq, "assigned", "the customer wrote during wrap-up", winner=task.agent_id
+    )
+    desk = ws.desks.get(task.agent_id or "")
+    if desk is not None and desk.agent.shown_status == "offline":
+        presence.orphan(ws, task)
