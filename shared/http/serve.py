@@ -25,6 +25,12 @@ class _Uvicorn(uvicorn.Server):
         """The process handles its signals itself."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            raise RuntimeError("the application did not start; the log says why") from error
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
         await super().shutdown(sockets)
@@ -77,15 +83,16 @@ class HttpServer:
         self._task = asyncio.create_task(self._server.serve([self._socket]))
         while not self._server.started:
             if self._task.done():
-                await self._task
-                raise RuntimeError("the application did not start; its log says why")
+                self._socket.close()
+                self._task.result()
+                raise RuntimeError("the server ended before it had started")
             await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
-        """Stop gracefully; may be called twice."""
+        """Stop gracefully; may be called twice, and after a failure (which `wait` raises)."""
         self._server.should_exit = True
         if self._task is not None:
-            await self._task
+            await asyncio.wait({self._task})
         with suppress(OSError):
             self._socket.close()
 
