@@ -199,9 +199,8 @@ async def apply(
     from services.cli.apply import commands
 
     settings = read_settings()
-    where = commands.Addresses(
-        url or f"http://127.0.0.1:{settings.port}", router_url, sla_url, channels_url
-    )
+    base = url or router_url or sla_url or channels_url or f"http://127.0.0.1:{settings.port}"
+    where = commands.Addresses(base, router_url, sla_url, channels_url)
     sure = yes or as_json
     await commands.apply(settings, file, where, out, check=check, yes=sure, as_json=as_json)
 
@@ -220,8 +219,7 @@ async def export(
     from services.cli.apply.export import export as written
 
     settings = read_settings()
-    where = commands.Addresses(
-        url or f"http://127.0.0.1:{settings.port}", router_url, sla_url, channels_url
-    )
+    base = url or router_url or sla_url or channels_url or f"http://127.0.0.1:{settings.port}"
+    where = commands.Addresses(base, router_url, sla_url, channels_url)
     async with commands.reached(settings, workspace, where) as api:
         print(await written(api), end="")

@@ -43,14 +43,14 @@ class Process:
         """None when it does not run."""
         return self._child.pid if self._child and self._child.poll() is None else None
 
-    def launch(self) -> None:
-        """Start it without waiting."""
+    def launch(self, **more: str) -> None:
+        """Start it without waiting, `more` added to its environment this time."""
         assert self.pid is None, f"{self.target} runs already"
         with self._log.open("ab") as log:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "services", "up", "--target", self.target],
                 cwd=ROOT,
-                env=self._environment,
+                env={**self._environment, **more},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -108,6 +108,7 @@ class Installation:
     """Processes that make one Omniroute together, stopped at the end of its `with`.
 
     Without `database_url` a private PostgreSQL in `folder`, without `kafka` the log in PostgreSQL.
+    `settings` are further variables.
     A failure within the `with` carries the ends of the logs as notes.
     """
 
@@ -119,6 +120,7 @@ class Installation:
         database_url: str | None = None,
         kafka: str | None = None,
         partitions: int = 3,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._data = folder / "data"
         self._embedded = database_url is None
@@ -128,6 +130,7 @@ class Installation:
             "OMNIROUTE_DATA_DIR": str(self._data),
             "OMNIROUTE_SECRET_KEY": secrets.token_urlsafe(32),
             "OMNIROUTE_PARTITIONS": str(partitions),
+            **(settings or {}),
         }
         inherited = {
             name: value
@@ -162,13 +165,13 @@ class Installation:
         for one in self.processes:
             one.kill()
 
-    def command(self, *arguments: str, token: str | None = None) -> str:
-        """What `omniroute …` prints. Raises RuntimeError with both outputs when it fails."""
-        environment = {**self._environment, **({"OMNIROUTE_TOKEN": token} if token else {})}
+    def command(self, *arguments: str, **more: str) -> str:
+        """What `omniroute …` prints, `more` added to its environment. Raises RuntimeError with both
+        outputs when it fails."""
         done = subprocess.run(
             [sys.executable, "-m", "services", *arguments],
             cwd=ROOT,
-            env=environment,
+            env={**self._environment, **more},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -57,9 +57,11 @@ async def carry_out(
 ) -> AsyncGenerator[Done]:
     """Change by change, in order; `secrets` holds what connectors refer to.
 
+    Doubts about what the same file brings (a team's supervisor, who comes after it) are none.
     Connectors with secrets are always sent: a service shows no secret that could be compared.
     Raises Refused naming the entry's place in the file, OSError.
     """
+    names = {change.entry.id for change in changes}
     for change in changes:
         if change.verb == "keep" and not change.entry.body.get("secrets"):
             continue
@@ -74,11 +76,21 @@ async def carry_out(
         doubts = [
             f"{entry.pointer}{one['pointer']}: {one['message']}"
             for one in answer.get("warnings", [])
+            if _value_at(entry.body, one["pointer"]) not in names
         ]
         unset = [
             f"{entry.pointer}/secrets: {name} is not set in the environment" for name in missing
         ]
         yield Done(change, doubts + unset)
+
+
+def _value_at(body: Any, pointer: str) -> Any:
+    """The text at a JSON pointer; None where there is none."""
+    for part in pointer.split("/")[1:]:
+        inside = body.get(part) if isinstance(body, dict) else None
+        listed = isinstance(body, list) and part.isdecimal() and int(part) < len(body)
+        body = body[int(part)] if listed else inside
+    return body if isinstance(body, str) else None
 
 
 def _placed(refused: Refused, entry: Entry) -> Refused:

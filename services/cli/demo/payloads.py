@@ -1,6 +1,7 @@
 """Vendors' requests of ours: what WhatsApp, Messenger, Twilio and a mail server would post, signed
 as they sign. The demo and the end-to-end test send them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -148,7 +149,7 @@ def mail(
     if attachment is not None:
         name, content = attachment
         message.add_attachment(content, maintype="application", subtype="pdf", filename=name)
-    return email_mime.request_of(message.as_bytes(), at_us, url=to.url)
+    return raw_mail(to, message.as_bytes(), at_us)
 
 
 def signed_by_meta(to: Address, body: bytes, at_us: int) -> InboundRequest:
@@ -156,3 +157,13 @@ def signed_by_meta(to: Address, body: bytes, at_us: int) -> InboundRequest:
     signature = HUB_SIGNATURE_256.sign(to.secret, body)
     headers = (("Content-Type", "application/json"), (HUB_SIGNATURE_256.header, signature))
     return InboundRequest("POST", to.url, headers, body, at_us)
+
+
+def signed_by_twilio(to: Address, pairs: Iterable[tuple[str, str]], at_us: int) -> InboundRequest:
+    """Any form, as (name, value) pairs with unique names, as Twilio would sign it."""
+    return twilio.sign(dict(pairs), at_us, url=to.url, secret=to.secret)
+
+
+def raw_mail(to: Address, raw: bytes, at_us: int) -> InboundRequest:
+    """Any mail as the mail server pipes it."""
+    return email_mime.request_of(raw, at_us, url=to.url)

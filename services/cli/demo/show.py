@@ -10,13 +10,12 @@ from random import Random
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 from rich.console import Console
 
 from services.channels.connectors import language
 from services.cli.apply.client import Api
 from services.cli.apply.document import Document, read_document
-from services.cli.apply.plan import Change, carry_out, plan
+from services.cli.apply.plan import carry_out, plan
 from services.cli.demo.agents import Manner, SimulatedAgent
 from services.cli.demo.desk import Desk
 from services.cli.demo.figures import Reader
@@ -129,8 +128,7 @@ async def _revoke(parts: Foundation, workspace: str) -> None:
 async def _prepare(api: Api, document: Document) -> Mapping[str, Address]:
     """Apply the file, with new secrets; the connectors' addresses by id."""
     made = {name: secrets.token_urlsafe(24) for name in SECRETS}
-    changes = [_renewed(change) for change in await plan(api, document)]
-    async for _ in carry_out(api, changes, made):
+    async for _ in carry_out(api, await plan(api, document), made):
         pass
     found: dict[str, Address] = {}
     for connector in document.of("connector"):
@@ -138,13 +136,6 @@ async def _prepare(api: Api, document: Document) -> Mapping[str, Address]:
         signed = SIGNED_WITH.get(connector.id)
         found[connector.id] = Address(shown["inbound_url"], made[signed] if signed else "")
     return found
-
-
-def _renewed(change: Change) -> Change:
-    """Connectors are written by every start: nobody can read the secrets of the last one."""
-    if change.verb == "keep" and "secrets" in change.entry.body:
-        return msgspec.structs.replace(change, verb="update", fields=["secrets"])
-    return change
 
 
 def _agent(
