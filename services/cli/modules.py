@@ -1,6 +1,7 @@
 """The services as modules: how each is put together from the foundation."""
 
 import contextlib
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -23,14 +24,17 @@ from services.cli.foundation import running as running_task
 from services.router.api.context import Router, present_of
 from services.router.api.routers import ROUTERS as ROUTER_ROUTERS
 from services.router.domain.core import RouterFactory
+from services.router.metrics import RouterMetrics
 from services.router.presence import PresenceLeases
 from services.sla.api.context import Sla
 from services.sla.api.routers import ROUTERS as SLA_ROUTERS
 from services.sla.domain.core import SlaFactory
+from services.sla.metrics import SlaMetrics
 from services.sla.store import ClockStore, write_clocks
 from shared.calendars import expand
 from shared.runtime.clock import RealClock
 from shared.runtime.core import CoreFactory
+from shared.runtime.limits import with_lease
 from shared.runtime.port import EnrichConfig, RuntimePort
 from shared.runtime.runtime import Runtime
 from shared.runtime.store.postgres import PostgresStore, Projector
@@ -68,9 +72,14 @@ async def runtime(
         replica=parts.replica,
         url=parts.url,
         partitions=parts.settings.partitions,
+        limits=with_lease(parts.settings.lease_s),
         enrich_config=enrich_config,
         metrics=parts.runtime_metrics,
     )
+    if armed := os.environ.get("OMNIROUTE_TEST_KILL"):
+        from shared.testing.kill_points import arm
+
+        arm(armed, store, parts.engine)
     await running.start()
     try:
         yield running, store
@@ -111,6 +120,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
 @contextlib.asynccontextmanager
 async def router(parts: Foundation) -> AsyncGenerator[Module]:
     """Gives each conversation to the right agent, escalates, and explains itself."""
+    parts.runtime_metrics.observe("router", RouterMetrics(parts.registry))
     async with runtime(parts, RouterFactory(), enrich_config=with_windows) as (running, store):
         leases = PresenceLeases(running, running.owned, present_of)
         service = Router(running, store, leases)
@@ -139,6 +149,7 @@ async def sla(parts: Foundation) -> AsyncGenerator[Module]:
         }
         return {name: one["threshold_s"] for name, one in promised.items() if one}
 
+    parts.runtime_metrics.observe("sla", SlaMetrics(parts.registry))
     async with runtime(parts, SlaFactory(), projector=write_clocks) as (running, _):
         service = Sla(running, ClockStore(parts.engine), thresholds)
         yield Module(SLA_ROUTERS, {"sla": service}, readiness("sla", running))

@@ -337,6 +337,7 @@ class Round:
     def settle(self, batch: Batch, wake_watchers: Callable[[str, set[str], bool], None]) -> None:
         """The batch is committed: answer callers, wake watchers, show readers the new state."""
         states = {state.workspace: state for state in batch.states}
+        self._metrics.told(self._factory.service, batch.journal)
         for workspace in self.touched.values():
             touched: set[str] = set()
             events = 0
