@@ -187,7 +187,7 @@ async def threaded(channels: Channels, workspace: str, events: list[Event]) -> l
         conversation = await channels.store.thread_conversation(
             workspace,
             [_sign(one) for one in event.thread_candidates[:MAX_SIGNS]],
-            [_sign(own)],
+            [_sign(f"id:{own}")],  # as later mails refer to it
             ids.conversation_id(workspace, "", "email", own),
         )
         key = event.interaction.conversation_key or own
