@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
-from shared.http import docs, forward, health, problems
+from shared.http import docs, forward, health, problems, subjects
 from shared.http.auth import Access
 from shared.http.edge import Edge, HttpMetrics
 from shared.http.forward import Forwarder
@@ -37,7 +37,7 @@ def create_app(
     access_log: AccessPolicy = "all",
     state: dict[str, Any] | None = None,
 ) -> FastAPI:
-    """An application serving `routers` of one service or of several.
+    """An application serving `routers` (of `routes.api_router`) of one service or of several.
 
     ready          part -> True, or False or a reason (text) why it is not; any such: 503
     registry       what /metrics shows; the HTTP figures are added to it, so one app per registry
@@ -63,8 +63,7 @@ def create_app(
     problems.install(app)
     app.add_exception_handler(NotOwner, forward.at_owner(forwarder))
     app.include_router(health.router(ready, registry, metrics_token))
-    for router in routers:
-        app.include_router(router)
+    subjects.install(app, [route for router in routers for route in router.routes])
     docs.install(app)
     app.add_middleware(
         Edge,

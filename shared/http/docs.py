@@ -98,7 +98,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             title=app.title,
             version=app.version,
             description=app.description,
-            routes=app.routes,
+            routes=[*app.routes, *app.state.subjects.routes],
         )
         components: dict[str, Any] = document.setdefault("components", {})
         components.setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA

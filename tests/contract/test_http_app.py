@@ -323,6 +323,11 @@ async def test_addresses_and_parameters(method, path, kind):
     assert ("allow" in response.headers) is (kind == "method-not-allowed")
 
 
+async def test_a_wrong_method_is_told_all_right_ones():
+    response = await world().call("PATCH", W + "/things")
+    assert response.headers["allow"] == "GET, POST"
+
+
 async def test_parameters_are_named():
     body = (await world().call("GET", W + "/things?limit=0")).json()
     assert body["errors"][0]["pointer"] == "/query/limit"

@@ -1,0 +1,66 @@
+"""Finding a call's route by its subject, the word after the workspace, instead of trying them all.
+
+FastAPI tries routes one after another; three services in one process have many.
+"""
+
+from collections.abc import Iterable
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
+
+from shared.http.routes import WORKSPACE_PREFIX, Route
+
+_FOUND = "omniroute.found_route"
+_ALLOWED = "omniroute.allowed_methods"
+_ROOT = WORKSPACE_PREFIX.partition("{")[0]
+_SUBJECT_AT = WORKSPACE_PREFIX.count("/") + 1
+
+
+class Subjects(BaseRoute):
+    """All routes below the workspace, by subject. Within one, the order is that of their making."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = list(routes)
+        self._by_subject: dict[str, list[Route]] = {}
+        for route in self.routes:
+            self._by_subject.setdefault(_subject(route.path_format), []).append(route)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        path: str = scope["path"]
+        if scope["type"] != "http" or not path.startswith(_ROOT):
+            return Match.NONE, {}
+        allowed: set[str] = set()
+        partial: Scope | None = None
+        for route in self._by_subject.get(_subject(path), ()):
+            match, child_scope = route.matches(scope)
+            if match is Match.FULL:
+                child_scope[_FOUND] = route
+                return match, child_scope
+            if match is Match.PARTIAL:
+                partial = partial or child_scope
+                allowed.update(route.methods or ())
+        if partial is None:
+            return Match.NONE, {}
+        partial[_ALLOWED] = ", ".join(sorted(allowed))
+        return Match.PARTIAL, partial
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _ALLOWED in scope:
+            raise HTTPException(405, headers={"Allow": scope[_ALLOWED]})
+        await scope[_FOUND].handle(scope, receive, send)
+
+
+def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
+    """Serve `routes` of workspaces. They must be made by `routes.api_router`."""
+    made = list(routes)
+    assert all(isinstance(route, Route) for route in made), "use shared.http.routes.api_router"
+    subjects = Subjects(route for route in made if isinstance(route, Route))
+    app.router.routes.append(subjects)
+    app.state.subjects = subjects
+
+
+def _subject(path: str) -> str:
+    parts = path.split("/", _SUBJECT_AT + 1)
+    return parts[_SUBJECT_AT].partition(":")[0] if len(parts) > _SUBJECT_AT else ""
