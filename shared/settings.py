@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 MAX_PARTITIONS = 1024
 SPOOL_RECORDS = 100_000
+LEASE_S = 10.0
 
 
 class SettingsError(ValueError):
@@ -32,7 +33,8 @@ class Settings:
     `database_url` None: an embedded server in `data_dir`. `kafka` None: the log in PostgreSQL.
     `public_url` is where vendors reach us (None: `advertised_url`); `blob_url` where attachments
     are kept (None: a folder in `data_dir`); `spool_records` how many records may wait while the bus
-    is away. `jwt_issuer` None: API keys only. Claims are names or dotted paths.
+    is away; after `lease_s` without a sign of life a replica's shards go to others. `jwt_issuer`
+    None: API keys only. Claims are names or dotted paths.
     """
 
     data_dir: Path = Path(".omniroute")
@@ -42,6 +44,7 @@ class Settings:
     public_url: str | None = None
     partitions: int = DEFAULT_PARTITIONS
     spool_records: int = SPOOL_RECORDS
+    lease_s: float = LEASE_S
     blob_url: str | None = None
     kafka: str | None = None
     log_level: str = "info"
@@ -71,6 +74,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         advertised_url=source.take("OMNIROUTE_ADVERTISED_URL", _url, _reachable(host, port)),
         public_url=source.take("OMNIROUTE_PUBLIC_URL", _url, None),
         spool_records=source.take("OMNIROUTE_SPOOL_RECORDS", _spool, SPOOL_RECORDS),
+        lease_s=source.take("OMNIROUTE_LEASE_S", _lease, LEASE_S),
         blob_url=source.take("OMNIROUTE_BLOB_URL", _blobs, None),
         partitions=source.take("OMNIROUTE_PARTITIONS", _partitions, DEFAULT_PARTITIONS),
         kafka=source.take("KAFKA_BOOTSTRAP_SERVERS", _brokers, None),
@@ -133,6 +137,10 @@ def _partitions(text: str) -> int:
 
 def _spool(text: str) -> int:
     return _whole(text, 0, 100_000_000)
+
+
+def _lease(text: str) -> float:
+    return float(_whole(text, 1, 300))
 
 
 def _blobs(text: str) -> str:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -61,7 +62,7 @@ async def runtime(
     enrich_config: EnrichConfig | None = None,
 ) -> AsyncGenerator[tuple[Runtime, PostgresStore]]:
     """A service's shard runtime, running for the length of the block."""
-    store = PostgresStore(
+    store = _store_class()(
         parts.engine, factory.service, projector=projector, listener=parts.listener
     )
     running = Runtime(
@@ -76,15 +77,21 @@ async def runtime(
         enrich_config=enrich_config,
         metrics=parts.runtime_metrics,
     )
-    if armed := os.environ.get("OMNIROUTE_TEST_KILL"):
-        from shared.testing.kill_points import arm
-
-        arm(armed, store, parts.engine)
     await running.start()
     try:
         yield running, store
     finally:
         await running.stop()
+
+
+def _store_class() -> Callable[..., PostgresStore]:
+    """The store; where a test of kills asks for it, one that ends its process at a chosen point."""
+    spec = os.environ.get("OMNIROUTE_TEST_KILL")
+    if spec is None:
+        return PostgresStore
+    from shared.testing.kill_points import DyingStore
+
+    return partial(DyingStore, spec)
 
 
 def readiness(service: str, running: RuntimePort) -> Callable[[], dict[str, bool | str]]:

@@ -64,3 +64,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     # Sequence numbers of records that failed, kept so that a replayed dead letter is let in.
     failed_sequences: int = 64
+
+
+def with_lease(lease_s: float) -> Limits:
+    """The defaults with another lease, renewed three times within its span as theirs is."""
+    return Limits(lease_s=lease_s, heartbeat_s=lease_s * 0.3, replica_alive_s=lease_s)

@@ -30,11 +30,12 @@ def test_what_is_given_is_taken():
             "DATABASE_URL": "postgres://omni:geheim@db/omni",
             "OMNIROUTE_JWT_ISSUER": "https://id.example/",
             "OMNIROUTE_JWT_ROLES_CLAIM": "realm_access.roles",
+            "OMNIROUTE_LEASE_S": "4",
         }
     )
     assert settings.data_dir == Path("/var/lib/omniroute")
     assert settings.advertised_url == "http://127.0.0.1:9000"
-    assert (settings.port, settings.partitions) == (9000, 48)
+    assert (settings.port, settings.partitions, settings.lease_s) == (9000, 48, 4.0)
     assert settings.kafka == "kafka-1:9092,kafka-2:9092"
     assert settings.jwt_roles_claim == "realm_access.roles"
 
