@@ -1,0 +1,53 @@
+"""`python -m bench [name …]`: measure, print a table, and append a line per figure to the history."""
+
+import argparse
+import os
+from collections.abc import Callable
+
+from rich.console import Console
+
+from bench import posts
+from bench.figures import Figure, cores, keep, show, told
+from shared.testing.kafka import why_no_kafka
+
+Bench = Callable[[], list[Figure]]
+
+BENCHES: dict[str, tuple[Bench, bool, str]] = {
+    "posts": (posts.run, True, "POST events against a bare endpoint"),
+}
+LONG = {"soak"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHES))
+    parser.add_argument("--no-history", action="store_true", help="do not append to the history")
+    options = parser.parse_args()
+    unknown = set(options.names) - BENCHES.keys()
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(BENCHES)}")
+    console = Console(width=120)
+    console.print(f"{cores()} cores; load, broker, server and PostgreSQL share them")
+    figures: list[Figure] = []
+    for name in options.names or [each for each in BENCHES if each not in LONG]:
+        figures += _run(console, name, not options.no_history)
+    show(console, figures)
+
+
+def _run(console: Console, name: str, kept: bool) -> list[Figure]:
+    run, on_kafka, says = BENCHES[name]
+    if on_kafka and (reason := why_no_kafka()) is not None:
+        console.print(f"{name}: skipped, {reason}")
+        return []
+    console.print(f"[bold]{name}[/]: {says}")
+    load = os.getloadavg()[0]
+    figures = run()
+    for figure in figures:
+        console.print(f"  {told(figure)}", highlight=False)
+    if kept:
+        keep(name, figures, load)
+    return figures
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The load generator: a process of its own that posts prepared requests over kept connections.
+
+`python -m bench.posting URL PATH …` prints one JSON line. It speaks plain HTTP/1.1 by hand, so that
+it takes as little as possible of the cores that the servers are measured on.
+"""
+
+import argparse
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import cast
+from urllib.parse import urlsplit
+
+import msgspec
+import uvloop
+
+from bench.bodies import batch, event
+
+Next = Callable[[], bytes]
+
+
+class Posted(msgspec.Struct):
+    """`per_s` requests answered with 2xx per second, latencies in milliseconds."""
+
+    requests: int
+    failed: int
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+
+
+class Connection(asyncio.Protocol):
+    """One request in flight at a time. Answers must carry Content-Length."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[int] | None = None
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def send(self, request: bytes) -> "asyncio.Future[int]":
+        """The status of the answer, once it is here whole."""
+        assert self.transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head_end = self._buffer.find(b"\r\n\r\n")
+        if head_end < 0:
+            return
+        head = self._buffer[:head_end].lower()
+        at = head.find(b"content-length:")
+        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        if len(self._buffer) < head_end + 4 + length:
+            return
+        self.body, self._buffer = self._buffer[head_end + 4 :], b""
+        assert self._answer is not None
+        self._answer.set_result(int(head[9:12]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(exc or ConnectionResetError("closed"))
+
+
+async def connect(url: str) -> Connection:
+    parts = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    _, made = await loop.create_connection(Connection, parts.hostname, parts.port)
+    return made
+
+
+def requests(path: str, token: str, size: int, first: int) -> Iterator[bytes]:
+    """Requests that differ in the events' ids only; `size` 1 is one event, else a batch."""
+    kind = "application/cloudevents+json" if size == 1 else "application/cloudevents-batch+json"
+    for number in itertools.count(first, size):
+        body = event(number) if size == 1 else batch(number, size)
+        yield request("POST", path, token, kind, body)
+
+
+def request(method: str, path: str, token: str, kind: str = "", body: bytes = b"") -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+    if kind:
+        head += f"Content-Type: {kind}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def post(
+    url: str, path: str, token: str, size: int, connections: int, seconds: float, first: int
+) -> Posted:
+    """Closed loop: each connection posts as soon as its last request is answered."""
+    source = requests(path, token, size, first)
+    # Prepared ahead where it would cost as much as the server's own work.
+    prepared = list(itertools.islice(source, 400)) if size > 1 else []
+    following = prepared.pop if prepared else source.__next__
+    took: list[float] = []
+    failed = 0
+    began = time.perf_counter()
+
+    async def one(connection: Connection) -> None:
+        nonlocal failed
+        while (now := time.perf_counter()) < began + seconds:
+            status = await connection.send(following())
+            took.append(time.perf_counter() - now)
+            failed += status >= 300
+
+    opened = [await connect(url) for _ in range(connections)]
+    began = time.perf_counter()
+    await asyncio.gather(*map(one, opened))
+    lasted = time.perf_counter() - began
+    for connection in opened:
+        assert connection.transport is not None
+        connection.transport.close()
+    took.sort()
+    return Posted(len(took), failed, (len(took) - failed) / lasted, _ms(took, 0.5), _ms(took, 0.99))
+
+
+def _ms(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("path")
+    parser.add_argument("--token", default="-")
+    parser.add_argument("--size", type=int, default=1)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--first", type=int, default=0)
+    options = parser.parse_args()
+    work = post(
+        options.url,
+        options.path,
+        options.token,
+        options.size,
+        options.connections,
+        options.seconds,
+        options.first,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(msgspec.json.encode(runner.run(work)).decode())
+
+
+if __name__ == "__main__":
+    main()

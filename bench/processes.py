@@ -1,0 +1,131 @@
+"""Processes that a bench starts: servers that say when they are ready, and ends them by their id."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+
+from shared.testing.kafka import free_ports
+
+READY_S = 60.0
+STOP_S = 30.0
+OMNIROUTE = (sys.executable, "-m", "services")
+
+
+@contextlib.contextmanager
+def folder() -> Generator[Path]:
+    """A data directory for the length of the block. PostgreSQL may run under another account, so
+    it lies where that can be reached."""
+    made = Path(tempfile.mkdtemp(prefix="omniroute-bench-"))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def process(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, *, piped: bool = False
+) -> Generator[subprocess.Popen[str]]:
+    """A process for the length of the block, ended by SIGTERM. Its errors are shown if it fails."""
+    with tempfile.TemporaryFile("w+") as errors:
+        started = subprocess.Popen(
+            command,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        try:
+            yield started
+        except BaseException:
+            errors.seek(0)
+            print(errors.read()[-4000:], file=sys.stderr)
+            raise
+        finally:
+            started.terminate()
+            try:
+                started.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                started.kill()
+                started.wait()
+            for stream in (started.stdin, started.stdout):
+                if stream is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        stream.close()
+
+
+@contextlib.contextmanager
+def serving(
+    command: Sequence[str], environment: Mapping[str, str], port: int, path: str
+) -> Generator[str]:
+    """A server's base URL once `path` answers 200."""
+    with process(command, environment) as started:
+        url = f"http://127.0.0.1:{port}"
+        _wait_ready(started, url + path)
+        yield url
+
+
+@contextlib.contextmanager
+def omniroute(target: str, data: Path, kafka: str | None = None) -> Generator[str]:
+    """`omniroute up --target …` with its own PostgreSQL in `data` (fsync on); yields its URL."""
+    port = free_ports(1)[0]
+    environment = settings(data, kafka)
+    command = [*_sampled(), "services", "up", "--target", target, "--port", str(port)]
+    with serving(command, environment, port, "/health/ready") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def baseline(module: str, *arguments: str) -> Generator[str]:
+    """A bare server of bench/baselines; yields its URL."""
+    port = free_ports(1)[0]
+    command = [sys.executable, "-m", f"bench.baselines.{module}", str(port), *arguments]
+    with serving(command, {}, port, "/ready") as url:
+        yield url
+
+
+def token(data: Path, kafka: str | None, workspace: str, role: str) -> str:
+    """A key made beside the running system, as an operator makes one."""
+    asked = [*OMNIROUTE, "token", "--workspace", workspace, "--role", role]
+    environment = {**os.environ, **settings(data, kafka)}
+    done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _sampled() -> list[str]:
+    """OMNIROUTE_BENCH_SAMPLES names a file: the server's time is sampled into it."""
+    out = os.environ.get("OMNIROUTE_BENCH_SAMPLES")
+    run = [sys.executable, "-m"]
+    return [*run, "bench.sampling", out] if out else run
+
+
+def settings(data: Path, kafka: str | None) -> dict[str, str]:
+    return {
+        "OMNIROUTE_DATA_DIR": str(data),
+        "OMNIROUTE_LOG_LEVEL": "warning",
+        "DATABASE_URL": "",
+        "KAFKA_BOOTSTRAP_SERVERS": kafka or "",
+    }
+
+
+def _wait_ready(started: subprocess.Popen[str], url: str) -> None:
+    deadline = time.monotonic() + READY_S
+    while True:
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        if started.poll() is not None:
+            raise RuntimeError(f"{started.args} ended with {started.returncode}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{url} was not ready in {READY_S:g} s")
+        time.sleep(0.1)
