@@ -30,8 +30,8 @@ class Channels:
     public_url: str
 
 
-def channels_of(request: Request) -> Channels:
-    """The FastAPI dependency."""
+async def channels_of(request: Request) -> Channels:
+    """The FastAPI dependency; async, for a plain function would cost a thread at each call."""
     return request.app.state.channels
 
 
