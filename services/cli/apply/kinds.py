@@ -1,7 +1,6 @@
 """The kinds of resource in a workspace file: section, service, path, and the form in which a service
 shows one. They are in the order in which they refer to each other."""
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -101,12 +100,6 @@ def _connector(kind: str, body: dict[str, Any], name: str) -> Canonical:
         raise Refused("validation", faults[0].message, errors=faults)
     named = dict.fromkeys(body.get("secrets") or {}, "from the environment")
     return check_connector(name, {**body, "secrets": named}).shown()
-
-
-def resolved(reference: Any) -> list[str | None]:
-    """The values of a secret's references, None for a variable that is not set."""
-    several: list[Any] = reference if isinstance(reference, list) else [reference]
-    return [os.environ.get(one["env"]) or None for one in several]
 
 
 def _reference_faults(secrets: Mapping[str, Any]) -> list[Fault]:

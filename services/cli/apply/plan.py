@@ -31,7 +31,9 @@ class Done(msgspec.Struct, frozen=True):
     warnings: list[str]
 
 
-async def plan(api: Api, document: Document) -> list[Change]:
+async def plan(
+    api: Api, document: Document, secrets: Mapping[str, str] = os.environ
+) -> list[Change]:
     """Compares the file with what the services hold. Changes nothing. Raises Refused, OSError."""
     current = await api.get("platform", "")
     head = Entry("workspace", document.workspace, document.settings, document.settings, "")
@@ -40,8 +42,18 @@ async def plan(api: Api, document: Document) -> list[Change]:
         return changes + [Change("create", entry) for entry in document.entries]
     for entry in document.entries:
         found = await api.get(kinds.service(entry.kind), kinds.path(entry.kind, entry.id))
-        changes.append(_change(entry, found and kinds.shown(entry.kind, found)))
+        wanted = _expected(entry, secrets)
+        changes.append(_change(wanted, found and kinds.shown(entry.kind, found)))
     return changes
+
+
+def _expected(entry: Entry, secrets: Mapping[str, str]) -> Entry:
+    """The entry as a service would show it: of its secrets, the names of those that are set."""
+    if entry.kind != "connector":
+        return entry
+    body, _ = _with_secrets(entry, secrets)
+    canonical = {**entry.canonical, "secrets": sorted(body.get("secrets") or {})}
+    return msgspec.structs.replace(entry, canonical=canonical)
 
 
 def _change(entry: Entry, current: Mapping[str, Any] | None) -> Change:
