@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cli.platform_port import PlatformCalls
+from services.cli.rates import Rates
 from shared.bus.open import open_bus
 from shared.bus.port import Bus
 from shared.contracts import topics
@@ -52,6 +53,7 @@ class Foundation:
     tickets: TicketStore
     replies: ReplyStore
     access: Access
+    rates: Rates
     forwarder: Forwarder
     secrets: SecretBox
     listener: Listener
@@ -92,6 +94,7 @@ async def foundation(
         parts = _assemble(settings, database_url, engine, bus, replica, url)
         stack.push_async_callback(parts.forwarder.close)
         await stack.enter_async_context(running(lambda: _prune(engine), "prune"))
+        await stack.enter_async_context(running(parts.rates.run, "rates"))
         yield parts
 
 
@@ -113,6 +116,7 @@ def _assemble(
     platform = PlatformStore(engine)
     keys = KeyStore(engine, listener)
     tickets = TicketStore(engine)
+    rates = Rates(platform, listener)
     authenticator = Authenticator(keys, jwt=_jwt(settings), tickets=tickets)
     return Foundation(
         settings=settings,
@@ -126,7 +130,8 @@ def _assemble(
         keys=keys,
         tickets=tickets,
         replies=ReplyStore(engine, box),
-        access=Access(authenticator, platform, RateLimiter(DEFAULT_RATE)),
+        access=Access(authenticator, platform, RateLimiter(DEFAULT_RATE, rates.of)),
+        rates=rates,
         forwarder=Forwarder(PeerSeal(secret_keys[0])),
         secrets=box,
         listener=listener,
