@@ -1,0 +1,143 @@
+"""Holds what the bus tells, and what callers were told, against what was promised."""
+
+from shared.bus.memory import MemoryBus
+from shared.contracts import topics
+from shared.runtime.core import Core
+from shared.runtime.port import JournalEvent
+from shared.runtime.replay import replay
+from shared.runtime.store.memory import MemoryStore
+from shared.testing.simulation.clock_checks import Wall
+from shared.testing.simulation.fairness import MOST_BATCHES
+from shared.testing.simulation.hosts import Cluster
+from shared.testing.simulation.ledger import Ledger
+from shared.testing.simulation.routing_checks import Office, honoured
+from shared.testing.simulation.truth import Told, dead_letters, told
+
+_OUTPUT = {"router": topics.ROUTING_EVENTS, "sla": topics.SLA_EVENTS}
+
+
+class Checker:
+    """`check` looks at everything once all is at rest."""
+
+    def __init__(self, cluster: Cluster, ledger: Ledger, workspaces: dict[str, int]) -> None:
+        self.cluster = cluster
+        self.ledger = ledger
+        self.workspaces = workspaces
+        self.figures: dict[str, int] = {}
+
+    async def check(self) -> None:
+        said = {
+            service: await told(self.bus, topic, self.cluster.partitions, self.ledger)
+            for service, topic in _OUTPUT.items()
+            if service in self.cluster.services
+        }
+        for workspace, partition in self.workspaces.items():
+            for service, of_all in said.items():
+                await self._journal(service, workspace, partition, of_all.get(workspace, []))
+            office = self._office(workspace, said["router"].get(workspace, []))
+            if "sla" in said:
+                self._clocks(workspace, said["sla"].get(workspace, []), office)
+            self._rest(workspace, partition)
+        await self._poison()
+        await self._replay()
+        self._figures()
+
+    @property
+    def bus(self) -> MemoryBus:
+        return self.cluster.bus
+
+    def _office(self, workspace: str, events: list[Told]) -> Office:
+        office = Office(workspace, self.ledger)
+        office.follow(events)
+        office.finish([one for one in self.ledger.posted.values() if one.workspace == workspace])
+        honoured(office, self.ledger)
+        self._add("tasks", len(office.tasks))
+        self._add("offers", len(office.offers))
+        self._add("routing events", len(events))
+        return office
+
+    def _clocks(self, workspace: str, events: list[Told], office: Office) -> None:
+        wall = Wall(workspace, self.ledger)
+        wall.follow(events)
+        wall.finish(self.cluster.clock.wall_us(), office.from_messages)
+        self._add("breaches", wall.breaches)
+        self._add("sla events", len(events))
+
+    async def _journal(
+        self, service: str, workspace: str, partition: int, published: list[Told]
+    ) -> None:
+        """The journal counts from 1 without gaps, and all of it was published."""
+        runtime = self.cluster.owner(service, partition)
+        if runtime is None:
+            self.ledger.complain(f"{service} shard {partition} has no owner at the end")
+            return
+        rows: list[JournalEvent] = []
+        while page := await runtime.journal(workspace, rows[-1].seq if rows else 0):
+            rows.extend(page)
+        if [row.seq for row in rows] != list(range(1, len(rows) + 1)):
+            self.ledger.complain(f"{service} {workspace}: the journal has gaps")
+        if [(row.seq, row.data) for row in rows] != [(one.seq, one.raw) for one in published]:
+            self.ledger.complain(
+                f"{service} {workspace}: {len(rows)} events in the journal,"
+                f" {len(published)} published, not the same"
+            )
+
+    def _rest(self, workspace: str, partition: int) -> None:
+        """No waiting task beside an agent who may have it, and no load miscounted."""
+        runtime = self.cluster.owner("router", partition)
+        if runtime is None:
+            return
+        core: Core = runtime.shards[partition].workspaces[workspace].core
+        for what in self.cluster.parts.wrong(core):
+            self.ledger.complain(f"{workspace} at rest: {what}")
+
+    async def _poison(self) -> None:
+        """What nobody could read lies with the dead letters of each service, nothing else does."""
+        found = {
+            (letter.failed_in, letter.topic, letter.partition, letter.offset): letter.reason
+            for letter in await dead_letters(self.bus, self.cluster.partitions)
+        }
+        expected = {
+            (service, *place): reason
+            for service in self.cluster.services
+            for place, reason in self.ledger.poison.items()
+        }
+        for key in sorted(found.keys() ^ expected.keys()):
+            self.ledger.complain(f"dead letter {key}: {'missing' if key in expected else 'extra'}")
+        for key in found.keys() & expected.keys():
+            if found[key] != expected[key]:
+                self.ledger.complain(f"dead letter {key}: {found[key]}, not {expected[key]}")
+        self._add("dead letters", len(found))
+
+    async def _replay(self) -> None:
+        """The stored inputs give the same bytes again."""
+        for make in self.cluster.parts.factories:
+            factory = make()
+            store = MemoryStore(self.cluster.database, factory.service)
+            for workspace in self.workspaces:
+                report = await replay(store, factory, workspace)
+                self._add(f"{factory.service} inputs", report.last)
+                for difference in report.differences:
+                    self.ledger.complain(f"replay {factory.service} {workspace}: {difference}")
+
+    def _figures(self) -> None:
+        fairness = self.cluster.fairness
+        self._add("neighbour measured", fairness.measured)
+        self._add("neighbour's worst wait in batches", fairness.worst)
+        if fairness.worst > MOST_BATCHES:
+            self.ledger.complain(f"the quiet neighbour waited {fairness.worst} batches")
+        for host in self.cluster.all_hosts:
+            for runtime in host.runtimes.values():
+                self._metrics(runtime.metrics.registry, host.name)
+        self._add("hosts", len(self.cluster.all_hosts))
+
+    def _metrics(self, registry: object, host: str) -> None:
+        collect = registry.collect  # type: ignore[attr-defined]
+        for family in collect():
+            if family.name in ("omniroute_sequence_gaps", "omniroute_refused_events"):
+                total = sum(s.value for s in family.samples if s.name.endswith("_total"))
+                if total:
+                    self.ledger.complain(f"{host}: {family.name} {total}")
+
+    def _add(self, figure: str, value: int) -> None:
+        self.figures[figure] = self.figures.get(figure, 0) + value

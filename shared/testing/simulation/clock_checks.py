@@ -1,0 +1,89 @@
+"""What the events of the SLA service must show: each clock once, each notice once, none early."""
+
+import msgspec
+
+from shared.contracts.instants import parse_instant
+from shared.testing.simulation.ledger import Ledger
+from shared.testing.simulation.truth import Told
+
+_LATE_US = 60_000_000
+
+
+class SeenClock(msgspec.Struct):
+    conversation: str
+    metric: str
+    due_us: int | None = None
+    task: str | None = None
+    ended: str = ""
+    breached: int = 0
+    withdrawn: int = 0
+    warned: list[float] = []
+
+
+class Wall:
+    """The clocks of one workspace, rebuilt from what was published."""
+
+    def __init__(self, workspace: str, ledger: Ledger) -> None:
+        self.workspace = workspace
+        self.ledger = ledger
+        self.clocks: dict[tuple[str, int], SeenClock] = {}
+        self.breaches = 0
+
+    def complain(self, event: Told, what: str) -> None:
+        self.ledger.complain(f"{self.workspace} sla {event.seq} {event.kind}: {what}")
+
+    def follow(self, events: list[Told]) -> None:
+        for event in events:
+            self._one(event)
+
+    def _one(self, event: Told) -> None:
+        data, kind = event.data, event.kind.removeprefix("clock.")
+        name = (data["clock_id"], data["cycle"])
+        clock = self.clocks.get(name)
+        if kind == "started":
+            if clock is not None and not clock.ended:
+                self.complain(event, "a clock starts twice")
+            clock = self.clocks[name] = SeenClock(data["conversation_id"], data["metric"])
+        elif clock is None:
+            self.complain(event, "of a clock that never started")
+            return
+        if kind == "warning":
+            self._warned(event, clock, data["level"])
+        elif kind == "breached":
+            self._breached(event, clock)
+        elif kind == "corrected":
+            clock.withdrawn += data["withdrawn"] == "breached"
+        elif kind in ("met", "cancelled"):
+            clock.ended = kind
+        elif kind == "resumed":
+            clock.ended = ""
+        if kind != "breached":
+            clock.due_us = parse_instant(data["due_at"]) if data["due_at"] else None
+        clock.task = data["task_id"] or clock.task
+
+    def _warned(self, event: Told, clock: SeenClock, level: float) -> None:
+        if level in clock.warned:
+            self.complain(event, f"warned at {level} twice")
+        if clock.ended:
+            self.complain(event, f"warned though {clock.ended}")
+        clock.warned = [*clock.warned, level]
+
+    def _breached(self, event: Told, clock: SeenClock) -> None:
+        self.breaches += 1
+        clock.breached += 1
+        if clock.breached - clock.withdrawn > 1:
+            self.complain(event, "breached twice")
+        if event.at_us < parse_instant(event.data["due_at"]):
+            self.complain(event, "breached before it was due")
+
+    def finish(self, now_us: int, tasks: set[str]) -> None:
+        """At rest: what was due has happened, and each task has its clocks."""
+        for name, clock in self.clocks.items():
+            overdue = clock.due_us is not None and clock.due_us < now_us - _LATE_US
+            if overdue and not clock.ended and clock.breached - clock.withdrawn != 1:
+                self.ledger.complain(
+                    f"{self.workspace}: clock {name} is overdue, breached {clock.breached} times"
+                )
+        bound = {clock.task for clock in self.clocks.values() if clock.metric == "first_response"}
+        for task in sorted(tasks - bound):
+            self.ledger.complain(f"{self.workspace}: task {task} has no first-response clock")

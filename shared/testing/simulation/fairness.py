@@ -1,0 +1,55 @@
+"""How long a quiet workspace waits beside a busy one: counted in commits of their shard."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from shared.bus.port import Record
+from shared.contracts.envelope import EnvelopeError, from_record
+from shared.runtime.core import Input
+from shared.runtime.store.port import Batch
+
+MOST_BATCHES = 2
+_inputs = msgspec.msgpack.Decoder(list[Input])
+
+
+class Fairness:
+    """Between the poll that hands a record over and the commit that has it, few commits lie."""
+
+    def __init__(self) -> None:
+        self.quiet: frozenset[str] = frozenset()
+        self.worst = 0
+        self.measured = 0
+        self._waiting: dict[tuple[str, int], dict[str, int]] = {}
+        self._epochs: dict[tuple[str, int], int] = {}
+
+    def polled(self, service: str, records: Sequence[Record]) -> None:
+        """These were handed to the owner of their shard just now."""
+        for record in records:
+            if not record.topic.startswith("interactions."):
+                continue
+            try:
+                event = from_record(record.headers, record.value)
+            except EnvelopeError:
+                continue
+            if event.workspace in self.quiet:
+                self._waiting.setdefault((service, record.partition), {})[event.id] = 0
+
+    def committed(self, service: str, batch: Batch) -> None:
+        shard = (service, batch.partition)
+        waiting = self._waiting.get(shard, {})
+        if self._epochs.get(shard) != batch.epoch:
+            # Whoever was handed them has lost the shard or its memory: the next owner reads again.
+            self._epochs[shard] = batch.epoch
+            waiting.clear()
+        for row in batch.inputs:
+            if row.workspace in self.quiet and waiting:
+                for what in _inputs.decode(row.body):
+                    self._arrived(waiting.pop(what.id, None))
+        for event_id in waiting:
+            waiting[event_id] += 1
+
+    def _arrived(self, before: int | None) -> None:
+        if before is not None:
+            self.measured += 1
+            self.worst = max(self.worst, before)

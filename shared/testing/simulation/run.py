@@ -1,0 +1,257 @@
+"""One life of the whole, from its seed: people, faults, rest, and the check at the end."""
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Callable, Coroutine, MutableMapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from shared.calendars import expand
+from shared.runtime.core import Core
+from shared.testing.simulation import loop, people, truth
+from shared.testing.simulation.callers import Caller
+from shared.testing.simulation.chance import Chance
+from shared.testing.simulation.chaos import HOSTS, Chaos
+from shared.testing.simulation.checker import Checker
+from shared.testing.simulation.faulty import START_US
+from shared.testing.simulation.hosts import Cluster, Parts
+from shared.testing.simulation.ledger import Ledger
+from shared.testing.simulation.people import Agent, Customers, Show, Supervisor
+from shared.testing.simulation.platform import Platform
+
+INPUTS = 2_000
+PARTITIONS = 2
+WORKSPACES = {"busy": 0, "quiet": 0, "north": 1, "south": 1}
+PAUSES_S = {"busy": 0.35, "quiet": 4.0, "north": 1.0, "south": 1.0}
+AGENTS = 3
+MOST_S = 2_000.0
+_EXPECTED = frozenset({"the core failed on an input"})
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """One life. `wrong` is empty when every promise was kept."""
+
+    seed: int
+    inputs: int
+    virtual_s: float
+    took_s: float
+    digest: str
+    faults: dict[str, int]
+    figures: dict[str, int]
+    wrong: list[str]
+
+
+def simulate(seed: int, parts: Parts, inputs: int = INPUTS) -> Report:
+    """Play one life of at least `inputs` inputs. Takes over structlog's configuration."""
+    ledger = Ledger()
+    _listen(ledger)
+    life = _Life(seed, parts, inputs, ledger)
+    began = time.process_time()
+    try:
+        return loop.run(life.live(began))
+    finally:
+        gc.unfreeze()
+        structlog.reset_defaults()
+
+
+class _Life:
+    def __init__(self, seed: int, parts: Parts, inputs: int, ledger: Ledger) -> None:
+        self.seed = seed
+        self.inputs = inputs
+        self.ledger = ledger
+        self.chance = Chance(seed)
+        self.parts = parts
+        self.show = Show()
+
+    async def live(self, began: float) -> Report:
+        self.cluster = Cluster(self.chance, self.parts, PARTITIONS)
+        self.cluster.fairness.quiet = frozenset({"quiet"})
+        self.platform = Platform(self.cluster, self.ledger, WORKSPACES)
+        self.chaos = Chaos(self.cluster, self.platform, self.show, pause_s=3)
+        await self._open()
+        await self._play()
+        await self._rest()
+        checker = Checker(self.cluster, self.ledger, WORKSPACES)
+        await checker.check()
+        return Report(
+            seed=self.seed,
+            inputs=self.ledger.inputs,
+            virtual_s=asyncio.get_running_loop().time(),
+            took_s=time.process_time() - began,
+            digest=await truth.digest(self.cluster.bus, PARTITIONS),
+            faults=dict(self.chance.counts),
+            figures=checker.figures,
+            wrong=self.ledger.wrong,
+        )
+
+    async def _open(self) -> None:
+        """Hosts, and the configuration of each workspace, before anything goes wrong."""
+        self.chance.calm = True
+        await self.cluster.prepare(WORKSPACES)
+        for _ in range(HOSTS):
+            await self.cluster.add_host()
+        await asyncio.sleep(2)
+        for workspace in WORKSPACES:
+            await configure(Caller(self.cluster, self.ledger, f"{workspace}/admin"), workspace)
+        self.chance.calm = False
+
+    async def _play(self) -> None:
+        self._replacing = asyncio.ensure_future(self.chaos.replace())
+        acts: list[Coroutine[Any, Any, None]] = [self.chaos.run()]
+        for workspace, pause_s in PAUSES_S.items():
+            customers = Customers(self.platform, self.show, workspace, pause_s, threads=40)
+            acts.append(customers.run())
+            acts.extend(self._staff(workspace, pause_s))
+            if workspace == "busy":
+                acts.append(self._bursts(customers))
+        playing = [asyncio.ensure_future(act) for act in acts]
+        while self.ledger.inputs < self.inputs and not any(_has_failed(one) for one in playing):
+            await asyncio.sleep(1)
+            if asyncio.get_running_loop().time() > MOST_S:
+                self.ledger.complain(f"only {self.ledger.inputs} inputs in {MOST_S} s")
+                break
+        self.show.over = True
+        await asyncio.gather(*playing)
+        await self.chaos.calm()
+        for workspace in WORKSPACES:
+            await Customers(self.platform, self.show, workspace, 1, 1).all_ends_again()
+
+    def _staff(self, workspace: str, pause_s: float) -> list[Coroutine[Any, Any, None]]:
+        view = self.parts.work
+        agents = [
+            Agent(self.platform, self.show, workspace, f"a{number}", view, 1.2 + pause_s / 2)
+            for number in range(AGENTS)
+        ]
+        steers = Supervisor(self.platform, self.show, workspace, self._open_tasks, 4 + pause_s)
+        return [*(agent.run() for agent in agents), steers.run()]
+
+    def _open_tasks(self, core: Core) -> list[str]:
+        """Tasks that agents hold: supervisors see them on the same screens."""
+        shown = [self.parts.work(core, f"a{number}") for number in range(AGENTS)]
+        return [
+            task
+            for work in shown
+            for task in [each["id"] for each in work["tasks"]]
+            + [each["task_id"] for each in work["offers"]]
+        ]
+
+    async def _bursts(self, customers: Customers) -> None:
+        for _ in range(3):
+            await asyncio.sleep(customers.random.uniform(10, 40))
+            await customers.burst(120)
+
+    async def _rest(self) -> None:
+        """Until all is read, decided and published, and a while longer."""
+        await asyncio.sleep(15)
+        for _ in range(200):
+            if not await self._unrest():
+                self._replacing.cancel()
+                return
+            await asyncio.sleep(0.5)
+        self.ledger.complain("the services do not come to rest: " + await self._unrest())
+
+    async def _unrest(self) -> str:
+        for service in self.cluster.services:
+            for partition in range(PARTITIONS):
+                what = await self._unrest_of(service, partition)
+                if what:
+                    return f"{service} {partition} {what}"
+        return ""
+
+    async def _unrest_of(self, service: str, partition: int) -> str:
+        runtime = self.cluster.owner(service, partition)
+        if runtime is None:
+            return "has no owner"
+        shard = runtime.shards[partition]
+        if shard.outbox.depth or shard.inbox:
+            return "has work"
+        logs = [(topic, partition) for topic in shard.positions]
+        for (topic, _), (_, end) in (await self.cluster.bus.bounds(logs)).items():
+            if shard.positions[topic] != end:
+                return f"has not read {topic}"
+        return ""
+
+
+def _has_failed(one: "asyncio.Future[None]") -> bool:
+    return one.done() and one.exception() is not None
+
+
+def _listen(ledger: Ledger) -> None:
+    """Errors that the services log are told, unless poison explains them."""
+
+    def hear(_: Any, level: str, event: MutableMapping[str, Any]) -> Any:
+        if level in ("error", "exception", "critical") and event["event"] not in _EXPECTED:
+            said = {name: text for name, text in event.items() if name not in ("exc_info",)}
+            ledger.complain(f"logged: {said} {event.get('exc_info')!r}")
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[hear],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        cache_logger_on_first_use=False,
+    )
+
+
+ALWAYS: dict[str, Any] = {"id": "always", "timezone": "UTC", "always_open": True}
+SLA_POLICY: dict[str, Any] = {
+    "id": "main",
+    "calendar": "always",
+    "targets": {
+        "first_response": {"target_s": 20, "warn_at": [0.5, 0.8]},
+        "resolution": {"target_s": 90, "warn_at": [0.9], "pause_when": "task.held"},
+    },
+}
+LADDER: dict[str, Any] = {
+    "id": "ladder",
+    "levels": [
+        {"name": "waited", "when": {"waiting_s": 25}, "do": [{"raise_priority": 2}]},
+        {"name": "warned", "when": {"sla": {"metric": "first_response", "used": 0.8}},
+         "do": [{"add_queue": "second"}, {"relax": "all"}]},
+        {"name": "breached", "when": {"sla": {"metric": "first_response", "breached": True}},
+         "do": [{"raise_priority": 5}, {"notify": "supervisors"}]},
+    ],
+}  # fmt: skip
+POLICY: dict[str, Any] = {
+    "id": "default",
+    "rules": [
+        {
+            "name": "german",
+            "when": 'task.language == "de"',
+            "priority": 1,
+            "require": [
+                {"skill": "de", "level": 3, "relax": [{"after_s": 10, "level": 1}]}
+            ],
+            "steps": [{"queue": "first", "timeout_s": 12}, {"queue": "second"}],
+            "prefer": {"agent": "last", "hold_s": 4, "reopen_within_s": 30},
+            "escalation": "ladder",
+        },
+        {"steps": [{"queue": "first"}], "escalation": "ladder",
+         "prefer": {"reopen_within_s": 20}},
+    ],
+}  # fmt: skip
+
+
+async def configure(caller: Caller, workspace: str) -> None:
+    """Queues, ladder, policy, agents; calendar and SLA policy."""
+    resources: list[tuple[str, str, dict[str, Any]]] = [
+        people.queue("first"),
+        people.queue("second"),
+        ("escalation", "ladder", LADDER),
+        ("team", "t", {"id": "t", "supervisors": ["a0"]}),
+        ("policy", "default", POLICY),
+        *(people.agent(f"a{n}", skills={"de": 5 if n else 2}) for n in range(AGENTS)),
+    ]
+    for resource, name, body in resources:
+        if await people.put(caller, workspace, resource, name, body) is None:
+            caller.ledger.complain(f"{resource} {name} was refused")
+    windows = msgspec.to_builtins(expand(ALWAYS, START_US))
+    sla: Callable[..., Any] = people.put
+    await sla(caller, workspace, "calendar", "always", ALWAYS, service="sla", windows=windows)
+    await sla(caller, workspace, "sla_policy", "main", SLA_POLICY, service="sla")
+
+
+__all__ = ["Report", "simulate"]
