@@ -4,49 +4,61 @@ import base64
 import binascii
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
+from msgspec import Meta
 
 from shared.contracts import interactions
 from shared.contracts.faults import fault_of
-from shared.contracts.problems import Refused, invalid
+from shared.contracts.problems import Fault, Refused, invalid
 from shared.contracts.topics import Channel
 
 Extensions = tuple[tuple[str, str], ...]
 
+MAX_KEY_CHARS = 512
+MAX_TEXT_CHARS = 262_144
+MAX_ATTACHMENTS = 50
+_INT64 = (1 << 63) - 1
+
+Name = Annotated[str, Meta(max_length=MAX_KEY_CHARS)]
+Key = Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS)]
+Body = Annotated[str, Meta(max_length=MAX_TEXT_CHARS)]
+ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+Count = Annotated[int, Meta(ge=0, le=_INT64)]
+
 
 class Author(msgspec.Struct, forbid_unknown_fields=True):
     role: interactions.Role
-    name: str | None = None
-    id: str | None = None
+    name: Name | None = None
+    id: Name | None = None
 
 
 class Identity(msgspec.Struct, forbid_unknown_fields=True):
-    scheme: str
-    value: str
+    scheme: Annotated[str, Meta(min_length=1, max_length=64)]
+    value: Key
 
 
 class Attachment(msgspec.Struct, forbid_unknown_fields=True):
-    name: str | None = None
-    content_type: str | None = None
-    size: int | None = None
-    url: str | None = None
+    name: Annotated[str, Meta(max_length=1024)] | None = None
+    content_type: Annotated[str, Meta(max_length=255)] | None = None
+    size: Count | None = None
+    url: Annotated[str, Meta(max_length=4096)] | None = None
     content_base64: str | None = None
 
 
 class Segment(msgspec.Struct, forbid_unknown_fields=True):
-    index: int
-    start_ms: int | None = None
-    end_ms: int | None = None
-    speaker: str | None = None
+    index: Count
+    start_ms: Count | None = None
+    end_ms: Count | None = None
+    speaker: Name | None = None
     confidence: float | None = None
 
 
 class Delivery(msgspec.Struct, forbid_unknown_fields=True):
-    message_id: str
+    message_id: Key
     status: Literal["sent", "delivered", "read", "failed"]
-    error: str | None = None
+    error: Annotated[str, Meta(max_length=1024)] | None = None
 
 
 class EventData(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -55,40 +67,40 @@ class EventData(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     channel: Channel
     direction: interactions.Direction
     author: Author
-    conversation_key: str | None = None
-    conversation_id: str | None = None
-    text: str | None = None
-    html: str | None = None
-    subject: str | None = None
-    language: str | None = None
-    identities: list[Identity] | None = None
-    attachments: list[Attachment] | None = None
-    in_reply_to: str | None = None
-    replaces: str | None = None
-    flags: list[interactions.Flag] | None = None
-    attributes: dict[str, Any] | None = None
-    agent_id: str | None = None
-    task_id: str | None = None
+    conversation_key: Name | None = None
+    conversation_id: Annotated[str, Meta(pattern=r"^cnv_[0-9a-f]{32}\Z")] | None = None
+    text: Body | None = None
+    html: Body | None = None
+    subject: Annotated[str, Meta(max_length=998)] | None = None
+    language: Annotated[str, Meta(max_length=35)] | None = None
+    identities: Annotated[list[Identity], Meta(max_length=20)] | None = None
+    attachments: Annotated[list[Attachment], Meta(max_length=MAX_ATTACHMENTS)] | None = None
+    in_reply_to: Name | None = None
+    replaces: Name | None = None
+    flags: Annotated[list[interactions.Flag], Meta(max_length=16)] | None = None
+    attributes: Annotated[dict[str, Any], Meta(max_length=64)] | None = None
+    agent_id: ClientId | None = None
+    task_id: ClientId | None = None
     segment: Segment | None = None
     delivery_status: Delivery | None = None
     reason: Literal["ended", "abandoned"] | None = None
     survey: Literal["csat", "nps", "ces"] | None = None
     score: float | None = None
-    comment: str | None = None
+    comment: Annotated[str, Meta(max_length=10_000)] | None = None
 
 
 class Posted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A CloudEvent without extension attributes: the shape that nearly all senders use."""
 
     specversion: Literal["1.0"]
-    id: str
-    source: str
-    type: str
+    id: Key
+    source: Key
+    type: Name
     data: EventData
-    time: str | None = None
-    subject: str | None = None
-    datacontenttype: str | None = None
-    dataschema: str | None = None
+    time: Annotated[str, Meta(max_length=64)] | None = None
+    subject: Name | None = None
+    datacontenttype: Annotated[str, Meta(max_length=255)] | None = None
+    dataschema: Name | None = None
 
 
 KNOWN = Posted.__struct_fields__
@@ -141,8 +153,20 @@ def from_attributes(
     try:
         return msgspec.convert(known, Posted), named
     except msgspec.ValidationError as error:
-        fault = fault_of(error, Posted)
+        fault = _coded(fault_of(error, Posted))
         raise Refused("validation", fault.message, errors=[fault]) from error
+
+
+_CODES = (
+    ("of length", "length"), ("matching regex", "format"), (">=", "range"), ("<=", "range"),
+)  # fmt: skip
+
+
+def _coded(fault: Fault) -> Fault:
+    """A value of the right type that breaks a limit says which kind of limit."""
+    expected = fault.expected or ""
+    fault.code = next((code for text, code in _CODES if text in expected), fault.code)
+    return fault
 
 
 def _check_json_data(content_type: object) -> None:

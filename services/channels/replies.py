@@ -1,16 +1,15 @@
 """An agent's reply in a conversation, as the outbound event that records it. Pure."""
 
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from services.channels.events import decoded
-from services.channels.limits import MAX_ATTACHMENTS, MAX_TEXT_CHARS, check_attachments, refuse_nul
-from services.channels.posted import Attachment
+from services.channels.limits import refuse_nul
+from services.channels.posted import MAX_ATTACHMENTS, Attachment, Body, ClientId
 from shared.contracts import ids, interactions
 from shared.contracts.envelope import Envelope
-from shared.contracts.ids import CLIENT_ID
 from shared.contracts.instants import format_instant
 from shared.contracts.problems import invalid
 
@@ -21,11 +20,11 @@ CONNECTOR = "replies"
 class NewReply(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST conversations/{id}/messages`."""
 
-    text: str | None = None
-    html: str | None = None
-    attachments: list[Attachment] | None = None
-    task_id: str | None = None
-    agent_id: str | None = None
+    text: Body | None = None
+    html: Body | None = None
+    attachments: Annotated[list[Attachment], msgspec.Meta(max_length=MAX_ATTACHMENTS)] | None = None
+    task_id: ClientId | None = None
+    agent_id: ClientId | None = None
 
 
 class ReplyEvent(msgspec.Struct):
@@ -91,20 +90,6 @@ def _author(reply: NewReply, agent: str | None) -> str | None:
 def _check(reply: NewReply) -> None:
     if not (reply.text or reply.html or reply.attachments):
         raise invalid("/text", "missing", "A reply needs content.", "text, html or attachments")
-    for name in ("text", "html"):
-        if len(getattr(reply, name) or "") > MAX_TEXT_CHARS:
-            raise invalid(
-                f"/{name}", "length", f"{name!r} is too long.", f"at most {MAX_TEXT_CHARS}"
-            )
-    if len(reply.attachments or ()) > MAX_ATTACHMENTS:
-        raise invalid(
-            "/attachments", "too_many", "Too many attachments.", f"at most {MAX_ATTACHMENTS}"
-        )
-    for name in ("agent_id", "task_id"):
-        text: str | None = getattr(reply, name)
-        if text is not None and CLIENT_ID.match(text) is None:
-            raise invalid(f"/{name}", "format", f"{name!r} is no id.", "[A-Za-z0-9_-]{1,64}")
-    check_attachments(reply.attachments or (), "")
     refuse_nul(msgspec.to_builtins(reply))
 
 

@@ -32,8 +32,10 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
     def size(self) -> int:
         """Bytes of key, value and headers, as MAX_RECORD_BYTES counts them."""
-        headers = sum(len(name.encode()) + len(text) for name, text in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + headers
+        held = len(self.key or b"") + len(self.value or b"")
+        for name, text in self.headers:
+            held += (len(name) if name.isascii() else len(name.encode())) + len(text)
+        return held
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

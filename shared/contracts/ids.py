@@ -5,6 +5,7 @@ An id is a prefix and 32 hexadecimal digits of BLAKE2b over its length-prefixed 
 """
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -12,7 +13,7 @@ CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 def derive(prefix: str, *parts: object) -> str:
     """prefix + "_" + 128-bit hash of the parts."""
-    text = "".join(f"{len(part)}:{part}" for part in map(str, parts))
+    text = "".join([f"{len(part)}:{part}" for part in map(str, parts)])
     return f"{prefix}_{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
@@ -26,6 +27,7 @@ def message_id(workspace: str, connector: str, vendor_id: str) -> str:
     return derive("msg", workspace, connector, vendor_id)
 
 
+@lru_cache(maxsize=16_384)
 def conversation_id(workspace: str, connector: str, channel: str, conversation_key: str) -> str:
     """Id of the stable thread with a customer on one channel."""
     return derive("cnv", workspace, connector, channel, conversation_key)

@@ -128,12 +128,13 @@ class KafkaBus:
                         list(record.headers),
                     )
                 )
-            if len(waiting) == 1:
-                return [(await waiting[0]).offset]
-            return [done.offset for done in await asyncio.gather(*waiting)]
-        finally:
+        except BaseException:
             for each in waiting:
                 _look_at(each)
+            raise
+        if len(waiting) == 1:
+            return [(await waiting[0]).offset]
+        return [done.offset for done in await asyncio.gather(*waiting)]
 
     async def _connected(self) -> AIOKafkaProducer:
         if self._producer is not None:
@@ -197,5 +198,5 @@ class KafkaBus:
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:
-    """Failures of the others of a call are reported by its first one: mark them as seen."""
+    """Nobody waits for it any more: mark its failure as seen."""
     future.add_done_callback(lambda done: done.cancelled() or done.exception())
