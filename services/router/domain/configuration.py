@@ -175,8 +175,8 @@ def _delete_agent(ws: Workspace, desk: Desk) -> None:
             ladders.requeue(ws, task, "agent_deleted")
     membership.agent_gone(ws, desk)
     ws.leaving.pop(desk.id, None)
-    for task_id in list(ws.wishes.pop(desk.id, ())):
-        task = ws.tasks[task_id]
+    wished = [ws.tasks[task_id] for task_id in ws.wishes.pop(desk.id, ())]
+    for task in sorted(wished, key=lambda task: task.number):
         lifecycle.refuse(ws, task, desk.id, 0)
         task.also = [agent_id for agent_id in task.also if agent_id != desk.id]
         membership.enter(ws, task)

@@ -94,8 +94,8 @@ def _withdraw(ws: Workspace, desk: Desk) -> None:
 
 def _abandon(ws: Workspace, desk: Desk) -> None:
     """Nobody waits for an agent who is offline, and his tasks will not wait for ever."""
-    for task_id in list(ws.wishes.get(desk.id, ())):
-        task = ws.tasks[task_id]
+    wished = [ws.tasks[task_id] for task_id in ws.wishes.get(desk.id, ())]
+    for task in sorted(wished, key=lambda task: task.number):
         membership.leave(ws, task)
         ws.task(task)
         if task.target_agent == desk.id:

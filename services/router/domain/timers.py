@@ -36,7 +36,8 @@ def arm_task(ws: Workspace, task: Task) -> None:
     ):
         ws.at_time(due, kind, task.number, task.id)
     for until in task.refused.values():
-        ws.at_time(until, RETRY, task.number, task.id)
+        if until > ws.now or ws.meta.behind:  # the others have rung
+            ws.at_time(until, RETRY, task.number, task.id)
 
 
 def arm_offer(ws: Workspace, offer: Offer) -> None:

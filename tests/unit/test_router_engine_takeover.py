@@ -1,0 +1,41 @@
+"""Whoever takes a workspace over decides as the owner before would have."""
+
+from services.router.domain import commands as cmd
+from services.router.domain import views
+from services.router.domain.core import RouterFactory
+from services.router.driver import WORKSPACE, Driver
+from shared.runtime.core import Input
+
+
+def office() -> Driver:
+    driver = Driver()
+    driver.put("queue", "q", offer={"ttl_s": 200})
+    driver.put("policy", "default", rules=[{"steps": [{"queue": "q"}]}])
+    for agent in ("ana", "ben"):
+        driver.put("agent", agent, channels={"chat": 1})
+    return driver
+
+
+def decline(driver: Driver, agent: str, after_s: float) -> None:
+    (offer,) = views.work(driver.core, agent)[1]["offers"]
+    retry_us = driver.now_us + round(after_s * 1_000_000)
+    driver.command(cmd.DeclineOffer(agent=agent, offer=offer["id"], retry_us=retry_us))
+
+
+def test_a_cool_down_that_is_over_rings_no_second_time_after_a_load():
+    driver = office()
+    driver.command(cmd.SetPresence(agent="ana", status="available"))
+    driver.say("first")
+    decline(driver, "ana", 5)
+    driver.command(cmd.SetPresence(agent="ana", status="away"))
+    driver.wait(6)
+    driver.command(cmd.SetPresence(agent="ben", status="available"))
+    decline(driver, "ben", 30)
+    driver.say("second")
+    decline(driver, "ben", 20)
+    successor = RouterFactory().create(WORKSPACE, driver.core.seed)
+    successor.load(driver.core.dump())
+    driver.now_us += 60_000_000
+    due = Input("timer", "due")
+    told = driver.core.apply(driver.now_us, driver.number + 1, due).events
+    assert told and successor.apply(driver.now_us, driver.number + 1, due).events == told
