@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Generator
@@ -82,10 +83,9 @@ async def up(
     from shared.http.logging import setup_logging
 
     settings = _settings(port)
-    setup_logging(settings.log_level, "console" if sys.stderr.isatty() else "json")
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    style = "console" if sys.stderr.isatty() else "json"
+    setup_logging(_log_level(settings, demo), style)
+    stopped = _interrupted()
     async with system(settings, target) as running:
         out.print(f"Omniroute ({target}) listens on {running.url}", highlight=False)
         if demo:
@@ -94,8 +94,41 @@ async def up(
             async with demonstrated(running, out):
                 await stopped.wait()
         else:
+            _say_next(running.url)
             await stopped.wait()
         out.print("stopping …")
+
+
+def _log_level(settings: Settings, demo: bool) -> str:
+    """At a terminal people see what needs them, unless they asked for more."""
+    asked = bool(os.environ.get("OMNIROUTE_LOG_LEVEL"))
+    return settings.log_level if asked or not (demo or sys.stderr.isatty()) else "warning"
+
+
+def _interrupted() -> asyncio.Event:
+    """Set by Ctrl-C or SIGTERM; a second one ends the process at once."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopped.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    return stopped
+
+
+def _say_next(url: str) -> None:
+    lines = (
+        f"  {url}/docs",
+        "  omniroute token --workspace NAME --role admin   makes a workspace, and a token to call with",
+        "  omniroute apply -f workspace.yaml               sets it up",
+        "Ctrl-C stops it; the data stays.",
+    )
+    for each in lines:
+        out.print(each, highlight=False, markup=False, soft_wrap=True)
 
 
 def _settings(port: int | None = None) -> Settings:

@@ -1,6 +1,7 @@
 """The figures of the demo's summary, read from the public API as any screen would read them."""
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -11,10 +12,15 @@ from services.cli.apply.client import Api
 PAGE = 200
 JOURNAL_PAGE = 1_000
 PAGES_MAX = 20
+RECENT = 8
+TASKS_NAMED = 2_000
+CREATED = "routing.task.created.v1"
+ASSIGNED = "routing.task.assigned.v1"
+DECLINED = "routing.offer.declined.v1"
 COMPLETED = "routing.task.completed.v1"
-ABANDONED = "routing.task.cancelled.v1"
+CANCELLED = "routing.task.cancelled.v1"
 ESCALATED = "routing.task.escalated.v1"
-_COUNTED = (COMPLETED, ABANDONED, ESCALATED)
+_READ = (CREATED, ASSIGNED, DECLINED, COMPLETED, CANCELLED, ESCALATED)
 
 
 class QueueFigures(msgspec.Struct):
@@ -27,7 +33,8 @@ class QueueFigures(msgspec.Struct):
 
 
 class Figures(msgspec.Struct):
-    """One look at the workspace. Spans are in seconds; the median is None before any answer."""
+    """One look at the workspace. Spans are in seconds; the median is None before any answer;
+    `recent` tells the latest events, oldest first."""
 
     queues: dict[str, QueueFigures]
     served: int
@@ -36,6 +43,7 @@ class Figures(msgspec.Struct):
     first_response_s: float | None
     breaches: int
     dead_letters: int
+    recent: list[str] = []
 
     def total(self, name: str) -> int:
         return sum(getattr(queue, name) for queue in self.queues.values())
@@ -48,6 +56,8 @@ class Reader:
         self._api = api
         self._seq = 0
         self._counts: Counter[str] = Counter()
+        self._titles: dict[str, str] = {}
+        self._recent: deque[str] = deque(maxlen=RECENT)
         self._clocks: dict[str, dict[str, Any]] = {}
         self._cursors: list[str | None] = [None]
 
@@ -62,11 +72,12 @@ class Reader:
         return Figures(
             queues=queues,
             served=self._counts[COMPLETED],
-            abandoned=self._counts[ABANDONED],
+            abandoned=self._counts[CANCELLED],
             escalated=self._counts[ESCALATED],
             first_response_s=median(answered) if answered else None,
             breaches=sum(one["breached_at"] is not None for one in clocks),
             dead_letters=len(letters["dead_letters"]),
+            recent=list(self._recent),
         )
 
     async def _queues(self) -> dict[str, QueueFigures]:
@@ -85,15 +96,23 @@ class Reader:
 
     async def _read_journal(self) -> None:
         for _ in range(PAGES_MAX):
-            query = {"after": self._seq, "types": ",".join(_COUNTED), "limit": JOURNAL_PAGE}
+            query = {"after": self._seq, "types": ",".join(_READ), "limit": JOURNAL_PAGE}
             answer = await self._api.call("router", "GET", "/events", params=query)
             for event in answer["events"]:
                 self._seq = event["seq"]
-                abandoned = event["data"].get("reason") == "abandoned"
-                if event["type"] != ABANDONED or abandoned:
-                    self._counts[event["type"]] += 1
+                self._take(event["type"], event["data"])
             if answer["next"] is None:
                 return
+
+    def _take(self, kind: str, data: dict[str, Any]) -> None:
+        if kind == CREATED:
+            self._titles[data["task_id"]] = _title(data)
+            if len(self._titles) > TASKS_NAMED:
+                del self._titles[next(iter(self._titles))]
+        if kind != CANCELLED or data["reason"] == "abandoned":
+            self._counts[kind] += 1
+        title = self._titles.get(data["task_id"], "a task")
+        self._recent.append(f"{data['at'][11:19]}  {title}: {_TOLD[kind](data)}")
 
     async def _read_clocks(self) -> None:
         """First-response clocks in order of their due instant; the last full page is read again,
@@ -109,3 +128,18 @@ class Reader:
             if cursor is None:
                 return
             self._cursors = [*self._cursors, cursor][-2:]
+
+
+def _title(data: dict[str, Any]) -> str:
+    words = (data["channel"], data["language"], data["queue"])
+    return " ".join(word for word in words if word)
+
+
+_TOLD: dict[str, Callable[[dict[str, Any]], str]] = {
+    CREATED: lambda _: "new",
+    ASSIGNED: lambda data: f"{data['agent_id']} takes it after {data['waited_s']:.1f} s",
+    DECLINED: lambda data: f"{data['agent_id']} declines",
+    COMPLETED: lambda data: f"done, {data['handle_s']:.0f} s of work",
+    CANCELLED: lambda data: f"ended ({data['reason']})",
+    ESCALATED: lambda data: f"escalated, {data['level']}",
+}

@@ -28,7 +28,7 @@ from shared.http.principals import Role
 
 FILE = Path(__file__).with_name("workspace.yaml")
 SEED = 20_261_123
-STORY_EVERY_S = 1.6
+STORY_EVERY_S = 2.4
 TIMEOUT_S = 40.0  # longer than a desktop's long-poll
 KEY_NAME = "demo"
 # What the vendors of the demo sign with; made anew by each start, kept in memory only.
@@ -79,7 +79,7 @@ def say_where(url: str, workspace: str, token: str, out: Console) -> None:
         f"Workspace: {workspace}",
         f"Token: {token}",
         "",
-        "Look around, with the header  Authorization: Bearer <token>  (the docs page takes it too):",
+        "To look around send  Authorization: Bearer <token>  (on the docs page: Authorize):",
         f"  {base}/tasks?state=assigned      who has what",
         f"  {base}/queues/billing/status     who waits",
         f"  {base}/agents/ana/explanation    why Ana has, or has not, what waits",

@@ -2,9 +2,10 @@
 
 import asyncio
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from services.cli.demo.figures import Figures, Reader
 from shared.contracts.problems import Refused
@@ -25,7 +26,7 @@ async def _in_place(reader: Reader, out: Console) -> None:
     with Live(console=out, auto_refresh=False, transient=True) as live:
         while True:
             if (figures := await _figures(reader)) is not None:
-                live.update(table(figures), refresh=True)
+                live.update(screen(figures), refresh=True)
             await asyncio.sleep(TABLE_EVERY_S)
 
 
@@ -59,9 +60,13 @@ def line(figures: Figures) -> str:
     return " · ".join(parts)
 
 
-def table(figures: Figures) -> Table:
-    """A row per queue; what concerns all of them below."""
-    shown = Table(caption=line(figures), caption_justify="left", caption_style="")
+def screen(figures: Figures) -> Group:
+    """The latest events, a row per queue, and what concerns all of them."""
+    return Group(*(Text(one) for one in figures.recent), _table(figures), Text(line(figures)))
+
+
+def _table(figures: Figures) -> Table:
+    shown = Table()
     shown.add_column("queue")
     for name in ("waiting", "offered", "assigned", "wrapping"):
         shown.add_column(name, justify="right")
