@@ -236,6 +236,11 @@ async def _body(channels: Channels, raw: RawRequest) -> bytes:
     return found
 
 
+def _channel(stored: StoredConnector) -> str:
+    kind = registry.get(stored.kind)
+    return kind.channel_of(kind.settings.model_validate(stored.settings))
+
+
 def shown(stored: StoredConnector, channels: Channels) -> dict[str, Any]:
     """`GET connectors/{id}`: the inbound address and the names of its secrets, never a value.
     `secrets` is null when this installation's key does not open them."""
@@ -246,7 +251,7 @@ def shown(stored: StoredConnector, channels: Channels) -> dict[str, Any]:
     return {
         "id": stored.id,
         "kind": stored.kind,
-        "channel": registry.get(stored.kind).channel,
+        "channel": _channel(stored),
         "enabled": stored.enabled,
         "settings": stored.settings,
         "secrets": names,

@@ -8,16 +8,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.channels.connectors import handling, registry
+from services.channels.connectors import handling, meta, registry
 from services.channels.connectors.handling import Handled, handle
-from services.channels.connectors.port import Connector, Example, InboundRequest, Settings
+from services.channels.connectors.port import (
+    Connector,
+    Example,
+    HandshakeExample,
+    InboundRequest,
+    Secrets,
+    Settings,
+)
 from services.channels.connectors.preview import preview
 from shared.contracts import envelope, interactions
+from shared.contracts.instants import format_instant
 
 KINDS = registry.load()
 EXAMPLES = [(c, e) for c in KINDS.values() for e in c.examples()]
 CASES = [pytest.param(c, e, id=f"{c.kind}-{e.name}") for c, e in EXAMPLES]
 SIGNED = [pytest.param(c, e, id=f"{c.kind}-{e.name}") for c, e in EXAMPLES if c.signed]
+COVERED = [p for p in SIGNED if p.values[0].covers_body]
 BY_KIND = [pytest.param(c, id=c.kind) for c in KINDS.values()]
 TYPES = {*interactions.INTERACTION_TYPES, interactions.TRANSCRIPT_PARTIAL}
 
@@ -85,6 +94,7 @@ def test_an_example_becomes_what_it_says(connector: Connector, example: Example)
         assert data.channel == connector.channel and data.conversation_key
         assert event.envelope.partitionkey == data.conversation_id
         if event.envelope.type == interactions.MESSAGE:
+            assert connector.order_by == "time" or data.vendor.get(connector.order_by)
             assert data.text or data.html or data.attachments
 
 
@@ -108,7 +118,7 @@ def test_ids_are_unique_among_examples(connector: Connector) -> None:
     assert len(set(ids)) == len(ids) > 0
 
 
-@pytest.mark.parametrize(("connector", "example"), SIGNED)
+@pytest.mark.parametrize(("connector", "example"), COVERED)
 def test_tampering_is_refused(connector: Connector, example: Example) -> None:
     body = example.request.body
     for tampered in (body + b" ", body[:-1], body.replace(b"e", b"3", 1)):
@@ -120,6 +130,25 @@ def test_tampering_is_refused(connector: Connector, example: Example) -> None:
     assert shown.verdict == "invalid" and (shown.events or shown.problems)
     without = tuple(h for h in example.request.headers if "signature" not in h[0].lower())
     assert run(connector, example, headers=without).verdict == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("connector", "example"), [p for p in SIGNED if not p.values[0].covers_body]
+)
+def test_a_token_that_is_not_ours_is_refused(connector: Connector, example: Example) -> None:
+    request, carrying = example.request, 0
+    for index, (name, value) in enumerate(request.headers):
+        for forged in (value + "x", value[:-8]):
+            headers = [*request.headers]
+            headers[index] = (name, forged)
+            handled = run(connector, example, headers=tuple(headers))
+            carrying += handled.verdict == "invalid"
+            if handled.verdict == "invalid":
+                assert not handled.accepted and handled.events == []
+                assert handled.answer == connector.answers.bad_signature
+    assert carrying >= 2 or "@" in request.url, "no header carries the credential"
+    if carrying:
+        assert run(connector, example, headers=()).verdict == "invalid"
 
 
 @pytest.mark.parametrize(("connector", "example"), SIGNED)
@@ -141,6 +170,36 @@ def test_secrets_rotate(connector: Connector, example: Example) -> None:
 
 
 @pytest.mark.parametrize("connector", [p for p in BY_KIND if p.values[0].handshake])
+def test_a_handshake_is_answered_with_the_right_secret_only(connector: Connector) -> None:
+    examples = connector.handshakes()
+    assert examples
+
+    def shake(example: HandshakeExample, secrets: Secrets, trial: bool = False) -> Handled:
+        return handle(
+            connector,
+            connector.settings(),
+            secrets,
+            example.request,
+            connector_id="main",
+            workspace="acme",
+            trial=trial,
+        )
+
+    for example in examples:
+        right = shake(example, example.secrets)
+        assert (right.verdict, right.accepted, right.events) == ("valid", True, [])
+        assert right.answer == example.answer and not right.raw_ok
+        older = {name: (*values, "new") for name, values in example.secrets.items()}
+        assert shake(example, older).answer == example.answer
+        wrong = shake(example, dict.fromkeys(example.secrets, ("wrong",)))
+        assert not wrong.accepted or wrong.answer != example.answer
+        assert not shake(example, {}).accepted
+        assert shake(example, {}, trial=True).verdict == "none"
+
+
+@pytest.mark.parametrize(
+    "connector", [p for p in BY_KIND if p.values[0].handshake is meta.handshake]
+)
 def test_the_handshake_echoes_only_for_the_right_token(connector: Connector) -> None:
     query = "hub.mode=subscribe&hub.challenge=c%2042&hub.verify_token="
     base = "https://omniroute.example/inbound?" + query
@@ -196,7 +255,7 @@ def test_preview_agrees(connector: Connector, example: Example) -> None:
             "url": request.url,
             "headers": [list(pair) for pair in request.headers],
             "body_base64": base64.b64encode(request.body).decode(),
-            "received_at": "2026-03-02T10:00:00Z",
+            "received_at": format_instant(request.received_at_us),
         },
         workspace="acme",
         now_us=0,

@@ -102,7 +102,8 @@ def handle(
         return Handled("none", False, answers.too_large, answers.unavailable, [], [problem])
     verdict = connector.signature.verify(request, secrets)
     accepted = verdict == "valid" or (verdict == "none" and (trial or not connector.signed))
-    context = Context(workspace, connector_id, request.received_at_us)
+    channel = connector.channel_of(settings)
+    context = Context(workspace, connector_id, request.received_at_us, channel)
     readable = accepted or trial
     parsed = parse(connector, request, settings, context) if readable else Parsed()
     events = assemble(connector, parsed, context, languages)
@@ -202,14 +203,13 @@ def _worth_detecting(found: Normalised) -> bool:
 
 def _interaction(connector: Connector, found: Normalised, context: Context) -> Interaction:
     workspace, owner = context.workspace, context.connector_id
+    channel = context.channel or connector.channel
     replaced = found.replaces and ids.message_id(workspace, owner, found.replaces)
     return Interaction(
         workspace=workspace,
         connector=owner,
-        channel=connector.channel,
-        conversation_id=ids.conversation_id(
-            workspace, owner, connector.channel, found.conversation_key
-        ),
+        channel=channel,
+        conversation_id=ids.conversation_id(workspace, owner, channel, found.conversation_key),
         message_id=ids.message_id(workspace, owner, found.message_key or found.vendor_id),
         received_at=format_instant(context.received_at_us),
         conversation_key=found.conversation_key,

@@ -11,6 +11,7 @@ from services.channels.connectors.port import (
     DAY_S,
     Answer,
     Answers,
+    HandshakeExample,
     Handshaken,
     InboundRequest,
     Parsed,
@@ -41,6 +42,13 @@ def handshake(request: InboundRequest, secrets: Secrets, _: Settings) -> Handsha
     challenge = fields.clean(request.argument("hub.challenge") or "", 1024)
     good = request.argument("hub.mode") == "subscribe" and verdict != "invalid"
     return Handshaken(verdict, Answer(200, challenge, _PLAIN) if good else Answer(403))
+
+
+def handshakes() -> tuple[HandshakeExample, ...]:
+    query = "hub.mode=subscribe&hub.challenge=c%2042&hub.verify_token=example-word"
+    request = InboundRequest("GET", f"https://omniroute.example/inbound?{query}", (), b"", 0)
+    secrets = {"verify_token": ("example-word",)}
+    return (HandshakeExample("subscribe", request, secrets, Answer(200, "c 42", _PLAIN)),)
 
 
 def _verdict(request: InboundRequest, known: tuple[str, ...]) -> Verdict:

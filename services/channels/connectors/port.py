@@ -173,11 +173,12 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a codec may know besides the request."""
+    """What a codec may know besides the request. `channel` is the kind's, or its settings'."""
 
     workspace: str
     connector_id: str
     received_at_us: int
+    channel: Channel | None = None
 
 
 class SignatureScheme(Protocol):
@@ -201,6 +202,31 @@ class Handshaken:
 
 
 Handshake = Callable[[InboundRequest, Secrets, Settings], Handshaken | None]
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeExample:
+    """A vendor's test of the address, and the answer that satisfies it."""
+
+    name: str
+    request: InboundRequest
+    secrets: Secrets
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """What only the vendor's API can tell, as data for the shell that may call it: a connector
+    does no I/O. `request` is a method and a URL template over `{cursor}` and names in `vendor` and
+    the settings; `cursor` says where in the answer the next one is; `secret` authorises it."""
+
+    purpose: Literal["poll", "reconcile", "media", "message"]
+    request: str
+    secret: str | None = None
+    cursor: str | None = None
+    every_s: int | None = None
+
+
 Parse = Callable[[InboundRequest, Any, Context], Parsed]
 
 
@@ -223,7 +249,9 @@ class Connector:
     `secrets` names all secrets with what each is for, the signature's and the handshake's.
     `handshake` answers the vendor's test request, None where the request is no test.
     `retry_horizon_s` is how long the vendor repeats a delivery: an older time of occurrence is not
-    believed. `sign` makes our own payload a signed request, for examples and the demo.
+    believed. `covers_body`: the signature changes with the body (a static token's does not).
+    `order_by` is the entry of an event's `vendor` that orders a conversation as the vendor does;
+    "time" is the event's own. `fetches` is what the vendor does not push.
     """
 
     kind: str
@@ -236,11 +264,19 @@ class Connector:
     settings: type[Settings] = Settings
     secrets: Mapping[str, str] = field(default_factory=dict[str, str])
     handshake: Handshake | None = None
+    handshakes: Callable[[], tuple[HandshakeExample, ...]] = tuple
     answers: Answers = field(default_factory=Answers)
     retry_horizon_s: int = DAY_S
     max_body_bytes: int = 1024 * 1024
+    covers_body: bool = True
+    order_by: str = "time"
+    fetches: tuple[Fetch, ...] = ()
 
     @property
     def signed(self) -> bool:
         """Whether the vendor signs; where not, the address itself must be unguessable."""
         return bool(self.signature.secret_names)
+
+    def channel_of(self, settings: Settings) -> Channel:
+        """The channel of a connector: its kind's, unless the kind leaves it to the settings."""
+        return getattr(settings, "channel", self.channel)

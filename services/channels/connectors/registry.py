@@ -1,8 +1,10 @@
-"""All kinds of connectors: every module connectors/<channel>/<vendor>.py with a CONNECTOR."""
+"""All kinds of connectors: every module connectors/<channel>/<vendor>.py with a CONNECTOR. Kinds
+whose channel is a setting lie in connectors/generic."""
 
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -14,13 +16,14 @@ from shared.contracts.topics import CHANNELS
 Registry = Mapping[str, Connector]
 
 _PACKAGE = "services.channels.connectors"
+_GENERIC = "generic"
 
 
 @cache
 def load() -> Registry:
     """Every kind by its name, in order of channel and name. Asserts that names are unique."""
     found: dict[str, Connector] = {}
-    for channel in CHANNELS:
+    for channel in (*CHANNELS, _GENERIC):
         package = importlib.import_module(f"{_PACKAGE}.{channel}")
         names = sorted(each.name for each in pkgutil.iter_modules(package.__path__))
         for name in names:
@@ -28,7 +31,8 @@ def load() -> Registry:
             connector = getattr(module, "CONNECTOR", None)
             if isinstance(connector, Connector):
                 assert connector.kind not in found, f"two connectors are called {connector.kind}"
-                assert connector.channel == channel, f"{connector.kind} lies in the wrong folder"
+                at_home = "channel" in connector.settings.model_fields
+                assert channel == (_GENERIC if at_home else connector.channel), connector.kind
                 found[connector.kind] = connector
     return found
 
@@ -58,5 +62,7 @@ def _description(connector: Connector) -> dict[str, Any]:
         "secrets": list(connector.secrets),
         "secret_purposes": dict(connector.secrets),
         "signed": connector.signed,
+        "order_by": connector.order_by,
+        "fetches": [asdict(fetch) for fetch in connector.fetches],
         "setup": connector.setup,
     }

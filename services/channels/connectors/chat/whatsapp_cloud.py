@@ -332,6 +332,7 @@ CONNECTOR = Connector(
     settings=WhatsAppSettings,
     secrets=meta.SECRETS,
     handshake=meta.handshake,
+    handshakes=meta.handshakes,
     answers=meta.ANSWERS,
     retry_horizon_s=meta.RETRY_HORIZON_S,
     max_body_bytes=meta.MAX_BODY_BYTES,

@@ -164,6 +164,7 @@ CONNECTOR = Connector(
     settings=MessengerSettings,
     secrets=meta.SECRETS,
     handshake=meta.handshake,
+    handshakes=meta.handshakes,
     answers=meta.ANSWERS,
     retry_horizon_s=meta.RETRY_HORIZON_S,
     max_body_bytes=meta.MAX_BODY_BYTES,

@@ -1,0 +1,1 @@
+"""Kinds for any sender: the channel is a setting."""
