@@ -15,6 +15,7 @@ from services.channels.api.routers import ROUTERS as CHANNELS_ROUTERS
 from services.channels.archive import ArchiveFactory
 from services.channels.archive_store import write_archive
 from services.channels.blobs import Blobs, open_store
+from services.channels.connectors import registry
 from services.channels.context import Channels
 from services.channels.directory import Directory
 from services.channels.intake import Intake, draining
@@ -33,6 +34,7 @@ from services.sla.domain.core import SlaFactory
 from services.sla.metrics import SlaMetrics
 from services.sla.store import ClockStore, write_clocks
 from shared.calendars import expand
+from shared.http.health import Alarm
 from shared.runtime.clock import RealClock
 from shared.runtime.core import CoreFactory
 from shared.runtime.limits import with_lease
@@ -97,7 +99,10 @@ def _store_class() -> Callable[..., PostgresStore]:
 def readiness(service: str, running: RuntimePort) -> Callable[[], dict[str, bool | str]]:
     def ready() -> dict[str, bool | str]:
         state = running.ready()
-        return {service: True if state.ready else "; ".join(state.why) or "starting"}
+        why = "; ".join(state.why)
+        if state.ready:
+            return {service: Alarm(why) if why else True}
+        return {service: why or "starting"}
 
     return ready
 
@@ -106,6 +111,7 @@ def readiness(service: str, running: RuntimePort) -> Callable[[], dict[str, bool
 async def channels(parts: Foundation) -> AsyncGenerator[Module]:
     """Accepts events and vendors' webhooks; keeps the conversations readable."""
     settings = parts.settings
+    registry.load()  # here rather than at a vendor's first request
     intake = Intake(parts.bus, SpoolStore(parts.engine, settings.spool_records))
     parts.listener.on(NOTIFY_CHANNEL, lambda _: intake.look(), intake.look)
     service = Channels(

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Generator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -56,14 +57,14 @@ def migrated_template(postgres_url: str) -> Generator[str]:
 @pytest_asyncio.fixture
 async def empty_database_url(postgres_url: str) -> AsyncGenerator[str]:
     """A database without any table, dropped after the test."""
-    async for url in _fresh(postgres_url, "template0"):
+    async with fresh_database(postgres_url, "template0") as url:
         yield url
 
 
 @pytest_asyncio.fixture
 async def database_url(postgres_url: str, migrated_template: str) -> AsyncGenerator[str]:
     """A migrated database of the test's own, dropped after it."""
-    async for url in _fresh(postgres_url, migrated_template):
+    async with fresh_database(postgres_url, migrated_template) as url:
         yield url
 
 
@@ -77,7 +78,9 @@ async def engine(database_url: str) -> AsyncGenerator[AsyncEngine]:
         await made.dispose()
 
 
-async def _fresh(server: str, template: str) -> AsyncGenerator[str]:
+@asynccontextmanager
+async def fresh_database(server: str, template: str) -> AsyncGenerator[str]:
+    """A copy of the database `template` for the length of the block; gives its URL."""
     name = f"omniroute_test_{uuid4().hex[:12]}"
     await _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
     try:
