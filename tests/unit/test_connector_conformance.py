@@ -82,7 +82,8 @@ def test_an_example_becomes_what_it_says(connector: Connector, example: Example)
     handled = run(connector, example)
     assert handled.verdict == ("valid" if connector.signed else "none")
     assert handled.accepted and handled.raw_ok and handled.dead_letter is None
-    assert handled.problems == []
+    assert [each for each in handled.problems if each.code != "must_fetch"] == []
+    assert handled.events or handled.wanted
     assert tuple(event.envelope.type for event in handled.events) == example.events
     assert handled.answer == connector.answers.ok
     for event in handled.events:
@@ -115,7 +116,8 @@ def test_redelivery_gives_the_same_ids(connector: Connector, example: Example) -
 @pytest.mark.parametrize("connector", BY_KIND)
 def test_ids_are_unique_among_examples(connector: Connector) -> None:
     ids = [e.envelope.id for x in connector.examples() for e in run(connector, x).events]
-    assert len(set(ids)) == len(ids) > 0
+    keys = [want.key for x in connector.examples() for want in run(connector, x).wanted]
+    assert len(set(ids)) == len(ids) and len(set(keys)) == len(keys) and (ids or keys)
 
 
 @pytest.mark.parametrize(("connector", "example"), COVERED)
@@ -191,6 +193,8 @@ def test_a_handshake_is_answered_with_the_right_secret_only(connector: Connector
         assert right.answer == example.answer and not right.raw_ok
         older = {name: (*values, "new") for name, values in example.secrets.items()}
         assert shake(example, older).answer == example.answer
+        if example.open:
+            continue
         wrong = shake(example, dict.fromkeys(example.secrets, ("wrong",)))
         assert not wrong.accepted or wrong.answer != example.answer
         assert not shake(example, {}).accepted

@@ -18,6 +18,7 @@ from services.channels.connectors.port import (
     Secrets,
     Settings,
     Verdict,
+    Wanted,
 )
 from shared.contracts import ids, interactions
 from shared.contracts.envelope import Envelope
@@ -53,6 +54,7 @@ class Handled(msgspec.Struct, frozen=True):
     problems: list[Problem] = []
     blobs: list[Blob] = []
     raw_ok: bool = False
+    wanted: list[Wanted] = []
 
     @property
     def dead_letter(self) -> Problem | None:
@@ -116,6 +118,7 @@ def handle(
         problems=parsed.problems,
         blobs=parsed.blobs,
         raw_ok=accepted,
+        wanted=parsed.wanted,
     )
 
 
@@ -133,7 +136,9 @@ def _answer(connector: Connector, accepted: bool, events: list[Event], parsed: P
     if not accepted:
         return connector.answers.bad_signature
     unusable = not events and any(problem.lost for problem in parsed.problems)
-    return connector.answers.unusable if unusable else connector.answers.ok
+    if unusable:
+        return connector.answers.unusable
+    return parsed.answer or connector.answers.ok
 
 
 def parse(

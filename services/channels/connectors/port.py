@@ -27,6 +27,7 @@ from shared.contracts.interactions import (
 from shared.contracts.topics import Channel
 
 Verdict = Literal["valid", "invalid", "none"]
+Purpose = Literal["poll", "reconcile", "media", "message", "transcript", "subscription"]
 Secrets = Mapping[str, tuple[str, ...]]
 
 DAY_S = 86_400
@@ -143,12 +144,24 @@ class Normalised(msgspec.Struct, kw_only=True):
     thread_candidates: list[str] = []
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What a payload only announces. The shell gets it by the kind's `Fetch` of that purpose, whose
+    template `ids` fills; `key` is the vendor's idempotency key of the announcement."""
+
+    purpose: Purpose
+    key: str
+    ids: dict[str, str] = {}
+
+
 class Parsed(msgspec.Struct):
-    """What a body became: events in the payload's order, and what was wrong."""
+    """What a body became: events in the payload's order, what was wrong, and what it announces
+    without containing it. `answer` replaces the kind's `ok` where the vendor wants an echo."""
 
     events: list[Normalised] = []
     problems: list[Problem] = []
     blobs: list[Blob] = []
+    wanted: list[Wanted] = []
+    answer: Answer | None = None
 
     def lose(self, code: str, message: str) -> None:
         """Note content that could not become an event."""
@@ -157,6 +170,12 @@ class Parsed(msgspec.Struct):
     def note(self, code: str, message: str) -> None:
         """Note something that loses nothing."""
         self.problems.append(Problem(code, message, lost=False))
+
+    def want(self, purpose: Purpose, key: str, **ids: str) -> None:
+        """Note that something must be fetched, and which."""
+        known = ", ".join(f"{name} {value}" for name, value in ids.items())
+        self.note("must_fetch", f"The {purpose} must be fetched: {key} ({known}).")
+        self.wanted.append(Wanted(purpose, key, ids))
 
 
 class Settings(BaseModel):
@@ -206,12 +225,14 @@ Handshake = Callable[[InboundRequest, Secrets, Settings], Handshaken | None]
 
 @dataclass(frozen=True, slots=True)
 class HandshakeExample:
-    """A vendor's test of the address, and the answer that satisfies it."""
+    """A vendor's test of the address, and the answer that satisfies it. `open`: the vendor's test
+    carries nothing that could be checked, so anybody gets the echo."""
 
     name: str
     request: InboundRequest
     secrets: Secrets
     answer: Answer
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +241,7 @@ class Fetch:
     does no I/O. `request` is a method and a URL template over `{cursor}` and names in `vendor` and
     the settings; `cursor` says where in the answer the next one is; `secret` authorises it."""
 
-    purpose: Literal["poll", "reconcile", "media", "message"]
+    purpose: Purpose
     request: str
     secret: str | None = None
     cursor: str | None = None
