@@ -14,8 +14,15 @@ Ready = Callable[[], Awaitable[dict[str, bool | str]]]
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
+class Alarm(str):
+    """What a person must look at in a part that is ready all the same: it takes no traffic away."""
+
+    __slots__ = ()
+
+
 def router(ready: Ready, registry: CollectorRegistry, metrics_token: str | None) -> APIRouter:
-    """The routes that watch a process. `ready`: part -> True, or False or a reason why not."""
+    """The routes that watch a process. `ready`: part -> True, an `Alarm`, or False or a reason why
+    not (a text)."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/health/live", summary="The process answers", response_class=Response)
@@ -27,7 +34,11 @@ def router(ready: Ready, registry: CollectorRegistry, metrics_token: str | None)
         parts = await ready()
         if request.app.state.stopping.is_set:
             parts = {**parts, "server": "stopping"}
-        reasons = {name: state for name, state in parts.items() if state is not True}
+        reasons = {
+            name: state
+            for name, state in parts.items()
+            if state is not True and not isinstance(state, Alarm)
+        }
         body = {"status": "not ready" if reasons else "ready", "parts": parts}
         headers = {"Retry-After": "1"} if reasons else None
         return json_reply(body, 503 if reasons else 200, headers)

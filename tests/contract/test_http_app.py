@@ -14,6 +14,7 @@ from shared.db.failures import DatabaseUnavailable
 from shared.http.app import create_app
 from shared.http.auth import Access, Authenticator, Caller, require
 from shared.http.bodies import read_body
+from shared.http.health import Alarm
 from shared.http.idempotency import MemoryReplies
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit
 from shared.http.permissions import GRANTS, allowed
@@ -413,6 +414,9 @@ async def test_health():
     response = await there.call("GET", "/health/ready", None)
     assert response.status_code == 503
     assert response.json()["parts"] == {"router": "catching up", "bus": False, "sla": True}
+    there.parts = {"router": Alarm("shard 3: halted"), "sla": True}
+    response = await there.call("GET", "/health/ready", None)
+    assert (response.status_code, response.json()["parts"]["router"]) == (200, "shard 3: halted")
     there.parts = {}
     there.app.state.stopping.set()
     assert (await there.call("GET", "/health/ready", None)).status_code == 503
