@@ -26,8 +26,11 @@ SERVICES = ("channels", "router", "sla")
 class Process:
     """One `omniroute up --target …`. Blocking; ends only what it started."""
 
-    def __init__(self, target: str, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, target: str, environment: Mapping[str, str], folder: Path, *options: str
+    ) -> None:
         self.target = target
+        self._options = options
         self.port = free_ports(1)[0]
         self._environment = {**environment, "OMNIROUTE_PORT": str(self.port)}
         self._folder = folder
@@ -48,7 +51,7 @@ class Process:
         assert self.pid is None, f"{self.target} runs already"
         with self._log.open("ab") as log:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "services", "up", "--target", self.target],
+                [sys.executable, "-m", "services", "up", "--target", self.target, *self._options],
                 cwd=ROOT,
                 env={**self._environment, **more},
                 stdin=subprocess.DEVNULL,
@@ -99,8 +102,12 @@ class Process:
         self._child = None
         return status
 
+    def output(self) -> str:
+        """All that it has said, on both streams, over all its lives."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
     def tail(self, lines: int = 40) -> str:
-        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        text = self.output()
         return "\n".join((f"--- {self.target}", *text.splitlines()[-lines:]))
 
 
@@ -108,7 +115,7 @@ class Installation:
     """Processes that make one Omniroute together, stopped at the end of its `with`.
 
     Without `database_url` a private PostgreSQL in `folder`, without `kafka` the log in PostgreSQL.
-    `settings` are further variables.
+    `settings` are further variables, `options` further words after `up`.
     A failure within the `with` carries the ends of the logs as notes.
     """
 
@@ -121,6 +128,7 @@ class Installation:
         kafka: str | None = None,
         partitions: int = 3,
         settings: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self._data = folder / "data"
         self._embedded = database_url is None
@@ -139,7 +147,9 @@ class Installation:
         }
         chosen = {name: value for name, value in given.items() if value is not None}
         self._environment = {**inherited, **chosen}
-        self.processes = [Process(target, self._environment, folder) for target in targets]
+        self.processes = [
+            Process(target, self._environment, folder, *options) for target in targets
+        ]
 
     def url(self, service: str) -> str:
         """Where a service answers."""
