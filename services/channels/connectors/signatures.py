@@ -10,8 +10,16 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from services.channels.connectors.port import InboundRequest, Secrets, Verdict
-from shared.contracts.instants import SECOND_US
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from services.channels.connectors.port import (
+    InboundRequest,
+    Secrets,
+    SignatureScheme,
+    Verdict,
+)
+from shared.contracts.instants import SECOND_US, parse_instant
 
 Encoding = Literal["hex", "base64"]
 
@@ -94,18 +102,40 @@ class BodyHmac:
         """The header's value for a message (the body, or the filled template)."""
         return self.prefix + digest(self.algorithm, secret, message, self.encoding)
 
+    def headers(self, secret: str, body: bytes, stamp: str) -> tuple[tuple[str, str], ...]:
+        """The headers that sign a body."""
+        stamped = () if self.timestamp_header is None else ((self.timestamp_header, stamp),)
+        message = self._filled(body, stamp)
+        return (*stamped, (self.header, self.sign(secret, message)))
+
     def _in_time(self, request: InboundRequest) -> bool:
         if self.timestamp_header is None:
             return True
-        timestamp = decimal_us(request.header(self.timestamp_header))
+        timestamp = _stamp_us(request.header(self.timestamp_header))
         return timestamp is not None and fresh(timestamp, request.received_at_us, self.tolerance_s)
 
     def _message(self, request: InboundRequest) -> bytes:
         if self.message == "{body}":
             return request.body
         stamp = request.header(self.timestamp_header or "") or ""
-        before, _, after = self.message.replace("{timestamp}", stamp).partition("{body}")
-        return before.encode() + request.body + after.encode()
+        return self._filled(request.body, stamp)
+
+    def _filled(self, body: bytes, stamp: str) -> bytes:
+        before, _, after = self.message.partition("{body}")
+        filled = (part.replace("{timestamp}", stamp) for part in (before, after))
+        start, end = (part.encode("utf-8", "surrogatepass") for part in filled)
+        return start + body + end
+
+
+def _stamp_us(text: str | None) -> int | None:
+    """A header's time: decimal seconds, or ISO 8601 (Zendesk)."""
+    seconds = decimal_us(text)
+    if seconds is not None or text is None:
+        return seconds
+    try:
+        return parse_instant(text)
+    except (ValueError, OverflowError):
+        return None
 
 
 HUB_SIGNATURE_256 = BodyHmac("app_secret", "X-Hub-Signature-256", prefix="sha256=")
@@ -202,6 +232,7 @@ def _port_variants(url: str) -> list[str]:
 class StandardWebhooks:
     """webhook-id, webhook-timestamp, webhook-signature (`v1,` base64 HMAC-SHA256, several at once).
 
+    `public_key` names the secret of the ed25519 keys (`whpk_…`) where `v1a,` is accepted too.
     `headers` is the prefix of the three names (`svix` for Svix). The library of that name reads the
     machine's clock, so it cannot judge age at the time of receipt.
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
@@ -210,14 +241,16 @@ class StandardWebhooks:
     secret: str = "signing_secret"
     headers: str = "webhook"
     tolerance_s: int = 300
+    public_key: str | None = None
 
     @property
     def secret_names(self) -> tuple[str, ...]:
-        return (self.secret,)
+        return (self.secret, *([self.public_key] if self.public_key else []))
 
     def verify(self, request: InboundRequest, secrets: Secrets) -> Verdict:
         known = secrets.get(self.secret, ())
-        if not known:
+        public = secrets.get(self.public_key, ()) if self.public_key else ()
+        if not known and not public:
             return "none"
         identity = request.header(f"{self.headers}-id")
         stamp = request.header(f"{self.headers}-timestamp")
@@ -228,7 +261,12 @@ class StandardWebhooks:
             return "invalid"
         given = (request.header(f"{self.headers}-signature") or "").split()[:16]
         expected = [self.sign(secret, identity, stamp, request.body) for secret in known]
-        return "valid" if any(any_same(expected, each) for each in given) else "invalid"
+        if any(any_same(expected, each) for each in given):
+            return "valid"
+        message = f"{identity}.{stamp}.".encode("utf-8", "surrogatepass") + request.body
+        asymmetric = [each.removeprefix("v1a,") for each in given if each.startswith("v1a,")]
+        proved = any(_ed25519(key, each, message) for key in public for each in asymmetric)
+        return "valid" if proved else "invalid"
 
     def sign(self, secret: str, identity: str, timestamp: str, body: bytes) -> str:
         """One signature, `v1,` included."""
@@ -243,3 +281,34 @@ def _webhook_key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     return key or secret.encode()
+
+
+def _ed25519(key: str, signature: str, message: bytes) -> bool:
+    try:
+        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key.removeprefix("whpk_")))
+        public.verify(base64.b64decode(signature), message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Several schemes of which the secrets that are given decide: one that holds is enough.
+
+    `optional`: a sender that has none of them is still let in by its unguessable address.
+    """
+
+    schemes: tuple[SignatureScheme, ...]
+    optional: bool = False
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        names = [name for scheme in self.schemes for name in scheme.secret_names]
+        return () if self.optional else tuple(names)
+
+    def verify(self, request: InboundRequest, secrets: Secrets) -> Verdict:
+        verdicts = {scheme.verify(request, secrets) for scheme in self.schemes}
+        if "valid" in verdicts:
+            return "valid"
+        return "invalid" if "invalid" in verdicts else "none"
