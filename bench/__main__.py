@@ -6,14 +6,19 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import posts
+from bench import posts, router
 from bench.figures import Figure, cores, keep, show, told
 from shared.testing.kafka import why_no_kafka
 
 Bench = Callable[[], list[Figure]]
 
 BENCHES: dict[str, tuple[Bench, bool, str]] = {
-    "posts": (posts.run, True, "POST events against a bare endpoint"),
+    "post": (posts.one, True, "POST events, one event each, against a bare endpoint"),
+    "batch": (posts.batches, True, "POST events, batches, against a bare endpoint"),
+    "burst": (router.burst, True, "new conversations into free capacity, Kafka and PostgreSQL"),
+    "lives": (router.lives, True, "event, offer, accept, complete; Kafka and PostgreSQL"),
+    "memory": (router.soak, True, f"memory and disk over {router.SOAK_EVENTS:,} events"),
+    "soak": (lambda: router.soak(1_000_000), True, "the same over 1,000,000 events"),
 }
 LONG = {"soak"}
 

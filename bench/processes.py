@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared.testing.kafka import free_ports
@@ -63,34 +64,55 @@ def process(
                         stream.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server."""
+
+    url: str
+    pid: int
+
+    def cpu_s(self) -> float:
+        """CPU time that its process has taken, user and system: neighbours do not blur it."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
 def serving(
     command: Sequence[str], environment: Mapping[str, str], port: int, path: str
-) -> Generator[str]:
-    """A server's base URL once `path` answers 200."""
+) -> Generator[Server]:
+    """A server, once `path` answers 200."""
     with process(command, environment) as started:
         url = f"http://127.0.0.1:{port}"
         _wait_ready(started, url + path)
-        yield url
+        yield Server(url, started.pid)
 
 
 @contextlib.contextmanager
-def omniroute(target: str, data: Path, kafka: str | None = None) -> Generator[str]:
-    """`omniroute up --target …` with its own PostgreSQL in `data` (fsync on); yields its URL."""
+def omniroute(target: str, data: Path, kafka: str | None = None) -> Generator[Server]:
+    """`omniroute up --target …` with its own PostgreSQL in `data` (fsync on)."""
     port = free_ports(1)[0]
-    environment = settings(data, kafka)
-    command = [*_sampled(), "services", "up", "--target", target, "--port", str(port)]
-    with serving(command, environment, port, "/health/ready") as url:
-        yield url
+    command = [*sampled(), "services", "up", "--target", target, "--port", str(port)]
+    with serving(command, settings(data, kafka), port, "/health/ready") as server:
+        yield server
 
 
 @contextlib.contextmanager
-def baseline(module: str, *arguments: str) -> Generator[str]:
-    """A bare server of bench/baselines; yields its URL."""
+def accepting(data: Path, kafka: str) -> Generator[Server]:
+    """The channels service without the archive; see `bench.accepting`."""
+    port = free_ports(1)[0]
+    command = [*sampled(), "bench.accepting", str(port)]
+    with serving(command, settings(data, kafka), port, "/health/ready") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def baseline(module: str, *arguments: str) -> Generator[Server]:
+    """A bare server of bench/baselines."""
     port = free_ports(1)[0]
     command = [sys.executable, "-m", f"bench.baselines.{module}", str(port), *arguments]
-    with serving(command, {}, port, "/ready") as url:
-        yield url
+    with serving(command, {}, port, "/ready") as server:
+        yield server
 
 
 def token(data: Path, kafka: str | None, workspace: str, role: str) -> str:
@@ -101,7 +123,7 @@ def token(data: Path, kafka: str | None, workspace: str, role: str) -> str:
     return done.stdout.strip()
 
 
-def _sampled() -> list[str]:
+def sampled() -> list[str]:
     """OMNIROUTE_BENCH_SAMPLES names a file: the server's time is sampled into it."""
     out = os.environ.get("OMNIROUTE_BENCH_SAMPLES")
     run = [sys.executable, "-m"]
@@ -120,10 +142,12 @@ def settings(data: Path, kafka: str | None) -> dict[str, str]:
 def _wait_ready(started: subprocess.Popen[str], url: str) -> None:
     deadline = time.monotonic() + READY_S
     while True:
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                if answer.status == 200:
-                    return
+        with (
+            contextlib.suppress(urllib.error.URLError, OSError),
+            urllib.request.urlopen(url, timeout=2) as answer,
+        ):
+            if answer.status == 200:
+                return
         if started.poll() is not None:
             raise RuntimeError(f"{started.args} ended with {started.returncode}")
         if time.monotonic() > deadline:

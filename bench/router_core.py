@@ -6,7 +6,8 @@ JSON line per size; the cost per input from 100 to 10,000 agents is the scaling 
 The mix is a busy centre: every agent is full or nearly so, tasks wait in 50 skills; each new
 conversation is followed by the acceptance of an offer and the completion of a task, so an agent is
 freed, takes the most urgent work he can do, and the backlog stays as it is. Time is the process's own
-(CPU), so neighbours on the machine do not blur it.
+(CPU), so neighbours on the machine blur it less; how much they still do shows in `yardstick_us`, the
+time of a fixed piece of work measured between the batches. `cost` is one input in yardsticks.
 """
 
 import argparse
@@ -16,6 +17,8 @@ import random
 import time
 from typing import Any
 
+import msgspec
+
 from services.router.domain import commands as cmd
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.driver import Driver
@@ -23,6 +26,10 @@ from shared.runtime.core import Input
 
 SKILLS = 50
 BATCH = 200
+YARDSTICK_EVERY = 5  # batches
+
+_JSON = msgspec.json.Encoder()
+_RECORDS = [{"id": f"r{n}", "state": "open", "at": n, "names": [f"n{n}"]} for n in range(20_000)]
 
 
 def centre(agents: int, waiting: int, chance: random.Random) -> Driver:
@@ -89,9 +96,7 @@ def measure(agents: int, waiting: int, inputs: int, profile: bool = False) -> di
     gc.freeze()
     if profile:
         _profile(core, timed)
-    started = time.process_time()
-    events = run(core, timed)
-    spent = time.process_time() - started
+    spent, yardstick, events = timed_run(core, timed)
     return {
         "agents": agents,
         "skills": SKILLS,
@@ -100,7 +105,34 @@ def measure(agents: int, waiting: int, inputs: int, profile: bool = False) -> di
         "events": events,
         "inputs_per_s": round(len(timed) / spent),
         "us_per_input": round(spent / len(timed) * 1e6, 2),
+        "yardstick_us": round(yardstick * 1e6, 2),
+        "cost": round(spent / len(timed) / yardstick, 2),
     }
+
+
+def timed_run(core: RouterCore, log: Any) -> tuple[float, float, int]:
+    """(seconds of CPU, seconds of CPU of one yardstick, events)."""
+    spent = measured = 0.0
+    events = sticks = 0
+    piece = BATCH * YARDSTICK_EVERY
+    chance = random.Random(3)
+    for at in range(0, len(log), piece):
+        started = time.process_time()
+        events += run(core, log[at : at + piece])
+        between = time.process_time()
+        sticks += yardsticks(chance)
+        measured += time.process_time() - between
+        spent += between - started
+    return spent, measured / sticks, events
+
+
+def yardsticks(chance: random.Random, most: int = 2_000) -> int:
+    """Pieces of work such as any core does: look up, change, encode."""
+    for _ in range(most):
+        record = _RECORDS[int(chance.random() * len(_RECORDS))]
+        record["at"] += 1
+        _JSON.encode({**record, "names": [*record["names"], record["id"]]})
+    return most
 
 
 def run(core: RouterCore, log: Any) -> int:
