@@ -39,7 +39,8 @@ def router(ready: Ready, registry: CollectorRegistry, metrics_token: str | None)
             for name, state in parts.items()
             if state is not True and not isinstance(state, Alarm)
         }
-        body = {"status": "not ready" if reasons else "ready", "parts": parts}
+        said = {name: str(each) if isinstance(each, str) else each for name, each in parts.items()}
+        body = {"status": "not ready" if reasons else "ready", "parts": said}
         headers = {"Retry-After": "1"} if reasons else None
         return json_reply(body, 503 if reasons else 200, headers)
 
