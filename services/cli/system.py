@@ -46,7 +46,7 @@ async def system(settings: Settings, target: str = "all") -> AsyncGenerator[Syst
     Raises OSError when the port is taken, EmbeddedPostgresError, DatabaseUnavailable,
     BusUnavailable.
     """
-    bound = listening_socket(settings.host, settings.port)
+    bound = _bound(settings)
     url = _url(settings, bound)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(bound.close)
@@ -80,6 +80,16 @@ def _app(parts: Foundation, opened: Sequence[Module]) -> FastAPI:
         access_log="faults",
         state={name: value for module in opened for name, value in module.state.items()},
     )
+
+
+def _bound(settings: Settings) -> socket.socket:
+    try:
+        return listening_socket(settings.host, settings.port)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise OSError(
+            f"cannot listen on {where}: {error.strerror}; choose another port with --port"
+        ) from error
 
 
 def _url(settings: Settings, bound: socket.socket) -> str:
