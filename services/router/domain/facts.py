@@ -57,7 +57,7 @@ class TaskFacts:
     (`attributes`: empty). `now_us` is the input's.
     """
 
-    __slots__ = ("_given", "_variables", "now_us")
+    __slots__ = ("_variables", "given", "now_us")
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class TaskFacts:
         message: dict[str, Any] | None = None,
     ) -> None:
         self.now_us = now_us
-        self._given = {
+        self.given = {
             "task": task,
             "customer": customer or {},
             "conversation": conversation or {},
@@ -81,14 +81,14 @@ class TaskFacts:
         """The same facts at another moment, or with other fields of a name; None: as they are."""
         given = {name: fields for name, fields in names.items() if fields is not None}
         now = self.now_us if now_us is None else now_us
-        return TaskFacts(now_us=now, **{**self._given, **given})
+        return TaskFacts(now_us=now, **{**self.given, **given})
 
     @property
     def variables(self) -> Variables:
         if self._variables is None:
             values: dict[str, Any] = {
                 name: {**_EMPTY[name], **{k: v for k, v in fields.items() if v is not None}}
-                for name, fields in self._given.items()
+                for name, fields in self.given.items()
             }
             values["now"] = _EPOCH + timedelta(microseconds=self.now_us)
             self._variables = Variables(TASK_NAMES, values)

@@ -7,8 +7,11 @@ import msgspec
 
 from services.router.domain.config import Policy, Prefer, Rule, Step
 from services.router.domain.facts import TASK_NAMES, TaskFacts
+from services.router.domain.likeness import Likeness, likeness, reads
 from services.router.domain.requirements import Requirement, bind
 from shared.rules import Condition, Constant, Value, compile_condition, compile_value
+
+PLANS_KEPT = 4_096
 
 
 class RuleTrace(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -43,11 +46,15 @@ class _CompiledRule(NamedTuple):
 
 
 class CompiledPolicy:
-    """A policy ready to decide. Raises shared.rules.RuleError for CEL that was never checked."""
+    """A policy ready to decide. Raises shared.rules.RuleError for CEL that was never checked.
+
+    Plans of tasks that its rules cannot tell apart are worked out once (likeness.py)."""
 
     def __init__(self, policy: Policy, version: int) -> None:
         self.policy = policy
         self.version = version
+        self._read = reads(policy)
+        self._plans: dict[Likeness, Plan | None] = {}
         self._rules = tuple(
             _CompiledRule(
                 rule,
@@ -59,6 +66,16 @@ class CompiledPolicy:
 
     def plan(self, facts: TaskFacts) -> Plan | None:
         """The first matching rule's plan; None when no rule matches (reason no_rule)."""
+        alike = None if self._read is None else likeness(facts.given, self._read)
+        if alike is None:
+            return self._work_out(facts)
+        if alike not in self._plans:
+            if len(self._plans) >= PLANS_KEPT:
+                self._plans.clear()
+            self._plans[alike] = self._work_out(facts)
+        return self._plans[alike]
+
+    def _work_out(self, facts: TaskFacts) -> Plan | None:
         trace: list[RuleTrace] = []
         for index, compiled in enumerate(self._rules):
             trace.append(_judge(index, compiled, facts))

@@ -207,6 +207,13 @@ def _bind(require: Require | str, facts: TaskFacts) -> list[Requirement]:
     ]
 
 
+def paths_read(requires: Iterable[Require | str]) -> set[tuple[str, ...]]:
+    """What binding these reads of the task and its surroundings."""
+    sources = [item if isinstance(item, str) else item.cel for item in requires]
+    read = [_condition(source).paths for source in sources if source is not None]
+    return {path for paths in read for path in paths if path[0] != "agent"}
+
+
 def bind_cel(source: str, relax: tuple[Relax, ...], facts: TaskFacts) -> list[Requirement]:
     """Requirements that a CEL condition states: one for each part joined by `&&`."""
     return [_bind_part(part, relax, facts.variables) for part in _conjuncts(source)]
