@@ -21,13 +21,39 @@ router = api_router("inbound")
 Service = Annotated[Channels, Depends(channels_of)]
 
 
-@router.api_route(
-    "/connectors/{connector}/inbound",
-    methods=["GET", "POST"],
-    max_body_size=MAX_INBOUND_BYTES,
-)
+@router.get("/connectors/{connector}/inbound")
+async def handshake(
+    workspace: str, connector: str, request: Request, channels: Service
+) -> Response:
+    """A vendor's test of its address."""
+    return await _by_signature(workspace, connector, request, channels)
+
+
+@router.post("/connectors/{connector}/inbound", max_body_size=MAX_INBOUND_BYTES)
 async def inbound(workspace: str, connector: str, request: Request, channels: Service) -> Response:
-    """A vendor's webhook or handshake. The answer is the one that this vendor needs."""
+    """A vendor's webhook. The answer is the one that this vendor needs."""
+    return await _by_signature(workspace, connector, request, channels)
+
+
+@router.get("/connectors/{connector}/inbound/{token}")
+async def handshake_by_token(
+    workspace: str, connector: str, token: str, request: Request, channels: Service
+) -> Response:
+    """The same test, of an address that is itself the secret."""
+    return await _by_token(workspace, connector, token, request, channels)
+
+
+@router.post("/connectors/{connector}/inbound/{token}", max_body_size=MAX_INBOUND_BYTES)
+async def inbound_by_token(
+    workspace: str, connector: str, token: str, request: Request, channels: Service
+) -> Response:
+    """The webhook of a vendor that cannot sign: the path is the secret."""
+    return await _by_token(workspace, connector, token, request, channels)
+
+
+async def _by_signature(
+    workspace: str, connector: str, request: Request, channels: Channels
+) -> Response:
     check_ids({"workspace": workspace, "connector": connector})
     stored = await existing_connector(channels, workspace, connector)
     if not registry.get(stored.kind).signed:
@@ -35,15 +61,9 @@ async def inbound(workspace: str, connector: str, request: Request, channels: Se
     return await _receive(request, channels, stored)
 
 
-@router.api_route(
-    "/connectors/{connector}/inbound/{token}",
-    methods=["GET", "POST"],
-    max_body_size=MAX_INBOUND_BYTES,
-)
-async def inbound_by_token(
-    workspace: str, connector: str, token: str, request: Request, channels: Service
+async def _by_token(
+    workspace: str, connector: str, token: str, request: Request, channels: Channels
 ) -> Response:
-    """The same, for a vendor that cannot sign: the path is the secret."""
     check_ids({"workspace": workspace, "connector": connector})
     stored = await existing_connector(channels, workspace, connector)
     if not hmac.compare_digest(token.encode(), stored.inbound_token.encode()):
