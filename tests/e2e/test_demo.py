@@ -53,6 +53,7 @@ def lives(url: str, token: str, sign: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_demo_lives_ends_and_begins_again(tmp_path: Path) -> None:
     with Installation(tmp_path, options=["--demo"]) as installation:
         process = installation.processes[0]

@@ -154,6 +154,7 @@ async def stage(installation: Installation) -> AsyncIterator[Stage]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_from_payload_to_answer(stage: Stage) -> None:
     await write_in(stage)
     tasks = await take_up(stage)
