@@ -36,6 +36,7 @@ _TRANSIENT_STATES = frozenset(
         "25006",  # read_only_sql_transaction: a failover is under way
     }
 )
+_CLIENT_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 # The server's answer to COMMIT leaves it open whether the commit had become durable.
 _OPEN_STATES = frozenset({"57P01", "57P02", "57P05", "25P04", "40003"})
 
@@ -73,12 +74,15 @@ def _is_loss(error: BaseException) -> bool:
     cause = _driver_error(error)
     if isinstance(cause, asyncpg.InterfaceError):
         return "connection" in str(cause)
+    if isinstance(cause, asyncpg.InternalClientError):
+        # The server's farewell came between two messages of one statement: the driver lost track.
+        return True
     return isinstance(cause, (ConnectionError, TimeoutError, PoolTimeout))
 
 
 def _driver_error(error: BaseException) -> BaseException:
     """SQLAlchemy's wrapper holds its DBAPI's wrapper, whose cause is asyncpg's error."""
     inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    if isinstance(inner.__cause__, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+    if isinstance(inner.__cause__, (asyncpg.PostgresError, *_CLIENT_ERRORS, OSError)):
         return inner.__cause__
     return inner

@@ -199,6 +199,42 @@ async def test_a_session_ended_between_transactions_costs_one_failure(database_u
         await lonely.dispose()
 
 
+async def test_sessions_ended_at_any_moment_are_never_somebodys_mistake(database_url, engine):
+    """Also not where the server's farewell confuses the driver between two messages."""
+    stopped = asyncio.Event()
+    ended = 0
+
+    async def work():
+        nonlocal ended
+        while not stopped.is_set():
+            try:
+                async with transaction(engine) as connection:
+                    await connection.execute(text("SELECT 1"))
+                    raw = (await connection.get_raw_connection()).driver_connection
+                    for number in range(3):
+                        await raw.execute("SELECT $1::int", number)
+            except (DatabaseUnavailable, OutcomeUnknown):
+                ended += 1
+
+    others = text(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    killer = create_engine(database_url, pool_size=1)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(work())
+            for _ in range(60):
+                await asyncio.sleep(0.02)
+                async with reading(killer) as connection:
+                    await connection.execute(others)
+            stopped.set()
+    finally:
+        await killer.dispose()
+    assert ended > 20
+
+
 async def test_a_server_that_is_not_there_is_unavailable(tmp_path):
     for url in ("postgresql://a:b@127.0.0.1:1/x", f"postgresql://a:b@/x?host={tmp_path}"):
         nowhere = create_engine(url, pool_size=1)
