@@ -44,10 +44,10 @@ class DyingStore(PostgresStore):
 
     async def commit(self, batch: Batch) -> None:
         """As the store does, and perhaps the end."""
-        token = _committing.set(any(row.topic for row in batch.journal))
+        token = _committing.set(True)
         try:
             await super().commit(batch)
-            if _committing.get():
+            if any(row.topic for row in batch.journal):
                 self._reach("after-commit")
         finally:
             _committing.reset(token)

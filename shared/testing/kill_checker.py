@@ -1,0 +1,315 @@
+"""Whether every promise held: the topics and the ledger of answers are compared, nothing else."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from shared.testing.kill_calls import Ledger
+from shared.testing.kill_topics import Data, Event, Topics
+from shared.testing.kill_workload import CAPACITY, CHATS, COST, FIRST_RESPONSE_S, WARN_AT
+
+_ROUTES = ("task.created", "task.reopened", "task.message")
+
+
+class Task(msgspec.Struct):
+    """A task as the events so far tell it. `done_by` are the agents who completed it."""
+
+    owner: str | None = None
+    open: bool = True
+    done_by: list[str] = []
+    assigned: list[tuple[str, str]] = []
+
+
+class Floor:
+    """One workspace, replayed from routing.events."""
+
+    def __init__(self, workspace: str) -> None:
+        self.workspace = workspace
+        self.tasks: dict[str, Task] = {}
+        self.offers: dict[str, tuple[str, str]] = {}
+        self.accepted: dict[str, tuple[str, str]] = {}
+        self.routed: Counter[str] = Counter()
+        self.problems: list[str] = []
+
+    def take(self, event: Event) -> None:
+        kind = event.type.removeprefix("routing.").removesuffix(".v1")
+        data = event.data
+        if kind in _ROUTES and data["event_id"] is not None:
+            self.routed[data["event_id"]] += 1
+        if kind.startswith("offer."):
+            self._offer(kind, data)
+        elif kind.startswith("task."):
+            self._task(kind, data)
+        if data.get("agent_id"):
+            self._weigh(data["agent_id"], event.sequence)
+
+    def _wrong(self, said: str) -> None:
+        self.problems.append(f"{self.workspace}: {said}")
+
+    def _offer(self, kind: str, data: Data) -> None:
+        offer, task, agent = data["offer_id"], data["task_id"], data["agent_id"]
+        if kind == "offer.created":
+            if any(one == task for one, _ in self.offers.values()):
+                self._wrong(f"{task} is offered twice at a time")
+            if self.tasks[task].owner is not None:
+                self._wrong(f"{task} is offered while {self.tasks[task].owner} has it")
+            self.offers[offer] = (task, agent)
+            return
+        if self.offers.pop(offer, None) != (task, agent):
+            self._wrong(f"{kind} of {offer}, which was not open for {agent}")
+        if kind == "offer.accepted":
+            self.accepted[offer] = (task, agent)
+
+    def _task(self, kind: str, data: Data) -> None:
+        name = data["task_id"]
+        if kind == "task.created":
+            if name in self.tasks:
+                self._wrong(f"{name} is created twice")
+            self.tasks[name] = Task()
+            return
+        task = self.tasks[name]
+        if kind == "task.assigned":
+            self._assign(name, task, data)
+        elif kind in ("task.requeued", "task.transferred"):
+            task.owner = None
+        elif kind == "task.reopened":
+            if task.open:
+                self._wrong(f"{name} is reopened while it is open")
+            task.open = True
+        elif kind in ("task.completed", "task.cancelled"):
+            if not task.open:
+                self._wrong(f"{name} ends twice")
+            if kind == "task.completed":
+                task.done_by.append(data["agent_id"])
+            task.open, task.owner = False, None
+
+    def _assign(self, name: str, task: Task, data: Data) -> None:
+        agent, offer = data["agent_id"], data["offer_id"]
+        if task.owner is not None or not task.open:
+            self._wrong(
+                f"{name} goes to {agent} while {task.owner or 'nobody, as it ended,'} has it"
+            )
+        if self.accepted.get(offer) != (name, agent):
+            self._wrong(f"{name} goes to {agent} without an accepted offer")
+        task.owner = agent
+        task.assigned.append((offer, agent))
+
+    def _weigh(self, agent: str, sequence: int) -> None:
+        held = sum(task.owner == agent for task in self._alive())
+        held += sum(whose == agent for _, whose in self.offers.values())
+        if held > CHATS or held * COST > CAPACITY:
+            self._wrong(f"{agent} holds {held} at event {sequence}")
+
+    def _alive(self) -> list[Task]:
+        return [task for task in self.tasks.values() if task.open]
+
+    @property
+    def unfinished(self) -> int:
+        return len(self._alive())
+
+
+class Clock(msgspec.Struct):
+    """One SLA clock of one cycle as sla.events tell it."""
+
+    metric: str
+    conversation: str
+    due_at: str
+    said: list[str] = []
+    satisfied_at: str = ""
+
+
+_ENDS = ("met", "breached", "cancelled")
+
+
+def clocks_of(events: list[Event]) -> dict[tuple[str, int], Clock]:
+    """By (clock_id, cycle)."""
+    found: dict[tuple[str, int], Clock] = {}
+    for event in events:
+        kind = event.type.removeprefix("sla.clock.").removesuffix(".v1")
+        data = event.data
+        key = (data["clock_id"], data["cycle"])
+        clock = found.setdefault(key, Clock(data["metric"], data["conversation_id"], ""))
+        if kind == "warning":
+            kind += f" {data['level']}"
+        if kind == "corrected" and data["withdrawn"] == "breached":
+            kind = "withdrawn"
+        clock.said.append(kind)
+        clock.due_at = data["due_at"] or clock.due_at
+        clock.satisfied_at = data.get("satisfied_at", clock.satisfied_at)
+    return found
+
+
+def unfinished(topics: Topics, ledger: Ledger) -> list[str]:
+    """What is still on its way: not a fault yet."""
+    waiting: list[str] = []
+    routed: set[str] = set()
+    for name, events in topics.routing.items():
+        floor = Floor(name)
+        for event in events:
+            floor.take(event)
+        routed |= set(floor.routed)
+        if floor.unfinished:
+            waiting.append(f"{name}: {floor.unfinished} tasks")
+    left = [one for one in ledger.posted if one not in routed]
+    if left:
+        waiting.append(f"{len(left)} events not routed")
+    for name, events in topics.sla.items():
+        clocks = clocks_of(events).values()
+        running = [one for one in clocks if not set(_ENDS) & set(one.said)]
+        if running:
+            waiting.append(f"{name}: {len(running)} clocks")
+    return waiting
+
+
+def check(topics: Topics, ledger: Ledger) -> list[str]:
+    """Every broken promise, in words; [] when all were kept."""
+    floors: dict[str, Floor] = {}
+    for name, events in topics.routing.items():
+        floor = floors[name] = Floor(name)
+        for event in events:
+            floor.take(event)
+    problems = [*topics.problems, *(f"dead letter: {one[:300]}" for one in topics.dead)]
+    for floor in floors.values():
+        problems += floor.problems
+        problems += [f"{floor.workspace}: {name} never ended" for name in _open(floor)]
+    problems += _routed_once(topics, ledger, floors)
+    problems += _honoured(ledger, floors)
+    problems += _never_stale(ledger)
+    for name, events in topics.sla.items():
+        problems += _clocks(name, topics, events)
+    return problems
+
+
+def check_journal(workspace: str, journal: Sequence[Data], topics: Topics) -> list[str]:
+    """`GET events` has no gap, and what is on the topic stands in it as it is."""
+    numbers = [each["seq"] for each in journal]
+    problems: list[str] = []
+    if numbers != list(range(1, len(numbers) + 1)):
+        problems.append(f"{workspace}: the journal's numbers are not 1 to {len(numbers)}")
+    told = {each["seq"]: (each["type"], each["data"]) for each in journal}
+    for event in topics.routing.get(workspace, ()):
+        if told.get(event.sequence) != (event.type, event.data):
+            problems.append(f"{workspace}: event {event.sequence} is another in the journal")
+    return problems
+
+
+def _open(floor: Floor) -> list[str]:
+    return [name for name, task in floor.tasks.items() if task.open]
+
+
+def _routed_once(topics: Topics, ledger: Ledger, floors: dict[str, Floor]) -> list[str]:
+    problems: list[str] = []
+    for posted in (*ledger.posted.values(), *ledger.replies):
+        if posted.event_id not in topics.interactions:
+            problems.append(f"{posted} was answered and is on no topic")
+    for posted in ledger.posted.values():
+        times = floors[posted.workspace].routed[posted.event_id]
+        if times != 1:
+            problems.append(f"{posted} was routed {times} times")
+    for floor in floors.values():
+        strange = [one for one in floor.routed if one not in topics.interactions]
+        problems += [f"{floor.workspace} routed {one}, which is on no topic" for one in strange]
+    return problems
+
+
+def _honoured(ledger: Ledger, floors: dict[str, Floor]) -> list[str]:
+    problems: list[str] = []
+    for taken in ledger.taken:
+        task = floors[taken.workspace].tasks.get(taken.task)
+        if task is None or (taken.offer, taken.agent) not in task.assigned:
+            problems.append(f"{taken} was answered and did not happen")
+    claims = Counter((one.workspace, one.task, one.agent) for one in ledger.done)
+    for (workspace, name, agent), times in claims.items():
+        if floors[workspace].tasks[name].done_by.count(agent) < times:
+            problems.append(f"{workspace}: {agent} completed {name} {times} times: not so")
+    return problems
+
+
+def _never_stale(ledger: Ledger) -> list[str]:
+    """A look that was sent after another had come shows nothing older."""
+    problems: list[str] = []
+    whose: dict[tuple[str, str], int] = {}
+    by_sent = sorted(ledger.looks, key=lambda one: one.sent)
+    by_got = iter(sorted(ledger.looks, key=lambda one: one.got))
+    come = next(by_got, None)
+    for look in by_sent:
+        while come is not None and come.got <= look.sent:
+            key = (come.workspace, come.agent)
+            whose[key] = max(whose.get(key, 0), come.revision)
+            come = next(by_got, None)
+        known = whose.get((look.workspace, look.agent), 0)
+        if look.revision < known:
+            problems.append(f"{look} after revision {known} had been shown")
+    return problems
+
+
+# Clocks
+
+
+def _clocks(workspace: str, topics: Topics, events: list[Event]) -> list[str]:
+    problems: list[str] = []
+    clocks = clocks_of(events)
+    for key, clock in clocks.items():
+        problems += [f"{workspace} {key} {clock.metric}: {one}" for one in _fired(clock)]
+    problems += [f"{workspace}: {one}" for one in _first_responses(workspace, topics, clocks)]
+    return problems
+
+
+def _fired(clock: Clock) -> list[str]:
+    """Each notice once; met or breached, and not both."""
+    said = Counter(clock.said)
+    problems: list[str] = []
+    if said["started"] != 1:
+        problems.append(f"started {said['started']} times")
+    breaches = said["breached"] - said["withdrawn"]
+    if breaches not in (0, 1) or said["breached"] > 1:
+        problems.append(f"breached {said['breached']} times")
+    if said[f"warning {WARN_AT}"] > 1:
+        problems.append("warned twice")
+    if breaches and not said[f"warning {WARN_AT}"]:
+        problems.append("breached without a warning")
+    if breaches and said["met"]:
+        problems.append("breached and met")
+    if not any(said[end] for end in _ENDS):
+        problems.append("never ended")
+    return [f"{one} ({', '.join(clock.said)})" for one in problems]
+
+
+def _first_responses(
+    workspace: str, topics: Topics, clocks: dict[tuple[str, int], Clock]
+) -> list[str]:
+    """Held against the messages themselves: asked when, answered when, due when."""
+    asked, answered = _talks(workspace, topics)
+    problems: list[str] = []
+    firsts: dict[str, Clock] = {}
+    for clock in clocks.values():
+        if clock.metric == "first_response":
+            if clock.conversation in firsts:
+                problems.append(f"{clock.conversation} has two first-response clocks")
+            firsts[clock.conversation] = clock
+    for conversation, at in asked.items():
+        clock = firsts.get(conversation)
+        if clock is None:
+            problems.append(f"{conversation} has no first-response clock")
+            continue
+        late = answered.get(conversation, float("inf")) > at + FIRST_RESPONSE_S
+        told = clock.said.count("breached") > clock.said.count("withdrawn")
+        if late != told:
+            took = answered.get(conversation, float("inf")) - at
+            problems.append(f"{conversation} was answered after {took:.3f} s: {clock.said}")
+    return problems
+
+
+def _talks(workspace: str, topics: Topics) -> tuple[dict[str, float], dict[str, float]]:
+    """Per conversation, seconds of its first question and of its first answer."""
+    asked: dict[str, float] = {}
+    answered: dict[str, float] = {}
+    for event in topics.interactions.values():
+        if event.workspace == workspace:
+            side = asked if event.data["direction"] == "inbound" else answered
+            at = datetime.fromisoformat(event.time).timestamp()
+            name = event.data["conversation_id"]
+            side[name] = min(side.get(name, at), at)
+    return asked, answered
