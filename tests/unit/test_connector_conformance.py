@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import msgspec
 import pytest
@@ -108,7 +109,7 @@ def test_redelivery_gives_the_same_ids(connector: Connector, example: Example) -
     )
     assert [e.envelope.id for e in first.events] == [e.envelope.id for e in again.events]
     times = [e.envelope.time for e in first.events], [e.envelope.time for e in again.events]
-    assert times[0] == times[1], "an hour late is not an hour young"
+    assert times[0] == times[1] or not connector.dated, "an hour late is not an hour young"
     other = run(connector, example, connector_id="other")
     assert {e.envelope.id for e in first.events}.isdisjoint(e.envelope.id for e in other.events)
 
@@ -148,9 +149,13 @@ def test_a_token_that_is_not_ours_is_refused(connector: Connector, example: Exam
             if handled.verdict == "invalid":
                 assert not handled.accepted and handled.events == []
                 assert handled.answer == connector.answers.bad_signature
-    assert carrying >= 2 or "@" in request.url, "no header carries the credential"
+    for word in list(re.finditer(rb"[A-Za-z0-9+/_-]{6,}", request.body))[:60]:
+        body = request.body[: word.start()] + b"forged" + request.body[word.end() :]
+        carrying += run(connector, example, body=body).verdict == "invalid"
+    assert carrying >= 2 or "@" in request.url, "nothing carries the credential"
     if carrying:
-        assert run(connector, example, headers=()).verdict == "invalid"
+        bare = run(connector, example, headers=(), body=b"{}")
+        assert bare.verdict == "invalid"
 
 
 @pytest.mark.parametrize(("connector", "example"), SIGNED)
@@ -243,7 +248,9 @@ def test_revisions_name_the_message_they_change(connector: Connector) -> None:
         assert {"edited", "deleted"} & set(change.interaction.flags)
 
 
-@pytest.mark.parametrize("connector", [p for p in BY_KIND if p.values[0].channel == "chat"])
+@pytest.mark.parametrize(
+    "connector", [p for p in BY_KIND if p.values[0].channel == "chat" and p.values[0].edits]
+)
 def test_chat_kinds_show_an_edit(connector: Connector) -> None:
     assert any(example.revises for example in connector.examples())
 

@@ -6,7 +6,7 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from re import compile as regex
 from typing import Any
 from urllib.parse import urlsplit
@@ -245,3 +245,13 @@ def bearer(request: InboundRequest) -> str:
     """The token of an Authorization header; "" when there is none."""
     scheme, _, token = (request.header("authorization") or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+@cache
+def example_key() -> tuple[rsa.RSAPrivateKey, str]:
+    """A key pair for examples, the public half as PEM; made anew by each process, guards nothing."""
+    private = rsa.generate_private_key(65537, 2048)
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private, public.decode()
