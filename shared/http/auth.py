@@ -142,6 +142,7 @@ class Access:
             raise Refused("forbidden", "An agent reaches only its own work.")
         if confined == "":
             raise Refused("forbidden", "The token names no agent.")
+        _check_query(request)
         if self.limiter is not None and "omniroute.principal" not in request.scope:
             self.limiter.admit(workspace)
         if must_exist and not await self._exists(principal, workspace):
@@ -173,6 +174,13 @@ def check_ids(params: dict[str, Any]) -> None:
                     Fault(f"/path/{name}", "pattern", "is not an id", "[A-Za-z0-9_-]{1,64}"),
                 ],
             )
+
+
+def _check_query(request: Request) -> None:
+    """Refuse what no parameter can mean and no database takes."""
+    if b"%00" in request.scope["query_string"]:
+        message = "The query holds a NUL character."
+        raise Refused("validation", message, errors=[Fault("/query", "nul", message)])
 
 
 def access_of(request: Request) -> Access:

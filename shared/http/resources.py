@@ -36,7 +36,7 @@ def parse_resource(body: bytes, model: type[M], *, id_in_path: str | None = None
     """JSON -> `model`. Raises Refused("validation")."""
     try:
         content = _DECODE.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid("", "json", f"The body is not JSON: {error}.") from error
     if not isinstance(content, dict):
         raise invalid("", "type", "The body is not an object.", "object")

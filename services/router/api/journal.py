@@ -17,6 +17,7 @@ from shared.runtime.port import JOURNAL, JournalEvent
 router = api_router("journal")
 PAGE = 200
 MAX_PAGE = 1_000
+MAX_SEQ = 2**63 - 1
 IDLE_S = 30.0
 
 
@@ -31,7 +32,7 @@ async def events(
     request: Request,
     caller: Annotated[Caller, Depends(require("journal:read", ticket=True))],
     service: Service,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     types: Annotated[str | None, Query(max_length=2000, description="comma-separated")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
 ) -> Response:
