@@ -224,5 +224,6 @@ CONNECTOR = Connector(
     retry_horizon_s=DAY_S,
     covers_body=False,  # SNS signs fields of its envelope, not the bytes
     order_by="absolute_time",
+    edits=False,
     fetches=sns.FETCHES,
 )

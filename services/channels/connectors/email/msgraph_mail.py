@@ -1,0 +1,267 @@
+"""Microsoft Graph: a notification names a message in a mailbox; the mail itself has to be fetched.
+
+https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from services.channels.connectors import fields
+from services.channels.connectors.email import provided
+from services.channels.connectors.email.bodies import File
+from services.channels.connectors.email.email_mime import EmailSettings
+from services.channels.connectors.port import (
+    DAY_S,
+    Answer,
+    Answers,
+    Connector,
+    Context,
+    Example,
+    Fetch,
+    HandshakeExample,
+    Handshaken,
+    InboundRequest,
+    Normalised,
+    Parsed,
+    Secrets,
+    Settings,
+    Verdict,
+)
+from services.channels.connectors.public_keys import decode_base64
+from services.channels.connectors.signatures import same
+from shared.contracts import interactions
+from shared.contracts.instants import parse_instant
+
+SETUP = """\
+1. Choose a long random word as `client_state` and store it here first: Graph tests the address the
+   moment a subscription is created.
+2. Create a subscription to `/users/{mailbox}/mailFolders('inbox')/messages`, changeType `created`,
+   with the connector's inbound URL as `notificationUrl` and `lifecycleNotificationUrl`, and
+   `clientState`. It ends after at most seven days: renew it, also whenever a lifecycle notice
+   `reauthorizationRequired` shows; after `missed` or `subscriptionRemoved` ask for the messages since.
+   Lifecycle notices show as problems of the code `operation`, not as messages.
+3. A notification names a message only, so it becomes a `must_fetch` note. The mail is fetched by
+   `GET /users/{mailbox}/messages/{id}/$value`, which needs a component with the token `api_token`;
+   until that runs, connect the mailbox by IMAP or LMTP instead. Posting a fetched message as JSON,
+   with `clientState`, to the same URL makes it an event.
+4. The word in `clientState` is all that proves who calls. Rich notifications are encrypted and not
+   supported.
+"""
+
+_PLAIN = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
+
+
+@dataclass(frozen=True, slots=True)
+class ClientState:
+    """The word of ours that every notification of a payload has to repeat."""
+
+    secret: str = "client_state"
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        return (self.secret,)
+
+    def verify(self, request: InboundRequest, secrets: Secrets) -> Verdict:
+        known = secrets.get(self.secret, ())
+        if not known:
+            return "none"
+        payload = fields.decode_json(request.body, Parsed())
+        states = [fields.text(each, "clientState") or "" for each in _notices(payload)]
+        matches = [max([same(secret, state) for secret in known]) for state in states]
+        return "valid" if matches and all(matches) else "invalid"
+
+
+def _notices(payload: Any) -> list[dict[str, Any]]:
+    value = fields.obj(payload).get("value")
+    return list(fields.items({"all": value if isinstance(value, list) else payload}, "all"))
+
+
+def handshake(request: InboundRequest, secrets: Secrets, _: Settings) -> Handshaken | None:
+    """A request with validationToken: the token comes back as plain text. It proves nothing, and
+    whoever asks learns nothing."""
+    token = request.argument("validationToken")
+    if token is None:
+        return None
+    verdict: Verdict = "valid" if secrets.get("client_state") else "none"
+    return Handshaken(verdict, Answer(200, fields.clean(token, 4096), _PLAIN))
+
+
+def parse(request: InboundRequest, settings: EmailSettings, _: Context) -> Parsed:
+    parsed = Parsed()
+    payload = fields.decode_json(request.body, parsed)
+    if payload is None:
+        return parsed
+    for notice in _notices(payload):
+        if "internetMessageId" in notice:
+            fetched(notice, settings, parsed)
+        else:
+            _notice(notice, parsed)
+    if not (parsed.events or parsed.problems):
+        parsed.lose("unusable_payload", "The payload holds no notification.")
+    return parsed
+
+
+def _notice(notice: dict[str, Any], parsed: Parsed) -> None:
+    subscription = fields.key(notice, "subscriptionId")
+    lifecycle = fields.key(notice, "lifecycleEvent")
+    if lifecycle is not None:
+        parsed.note("operation", f"{lifecycle}: the subscription {subscription} needs attention.")
+        return
+    message, change = fields.key(notice, "resourceData", "id"), fields.key(notice, "changeType")
+    message = message or (fields.key(notice, "resource") or "").rpartition("/")[2]
+    if not (subscription and message and change):
+        parsed.lose("missing_id", "A notification lacks its subscription, message or change.")
+    elif change == "deleted":
+        parsed.note("not_an_interaction", f"The message {message} was deleted in the mailbox.")
+    else:
+        ids = {"subscription": subscription, "message": message, "change": change}
+        resource = fields.key(notice, "resource") or ""
+        parsed.want("message", f"{subscription}:{message}:{change}", **ids, resource=resource)
+
+
+def fetched(resource: dict[str, Any], settings: EmailSettings, parsed: Parsed) -> None:
+    """A message as `GET /messages/{id}` gives it, with `internetMessageHeaders` where selected."""
+    identity = fields.key(resource, "id") or fields.key(resource, "internetMessageId")
+    if identity is None:
+        parsed.lose("missing_id", "The message has no id.")
+        return
+    listed = fields.items(resource, "internetMessageHeaders")
+    headers = provided.header_pairs((each.get("name"), each.get("value")) for each in listed)
+    known = {
+        "From": _people(resource, "from") or _people(resource, "sender"),
+        "To": _people(resource, "toRecipients"),
+        "Cc": _people(resource, "ccRecipients"),
+        "Reply-To": _people(resource, "replyTo"),
+        "Subject": fields.text(resource, "subject"),
+        "Message-ID": fields.key(resource, "internetMessageId"),
+    }
+    headers = provided.completed(headers, known)
+    body = fields.text(resource, "body", "content") or fields.text(resource, "bodyPreview")
+    html = (fields.text(resource, "body", "contentType") or "").lower() == "html"
+    text, markup = (None, body) if html else (body, None)
+    event = provided.pieces_event(headers, text, markup, _files(resource), settings, parsed)
+    event.vendor_id = f"graph:{identity}"
+    event.occurred_at_us = _instant(resource, "receivedDateTime") or event.occurred_at_us
+    _thread(event, fields.key(resource, "conversationId"))
+    event.vendor |= fields.known(id=identity)
+    parsed.events.append(event)
+
+
+def _thread(event: Normalised, conversation: str | None) -> None:
+    if conversation:
+        event.thread_candidates.append(f"thread:graph:{conversation}")
+        event.vendor["thread_id"] = conversation
+
+
+def _people(resource: dict[str, Any], name: str) -> str | None:
+    found: list[str] = []
+    for each in fields.items(resource, name):
+        address = fields.key(each, "emailAddress", "address")
+        person = (fields.text(each, "emailAddress", "name") or "").replace('"', "'")
+        if address:
+            found.append(f'"{person}" <{address}>' if person else address)
+    return ", ".join(found) or None
+
+
+def _files(resource: dict[str, Any]) -> list[File]:
+    return [
+        File(
+            content=decode_base64(fields.at(each, "contentBytes")),
+            content_type=fields.key(each, "contentType") or "application/octet-stream",
+            name=fields.key(each, "name"),
+            inline=fields.flag(each, "isInline"),
+            content_id=fields.key(each, "contentId"),
+        )
+        for each in fields.items(resource, "attachments")
+        if isinstance(each.get("contentBytes"), str)
+    ]
+
+
+def _instant(source: dict[str, Any], name: str) -> int | None:
+    try:
+        return parse_instant(fields.text(source, name) or "")
+    except (ValueError, OverflowError):
+        return None
+
+
+URL = "https://omniroute.example/v1/workspaces/demo/connectors/graph/inbound"
+STATE = "example-client-state"
+
+
+def request_of(*notices: dict[str, Any], received_at_us: int, url: str = URL) -> InboundRequest:
+    """Notifications of ours as the request that Graph would send."""
+    body = json.dumps({"value": [{"clientState": STATE, **each} for each in notices]}).encode()
+    headers = (("Content-Type", "application/json"),)
+    return InboundRequest("POST", url, headers, body, received_at_us)
+
+
+def handshakes() -> tuple[HandshakeExample, ...]:
+    url = URL + "?validationToken=Validation%3A+test+of+%3Cours%3E"
+    request = InboundRequest("POST", url, (("Content-Type", "text/plain"),), b"", 0)
+    answer = Answer(200, "Validation: test of <ours>", _PLAIN)
+    secrets = {"client_state": (STATE,)}
+    return (HandshakeExample("validation", request, secrets, answer, open=True),)
+
+
+def examples() -> tuple[Example, ...]:
+    at_us = parse_instant("2026-03-02T09:00:30Z")
+    secrets = {"client_state": (STATE,)}
+    created = {
+        "subscriptionId": "sub-1",
+        "changeType": "created",
+        "resource": "users/u1/messages/AAMk1",
+        "resourceData": {"id": "AAMk1", "@odata.type": "#Microsoft.Graph.Message"},
+    }
+    message = {
+        "id": "AAMk1",
+        "internetMessageId": "<m1@mail.example.org>",
+        "conversationId": "AAQk1",
+        "receivedDateTime": "2026-03-02T09:00:00Z",
+        "subject": "Invoice",
+        "body": {"contentType": "html", "content": "<p>The invoice is wrong.</p>"},
+        "from": {"emailAddress": {"name": "Kim Example", "address": "kim@example.org"}},
+        "toRecipients": [{"emailAddress": {"address": "help@acme.example"}}],
+    }
+    return (
+        Example("created", request_of(created, received_at_us=at_us), secrets, ()),
+        Example(
+            "fetched message",
+            request_of(message, received_at_us=at_us),
+            secrets,
+            (interactions.MESSAGE,),
+        ),
+    )
+
+
+CONNECTOR = Connector(
+    kind="msgraph_mail",
+    channel="email",
+    title="Microsoft 365 mail (Graph notifications)",
+    setup=SETUP,
+    signature=ClientState(),
+    parse=parse,
+    examples=examples,
+    settings=EmailSettings,
+    secrets={
+        "client_state": "The word given as clientState when the subscription was created.",
+        "api_token": "OAuth token that fetches the mail itself.",
+    },
+    handshake=handshake,
+    handshakes=handshakes,
+    answers=Answers(ok=Answer(202), duplicate=Answer(202), unusable=Answer(202)),
+    retry_horizon_s=7 * DAY_S,
+    max_body_bytes=30 * 1024 * 1024,
+    covers_body=False,
+    fetches=(
+        Fetch("message", "GET https://graph.microsoft.com/v1.0/{resource}/$value", "api_token"),
+        Fetch(
+            "reconcile",
+            "GET https://graph.microsoft.com/v1.0/users/{mailbox}/mailFolders/inbox/messages"
+            "?$filter=receivedDateTime ge {cursor}",
+            secret="api_token",
+            cursor="value[].receivedDateTime",
+            every_s=900,
+        ),
+    ),
+)
