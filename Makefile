@@ -3,6 +3,8 @@ PYTHON ?= python3
 PORT ?= 8080
 VENV := .venv
 BIN := $(VENV)/bin
+# Positions are those of one log: what runs on Kafka keeps its data apart from what does not.
+KAFKA_DATA := .omniroute/with-kafka
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 UV_COMPILE := ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header
@@ -34,7 +36,7 @@ run: $(STAMP) ## a living demo system on port 8080 (PORT=...)
 	$(BIN)/omniroute up --demo --port $(PORT)
 
 run-kafka: $(STAMP) ## the same on a real Kafka started from Maven's jars (needs Java 17 and mvn)
-	$(BIN)/python deploy/kafka/start.py -- $(BIN)/omniroute up --demo --port $(PORT)
+	OMNIROUTE_DATA_DIR=$(KAFKA_DATA) $(BIN)/python deploy/kafka/start.py --data $(KAFKA_DATA)/kafka -- $(BIN)/omniroute up --demo --port $(PORT)
 
 test: $(DEV_STAMP) ## the whole test suite
 	$(BIN)/python -m pytest

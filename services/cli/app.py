@@ -18,6 +18,8 @@ from shared.settings import Settings, SettingsError, read_settings
 
 T = TypeVar("T")
 
+FORCE_AFTER_S = 1.0
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 out = Console()
 err = Console(stderr=True)
@@ -106,12 +108,19 @@ def _log_level(settings: Settings, demo: bool) -> str:
 
 
 def _interrupted() -> asyncio.Event:
-    """Set by Ctrl-C or SIGTERM; a second one ends the process at once."""
+    """Set by Ctrl-C or SIGTERM; another one, later than a second, ends the process at once.
+
+    (A parent such as make or a supervisor may pass the first on, so that it comes twice.)
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        stopped.set()
+        if not stopped.is_set():
+            stopped.set()
+            loop.call_later(FORCE_AFTER_S, obey)
+
+    def obey() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 

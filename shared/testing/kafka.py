@@ -129,7 +129,9 @@ class KafkaBroker:
         """Format the log the first time and start the process, without waiting for it."""
         assert self.pid is None, "the broker runs already"
         properties = self._folder / "server.properties"
-        if not properties.exists():
+        if properties.exists():
+            properties.write_text(self._properties())  # a kept log is served on new ports
+        else:
             self._prepare(properties)
         with (self._folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -216,9 +218,8 @@ class KafkaBroker:
 
     def _prepare(self, properties: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        template = string.Template((_RECIPE / "server.properties").read_text())
         draft = self._folder / "draft.properties"
-        draft.write_text(template.substitute(self._settings, log_dir=self._folder / "log"))
+        draft.write_text(self._properties())
         command = _java(
             "kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(draft)
         )
@@ -226,6 +227,10 @@ class KafkaBroker:
         if done.returncode != 0:
             raise RuntimeError(f"Kafka could not format its log:\n{done.stderr.decode()}")
         draft.rename(properties)
+
+    def _properties(self) -> str:
+        template = string.Template((_RECIPE / "server.properties").read_text())
+        return template.substitute(self._settings, log_dir=self._folder / "log")
 
     def _listens(self) -> bool:
         with socket.socket() as probe:

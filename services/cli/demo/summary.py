@@ -12,6 +12,7 @@ from shared.contracts.problems import Refused
 
 TABLE_EVERY_S = 1.0
 LINE_EVERY_S = 5.0
+PATIENCE_S = 5.0
 
 
 async def summarise(reader: Reader, out: Console) -> None:
@@ -25,24 +26,28 @@ async def summarise(reader: Reader, out: Console) -> None:
 async def _in_place(reader: Reader, out: Console) -> None:
     with Live(console=out, auto_refresh=False, transient=True) as live:
         while True:
-            if (figures := await _figures(reader)) is not None:
-                live.update(screen(figures), refresh=True)
+            found = await _figures(reader)
+            live.update(Text(found) if isinstance(found, str) else screen(found), refresh=True)
             await asyncio.sleep(TABLE_EVERY_S)
 
 
 async def _line_by_line(reader: Reader, out: Console) -> None:
     while True:
         await asyncio.sleep(LINE_EVERY_S)
-        if (figures := await _figures(reader)) is not None:
-            out.print(line(figures), highlight=False, markup=False, soft_wrap=True)
+        found = await _figures(reader)
+        shown = found if isinstance(found, str) else line(found)
+        out.print(shown, highlight=False, markup=False, soft_wrap=True)
 
 
-async def _figures(reader: Reader) -> Figures | None:
-    """None while the services cannot say."""
+async def _figures(reader: Reader) -> Figures | str:
+    """What there is to show; in words where the services cannot say."""
     try:
-        return await reader.read()
-    except (Refused, OSError):
-        return None
+        async with asyncio.timeout(PATIENCE_S):
+            return await reader.read()
+    except Refused as refused:
+        return f"no figures just now: {refused.detail}"
+    except (OSError, TimeoutError):
+        return "no figures just now: the services do not answer"
 
 
 def line(figures: Figures) -> str:
