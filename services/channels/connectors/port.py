@@ -138,6 +138,9 @@ class Normalised(msgspec.Struct, kw_only=True):
     segment: Segment | None = None
     delivery_status: Delivery | None = None
     reason: Literal["ended", "abandoned"] | None = None
+    survey: Literal["csat", "nps", "ces"] | None = None
+    score: float | None = None
+    comment: str | None = None
     email: Email | None = None
     vendor: dict[str, Any] = {}
     generated: bool = False
@@ -272,7 +275,8 @@ class Connector:
     `retry_horizon_s` is how long the vendor repeats a delivery: an older time of occurrence is not
     believed. `covers_body`: the signature changes with the body (a static token's does not).
     `order_by` is the entry of an event's `vendor` that orders a conversation as the vendor does;
-    "time" is the event's own. `fetches` is what the vendor does not push.
+    "time" is the event's own. `dated`: the vendor says when something happened; `edits`: a message
+    of it can be changed or withdrawn. `fetches` is what the vendor does not push.
     """
 
     kind: str
@@ -291,6 +295,8 @@ class Connector:
     max_body_bytes: int = 1024 * 1024
     covers_body: bool = True
     order_by: str = "time"
+    dated: bool = True
+    edits: bool = True
     fetches: tuple[Fetch, ...] = ()
 
     @property
