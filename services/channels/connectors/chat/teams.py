@@ -1,0 +1,373 @@
+"""Microsoft Teams and other Bot Framework channels: activities posted to a bot.
+
+https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-authentication
+https://github.com/microsoft/Agents/blob/main/specs/activity/protocol-activity.md
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from services.channels.connectors import fields
+from services.channels.connectors.bearer import bearer_of, decode, in_time, public_keys
+from services.channels.connectors.identities import EMAIL, email, identities
+from services.channels.connectors.port import (
+    Answer,
+    Answers,
+    Connector,
+    Context,
+    Example,
+    Fetch,
+    InboundRequest,
+    Normalised,
+    Parsed,
+    Secrets,
+    Settings,
+    Verdict,
+)
+from services.channels.connectors.posting import posted
+from services.channels.connectors.reading import digest_of, given, moment, payload_of
+from services.channels.connectors.signatures import any_same
+from shared.contracts import interactions
+from shared.contracts.instants import SECOND_US, parse_instant
+from shared.contracts.interactions import Attachment, Author
+
+ISSUER = "https://api.botframework.com"
+SKEW_S = 300
+
+SETUP = """\
+1. Register an Azure Bot, add the Teams channel and enter the connector's inbound URL as the
+   messaging endpoint.
+2. Put the bot's application id into `app_id`.
+3. Put the JWK set found at the `jwks_uri` of
+   `https://login.botframework.com/v1/.well-known/openidconfiguration` into `public_keys`, whole, as
+   JSON. A connector does no I/O: when Microsoft rotates its keys (about monthly, announced five
+   days ahead), put the new set beside the old one.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BotFrameworkToken:
+    """Authorization: Bearer JWT, RS256, for our app id, whose `serviceurl` is the activity's.
+
+    The body is parsed only once the token is known to be Microsoft's.
+    """
+
+    secret_names: tuple[str, ...] = ("app_id", "public_keys")
+
+    def verify(self, request: InboundRequest, secrets: Secrets) -> Verdict:
+        apps = secrets.get("app_id", ())
+        keys = public_keys(secrets.get("public_keys", ()))
+        if not apps or not secrets.get("public_keys"):
+            return "none"
+        token = bearer_of(request) or ""
+        for attributes, key in keys:
+            claims = decode(token, key, ["RS256"])
+            if claims is not None:
+                good = self._ours(claims, apps, request) and _vouches(attributes, claims, request)
+                return "valid" if good else "invalid"
+        return "invalid"
+
+    def _ours(self, claims: dict[str, Any], apps: tuple[str, ...], request: InboundRequest) -> bool:
+        audience = fields.text(claims, "aud") or ""
+        return (
+            claims.get("iss") == ISSUER
+            and any_same(apps, audience)
+            and in_time(claims, request.received_at_us, SKEW_S)
+        )
+
+
+def _vouches(key: Any, claims: dict[str, Any], request: InboundRequest) -> bool:
+    """The activity is of the service that the token names, and of a channel that the key endorses."""
+    activity = fields.decode_json(request.body, Parsed())
+    claimed = fields.text(claims, "serviceurl") or fields.text(claims, "serviceUrl")
+    if claimed is None or claimed != fields.text(activity, "serviceUrl"):
+        return False
+    endorsed = fields.texts(key, "endorsements")
+    return not endorsed or fields.text(activity, "channelId") in endorsed
+
+
+def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
+    parsed = Parsed()
+    activity = payload_of(request, parsed)
+    if not activity:
+        return parsed
+    kind = fields.text(activity, "type") or "?"
+    if fields.key(activity, "conversation", "id") is None:
+        parsed.lose("missing_conversation", "An activity has no conversation.")
+        return parsed
+    read = _READERS.get(kind)
+    if read is None:
+        parsed.note("not_an_interaction", f"The activity {kind[:64]!r} is no interaction.")
+    else:
+        read(activity, parsed)
+    return parsed
+
+
+def _event(activity: dict[str, Any], **more: Any) -> Normalised:
+    """An event in its conversation; ids of a channel's threads end in `;messageid=`."""
+    thread = fields.key(activity, "conversation", "id") or ""
+    sender = fields.obj(activity, "from")
+    bot = fields.text(sender, "role") == "bot" or (fields.key(sender, "id") or "").startswith("28:")
+    vendor = given(activity, "id", "type", "channelId", "serviceUrl", "timestamp", "replyToId")
+    vendor |= fields.known(
+        conversation_id=thread,
+        conversation_type=fields.key(activity, "conversation", "conversationType"),
+        tenant_id=fields.key(activity, "conversation", "tenantId")
+        or fields.key(activity, "channelData", "tenant", "id"),
+    )
+    stamp = fields.key(activity, "timestamp") or fields.key(activity, "localTimestamp")
+    own = fields.key(activity, "id") or digest_of(stamp, activity.get("text"), sender.get("id"))
+    return Normalised(
+        vendor_id=f"{thread}:{own}:{more.pop('part', '')}".rstrip(":"),
+        message_key=f"{thread}:{own}",
+        conversation_key=thread,
+        occurred_at_us=moment(activity, "timestamp") or moment(activity, "localTimestamp"),
+        author=Author(
+            "bot" if bot else "customer", fields.text(sender, "name"), fields.key(sender, "id")
+        ),
+        direction="outbound" if bot else "inbound",
+        flags=["echo"] if bot else [],
+        identities=[] if bot else _identities(sender),
+        vendor=vendor,
+        **more,
+    )
+
+
+def _identities(sender: dict[str, Any]) -> list[Any]:
+    address = fields.text(sender, "email") or fields.text(sender, "userPrincipalName")
+    return identities(
+        teams=fields.key(sender, "id"),
+        aad_object_id=fields.key(sender, "aadObjectId"),
+        **{EMAIL: email(address)},
+    )
+
+
+def _message(activity: dict[str, Any], parsed: Parsed) -> None:
+    event = _event(activity, in_reply_to=fields.key(activity, "replyToId"))
+    _say(event, activity)
+    parsed.events.append(event)
+
+
+def _say(event: Normalised, activity: dict[str, Any]) -> None:
+    text = without_mentions(activity)
+    event.attachments = [
+        file for each in fields.items(activity, "attachments") if (file := _file(each))
+    ]
+    if fields.text(activity, "textFormat") == "xml":
+        event.html = text
+    event.text = text or _chosen(activity) or fields.text(activity, "summary")
+    event.attributes = fields.known(mentions=[name for name, _ in mentions(activity)])
+    if not event.text and not event.attachments:
+        names = [fields.text(each, "contentType") for each in fields.items(activity, "attachments")]
+        shown = ", ".join(name for name in names if name)[:64] or "empty"
+        event.text, event.generated = f"(unsupported message: {shown})", True
+        event.flags = [*event.flags, "unsupported"]
+
+
+def mentions(activity: dict[str, Any]) -> list[tuple[str, str]]:
+    """(name, marked-up text) of everybody mentioned, from the activity's entities."""
+    found: list[tuple[str, str]] = []
+    for entity in fields.items(activity, "entities"):
+        if fields.text(entity, "type") == "mention":
+            marked = fields.text(entity, "text") or ""
+            found.append((fields.text(entity, "mentioned", "name") or marked, marked))
+    return found
+
+
+def without_mentions(activity: dict[str, Any]) -> str | None:
+    """The text with mentions of the bot taken out and those of others as their names."""
+    said = fields.text(activity, "text")
+    if said is None:
+        return None
+    bot = fields.key(activity, "recipient", "id")
+    for entity in fields.items(activity, "entities"):
+        marked = fields.text(entity, "text")
+        if fields.text(entity, "type") != "mention" or not marked:
+            continue
+        name = fields.text(entity, "mentioned", "name") or ""
+        ours = fields.key(entity, "mentioned", "id") == bot
+        said = said.replace(marked, "" if ours else name)
+    return said.strip() or None
+
+
+def _chosen(activity: dict[str, Any]) -> str | None:
+    """What was chosen on a card: the words of its value."""
+    value = activity.get("value")
+    if isinstance(value, str):
+        return fields.clean(value) or None
+    pairs = fields.obj(activity, "value").items()
+    shown = [f"{str(k)[:64]}: {v}" for k, v in pairs if isinstance(v, str | int | float)]
+    return fields.clean("\n".join(shown[:20])) or None
+
+
+def _file(raw: dict[str, Any]) -> Attachment | None:
+    """A file or picture; cards and the HTML copy of the text are none."""
+    kind = fields.text(raw, "contentType") or ""
+    content = fields.obj(raw, "content")
+    url = fields.text(content, "downloadUrl") or fields.text(raw, "contentUrl")
+    if url is None or url.startswith("data:") or kind.startswith("text/html"):
+        return None
+    media = None if kind.startswith("application/vnd.microsoft") or kind == "image/*" else kind
+    return Attachment(
+        name=fields.text(raw, "name"),
+        content_type=media or None,
+        url=url,
+        vendor_id=fields.key(content, "uniqueId"),
+    )
+
+
+def _update(activity: dict[str, Any], parsed: Parsed) -> None:
+    stamp = fields.key(activity, "timestamp") or digest_of(activity.get("text"))
+    event = _event(activity, type=interactions.MESSAGE_EDITED, part=f"update:{stamp}")
+    event.replaces = event.message_key
+    if fields.text(activity, "channelData", "eventType") == "undeleteMessage":
+        event.attributes["undeleted"] = True
+    _say(event, activity)
+    parsed.events.append(event)
+
+
+def _delete(activity: dict[str, Any], parsed: Parsed) -> None:
+    stamp = fields.key(activity, "timestamp") or ""
+    event = _event(activity, type=interactions.MESSAGE_DELETED, part=f"delete:{stamp}")
+    event.replaces = event.message_key
+    parsed.events.append(event)
+
+
+def _reaction(activity: dict[str, Any], parsed: Parsed) -> None:
+    for name, verb in (("reactionsAdded", "Reacted"), ("reactionsRemoved", "Removed the reaction")):
+        for index, each in enumerate(fields.items(activity, name)):
+            shown = fields.text(each, "type") or "?"
+            event = _event(activity, part=f"{name}:{index}:{activity.get('timestamp')}")
+            event.message_key = None
+            event.text, event.generated = f"{verb} {shown[:64]}", True
+            event.flags = [*event.flags, "suppress"]
+            event.in_reply_to = fields.key(activity, "replyToId") or fields.key(activity, "id")
+            event.attributes = {"reaction": fields.known(name=shown, removed=verb != "Reacted")}
+            parsed.events.append(event)
+
+
+def _conversation(activity: dict[str, Any], parsed: Parsed) -> None:
+    """The bot was added to, or removed from, a conversation."""
+    bot = fields.key(activity, "recipient", "id")
+    added = [fields.key(each, "id") for each in fields.items(activity, "membersAdded")]
+    removed = [fields.key(each, "id") for each in fields.items(activity, "membersRemoved")]
+    action = fields.text(activity, "action")
+    if bot in added or action == "add":
+        parsed.events.append(_event(activity, type=interactions.CONVERSATION_STARTED))
+    elif bot in removed or action == "remove" or activity.get("type") == "endOfConversation":
+        event = _event(activity, type=interactions.CONVERSATION_ENDED, reason="ended")
+        parsed.events.append(event)
+    else:
+        parsed.note("not_an_interaction", "Others joined or left; that is no interaction.")
+
+
+_READERS: dict[str, Callable[[dict[str, Any], Parsed], None]] = {
+    "message": _message,
+    "messageUpdate": _update,
+    "messageDelete": _delete,
+    "messageReaction": _reaction,
+    "conversationUpdate": _conversation,
+    "contactRelationUpdate": _conversation,
+    "installationUpdate": _conversation,
+    "endOfConversation": _conversation,
+}
+
+
+@cache
+def _example_key() -> tuple[rsa.RSAPrivateKey, str]:
+    """A key pair for this process's examples; nothing derives from it."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return private, private.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+
+
+def token_of(received_at_us: int, service: str, **changes: Any) -> str:
+    """A token as Microsoft would make it, signed by the examples' key."""
+    now_s = received_at_us // SECOND_US
+    claims = {"iss": ISSUER, "aud": "example-app", "exp": now_s + 600, "nbf": now_s - 10}
+    return jwt.encode({**claims, "serviceurl": service, **changes}, _example_key()[0], "RS256")
+
+
+def example_secrets() -> dict[str, tuple[str, ...]]:
+    return {"app_id": ("example-app",), "public_keys": (_example_key()[1],)}
+
+
+def examples() -> tuple[Example, ...]:
+    at_us = parse_instant("2026-03-02T09:20:00Z")
+    service = "https://smba.example/emea/"
+    token = token_of(at_us, service)
+    base = {
+        "timestamp": "2026-03-02T09:19:59.1234567Z",
+        "channelId": "msteams",
+        "serviceUrl": service,
+        "from": {"id": "29:example", "name": "Kim Example", "aadObjectId": "kim-object"},
+        "recipient": {"id": "28:bot", "name": "Support"},
+        "conversation": {"id": "19:room@thread.tacv2;messageid=1", "conversationType": "channel"},
+    }
+
+    def one(name: str, event: str, revises: str | None = None, **raw: Any) -> Example:
+        request = posted({**base, **raw}, at_us, ("Authorization", f"Bearer {token}"))
+        return Example(name, request, example_secrets(), (event,), revises)
+
+    mention = {
+        "type": "mention",
+        "text": "<at>Support</at>",
+        "mentioned": {"id": "28:bot", "name": "Support"},
+    }
+    said = {"id": "1", "text": "<at>Support</at> the lift is stuck", "entities": [mention]}
+    picture = {"contentType": "image/png", "contentUrl": "https://smba.example/v3/1"}
+    member = {"id": "28:bot"}
+    return (
+        one("text", interactions.MESSAGE, type="message", **said),
+        one(
+            "update",
+            interactions.MESSAGE_EDITED,
+            "text",
+            type="messageUpdate",
+            id="1",
+            text="The lift is free",
+        ),
+        one("delete", interactions.MESSAGE_DELETED, "text", type="messageDelete", id="1"),
+        one("picture", interactions.MESSAGE, type="message", id="2", attachments=[picture]),
+        one(
+            "reaction",
+            interactions.MESSAGE,
+            type="messageReaction",
+            id="3",
+            replyToId="1",
+            reactionsAdded=[{"type": "like"}],
+        ),
+        one(
+            "added",
+            interactions.CONVERSATION_STARTED,
+            type="conversationUpdate",
+            id="4",
+            membersAdded=[member],
+        ),
+    )
+
+
+CONNECTOR = Connector(
+    kind="teams",
+    channel="chat",
+    title="Microsoft Teams (Bot Framework)",
+    setup=SETUP,
+    signature=BotFrameworkToken(),
+    parse=parse,
+    examples=examples,
+    secrets={
+        "app_id": "The bot's application id: tokens must be for it.",
+        "public_keys": "Microsoft's signing keys: a JWK set as JSON, or a PEM.",
+        "bot_token": "Access token of the bot, for files. Not needed to receive messages.",
+    },
+    answers=Answers(bad_signature=Answer(403)),
+    covers_body=False,
+    order_by="timestamp",
+    fetches=(Fetch("media", "GET {url}", secret="bot_token"),),
+)
