@@ -108,6 +108,10 @@ class Place:
             await self._post(rows)
             self._sent += rows
 
+    async def say(self, count: int) -> None:
+        """So many questions of customers, accepted."""
+        await self._post([self._message() for _ in range(count)])
+
     def _message(self) -> Bodies:
         number = len(self._threads)
         if self._threads and self._chance.random() < 0.25:
