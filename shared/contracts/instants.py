@@ -21,6 +21,7 @@ def parse_instant(text: str) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+@lru_cache(maxsize=8192)
 def format_instant(instant_us: int) -> str:
     """Microseconds since the epoch -> RFC 3339 in UTC; a fraction only where there is one."""
     seconds, micros = divmod(instant_us, SECOND_US)

@@ -18,6 +18,14 @@ def test_different_parts_give_different_ids(one: list[str], other: list[str]) ->
     assert (ids.derive("x", *one) == ids.derive("x", *other)) == (one == other)
 
 
+@given(words, words, st.integers(0, 2**40))
+def test_sequenced_ids_are_derived_from_service_workspace_and_number(
+    service: str, workspace: str, number: int
+) -> None:
+    made = ids.sequenced_id("tsk", service, workspace, number)
+    assert made == ids.derive("tsk", service, workspace, number)
+
+
 def test_known_id_never_changes() -> None:
     assert ids.event_id("acme", "events", "m-1") == ids.event_id("acme", "events", "m-1", 0)
     assert ids.event_id("a", "b", "c") == "evt_7133c197c30011af454d6445d35d99bf"

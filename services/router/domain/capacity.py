@@ -40,16 +40,18 @@ def used_against(ws: Workspace, desk: Desk, channel: str) -> int:
 
 def has_room(ws: Workspace, desk: Desk, channel: str) -> bool:
     """Whether one more task of `channel` fits, in units and in the channel's cap."""
-    cap = desk.config.channels.get(channel, 0)
-    if desk.count.get(channel, 0) >= cap:
+    config = desk.config
+    if desk.count.get(channel, 0) >= config.channels.get(channel, 0):
         return False
     cost = ws.settings.channel(channel).cost
-    capacity = desk.config.capacity
+    capacity = config.capacity
     return desk.used + cost <= capacity or used_against(ws, desk, channel) + cost <= capacity
 
 
 def free_for(ws: Workspace, desk: Desk, channel: str) -> bool:
     """Whether the agent may be offered a task of `channel` now, requirements apart."""
+    if desk.count.get(channel, 0) >= desk.config.channels.get(channel, 0):
+        return False  # the commonest reason first
     return desk.takes_work and has_room(ws, desk, channel)
 
 
@@ -60,7 +62,8 @@ def excluded(ws: Workspace, task: Task, agent_id: str) -> bool:
         return True
     if task.agent_id == agent_id:
         return True
-    return any(ws.offers[offer].agent_id == agent_id for offer in task.offers)
+    held = task.offers
+    return bool(held) and any(ws.offers[offer].agent_id == agent_id for offer in held)
 
 
 def serving(desk: Desk, queues: list[str] | tuple[str, ...], closed: set[str]) -> AgentQueue | None:

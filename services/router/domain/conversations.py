@@ -48,7 +48,8 @@ def _on_message(ws: Workspace, data: Interaction, event_id: str, time_us: int) -
         return
     thread.messages = [*thread.messages[1 - MESSAGES_KEPT :], data.message_id]
     _resolve(ws, thread, data)
-    _apply_early(thread, data)
+    if thread.early:
+        _apply_early(thread, data)
     if not _is_customers(data):
         _agent_spoke(ws, data)
         return

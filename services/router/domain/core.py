@@ -6,6 +6,7 @@ a task tasks.py and lifecycle.py, what messages mean conversations.py.
 """
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any, cast
 
 import msgspec
@@ -32,7 +33,9 @@ from shared.contracts.problems import Refused
 
 VERSION = "1"
 _JSON = msgspec.json.Encoder()
+_place = attrgetter("kind", "key")
 _META = ("meta", "meta")
+_ANSWERS = (cmd.AcceptOffer, cmd.DeclineOffer)
 
 
 class RouterFactory:
@@ -147,7 +150,7 @@ class RouterCore(Workspace):
         """Handlers refuse before they change anything. What came due before a command that is then
         refused is undone: it happens again with the next input."""
         handler, command = _handler(what)
-        if isinstance(command, cmd.AcceptOffer | cmd.DeclineOffer):
+        if isinstance(command, _ANSWERS):
             self._refuse_late(command)
         before = (self.meta.now_us, self.meta.number, _META in self.dirty)
         timers_due = bool(self.timers) and self.timers[0][0] <= now_us and not self.meta.behind
@@ -207,10 +210,6 @@ class Undo:
             for mark, entity in self._dirty.items()
         }
         core.forgotten = self._forgotten
-
-
-def _place(entity: Entity) -> tuple[str, str]:
-    return entity.kind, entity.key
 
 
 def _reply(core: RouterCore, made: Any) -> bytes:

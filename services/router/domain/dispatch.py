@@ -11,11 +11,12 @@ from hashlib import blake2b
 from services.router.domain import capacity, membership, offers
 from services.router.domain.desk import Desk
 from services.router.domain.pools import Key, Pool, head_start, urgency
-from services.router.domain.state import SEEKING, Task
+from services.router.domain.state import SEEKING, Task, named
 from services.router.domain.workspace import Workspace
 
 PROBES = 16
 ROUNDS_MAX = 100_000
+NO_RANK = 2**62
 
 
 def settle(ws: Workspace) -> None:
@@ -68,8 +69,8 @@ def wants_offer(ws: Workspace, task: Task) -> bool:
 
 def choose_agent(ws: Workspace, task: Task) -> Desk | None:
     """The agent who gets this task now; None when nobody may."""
-    for agent_id in (task.target_agent, task.prefer_agent, *task.also):
-        if agent_id is not None and _may_have(ws, task, agent_id):
+    for agent_id in named(task):
+        if _may_have(ws, task, agent_id):
             return ws.desks[agent_id]
     pool = ws.pool_of.get(task.id)
     if pool is None:
@@ -127,13 +128,18 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
     room = {name for name in desk.config.channels if capacity.has_room(ws, desk, name)}
     if not room:
         return None
-    found: dict[int, list[tuple[Pool, Task]]] = {}
+    lowest = NO_RANK
+    found: list[tuple[Pool, Task]] = []
     for pool in desk.pools.values():
-        if pool.entries and pool.key.channel in room:
-            task = _first_of(ws, pool, desk)
-            if task is not None:
-                found.setdefault(pool.members[desk.id].rank, []).append((pool, task))
-    return _most_urgent(ws, found[min(found)]) if found else None
+        if not pool.entries or pool.key.channel not in room:
+            continue
+        rank = pool.members[desk.id].rank
+        task = _first_of(ws, pool, desk) if rank <= lowest else None
+        if task is not None:
+            if rank < lowest:
+                lowest, found = rank, []
+            found.append((pool, task))
+    return _most_urgent(ws, found) if found else None
 
 
 def _kept(ws: Workspace, desk: Desk) -> Task | None:
@@ -146,6 +152,9 @@ def _kept(ws: Workspace, desk: Desk) -> Task | None:
 
 def _first_of(ws: Workspace, pool: Pool, desk: Desk) -> Task | None:
     delay = pool.members[desk.id].delay_us
+    head = pool.head()
+    if head is not None and not delay and not capacity.excluded(ws, ws.tasks[head], desk.id):
+        return ws.tasks[head]
 
     def suits(task_id: str) -> bool:
         task = ws.tasks[task_id]
@@ -157,12 +166,14 @@ def _first_of(ws: Workspace, pool: Pool, desk: Desk) -> Task | None:
 
 def _most_urgent(ws: Workspace, found: list[tuple[Pool, Task]]) -> Task:
     """Queues of one order compare in it; queues of several orders compare by head start."""
-    mixed = len({pool.queue.order for pool, _ in found}) > 1
+    if len(found) == 1:
+        return found[0][1]
+    orders = {pool.queue.order for pool, _ in found}
 
     def key(entry: tuple[Pool, Task]) -> Key:
         pool, task = entry
-        if mixed:
+        if len(orders) > 1:
             return (head_start(pool.queue, task), task.waiting_since_us, task.number)
-        return urgency(pool.queue, task, ws.now)
+        return urgency(pool, task, ws.now)
 
     return min(found, key=key)[1]

@@ -8,7 +8,7 @@ from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
 from services.router.domain.pools import Member, Pool, PoolKey, signature_of
 from services.router.domain.requirements import Requirement, met_by
-from services.router.domain.state import SEEKING, Task
+from services.router.domain.state import SEEKING, Task, named
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import span_us
 
@@ -23,7 +23,7 @@ def parallel(ws: Workspace, task: Task) -> int:
 
 def wants_more(ws: Workspace, task: Task) -> bool:
     """Whether the task has fewer offers by the rules than its queue makes at once."""
-    ruled = sum(not ws.offers[offer].direct for offer in task.offers)
+    ruled = sum(not ws.offers[offer].direct for offer in task.offers) if task.offers else 0
     return ruled < parallel(ws, task)
 
 
@@ -33,9 +33,8 @@ def enter(ws: Workspace, task: Task) -> None:
     if task.state not in SEEKING and not (task.warm and task.state == "assigned"):
         return
     ws.seekers[task.id] = None
-    for agent_id in (task.target_agent, task.prefer_agent, *task.also):
-        if agent_id is not None:
-            ws.wishes.setdefault(agent_id, {})[task.id] = None
+    for agent_id in named(task):
+        ws.wishes.setdefault(agent_id, {})[task.id] = None
     if capacity.kept_for(task) is None and task.queues and wants_more(ws, task):
         _join(ws, task)
 
@@ -55,8 +54,8 @@ def leave(ws: Workspace, task: Task) -> None:
     if pool is not None:
         pool.discard(task.id)
     ws.seekers.pop(task.id, None)
-    for agent_id in (task.target_agent, task.prefer_agent, *task.also):
-        if agent_id is not None and agent_id in ws.wishes:
+    for agent_id in named(task):
+        if agent_id in ws.wishes:
             ws.wishes[agent_id].pop(task.id, None)
 
 

@@ -73,6 +73,15 @@ class Pool:
     def discard(self, task_id: str) -> None:
         self.entries.pop(task_id, None)
 
+    def head(self) -> str | None:
+        """The first task in order."""
+        while self.tasks:
+            key, task_id = self.tasks[0]
+            if self.entries.get(task_id) == key:
+                return task_id
+            heapq.heappop(self.tasks)
+        return None
+
     def first(self, suits: Callable[[str], bool]) -> str | None:
         """The first task in order that suits; those before it stay in their place."""
         skipped: list[tuple[Key, str]] = []
@@ -200,12 +209,13 @@ def deadline(task: Task) -> int:
     return min(due, default=NEVER_US)
 
 
-def urgency(queue: Queue, task: Task, now_us: int) -> Key:
-    """task_key, made comparable between the parts of a weighted_wait queue."""
-    if queue.order == "weighted_wait":
+def urgency(pool: Pool, task: Task, now_us: int) -> Key:
+    """A waiting task's place in its pool, made comparable between the parts of a weighted_wait
+    queue."""
+    if pool.queue.order == "weighted_wait":
         waited = max(0, now_us - task.waiting_since_us)
         return (-max(1, task.priority) * waited, task.waiting_since_us, task.number)
-    return task_key(queue, task)
+    return pool.entries[task.id]
 
 
 def agent_key(

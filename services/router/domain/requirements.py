@@ -133,7 +133,7 @@ def drops(requirement: Requirement, name: str) -> bool:
 
 
 def active(
-    requirements: Iterable[Requirement],
+    requirements: tuple[Requirement, ...],
     waited_us: int,
     *,
     relax_all: bool = False,
@@ -143,20 +143,26 @@ def active(
 
     `relax_all`: as if every relaxation were due; `dropped`: names given to drop_requirement.
     """
+    if not dropped and not _may_relax(requirements):
+        return requirements
     kept = (item for item in requirements if not any(drops(item, name) for name in dropped))
     now = (item.last() if relax_all else item.at(waited_us) for item in kept)
     return tuple(item for item in now if item is not None)
 
 
+def _may_relax(requirements: tuple[Requirement, ...]) -> bool:
+    return bool([item for item in requirements if item.relax])
+
+
 def next_relaxation_us(
-    requirements: Iterable[Requirement],
+    requirements: tuple[Requirement, ...],
     waited_us: int,
     *,
     relax_all: bool = False,
     dropped: Collection[str] = (),
 ) -> int | None:
     """After how much waiting (more than `waited_us`) one of them is next relaxed; None: never."""
-    if relax_all:
+    if relax_all or not _may_relax(requirements):
         return None
     kept = (item for item in requirements if not any(drops(item, name) for name in dropped))
     times = (item.next_us(waited_us) for item in kept)

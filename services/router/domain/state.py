@@ -126,6 +126,14 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     ended_seq: int = 0
 
 
+def named(task: Task) -> list[str]:
+    """The agents whom a waiting task names, first come first."""
+    if task.target_agent is None and task.prefer_agent is None:
+        return task.also
+    first = (task.target_agent, task.prefer_agent)
+    return [*(agent_id for agent_id in first if agent_id is not None), *task.also]
+
+
 class Offer(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """A task offered to an agent. Only open ones and those that ended lately stay in memory.
 

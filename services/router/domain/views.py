@@ -155,7 +155,9 @@ def tasks(
 
 def show_task(ws: Workspace, found: Task) -> dict[str, Any]:
     """A task as API.md has it, with an estimate while it waits."""
-    return {**stored_task(found), "estimate": _estimate(ws, found)}
+    shown = stored_task(found)
+    shown["estimate"] = _estimate(ws, found)
+    return shown
 
 
 def stored_task(found: Task) -> dict[str, Any]:
@@ -205,7 +207,7 @@ def _requires(found: Task) -> list[dict[str, Any]]:
 
 
 def _relaxed_at(found: Task, item: requirements.Requirement) -> str | None:
-    if item in found.requires:
+    if not item.relax or item in found.requires:
         return None
     for stage in sorted(item.relax, key=lambda stage: -stage.after_s):
         at_us = found.waiting_since_us + round(stage.after_s * 1_000_000)

@@ -120,17 +120,26 @@ class Workspace:
 
     def emit(self, struct: type[RoutingEvent], key: str, **fields: Any) -> int:
         """Write an event to the journal; returns its sequence number."""
-        self.meta.seq += 1
-        event = struct(workspace=self.name, seq=self.meta.seq, at=self.at, **fields)
-        self.events.append(
-            Emitted(self.meta.seq, TYPE_OF[struct], ROUTING_EVENTS, key, _JSON.encode(event))
-        )
-        return self.meta.seq
+        seq = self.meta.seq + 1
+        return self._write(key, struct(workspace=self.name, seq=seq, at=self.at, **fields))
 
     def of_task(self, struct: type[RoutingEvent], task: Task, **fields: Any) -> int:
         """An event of one task, in the order of its conversation."""
-        thread = task.conversation_id
-        return self.emit(struct, thread, task_id=task.id, conversation_id=thread, **fields)
+        event = struct(
+            workspace=self.name,
+            seq=self.meta.seq + 1,
+            at=self.at,
+            task_id=task.id,
+            conversation_id=task.conversation_id,
+            **fields,
+        )
+        return self._write(task.conversation_id, event)
+
+    def _write(self, key: str, event: RoutingEvent) -> int:
+        self.meta.seq = event.seq
+        name = TYPE_OF[type(event)]
+        self.events.append(Emitted(event.seq, name, ROUTING_EVENTS, key, _JSON.encode(event)))
+        return event.seq
 
     def new_id(self, prefix: str, number: int) -> str:
         return sequenced_id(prefix, "router", self.name, number)
@@ -153,15 +162,17 @@ class Workspace:
 
     def task(self, task: Task) -> Task:
         """Announce a change of a task."""
-        if task.id not in self.announced:
-            self.announced.add(task.id)
-            self.edit("task", task.id, task)
+        name = task.id
+        if name not in self.announced:
+            self.announced.add(name)
+            self.edit("task", name, task)
             task.revision = self.meta.number
-            self.touched[f"task:{task.id}"] = None
-        if task.agent_id is not None:
+            self.touched[f"task:{name}"] = None
+        if task.agent_id is not None and task.agent_id not in self.called:
             self.touch_agent(task.agent_id)
-        for offer in task.offers:
-            self.touch_agent(self.offers[offer].agent_id)
+        if task.offers:
+            for offer in task.offers:
+                self.touch_agent(self.offers[offer].agent_id)
         return task
 
     def touch_agent(self, agent_id: str) -> None:
