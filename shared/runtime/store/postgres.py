@@ -220,20 +220,20 @@ class PostgresStore:
             raise StaleEpoch(f"shard {batch.partition} has another owner")
 
     async def _write(self, raw: Any, batch: Batch) -> None:
+        """All tables in one round trip; what is empty is left out of the statement."""
         sql = self._sql
-        for statement, columns in (
+        parts: list[tuple[str, Sequence[Any]]] = [
             (sql.insert_inputs, _columns(batch.inputs)),
             (sql.upsert_entities, _entity_columns(batch.entities)),
             (sql.delete_entities, _deleted(batch.entities)),
-            (sql.insert_journal, _columns(batch.journal)),
+            (sql.insert_journal, _journal_columns(batch)),
             (sql.upsert_states, _state_columns(batch.states)),
             (sql.upsert_replies, _columns(batch.replies)),
-        ):
-            if columns:
-                extra = (batch.partition,) if statement is sql.insert_journal else ()
-                await raw.execute(statement, *extra, *columns)
-        if batch.seen:
-            await raw.execute(sql.insert_seen, days.day_of(batch.seen_us), sorted(batch.seen))
+            (sql.insert_seen, _seen_columns(batch)),
+        ]
+        if present := [(statement, columns) for statement, columns in parts if columns]:
+            together = statements.together(tuple(statement for statement, _ in present))
+            await raw.execute(together, *(column for _, columns in present for column in columns))
         for name, number, now_us in batch.snapshots:
             await raw.execute(sql.insert_snapshot, name, number, now_us)
             await raw.execute(sql.insert_snapshot_entities, name, number)
@@ -377,6 +377,14 @@ def _columns(rows: Sequence[Any]) -> list[list[Any]]:
     if not rows:
         return []
     return [list(column) for column in zip(*map(msgspec.structs.astuple, rows), strict=True)]
+
+
+def _journal_columns(batch: Batch) -> list[Any]:
+    return [batch.partition, *_columns(batch.journal)] if batch.journal else []
+
+
+def _seen_columns(batch: Batch) -> list[Any]:
+    return [days.day_of(batch.seen_us), sorted(batch.seen)] if batch.seen else []
 
 
 def _entity_columns(entities: Sequence[tuple[str, Entity]]) -> list[list[Any]]:

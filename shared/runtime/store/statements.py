@@ -3,8 +3,12 @@
 Many rows go in as arrays (`unnest`): one statement, one plan, whatever their number.
 """
 
+import re
+from functools import cache
+
 import msgspec
 
+_PARAMETER = re.compile(r"\$(\d+)")
 _HELD = "unnest($2::int[], $3::bigint[], $4::bigint[]) AS h(partition, epoch, published)"
 _LEASE = "RETURNING partition, epoch, positions::text, published, halted"
 _JOURNAL = (
@@ -198,6 +202,18 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
         " gone AS (DELETE FROM {s}.snapshot s USING old WHERE s.workspace = old.workspace"
         " AND s.number = old.number RETURNING 1) SELECT count(*) FROM gone"
     )
+
+
+@cache
+def together(parts: tuple[str, ...]) -> str:
+    """Writes to different rows as one statement; the parameters follow each other in order."""
+    written: list[str] = []
+    before = 0
+    for place, part in enumerate(parts):
+        moved = _PARAMETER.sub(lambda found, before=before: f"${int(found[1]) + before}", part)
+        written.append(f"w{place} AS ({moved})")
+        before += max(int(number) for number in _PARAMETER.findall(part))
+    return f"WITH {', '.join(written)} SELECT"
 
 
 def for_schema(schema: str) -> Statements:
