@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -9,8 +10,9 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cores import PARTS  # noqa: E402
+from mutants import MUTANTS  # noqa: E402
 
-from shared.testing.simulation.run import INPUTS, Report, simulate  # noqa: E402
+from shared.testing.simulation.run import POSTED, Report, simulate  # noqa: E402
 
 
 def main() -> int:
@@ -18,24 +20,34 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--step", type=int, default=1)
-    parser.add_argument("--inputs", type=int, default=INPUTS)
+    parser.add_argument("--posted", type=int, default=POSTED)
+    parser.add_argument("--mutant", choices=sorted(MUTANTS), help="with a safeguard taken out")
+    parser.add_argument("--until-wrong", action="store_true", help="end with the first that fails")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each seed")
     asked = parser.parse_args()
+    parts, mutation = MUTANTS[asked.mutant](PARTS) if asked.mutant else (PARTS, nullcontext())
     failed = 0
-    for number in range(asked.count):
-        report = simulate(asked.seed + number * asked.step, PARTS, asked.inputs)
-        failed += bool(report.wrong)
-        if asked.json:
-            print(msgspec.json.encode(report).decode(), flush=True)
-        else:
-            show(report)
+    with mutation:
+        for number in range(asked.count):
+            report = simulate(asked.seed + number * asked.step, parts, asked.posted)
+            failed += bool(report.wrong)
+            tell(report, asked.json)
+            if failed and asked.until_wrong:
+                break
     return 1 if failed else 0
+
+
+def tell(report: Report, as_json: bool) -> None:
+    if as_json:
+        print(msgspec.json.encode(report).decode(), flush=True)
+    else:
+        show(report)
 
 
 def show(report: Report) -> None:
     print(
-        f"seed {report.seed}: {report.inputs} inputs, {report.virtual_s:.0f} s"
-        f" in {report.took_s:.2f} s, {report.digest}"
+        f"seed {report.seed}: {report.posted} posted, inputs {report.inputs},"
+        f" {report.virtual_s:.0f} s in {report.took_s:.2f} s, {report.digest}"
     )
     for title, figures in (("faults", report.faults), ("figures", report.figures)):
         print(f"  {title}: " + ", ".join(f"{name} {figures[name]}" for name in sorted(figures)))

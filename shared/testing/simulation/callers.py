@@ -11,7 +11,7 @@ from shared.runtime.port import CommandFailed, IdempotencyKey, Reply, Unavailabl
 from shared.testing.simulation.hosts import Cluster, Unknown
 from shared.testing.simulation.ledger import Acked, Ledger
 
-MOST_ATTEMPTS = 200
+MOST_ATTEMPTS = 60
 
 
 class Caller:
@@ -74,7 +74,7 @@ class Caller:
         reply: Reply,
         attempts: int,
     ) -> dict[str, Any]:
-        answer = msgspec.json.decode(reply.body) if reply.body else {}
+        answer: dict[str, Any] = msgspec.json.decode(reply.body) if reply.body else {}
         at_us = self.cluster.clock.wall_us()
         self.ledger.acked.append(
             Acked(workspace, what.name, body, answer, at_us, attempts, key is not None)

@@ -16,11 +16,11 @@ from shared.runtime.runtime import Runtime
 from shared.runtime.store.memory import Fault, MemoryDatabase, MemoryStore
 from shared.runtime.store.port import Batch, Store
 from shared.testing.simulation.chance import Chance
-from shared.testing.simulation.faulty import FaultyBus, FaultyStore, HostClock, Network
 from shared.testing.simulation.fairness import Fairness
+from shared.testing.simulation.faulty import FaultyBus, FaultyStore, HostClock, Network
 
 T = TypeVar("T")
-PATIENCE_S = 6.0
+PATIENCE_S = 4.0
 LIMITS = Limits(
     batch_inputs=24,
     inbox_records=400,
@@ -77,6 +77,8 @@ class Host:
         self._thawed.set()
         self._cluster = cluster
         self._burial: list[asyncio.Task[None]] = []
+        self._calls: set[asyncio.Future[Any]] = set()
+        self.left: list[str] = []
 
     async def start(self) -> None:
         cluster = self._cluster
@@ -116,6 +118,16 @@ class Host:
             await self._thawed.wait()
 
     @property
+    def unanswered(self) -> list[str]:
+        """Calls that hang: of a host at rest, or of one that stopped in good order."""
+        return self.left if self.dead else [str(call) for call in self._calls]
+
+    def _forget(self, call: "asyncio.Future[Any]") -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()
+
+    @property
     def frozen(self) -> bool:
         return not self._thawed.is_set()
 
@@ -127,6 +139,8 @@ class Host:
         self.dead = True
         self.died.set_result(None)
         self._thawed.set()
+        for call in self._calls:
+            call.cancel()
         self._burial = [
             asyncio.ensure_future(runtime.abandon()) for runtime in self.runtimes.values()
         ]
@@ -141,6 +155,7 @@ class Host:
             self.chance.count("clean stop")
             self.dead = True
             self.died.set_result(None)
+            self.left = [str(call) for call in self._calls if not call.done()]
             self._cluster.forget(self)
 
     async def freeze(self, seconds: float) -> None:
@@ -155,22 +170,17 @@ class Host:
             raise Unavailable("connection refused")
         await self.awake()
         work = asyncio.ensure_future(call())
+        self._calls.add(work)
+        work.add_done_callback(self._forget)
         await asyncio.wait(
             {work, self.died}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
         )
         if self.dead and not self.stopping:
-            work.add_done_callback(_ignore)
             raise Unknown
         if not work.done():
-            work.add_done_callback(_ignore)
             self.chance.count("client gave up waiting")
             raise Unknown
         return work.result()
-
-
-def _ignore(done: "asyncio.Future[Any]") -> None:
-    if not done.cancelled():
-        done.exception()
 
 
 class Cluster:

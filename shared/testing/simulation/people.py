@@ -214,9 +214,7 @@ class Agent:
 
     async def do(self, name: str, **body: Any) -> None:
         keyed = "offer" not in body or self.random.random() < 0.5
-        await self.caller.command(
-            self.workspace, name, {"agent": self.name, **body}, keyed=keyed
-        )
+        await self.caller.command(self.workspace, name, {"agent": self.name, **body}, keyed=keyed)
 
 
 class Supervisor:
@@ -321,4 +319,3 @@ def agent(name: str, **more: Any) -> tuple[str, str, dict[str, Any]]:
 CAPACITY = 100
 CAPS: dict[str, int] = {"chat": 2, "email": 3, "phone": 1, "social": 2}
 COSTS: dict[str, int] = {"phone": 100, "chat": 30, "social": 25, "email": 20}
-

@@ -186,7 +186,9 @@ class Office:
         for each in posted:
             times = self.routed.pop(each.id, 0)
             if times != (1 if each.customer else 0):
-                self.ledger.complain(f"{self.workspace}: {each.type} {each.id} routed {times} times")
+                self.ledger.complain(
+                    f"{self.workspace}: {each.type} {each.id} routed {times} times"
+                )
         for stranger in self.routed:
             self.ledger.complain(f"{self.workspace}: {stranger} was routed and never posted")
         ends = Counter(each.conversation for each in posted if each.abandons)

@@ -1,0 +1,160 @@
+"""The runtime with one safeguard taken out, each: the simulation must notice every one of them."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+from shared.bus.port import BusUnavailable
+from shared.runtime.arrivals import Arrival
+from shared.runtime.inbox import Inbox, Taken
+from shared.runtime.outbox import to_outgoing
+from shared.runtime.port import Reply
+from shared.runtime.round import Round, answer
+from shared.runtime.shard import Shard
+from shared.runtime.store.memory import MemoryStore
+from shared.runtime.store.port import CommitUnknown, StoreUnavailable
+from shared.testing.simulation.hosts import Parts
+
+Mutant = Callable[[Parts], tuple[Parts, AbstractContextManager[Any]]]
+
+
+class NoEpoch(MemoryStore):
+    """Whoever once held a shard may go on to write."""
+
+    def _held(self, partition, epoch):
+        return self._data.shards[partition]
+
+
+class NoCursor(MemoryStore):
+    """Nobody remembers what was published: a new owner begins with what comes next."""
+
+    def _lease(self, partition, shard):
+        lease = super()._lease(partition, shard)
+        return msgspec.structs.replace(lease, published=lease.last_position)
+
+
+class NoDedupe(MemoryStore):
+    """No event was ever seen before."""
+
+    async def seen(self, ids):
+        return set()
+
+
+class NoReplies(MemoryStore):
+    """No answer was ever given before."""
+
+    async def replies(self, keys):
+        return {}
+
+
+class TornCommit(MemoryStore):
+    """A rolled-back commit leaves its inputs behind."""
+
+    async def commit(self, batch):
+        try:
+            await super().commit(batch)
+        except StoreUnavailable:
+            self._data.seen.update((each, batch.seen_us) for each in batch.seen)
+            raise
+
+
+def no_producer_dedupe() -> AbstractContextManager[Any]:
+    """Events of our own services are taken each time they come."""
+
+    def newer(self: Round, workspace: Any, arrival: Arrival) -> bool:
+        workspace.producers[arrival.what.source] = arrival.sequence
+        return True
+
+    return patch.object(Round, "_is_newer", newer)
+
+
+def memory_kept() -> AbstractContextManager[Any]:
+    """After a failed commit the owner goes on with what it has in memory."""
+
+    def fail(self: Shard, error: Exception) -> None:
+        if isinstance(error, CommitUnknown | StoreUnavailable) and self.attached:
+            for workspace in self.workspaces.values():
+                workspace.applied = []
+                workspace.dirty = False
+            return
+        whole(self, error)
+
+    whole = Shard.fail
+    return patch.object(Shard, "fail", fail)
+
+
+def published_before_commit() -> AbstractContextManager[Any]:
+    """Events go out while their commit is still on its way."""
+    build = Shard._build
+
+    async def early(self: Shard, round_: Round):
+        batch = await build(self, round_)
+        records = [to_outgoing(self._store.service, self.partition, row) for row in batch.journal]
+        if records:
+            with suppress(BusUnavailable):
+                await self.outbox._bus.send(records)
+        return batch
+
+    return patch.object(Shard, "_build", early)
+
+
+def answered_before_commit() -> AbstractContextManager[Any]:
+    """Callers get their 2xx before the store has their command."""
+    feed = Round._feed
+
+    async def early(self: Round, workspace: Any, arrival: Arrival) -> None:
+        await feed(self, workspace, arrival)
+        if arrival.future is not None and workspace.applied:
+            answer([(arrival.future, Reply(workspace.applied[-1].outcome.reply))])
+
+    return patch.object(Round, "_feed", early)
+
+
+def positions_ahead() -> AbstractContextManager[Any]:
+    """A commit stores where reading is, not where deciding is."""
+    return patch.object(Inbox, "positions", lambda self: dict(self._next))
+
+
+def first_come() -> AbstractContextManager[Any]:
+    """A workspace is served until its queue is empty; the others wait."""
+
+    def take(self: Inbox, count: int, size: int) -> Taken:
+        taken: Taken = []
+        while self._turns and len(taken) < count:
+            name = max(self._turns, key=lambda each: len(self._queues[each]))
+            queue = self._queues[name]
+            arrival = queue.popleft()
+            if not queue:
+                self._turns.remove(name)
+                del self._queues[name]
+            self._count(arrival, -1)
+            taken.append((name, arrival))
+        return taken
+
+    return patch.object(Inbox, "take", take)
+
+
+def _store(store: type[MemoryStore]) -> Mutant:
+    return lambda parts: (msgspec.structs.replace(parts, store=store), nullcontext())
+
+
+def _patched(change: Callable[[], AbstractContextManager[Any]]) -> Mutant:
+    return lambda parts: (parts, change())
+
+
+MUTANTS: dict[str, Mutant] = {
+    "no-epoch": _store(NoEpoch),
+    "no-cursor": _store(NoCursor),
+    "no-dedupe": _store(NoDedupe),
+    "no-replies": _store(NoReplies),
+    "torn-commit": _store(TornCommit),
+    "no-producer-dedupe": _patched(no_producer_dedupe),
+    "memory-kept": _patched(memory_kept),
+    "published-before-commit": _patched(published_before_commit),
+    "answered-before-commit": _patched(answered_before_commit),
+    "positions-ahead": _patched(positions_ahead),
+    "first-come": _patched(first_come),
+}

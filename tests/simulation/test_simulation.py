@@ -1,0 +1,85 @@
+"""Many seeded lives of the production runner and cores, with every kind of fault.
+
+`OMNIROUTE_SEEDS` says how many (200 in CI, 10 elsewhere), `OMNIROUTE_SEED` which is the first.
+One life again: `python tests/simulation/run_seeds.py --seed N`.
+"""
+
+import os
+from collections import Counter
+
+import pytest
+
+from shared.testing.simulation.chance import FAULTS
+from shared.testing.simulation.run import LEAST_INPUTS
+
+IN_CI = os.environ.get("CI", "").lower() == "true"
+SEEDS = int(os.environ.get("OMNIROUTE_SEEDS", "200" if IN_CI else "10"))
+FIRST = int(os.environ.get("OMNIROUTE_SEED", "1"))
+ENOUGH_FOR_ALL = 40
+"""With fewer seeds the rarest faults need not strike."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_every_promise_is_kept_whatever_fails(players, capsys):
+    reports = played(players)
+    with capsys.disabled():
+        print(summary(reports))
+    broken = [report for report in reports if report["wrong"]]
+    assert not broken, "\n".join(map(told, broken[:5]))
+    assert len(reports) == SEEDS
+    for report in reports:
+        for service, inputs in report["inputs"].items():
+            assert inputs >= LEAST_INPUTS, f"seed {report['seed']}: {inputs} inputs of {service}"
+    if SEEDS >= ENOUGH_FOR_ALL:
+        struck = total(reports, "faults")
+        assert [fault for fault in FAULTS if not struck[fault]] == []
+
+
+def test_a_seed_plays_the_same_in_another_process(players):
+    lives = [
+        players.finish(players.start("--seed", FIRST, "--posted", 200, PYTHONHASHSEED=hash_seed))
+        for hash_seed in ("1", "4242")
+    ]
+    for (life,) in lives:
+        life["took_s"] = 0
+    assert lives[0] == lives[1]
+
+
+def played(players):
+    workers = max(1, min(os.cpu_count() or 1, SEEDS))
+    started = [
+        players.start(
+            "--seed", FIRST + worker, "--step", workers,
+            "--count", len(range(worker, SEEDS, workers)),
+        )
+        for worker in range(workers)
+    ]  # fmt: skip
+    return [report for player in started for report in players.finish(player)]
+
+
+def total(reports, what):
+    counted = Counter()
+    for report in reports:
+        counted.update(report[what])
+    return counted
+
+
+def summary(reports):
+    faults, figures = total(reports, "faults"), total(reports, "figures")
+    worst = "neighbour's worst wait in batches"
+    figures[worst] = max((report["figures"].get(worst, 0) for report in reports), default=0)
+    lines = [
+        f"\nSimulation: {len(reports)} seeds, inputs {dict(total(reports, 'inputs'))},"
+        f" {sum(report['virtual_s'] for report in reports):.0f} virtual seconds"
+        f" in {sum(report['took_s'] for report in reports):.0f} s of CPU"
+    ]
+    lines += [f"  {faults[fault]:7d}  {fault}" for fault in FAULTS]
+    lines += [f"  {figures[figure]:7d}  {figure}" for figure in sorted(figures)]
+    return "\n".join(lines)
+
+
+def told(report):
+    seed = report["seed"]
+    again = f"python tests/simulation/run_seeds.py --seed {seed}"
+    return "\n  ".join([f"seed {seed} (play it again: {again})", *report["wrong"][:8]])
