@@ -11,7 +11,7 @@ import msgspec
 
 TIMEOUT_S = 6.0
 PATIENCE_S = 240.0
-PAUSE_S = 0.15
+PAUSE_S = 0.3
 
 _AGAIN = frozenset({"unavailable", "outcome-unknown", "in_flight", "rate-limited"})
 

@@ -6,7 +6,6 @@ says so on standard error and ends by SIGKILL, as if the power had gone. Points:
 
 after-commit   a batch with events to publish is committed; none of them has been sent
 during-commit  COMMIT has been sent to PostgreSQL, its answer has not been read
-before-commit  everything is written, COMMIT has not been sent
 loading        a chunk of a workspace's state has been read on take-over
 """
 
@@ -24,7 +23,7 @@ from shared.runtime.store.port import Batch
 from shared.runtime.store.postgres import PostgresStore
 
 VARIABLE = "OMNIROUTE_TEST_KILL"
-POINTS = ("after-commit", "during-commit", "before-commit", "loading")
+POINTS = ("after-commit", "during-commit", "loading")
 LAST_WORDS = "killed at "
 
 _committing: ContextVar[bool] = ContextVar("committing", default=False)
@@ -39,7 +38,7 @@ class DyingStore(PostgresStore):
         whose, self._point, count = spec.split(":")
         assert self._point in POINTS, spec
         self._left = int(count) if whose == service else 0
-        if self._left and self._point.endswith("-commit"):
+        if self._left and self._point == "during-commit":
             event.listen(engine.sync_engine, "commit", self._at_commit)
 
     async def commit(self, batch: Batch) -> None:
@@ -61,10 +60,7 @@ class DyingStore(PostgresStore):
         return found
 
     def _at_commit(self, _: object) -> None:
-        if not _committing.get():
-            return
-        self._reach("before-commit")
-        if self._counts_down("during-commit"):
+        if _committing.get() and self._counts_down("during-commit"):
             # COMMIT is written when this returns; the loop calls this before it reads the answer.
             asyncio.get_running_loop().call_soon(self._die)
 

@@ -38,7 +38,7 @@ DRAIN_S = 150.0
 # Each replica's deaths, in order; two replicas of each service begin at different places.
 DEATHS = {
     "router": ["after-commit", "loading", "during-commit", "after-commit"],
-    "sla": ["during-commit", "after-commit", "loading", "before-commit"],
+    "sla": ["during-commit", "after-commit", "loading"],
     "channels": ["loading", "during-commit"],
 }
 
@@ -186,7 +186,7 @@ async def test_kills(
                 if not waiting or time.monotonic() > deadline:
                     figures["left over"] = waiting
                     return
-                await asyncio.sleep(1)
+                await asyncio.sleep(2)
 
         try:
             await centre.play(faults, drained)
