@@ -23,6 +23,7 @@ from services.router.domain import commands as cmd
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.driver import Driver
 from shared.runtime.core import Input
+from shared.runtime.supervisor import calm_collector
 
 SKILLS = 50
 BATCH = 200
@@ -93,7 +94,7 @@ def measure(agents: int, waiting: int, inputs: int, profile: bool = False) -> di
     warm, timed = log[: len(log) // 5], log[len(log) // 5 :]
     run(core, warm)
     gc.collect()
-    gc.freeze()
+    calm_collector()
     if profile:
         _profile(core, timed)
     spent, yardstick, events = timed_run(core, timed)
