@@ -1,0 +1,130 @@
+"""What connectors of phone transcripts share: utterances as one message in several revisions, the
+clock of a call, the customer's side."""
+
+import re
+from hashlib import sha256
+from typing import Any, Literal
+
+from services.channels.connectors import fields
+from services.channels.connectors.port import InboundRequest, Normalised
+from shared.contracts import interactions
+from shared.contracts.instants import parse_instant
+from shared.contracts.interactions import Author, Role, Segment
+
+_LANGUAGE = re.compile(r"[a-z]{2,3}\Z")
+_CLOCK = 4_102_444_800_000_000  # 2100: later than any instant that a vendor may mean
+
+
+def short_hash(*parts: str | bytes) -> str:
+    """Sixteen hex digits of some parts."""
+    joined = b"\x00".join(
+        p if isinstance(p, bytes) else p.encode("utf-8", "replace") for p in parts
+    )
+    return sha256(joined).hexdigest()[:16]
+
+
+def utterance(
+    call: str,
+    key: str,
+    text: str,
+    *,
+    role: Role,
+    index: int = 0,
+    final: bool = True,
+    start_ms: float | None = None,
+    end_ms: float | None = None,
+    began_us: int | None = None,
+    occurred_at_us: int | None = None,
+    **more: Any,
+) -> Normalised:
+    """One utterance of a call, as far as it is known.
+
+    `key` names it within the connector: every partial and the final one are the same message, each
+    partial text its own event. Offsets count from `began_us`, the start of the call by the wall
+    clock, where that is known. `more`: fields of Normalised, and `confidence`, `speaker` of Segment.
+    """
+    if occurred_at_us is None and began_us is not None and start_ms is not None:
+        occurred_at_us = began_us + round(start_ms * 1000)
+    segment = Segment(
+        index=max(index, 0),
+        start_ms=_whole(start_ms),
+        end_ms=_whole(end_ms),
+        speaker=more.pop("speaker", None) or role,
+        confidence=more.pop("confidence", None),
+    )
+    return Normalised(
+        vendor_id=key if final else f"{key}:partial:{short_hash(text)}",
+        message_key=key,
+        conversation_key=call,
+        type=interactions.TRANSCRIPT_SEGMENT if final else interactions.TRANSCRIPT_PARTIAL,
+        occurred_at_us=_sane(occurred_at_us),
+        direction="inbound" if role == "customer" else "outbound",
+        author=more.pop("author", None) or Author(role=role),
+        text=text,
+        segment=segment,
+        **more,
+    )
+
+
+def _whole(milliseconds: float | None) -> int | None:
+    sane = milliseconds is not None and 0 <= milliseconds < 10**12
+    return round(milliseconds) if sane and milliseconds is not None else None
+
+
+def _sane(instant_us: int | None) -> int | None:
+    return instant_us if instant_us is not None and 0 <= instant_us < _CLOCK else None
+
+
+def boundary(
+    call: str, key: str, which: Literal["started", "ended"], at_us: int | None, **more: Any
+) -> Normalised:
+    """The start or the end of a call."""
+    return Normalised(
+        vendor_id=key,
+        conversation_key=call,
+        type=getattr(interactions, f"CONVERSATION_{which.upper()}"),
+        occurred_at_us=_sane(at_us),
+        author=more.pop("author", None) or Author(role="system"),
+        reason="ended" if which == "ended" else None,
+        **more,
+    )
+
+
+def remark(call: str, key: str, text: str, at_us: int | None = None, **more: Any) -> Normalised:
+    """Something about a call that agents read and nobody said: it opens and answers nothing."""
+    return Normalised(
+        vendor_id=key,
+        conversation_key=call,
+        occurred_at_us=_sane(at_us),
+        author=Author(role="system"),
+        text=text,
+        flags=["suppress"],
+        generated=True,
+        **more,
+    )
+
+
+def language(locale: str | None) -> str | None:
+    """The language of a locale such as en-US; None for what is none."""
+    code = (locale or "").replace("_", "-").partition("-")[0].lower()
+    return code if _LANGUAGE.match(code) else None
+
+
+def instant(text: str | None) -> int | None:
+    """An instant as RFC 3339; None for anything else."""
+    try:
+        return _sane(parse_instant(text or ""))
+    except (ValueError, OverflowError):
+        return None
+
+
+def millis(source: Any, *path: str) -> int | None:
+    """Milliseconds since 1970 at a path, in microseconds."""
+    value = fields.number(source, *path)
+    return None if value is None or not 0 <= value < 10**14 else _sane(round(value * 1000))
+
+
+def told(request: InboundRequest, name: str) -> str | None:
+    """What whoever configured the inbound URL added to it: `?conversation_key=`, `?started_at=`."""
+    value = fields.clean(request.argument(name) or "", 512).strip()
+    return value or None
