@@ -424,6 +424,8 @@ class Runtime:
                 return await work()
             except Exception:
                 log.exception("a task failed", service=self.service, task=str(name))
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    return  # it failed while it was being stopped: begun again it would never end
                 await self._clock.sleep(1)
 
     async def _cancel(self, name: object) -> None:
