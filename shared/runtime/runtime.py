@@ -425,7 +425,7 @@ class Runtime:
             except Exception:
                 log.exception("a task failed", service=self.service, task=str(name))
                 if (task := asyncio.current_task()) is not None and task.cancelling():
-                    return  # it failed while it was being stopped: begun again it would never end
+                    return None  # failed while it was being stopped: begun again it never ends
                 await self._clock.sleep(1)
 
     async def _cancel(self, name: object) -> None:
