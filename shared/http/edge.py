@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.contracts.problems import Refused
@@ -118,6 +119,8 @@ class Edge:
                 await self._serve_forwarded(scope, limited, note)
             else:
                 await self._app(scope, limited, note)
+        except ClientDisconnect:
+            _log.debug("caller left", request_id=scope["omniroute.request_id"])
         except Exception:
             _log.exception("request failed", request_id=scope["omniroute.request_id"])
             if status:
