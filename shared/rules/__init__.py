@@ -3,9 +3,11 @@
 from shared.rules.conditions import (
     Condition,
     Constant,
+    Expression,
     Value,
     Verdict,
     compile_condition,
+    compile_expression,
     compile_value,
 )
 from shared.rules.faults import RuleError, nearest
@@ -15,12 +17,14 @@ __all__ = [
     "Condition",
     "Constant",
     "Declared",
+    "Expression",
     "RuleError",
     "Value",
     "Variables",
     "Verdict",
     "bounded",
     "compile_condition",
+    "compile_expression",
     "compile_value",
     "nearest",
     "prepared",

@@ -112,6 +112,18 @@ class Value(_Rule):
         return (result, None) if math.isfinite(result) else (0, "the result is not finite")
 
 
+class Expression(_Rule):
+    """A compiled expression of any type."""
+
+    def evaluate_in(
+        self, context: cel.Context, values: Callable[[], dict[str, Any]]
+    ) -> tuple[Any, str | None]:
+        """(the result, None), or (None, why there is none), in a context that the caller prepared
+        from these values."""
+        result = self._run_in(context, values)
+        return (None, result.error) if isinstance(result, _Failure) else (result, None)
+
+
 class Constant:
     """A number that was written as such; stands where a Value could."""
 
@@ -150,6 +162,13 @@ def compile_value(source: str | int | float, declared: Declared) -> Value | Cons
     if not math.isfinite(source):
         raise RuleError("not_finite", "the number is not finite", 0, "a finite number")
     return Constant(source)
+
+
+@lru_cache(maxsize=4096)
+def compile_expression(source: str, declared: Declared) -> Expression:
+    """What `source` states, of any type. Raises RuleError with the place of the fault."""
+    program, analysis = _compile(source, declared, False, "{}")
+    return Expression(source, program, analysis)
 
 
 @lru_cache(maxsize=4096)

@@ -1,5 +1,6 @@
 """What codecs of JSON share: the payload as an object, instants in any unit, ids as given."""
 
+import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
@@ -85,6 +86,35 @@ def given(source: Mapping[str, Any], *names: str) -> dict[str, Any]:
         ):
             found[name] = value
     return found
+
+
+MAX_NODES = 2_000
+
+
+def cleaned(value: Any, limit: int = fields.MAX_TEXT) -> Any:
+    """A copy of JSON that every consumer can keep: no NUL, no number beyond 64 bits, at most
+    MAX_NODES values."""
+    return _cleaned(value, [MAX_NODES], limit)
+
+
+def _cleaned(value: Any, left: list[int], limit: int) -> Any:
+    left[0] -= 1
+    if left[0] < 0:
+        return None
+    if isinstance(value, str):
+        return fields.clean(value, limit)
+    if isinstance(value, dict):
+        return {
+            fields.clean(str(name), 256): _cleaned(each, left, limit)
+            for name, each in list(value.items())[: max(left[0], 0)]
+        }
+    if isinstance(value, list | tuple):
+        return [_cleaned(each, left, limit) for each in value[: max(left[0], 0)]]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
+        return float(value) if abs(value) < 10**300 else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float) else str(value)[:limit]
 
 
 def digest_of(*parts: object) -> str:

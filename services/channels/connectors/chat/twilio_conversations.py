@@ -26,7 +26,7 @@ from services.channels.connectors.port import (
     Parsed,
     Settings,
 )
-from services.channels.connectors.reading import digest_of, given, moment
+from services.channels.connectors.reading import cleaned, digest_of, given, moment
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Attachment, Author, Delivery
@@ -136,7 +136,7 @@ def _identities(author: str) -> list[Any]:
 def _say(event: Normalised, values: dict[str, Any]) -> None:
     event.text = fields.text(values, "Body")
     event.attachments = _media(values.get("Media"))
-    event.attributes = fields.known(attributes=_decoded(values.get("Attributes")))
+    event.attributes = fields.known(attributes=cleaned(_decoded(values.get("Attributes"))))
     if not event.text and not event.attachments:
         event.text, event.generated = "(empty message)", True
         event.flags = [*event.flags, "unsupported"]

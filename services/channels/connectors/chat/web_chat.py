@@ -1,0 +1,167 @@
+"""Our own web chat: posted by your server with Standard Webhooks, or by a browser with a JWT.
+
+The shape is that of `plain`; `sequence` counts up in each conversation.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.channels.connectors import fields, plain
+from services.channels.connectors.bearer import bearer_of, hs256, in_time
+from services.channels.connectors.port import (
+    Connector,
+    Context,
+    Example,
+    InboundRequest,
+    Parsed,
+    Secrets,
+    Settings,
+    Verdict,
+)
+from services.channels.connectors.posting import standard
+from services.channels.connectors.reading import given
+from services.channels.connectors.signatures import AnyOf, StandardWebhooks
+from shared.contracts import interactions
+from shared.contracts.instants import parse_instant
+
+MAX_TOKEN_LIFE_S = 3600
+_SKEW_S = 60
+
+SETUP = """\
+From your server: POST to the connector's inbound URL, signed as Standard Webhooks say (headers
+`webhook-id`, `webhook-timestamp`, `webhook-signature`) with `signing_secret`.
+
+From a browser: your server makes a JWT (HS256, with `browser_key`) for its visitor, with `sub` (the
+visitor's id), `conversation`, `iat` and `exp`, at most an hour apart; the page posts with
+`Authorization: Bearer …`. A page can only speak as that visitor in that conversation: its `author`
+is left out or has that id, and it states no identities, flags or html.
+
+Body: `{"id": "<made by the client>", "conversation": "c-1", "sequence": 1, "time": "…",
+"text": "Hello"}`, or `{"events": [ … ]}`. `type` is message (the default), edit, delete (both with
+`replaces`), start, end, status or feedback. Repeating an `id` is safe: it counts once. A page on
+another origin needs CORS at your proxy.
+"""
+
+_SERVER = StandardWebhooks()
+_NOT_FROM_BROWSERS = ("identities", "flags", "html", "direction", "delivery_status")
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserToken:
+    """A short-lived JWT that lets one visitor speak in one conversation."""
+
+    secret_names: tuple[str, ...] = ("browser_key",)
+
+    def verify(self, request: InboundRequest, secrets: Secrets) -> Verdict:
+        known = secrets.get("browser_key", ())
+        if not known:
+            return "none"
+        claims = hs256(bearer_of(request) or "", known)
+        if claims is None or not _short_lived(claims, request.received_at_us):
+            return "invalid"
+        payload = fields.decode_json(request.body, Parsed())
+        spoken = plain.unwrapped(payload)
+        return "valid" if all(_allowed(each, claims) for each in spoken) else "invalid"
+
+
+def _short_lived(claims: dict[str, Any], received_at_us: int) -> bool:
+    start, end = fields.number(claims, "iat"), fields.number(claims, "exp")
+    if start is None or end is None or end - start > MAX_TOKEN_LIFE_S:
+        return False
+    return in_time(claims, received_at_us, _SKEW_S)
+
+
+def _allowed(raw: dict[str, Any], claims: dict[str, Any]) -> bool:
+    """Whether a page may say this. Anything else could be said in another's name."""
+    key = fields.key(raw, "conversation_key") or fields.key(raw, "conversation")
+    visitor, author = fields.key(claims, "sub"), raw.get("author")
+    mine = key is not None and key == fields.key(claims, "conversation")
+    if not mine or visitor is None or any(name in raw for name in _NOT_FROM_BROWSERS):
+        return False
+    if author is None:
+        return True
+    role, own = fields.at(author, "role"), fields.key(author, "id")
+    return isinstance(author, dict) and role in (None, "customer") and own in (None, visitor)
+
+
+def parse(request: InboundRequest, _: Settings, context: Context) -> Parsed:
+    parsed = Parsed()
+    payload = fields.decode_json(request.body, parsed)
+    found = plain.unwrapped(payload)
+    if not found and not parsed.problems:
+        parsed.lose("unusable_payload", "The body holds no event.")
+    for raw in found:
+        if fields.key(raw, "id") is None:
+            parsed.lose("missing_id", "An event has no id; the client is to make one.")
+            continue
+        before = len(parsed.events)
+        plain.read(_placed(raw), parsed)
+        for event in parsed.events[before:]:
+            event.vendor |= given(raw, "id")
+    return parsed
+
+
+def _placed(raw: dict[str, Any]) -> dict[str, Any]:
+    """Ids are made by each client, so they count within their conversation only."""
+    key = fields.key(raw, "conversation_key") or fields.key(raw, "conversation")
+    author = fields.obj(raw, "author")
+    lent: dict[str, Any] = {"id": f"{key}:{fields.key(raw, 'id')}"}
+    if raw.get("replaces") is not None:
+        lent["replaces"] = f"{key}:{fields.key(raw, 'replaces')}"
+    visitor = fields.key(author, "id")
+    if visitor and fields.text(author, "role") in (None, "customer"):
+        known = raw.get("identities")
+        own = {"scheme": "web_chat", "value": visitor}
+        lent["identities"] = [own, *(known if isinstance(known, list) else [])]
+    return {**raw, **lent}
+
+
+def examples() -> tuple[Example, ...]:
+    at_us = parse_instant("2026-03-02T09:20:00Z")
+    secret = "whsec_ZXhhbXBsZS1zaWduaW5nLXNlY3JldA=="
+
+    def one(number: int, name: str, event: str, revises: str | None = None, **raw: Any) -> Example:
+        payload = {
+            "id": f"m-{number}",
+            "conversation": "c-1",
+            "sequence": number,
+            "time": "2026-03-02T09:19:59Z",
+            "author": {"role": "customer", "id": "visitor-1", "name": "Kim"},
+            **raw,
+        }
+        request = standard(_SERVER, secret, f"d-{number}", payload, at_us)
+        return Example(name, request, {"signing_secret": (secret,)}, (event,), revises)
+
+    gone = {"type": "delete", "replaces": "m-2"}
+    return (
+        one(1, "start", interactions.CONVERSATION_STARTED, type="start"),
+        one(2, "text", interactions.MESSAGE, text="Do you deliver to Graz?"),
+        one(
+            3,
+            "edit",
+            interactions.MESSAGE_EDITED,
+            "text",
+            type="edit",
+            replaces="m-2",
+            text="Do you deliver to Linz?",
+        ),
+        one(4, "delete", interactions.MESSAGE_DELETED, "text", **gone),
+        one(5, "feedback", interactions.FEEDBACK, type="feedback", score=5, comment="Quick"),
+        one(6, "end", interactions.CONVERSATION_ENDED, type="end"),
+    )
+
+
+CONNECTOR = Connector(
+    kind="web_chat",
+    channel="chat",
+    title="Web chat",
+    setup=SETUP,
+    signature=AnyOf((_SERVER, BrowserToken())),
+    parse=parse,
+    examples=examples,
+    secrets={
+        "signing_secret": "Signs what your server posts (whsec_…).",
+        "browser_key": "Signs the visitors' tokens (HS256); at least 32 characters.",
+    },
+    order_by="sequence",
+)
