@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter
+from prometheus_client import Gauge
 
 from services.channels.api.routers import ROUTERS as CHANNELS_ROUTERS
 from services.channels.archive import ArchiveFactory
@@ -114,6 +115,12 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
     registry.load()  # here rather than at a vendor's first request
     intake = Intake(parts.bus, SpoolStore(parts.engine, settings.spool_records))
     parts.listener.on(NOTIFY_CHANNEL, lambda _: intake.look(), intake.look)
+    spooling = Gauge(
+        "omniroute_spooling_partitions",
+        "Partitions whose events wait in the spool because the bus is away",
+        registry=parts.registry,
+    )
+    spooling.set_function(lambda: len(intake.spooling))
     service = Channels(
         store=ChannelsStore(parts.engine),
         directory=Directory(parts.calls),

@@ -60,7 +60,7 @@ def present_of(core: Core) -> Present:
     return Present(agents, lapsed, ws.settings.lease_s)
 
 
-def router_of(request: Request) -> Router:
+async def router_of(request: Request) -> Router:
     return request.app.state.router
 
 

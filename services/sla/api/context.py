@@ -25,7 +25,7 @@ class Sla:
     thresholds: Thresholds
 
 
-def sla_of(request: Request) -> Sla:
+async def sla_of(request: Request) -> Sla:
     return request.app.state.sla
 
 

@@ -1,0 +1,100 @@
+"""An agent reads and moves only what is his; a supervisor may steer all of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.cli.system import System, system
+from shared.settings import Settings
+
+EVENT = {
+    "specversion": "1.0", "id": "m-1", "source": "crm", "type": "interaction.message.v1",
+    "data": {"channel": "chat", "conversation_key": "t-1", "direction": "inbound",
+             "author": {"role": "customer"}, "text": "hello"},
+}  # fmt: skip
+
+
+@pytest.fixture
+async def running(database_url: str, tmp_path: Path) -> AsyncIterator[System]:
+    settings = Settings(port=0, data_dir=tmp_path, database_url=database_url, partitions=1)
+    async with system(settings) as started:
+        await started.parts.platform.create_workspace("shop", 1)
+        yield started
+
+
+async def client(running: System, role: Any, agent: str | None = None) -> httpx.AsyncClient:
+    _, token = await running.parts.keys.create("shop", role, role, agent=agent)
+    return httpx.AsyncClient(
+        base_url=f"{running.url}/v1/workspaces/shop",
+        headers={"Authorization": f"Bearer {token}"},
+        trust_env=False,
+        timeout=30,
+    )
+
+
+async def ok(answer: httpx.Response) -> Any:
+    assert answer.is_success, answer.text
+    return answer.json() if answer.content else None
+
+
+async def owned(admin: httpx.AsyncClient) -> None:
+    """Wait until the workspace's shard has an owner."""
+    for _ in range(300):
+        if (await admin.get("/queues")).status_code == 200:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("nobody owns the shard")
+
+
+async def work_with_offer(desk: httpx.AsyncClient, agent: str) -> dict[str, Any]:
+    tag = ""
+    for _ in range(30):
+        headers = {"If-None-Match": tag} if tag else {}
+        answer = await desk.get(f"/agents/{agent}/work?wait=2", headers=headers)
+        if answer.status_code == 200:
+            tag = answer.headers["etag"]
+            if answer.json()["offers"]:
+                return answer.json()["offers"][0]
+        await asyncio.sleep(0)
+    raise AssertionError("no offer came")
+
+
+async def test_another_agents_task_is_out_of_reach(running: System) -> None:
+    async with (
+        await client(running, "admin") as admin,
+        await client(running, "agent", "ana") as ana,
+        await client(running, "agent", "ben") as ben,
+        await client(running, "supervisor") as boss,
+    ):
+        await owned(admin)
+        body = {"name": "x", "capacity": 100, "channels": {"chat": 2}}
+        await ok(await admin.put("/queues/main", json={}))
+        for name, skills in (("ana", {"en": 5}), ("ben", {})):
+            await ok(await admin.put(f"/agents/{name}", json={**body, "skills": skills}))
+        rule = {"require": [{"skill": "en", "level": 1}], "steps": [{"queue": "main"}]}
+        await ok(await admin.put("/policies/default", json={"rules": [rule]}))
+        await ok(await ana.put("/agents/ana/presence", json={"status": "available"}))
+        form = {"Content-Type": "application/cloudevents+json"}
+        await ok(await admin.post("/events", json=EVENT, headers=form))
+        offer = await work_with_offer(ana, "ana")
+        task = offer["task_id"]
+
+        assert (await ben.get(f"/tasks/{task}")).status_code == 404
+        assert (await ben.post(f"/agents/ana/offers/{offer['id']}:accept")).status_code == 403
+        assert (await ben.post(f"/agents/ben/offers/{offer['id']}:accept")).status_code in (
+            404,
+            409,
+        )
+        await ok(await ana.post(f"/agents/ana/offers/{offer['id']}:accept"))
+        for act in ("complete", "hold", "requeue", "resume"):
+            refused = await ben.post(f"/tasks/{task}:{act}")
+            assert refused.status_code in (403, 404), (act, refused.text)
+        assert (await ben.get("/tasks")).json()["tasks"] == []
+        assert (await ana.post(f"/tasks/{task}:cancel")).status_code == 403
+        assert (await ok(await ana.get(f"/tasks/{task}")))["state"] == "assigned"
+        await ok(await boss.post(f"/tasks/{task}:reprioritize", json={"priority": 9}))
+        assert (await ok(await ana.post(f"/tasks/{task}:complete")))["state"] == "completed"
