@@ -34,6 +34,8 @@ def rest(ws: Workspace) -> None:
         ws.seekers.clear()
         ws.freed.clear()
         return
+    if len(ws.timers) > ws.timers_max:
+        timers.compact(ws)
     presence.apply_next(ws)
     dispatch.settle(ws)
     while ws.arrived and not ws.catching_up:

@@ -2,7 +2,8 @@
 
 A pool keeps two kinds of lazily updated heaps. `entries`: its waiting tasks in the queue's order.
 `heaps`: its agents in the order of the queue's `select`, one heap per delay. Entries that no longer
-hold are dropped when they surface, so a change of an agent costs one note in each of his pools.
+hold are dropped when they surface, or when they are the most of a heap, so a change of an agent
+costs one note in each of his pools.
 
 Keys are total (they end in an id or number), so the heaps' inner order never decides anything.
 """
@@ -19,6 +20,7 @@ from services.router.domain.state import Task
 from shared.contracts.instants import span_us
 
 NEVER_US = 2**62
+SLACK = 64  # void entries that a small heap may have
 Key = tuple[Any, ...]
 
 
@@ -69,6 +71,9 @@ class Pool:
         key = task_key(self.queue, task)
         self.entries[task.id] = key
         heapq.heappush(self.tasks, (key, task.id))
+        if len(self.tasks) > 2 * len(self.entries) + SLACK:
+            self.tasks = [(key, task_id) for task_id, key in self.entries.items()]
+            heapq.heapify(self.tasks)
 
     def discard(self, task_id: str) -> None:
         self.entries.pop(task_id, None)
@@ -134,6 +139,9 @@ class Pool:
         self.keyed[agent_id] = key
         heap = self.heaps.setdefault(self.members[agent_id].delay_us, [])
         heapq.heappush(heap, (key, agent_id))
+        if len(heap) > 2 * len(self.keyed) + SLACK:
+            heap[:] = [entry for entry in heap if self.keyed.get(entry[1]) == entry[0]]
+            heapq.heapify(heap)
 
     def best(
         self, desks: dict[str, Desk], waited_us: int, free: Callable[[Desk], bool],

@@ -1,8 +1,11 @@
 """The kinds of timers. One heap of (due_us, kind, number, key); an entry that no longer matches the
-entity's own field is void, so nothing is ever removed from the heap before its time."""
+entity's own field is void. Nothing is removed from the heap before its time, except that the timers
+of what has ended leave it together when they are many."""
+
+import heapq
 
 from services.router.domain.state import OPEN, Offer, Task
-from services.router.domain.workspace import Workspace
+from services.router.domain.workspace import TIMERS_MIN, Timer, Workspace
 
 CALENDAR = 0  # a calendar opens or closes
 BEFORE = 1  # a scheduled task becomes pending
@@ -43,3 +46,21 @@ def arm_task(ws: Workspace, task: Task) -> None:
 def arm_offer(ws: Workspace, offer: Offer) -> None:
     if offer.state == "open":
         ws.at_time(offer.expires_us, OFFER, offer.number, offer.id)
+
+
+def compact(ws: Workspace) -> None:
+    """Let go of the timers of what has ended. Needed where they are due in hours, or never."""
+    ws.timers = [timer for timer in ws.timers if _may_matter(ws, timer)]
+    heapq.heapify(ws.timers)
+    ws.timers_max = max(TIMERS_MIN, 2 * len(ws.timers))
+
+
+def _may_matter(ws: Workspace, timer: Timer) -> bool:
+    due_us, kind, _, key = timer
+    if kind == CALENDAR:
+        return True
+    if kind == OFFER:
+        offer = ws.offers.get(key)
+        return offer is not None and offer.state == "open"
+    task = ws.tasks.get(key)
+    return task is not None and (task.state in OPEN or task.forget_us == due_us)

@@ -36,6 +36,7 @@ ENDED_TASKS_MAX = 10_000
 ENDED_OFFERS_MAX = 10_000
 CLOSED_CONVERSATIONS_MAX = 50_000
 DECISIONS_MAX = 12
+TIMERS_MIN = 4_096  # void timers are not looked for before there are so many
 
 Mark = tuple[str, str]
 Timer = tuple[int, int, int, str]
@@ -89,6 +90,7 @@ class Workspace:
         self.wishes: dict[str, dict[str, None]] = {}
         self.pending: dict[str, int] = {}
         self.timers: list[Timer] = []
+        self.timers_max = TIMERS_MIN
         self.seekers: dict[str, None] = {}
         self.arrived: dict[str, tuple[str, ...]] = {}
         self.freed: dict[str, None] = {}
