@@ -2,11 +2,14 @@
 
 import argparse
 import os
+import signal
+import sys
 from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import posts, router
+from bench import latency, posts, router
+from bench.core import run as core
 from bench.figures import Figure, cores, keep, show, told
 from shared.testing.kafka import why_no_kafka
 
@@ -15,6 +18,8 @@ Bench = Callable[[], list[Figure]]
 BENCHES: dict[str, tuple[Bench, bool, str]] = {
     "post": (posts.one, True, "POST events, one event each, against a bare endpoint"),
     "batch": (posts.batches, True, "POST events, batches, against a bare endpoint"),
+    "core": (core, False, "the router's core alone, 50 skills, 10,000 tasks waiting"),
+    "latency": (latency.run, False, "event posted to offer in the long-poll, one process"),
     "burst": (router.burst, True, "new conversations into free capacity, Kafka and PostgreSQL"),
     "lives": (router.lives, True, "event, offer, accept, complete; Kafka and PostgreSQL"),
     "memory": (router.soak, True, f"memory and disk over {router.SOAK_EVENTS:,} events"),
@@ -28,6 +33,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHES))
     parser.add_argument("--no-history", action="store_true", help="do not append to the history")
     options = parser.parse_args()
+    # So that what was started is also ended when the bench is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     unknown = set(options.names) - BENCHES.keys()
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(BENCHES)}")

@@ -51,18 +51,17 @@ def batches() -> list[Figure]:
 def _run(name: str, bare_path: str, size: int, target: float) -> list[Figure]:
     """Judged: accepting alone, as the bare endpoint does; told: the whole service, whose
     conversation archive reads the same events in the same process meanwhile."""
-    with KafkaBroker() as broker:
-        kafka = broker.bootstrap
-        make_topic(kafka, TOPIC)
-        with baseline("bare_endpoint", kafka) as bare:
-            told: list[Figure] = []
-            for says, start in (("", accepting), (" (archive beside)", _whole)):
-                with folder() as data, start(data, kafka) as ours:
-                    key = token(data, kafka, WORKSPACE, "platform")
-                    turns = [(bare, bare_path), (ours, PATH)]
-                    told.append(_compare(name + says, turns, key, size))
-        told[0].target, told[0].of_ratio = target, True
-        return told
+    told: list[Figure] = []
+    for says, start in (("", accepting), (" (archive beside)", _whole)):
+        with KafkaBroker() as broker, folder() as data:
+            kafka = broker.bootstrap
+            make_topic(kafka, TOPIC)
+            with baseline("bare_endpoint", kafka) as bare, start(data, kafka) as ours:
+                key = token(data, kafka, WORKSPACE, "platform")
+                turns = [(bare, bare_path), (ours, PATH)]
+                told.append(_compare(name + says, turns, key, size))
+    told[0].target, told[0].of_ratio = target, True
+    return told
 
 
 def _whole(data: Path, kafka: str) -> AbstractContextManager[Server]:

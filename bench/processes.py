@@ -1,6 +1,7 @@
 """Processes that a bench starts: servers that say when they are ready, and ends them by their id."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -124,10 +125,13 @@ def token(data: Path, kafka: str | None, workspace: str, role: str) -> str:
 
 
 def sampled() -> list[str]:
-    """OMNIROUTE_BENCH_SAMPLES names a file: the server's time is sampled into it."""
+    """OMNIROUTE_BENCH_SAMPLES names a folder: each server's time is sampled into a file there."""
     out = os.environ.get("OMNIROUTE_BENCH_SAMPLES")
     run = [sys.executable, "-m"]
-    return [*run, "bench.sampling", out] if out else run
+    return [*run, "bench.sampling", f"{out}/{next(_samples)}.txt"] if out else run
+
+
+_samples = itertools.count(1)
 
 
 def settings(data: Path, kafka: str | None) -> dict[str, str]:

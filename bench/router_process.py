@@ -303,7 +303,7 @@ async def main() -> None:
             runtime(parts, RouterFactory(), enrich_config=with_windows) as (running, _),
             running_task(parts.listener.run, "listener"),
         ):
-            while not running.shards or not running.ready().ready:
+            while not running.shards or not running.ready().ready:  # noqa: ASYNC110, tells nobody
                 await asyncio.sleep(0.05)
             while line := await loop.run_in_executor(None, sys.stdin.readline):
                 order = msgspec.json.decode(line, type=Order)

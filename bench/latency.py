@@ -1,0 +1,237 @@
+"""From a posted event to the offer in the agent's long-poll: one process, embedded log, 500 events/s.
+
+`omniroute up --target all` serves channels, router and SLA; PostgreSQL, which also holds the log, is the
+only other process of it. The load generator (this module run by itself) posts one event a request at a
+fixed rate, each a new conversation, and keeps one long-poll open for each agent. Agents have room for
+all, so each event ends in an offer; nobody accepts. All latencies count from the moment the event
+should have been posted, so that a stall is not hidden by posting less.
+
+The baseline does the least with the same calls: a post is one row committed in PostgreSQL, and wakes
+one long-poll.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import uvloop
+
+from bench import centre
+from bench.figures import Figure
+from bench.posting import Connection, connect, request
+from bench.processes import Server, baseline, folder, omniroute, token
+from shared.db.embedded import EmbeddedPostgres
+from shared.db.engine import asyncpg_dsn
+
+WORKSPACE = "bench"
+BASE = f"/v1/workspaces/{WORKSPACE}"
+RATE = 500.0
+SECONDS = 12.0
+WARM_S = 4.0
+AGENTS = 250
+CHATS = 40
+POSTERS = 16
+
+_EVENT = (
+    b'{"specversion":"1.0","id":"m-%d","source":"crm","type":"interaction.message.v1",'
+    b'"data":{"channel":"chat","conversation_key":"thread-%d","direction":"inbound",'
+    b'"author":{"role":"customer","name":"Kim Example"},"text":"%d","attributes":{"topic":"%b"}}}'
+)
+
+
+class Measured(msgspec.Struct):
+    """Milliseconds. `offered` of `posted` came; `rate` is what was posted in truth."""
+
+    posted: int
+    offered: int
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    most_ms: float
+
+
+class _Offer(msgspec.Struct):
+    id: str
+    preview: str
+
+
+class _Work(msgspec.Struct):
+    revision: int
+    offers: list[_Offer]
+
+
+_work = msgspec.json.Decoder(_Work)
+
+
+class Load:
+    """Posts and long-polls against one server, and the times of both by event number."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url = url
+        self._key = key
+        self.due: list[float] = []
+        self.seen: dict[int, float] = {}
+        self._posts: asyncio.Queue[int] = asyncio.Queue()
+
+    async def run(self, rate: float, seconds: float, warm_s: float) -> Measured:
+        desks = [
+            asyncio.ensure_future(self._desk(await connect(self._url), number))
+            for number in range(AGENTS)
+        ]
+        posters = [
+            asyncio.ensure_future(self._poster(await connect(self._url))) for _ in range(POSTERS)
+        ]
+        await asyncio.sleep(1)
+        began = time.perf_counter()
+        total = int((warm_s + seconds) * rate)
+        for number in range(total):
+            self.due.append(began + number / rate)
+            if (ahead := self.due[-1] - time.perf_counter()) > 0:
+                await asyncio.sleep(ahead)
+            self._posts.put_nowait(number)
+        lasted = time.perf_counter() - began
+        await self._settle(total)
+        for task in (*desks, *posters):
+            task.cancel()
+        first = int(warm_s * rate)
+        return self._measured(first, total, total / lasted)
+
+    async def _settle(self, total: int) -> None:
+        for _ in range(200):
+            if len(self.seen) >= total:
+                return
+            await asyncio.sleep(0.05)
+
+    def _measured(self, first: int, total: int, rate: float) -> Measured:
+        took = sorted(
+            (self.seen[number] - self.due[number]) * 1000
+            for number in range(first, total)
+            if number in self.seen
+        )
+        if not took:
+            raise RuntimeError("no offer came")
+        return Measured(
+            total - first, len(took), rate, _share(took, 0.5), _share(took, 0.99), took[-1]
+        )
+
+    async def _poster(self, connection: Connection) -> None:
+        path, kind = f"{BASE}/events", "application/cloudevents+json"
+        while True:
+            number = await self._posts.get()
+            body = _EVENT % (number, number, number, centre.topic(number).encode())
+            status = await connection.send(request("POST", path, self._key, kind, body))
+            if status != 202:
+                raise RuntimeError(f"POST events: {status} {connection.body!r}")
+
+    async def _desk(self, connection: Connection, number: int) -> None:
+        """As a desktop: ask with the last revision, and note the offers that are new."""
+        path = f"{BASE}/agents/a{number}/work?wait=25"
+        known: set[str] = set()
+        revision = ""
+        while True:
+            asked = request("GET", path, self._key)
+            if revision:
+                asked = asked.replace(
+                    b"\r\n\r\n", f'\r\nIf-None-Match: "{revision}"\r\n\r\n'.encode()
+                )
+            status = await connection.send(asked)
+            now = time.perf_counter()
+            if status == 304:
+                continue
+            if status != 200:
+                raise RuntimeError(f"GET work: {status} {connection.body!r}")
+            work = _work.decode(connection.body)
+            revision = str(work.revision)
+            for offer in work.offers:
+                if offer.id not in known:
+                    known.add(offer.id)
+                    self.seen.setdefault(int(offer.preview), now)
+
+
+def _share(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def run() -> list[Figure]:
+    """The latency of Omniroute beside that of the bare post and long-poll."""
+    bare = _bare()
+    with folder() as data, omniroute("all", data) as ours:
+        key = token(data, None, WORKSPACE, "admin")
+        _prepare(ours.url, key)
+        found = _measure(ours, key)
+    more: dict[str, float | str] = {
+        "rate": found.rate,
+        "offered": f"{found.offered} of {found.posted}",
+        "most_ms": found.most_ms,
+    }
+    name = "Event posted to offer in the long-poll"
+    return [
+        Figure(
+            name=f"{name}, p50", value=found.p50_ms, unit="ms", baseline=bare.p50_ms,
+            baseline_name="bare commit and wake", target=15, at_most=True, more=more,
+        ),
+        Figure(
+            name=f"{name}, p99", value=found.p99_ms, unit="ms", baseline=bare.p99_ms,
+            baseline_name="bare commit and wake", target=60, at_most=True,
+        ),
+    ]  # fmt: skip
+
+
+def _bare() -> Measured:
+    with folder() as data:
+        server = EmbeddedPostgres(data)
+        url = server.start()
+        try:
+            with baseline("bare_wait", asyncpg_dsn(url)) as bare:
+                return _measure(bare, "-")
+        finally:
+            server.stop()
+
+
+def _measure(server: Server, key: str) -> Measured:
+    """One run of the load generator in its own process."""
+    command = [sys.executable, "-m", "bench.latency", server.url, key]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return msgspec.json.decode(done.stdout, type=Measured)
+
+
+def _prepare(url: str, key: str) -> None:
+    """Queue, policy and available agents, by HTTP."""
+    plural = {"queue": "queues", "policy": "policies", "agent": "agents"}
+    rules, agents = list(centre.rules_of_work()), list(centre.agents(AGENTS, CHATS))
+    for kind, name, body in rules:
+        _put(url, key, f"{plural[kind]}/{name}", {"id": name, **body})
+    with ThreadPoolExecutor(16) as threads:
+        for _ in threads.map(lambda one: _put(url, key, f"agents/{one[1]}", one[2]), agents):
+            pass
+        paths = [f"agents/{name}/presence" for _, name, _ in agents]
+        for _ in threads.map(lambda path: _put(url, key, path, {"status": "available"}), paths):
+            pass
+
+
+def _put(url: str, key: str, path: str, body: Any) -> None:
+    asked = urllib.request.Request(
+        f"{url}{BASE}/{path}",
+        msgspec.json.encode(body),
+        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        method="PUT",
+    )
+    with urllib.request.urlopen(asked, timeout=30):
+        pass
+
+
+def main() -> None:
+    url, key = sys.argv[1:]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(msgspec.json.encode(runner.run(Load(url, key).run(RATE, SECONDS, WARM_S))).decode())
+
+
+if __name__ == "__main__":
+    main()
