@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -116,8 +116,13 @@ class Clock(msgspec.Struct):
     metric: str
     conversation: str
     due_at: str
+    first_said_at: str = ""
     said: list[str] = []
-    satisfied_at: str = ""
+
+    @property
+    def cancelled(self) -> bool:
+        """Among others: a provisional clock whose message went to a task that had one already."""
+        return "cancelled" in self.said
 
 
 _ENDS = ("met", "breached", "cancelled")
@@ -130,14 +135,15 @@ def clocks_of(events: list[Event]) -> dict[tuple[str, int], Clock]:
         kind = event.type.removeprefix("sla.clock.").removesuffix(".v1")
         data = event.data
         key = (data["clock_id"], data["cycle"])
-        clock = found.setdefault(key, Clock(data["metric"], data["conversation_id"], ""))
+        if key not in found:
+            found[key] = Clock(data["metric"], data["conversation_id"], "", data["at"])
+        clock = found[key]
         if kind == "warning":
             kind += f" {data['level']}"
         if kind == "corrected" and data["withdrawn"] == "breached":
             kind = "withdrawn"
         clock.said.append(kind)
         clock.due_at = data["due_at"] or clock.due_at
-        clock.satisfied_at = data.get("satisfied_at", clock.satisfied_at)
     return found
 
 
@@ -258,23 +264,35 @@ def _clocks(workspace: str, topics: Topics, events: list[Event]) -> list[str]:
 
 
 def _fired(clock: Clock) -> list[str]:
-    """Each notice once; met or breached, and not both."""
+    """Each notice once; met or breached, and not both, unless the task was reopened in between."""
     said = Counter(clock.said)
     problems: list[str] = []
     if said["started"] != 1:
         problems.append(f"started {said['started']} times")
-    breaches = said["breached"] - said["withdrawn"]
-    if breaches not in (0, 1) or said["breached"] > 1:
+    if said["breached"] > 1 or said["withdrawn"] > said["breached"]:
         problems.append(f"breached {said['breached']} times")
     if said[f"warning {WARN_AT}"] > 1:
         problems.append("warned twice")
-    if breaches and not said[f"warning {WARN_AT}"]:
+    breached = said["breached"] > said["withdrawn"]
+    if breached and not said[f"warning {WARN_AT}"] and not _came_late(clock):
         problems.append("breached without a warning")
-    if breaches and said["met"]:
+    if breached and "met" in _since_reopened(clock.said):
         problems.append("breached and met")
     if not any(said[end] for end in _ENDS):
         problems.append("never ended")
     return [f"{one} ({', '.join(clock.said)})" for one in problems]
+
+
+def _came_late(clock: Clock) -> bool:
+    """Whether it was over before it was first seen, so that nobody needed a warning."""
+    first, due = (datetime.fromisoformat(at) for at in (clock.first_said_at, clock.due_at))
+    return first + timedelta(seconds=0.1) >= due
+
+
+def _since_reopened(said: list[str]) -> list[str]:
+    """What was said after a met clock had gone on."""
+    resumed = [at for at, one in enumerate(said) if one == "resumed"]
+    return said[resumed[-1] :] if resumed else said
 
 
 def _first_responses(
@@ -285,7 +303,7 @@ def _first_responses(
     problems: list[str] = []
     firsts: dict[str, Clock] = {}
     for clock in clocks.values():
-        if clock.metric == "first_response":
+        if clock.metric == "first_response" and not clock.cancelled:
             if clock.conversation in firsts:
                 problems.append(f"{clock.conversation} has two first-response clocks")
             firsts[clock.conversation] = clock

@@ -55,7 +55,7 @@ class Story:
     def _next(self, topic, kind, **data):
         last = self.last.get(topic, 0)
         self.last[topic] = last + 1
-        whole = {"workspace": "w", "seq": last + 1, "conversation_id": "cnv_1", **data}
+        whole = {"workspace": "w", "at": ASKED, "seq": last + 1, "conversation_id": "cnv_1", **data}
         return self.put(topic, f"evt_{topic}_{last}", kind, ASKED, whole, last + 1, last)
 
     def route(self, kind, **data):
@@ -153,6 +153,16 @@ def _breached_though_answered(story):
     story.clock("breached")
 
 
+def _two_clocks(story):
+    story.clock("started", clock_id="clk_2")
+    story.clock("met", clock_id="clk_2", satisfied_at=ANSWERED)
+
+
+def _breached_unwarned(story):
+    story.clock("started", clock_id="clk_3", metric="resolution", due_at=ANSWERED)
+    story.clock("breached", clock_id="clk_3", metric="resolution", due_at=ANSWERED)
+
+
 def _dead_letter(story):
     story.put(names.DEADLETTER, "evt_d", "dead", ASKED, {"reason": "core-failed"})
 
@@ -173,6 +183,8 @@ def _dead_letter(story):
         (_stale, "had been shown"),
         (_breached_twice, "breached 2 times"),
         (_breached_though_answered, "was answered after 3.000 s"),
+        (_two_clocks, "two first-response clocks"),
+        (_breached_unwarned, "without a warning"),
         (_dead_letter, "dead letter"),
     ],
 )
@@ -180,6 +192,19 @@ def test_each_broken_promise_is_found(story, fault, said):
     fault(story)
     story.finish()
     assert any(said in problem for problem in check(story.topics, story.ledger))
+
+
+def test_what_clocks_may_do(story):
+    """A task that is reopened lets a met clock run on; a provisional clock may be cancelled."""
+    story.clock("started", clock_id="clk_2", metric="resolution", due_at=ANSWERED)
+    for kind in ("met", "resumed", "warning", "breached"):
+        more = {"level": 0.5} if kind == "warning" else {}
+        story.clock(kind, clock_id="clk_2", metric="resolution", due_at=ANSWERED, **more)
+    story.clock("started", clock_id="clk_3", due_at=ASKED)
+    story.clock("breached", clock_id="clk_3", due_at=ASKED)
+    story.clock("cancelled", clock_id="clk_3")
+    story.finish()
+    assert check(story.topics, story.ledger) == []
 
 
 def test_a_journal_that_differs_from_the_topic(story):
