@@ -375,7 +375,8 @@ def test_deep_nesting_is_a_problem_and_not_a_crash(connector: Connector, depth: 
 def test_other_methods_and_too_large_bodies_are_refused(connector: Connector) -> None:
     example = connector.examples()[0]
     assert run(connector, example, method="PUT", trial=True).answer.status == 405
-    assert run(connector, example, method="GET", url="https://a/").answer.status == 405
+    bare = run(connector, example, method="GET", url="https://a/", headers=())
+    assert bare.answer.status == 405
     large = run(connector, example, body=b"x" * (connector.max_body_bytes + 1))
     assert (large.answer, large.accepted, large.events) == (connector.answers.too_large, False, [])
     assert connector.answers.too_large.status in (413, 406), "what ends the vendor's repeats"
