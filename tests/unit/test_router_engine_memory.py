@@ -23,12 +23,14 @@ def open_centre(agents: int = 3, **rule: Any) -> Driver:
     return driver
 
 
-def serve(driver: Driver, thread: str) -> None:
-    driver.say(thread)
-    driver.now_us += 1_000_000
-    (offer,) = (one for one in driver.core.offers.values() if one.state == "open")
-    driver.command(cmd.AcceptOffer(agent=offer.agent_id, offer=offer.id))
-    driver.command(cmd.CompleteTask(task=offer.task_id))
+def serve(driver: Driver, *threads: str) -> None:
+    """All at once, so that agents are compared while they are busy."""
+    for thread in threads:
+        driver.say(thread)
+        driver.now_us += 1_000_000
+    for offer in [one for one in driver.core.offers.values() if one.state == "open"]:
+        driver.command(cmd.AcceptOffer(agent=offer.agent_id, offer=offer.id))
+        driver.command(cmd.CompleteTask(task=offer.task_id))
     driver.core.changes()
 
 
@@ -36,7 +38,7 @@ def test_an_idle_centre_keeps_no_old_places_of_its_agents() -> None:
     """Nobody is ever busy enough for the void entries of the others to surface."""
     driver = open_centre()
     for number in range(400):
-        serve(driver, f"c{number}")
+        serve(driver, f"a{number}", f"b{number}", f"c{number}")
     (pool,) = driver.core.pools.values()
     assert all(len(heap) <= 2 * 3 + pools.SLACK + 1 for heap in pool.heaps.values())
     assert invariants.check(driver.core) == []
