@@ -73,7 +73,7 @@ class Wall:
         clock.breached += 1
         if clock.breached - clock.withdrawn > 1:
             self.complain(event, "breached twice")
-        if event.at_us < parse_instant(event.data["due_at"]):
+        if event.by_us < parse_instant(event.data["due_at"]):
             self.complain(event, "breached before it was due")
 
     def finish(self, now_us: int, tasks: set[str]) -> None:

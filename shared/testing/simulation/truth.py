@@ -17,12 +17,14 @@ Event = dict[str, Any]
 
 
 class Told(msgspec.Struct):
-    """One event of a service, the first time it was published. `kind`: its type in short."""
+    """One event of a service, the first time it was published. `kind`: its type in short;
+    `by_us`: by the bus's own clock, which is right."""
 
     seq: int
     kind: str
     data: Event
     raw: bytes
+    by_us: int
 
     @property
     def at_us(self) -> int:
@@ -50,11 +52,11 @@ async def told(
     for partition in range(partitions):
         for record in await read_log(bus, topic, partition):
             event = from_record(record.headers, record.value)
-            _take(topic, event, found.setdefault(event.workspace, []), ledger)
+            _take(topic, event, record.timestamp_ms, found.setdefault(event.workspace, []), ledger)
     return found
 
 
-def _take(topic: str, event: Envelope, before: list[Told], ledger: Ledger) -> None:
+def _take(topic: str, event: Envelope, by_ms: int, before: list[Told], ledger: Ledger) -> None:
     seq = event.sequence or 0
     where = f"{topic} of {event.workspace}"
     last = before[-1].seq if before else 0
@@ -63,7 +65,13 @@ def _take(topic: str, event: Envelope, before: list[Told], ledger: Ledger) -> No
         if previous != last:
             ledger.complain(f"{where}: {seq} follows {last}, but says {previous}")
         before.append(
-            Told(seq, event.type.split(".", 1)[1][:-3], msgspec.json.decode(event.data), event.data)
+            Told(
+                seq,
+                event.type.split(".", 1)[1][:-3],
+                msgspec.json.decode(event.data),
+                event.data,
+                (by_ms + 1) * 1000,
+            )
         )
     elif not any(each.seq == seq and each.raw == event.data for each in reversed(before)):
         ledger.complain(f"{where}: {seq} was published again with other bytes")
