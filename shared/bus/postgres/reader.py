@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.bus.port import (
     MAX_POLL_BYTES,
@@ -19,7 +18,7 @@ from shared.bus.port import (
 from shared.bus.postgres import statements
 from shared.bus.postgres.listener import Listener, News
 from shared.contracts.envelope import Headers
-from shared.db.engine import DatabaseUnavailable, is_transient
+from shared.db.engine import is_transient
 
 LOOK_S = 1.0
 """How often a waiting reader looks though nobody called."""
@@ -52,6 +51,7 @@ class PostgresReader:
         self._paused: set[TopicPartition] = set()
         self._turn = 0
         self._news = asyncio.Event()
+        self._look_at = 0.0
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         bounds = await self._bounds(tuple(positions))
@@ -73,13 +73,29 @@ class PostgresReader:
         deadline = loop.time() + timeout_ms / 1000
         most = min(max_records, MAX_POLL_RECORDS)
         while True:
-            self._news.clear()
-            if found := await self._read(most):
+            if (self._news.is_set() or loop.time() >= self._look_at) and (
+                found := await self._look(most)
+            ):
                 return found
-            left_s = deadline - loop.time()
-            if left_s <= 0:
+            left_s = min(deadline, self._look_at) - loop.time()
+            if left_s > 0:
+                await self._wait(left_s)
+            elif loop.time() >= deadline:
                 return []
-            await self._wait(min(left_s, LOOK_S if self._listener.connected else LOOK_UNHEARD_S))
+
+    async def _look(self, most: int) -> list[Record]:
+        """Read; and note whether a notice must come before it is worth reading again."""
+        self._news.clear()
+        try:
+            found, all_read = await self._read(most)
+        except BaseException:
+            self._news.set()
+            raise
+        if not all_read:
+            self._news.set()
+        pause_s = LOOK_S if self._listener.connected else LOOK_UNHEARD_S
+        self._look_at = asyncio.get_running_loop().time() + pause_s
+        return found
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused.update(each for each in partitions if each in self._positions)
@@ -109,48 +125,54 @@ class PostgresReader:
         except TimeoutError:
             return
 
-    async def _read(self, most: int) -> list[Record]:
-        """What lies after the positions now, the partitions taking turns to be first."""
+    async def _read(self, most: int) -> tuple[list[Record], bool]:
+        """What lies after the positions now, the partitions taking turns to be first; and whether
+        that was all."""
         active = [each for each in self._positions if each not in self._paused]
         if not active:
-            return []
+            return [], True
         self._turn = (self._turn + 1) % len(active)
         turns = active[self._turn :] + active[: self._turn]
         try:
-            async with self._engine.connect() as connection:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                found = await self._fetch(connection, turns, most)
-        except (SQLAlchemyError, OSError, DatabaseUnavailable) as error:
+            found, all_read = await self._connected(turns, most)
+        except Exception as error:
             if not is_transient(error):
                 raise
             raise BusUnavailable(f"PostgreSQL could not be read: {type(error).__name__}") from error
         for record in found:
             self._positions[record.topic, record.partition] = record.offset + 1
-        return found
+        return found, all_read
+
+    async def _connected(self, turns: list[TopicPartition], most: int) -> tuple[list[Record], bool]:
+        """Asks the driver itself: this is read for every few events, and half as dear so."""
+        async with self._engine.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                return await self._fetch(raw, turns, most)
+            except BaseException as error:
+                if is_transient(error) or not isinstance(error, Exception):
+                    await connection.invalidate()
+                raise
 
     async def _fetch(
-        self, connection: AsyncConnection, turns: list[TopicPartition], most: int
-    ) -> list[Record]:
-        ready = await self._ready(connection, turns)
+        self, raw: Any, turns: list[TopicPartition], most: int
+    ) -> tuple[list[Record], bool]:
+        ready = await self._ready(raw, turns)
         chosen = ready[:most]
         if not chosen:
-            return []
-        parameters = self._parameters([turns[place] for place in chosen])
-        rows = await connection.execute(
-            statements.FETCH,
-            {
-                **parameters,
-                "places": chosen,
-                "per_partition": most // len(chosen),
-                "room": MAX_POLL_BYTES // len(chosen),
-            },
-        )
-        return self._contiguous([_record(turns[int(row[0])], row) for row in rows])
+            return [], True
+        each, room = most // len(chosen), MAX_POLL_BYTES // len(chosen)
+        columns = self._columns([turns[place] for place in chosen])
+        rows = await raw.fetch(statements.FETCH, chosen, *columns, each, room)
+        found = self._contiguous([_record(turns[int(row[0])], row) for row in rows])
+        size = sum(len(row[3] or b"") + len(row[4] or b"") + len(row[5]) for row in rows)
+        whole = len(chosen) == len(ready) and len(found) == len(rows)
+        return found, whole and len(found) < each and size < room // 2
 
-    async def _ready(self, connection: AsyncConnection, turns: list[TopicPartition]) -> list[int]:
+    async def _ready(self, raw: Any, turns: list[TopicPartition]) -> list[int]:
         """Places in `turns` that have something. A position out of range is raised once nothing
         else is ready, so that one broken partition does not lose what others returned."""
-        rows = await connection.execute(statements.READY, self._parameters(turns))
+        rows = await raw.fetch(statements.READY, *self._columns(turns))
         ready: list[int] = []
         lost: PositionOutOfRange | None = None
         for row in rows:
@@ -176,12 +198,12 @@ class PostgresReader:
                 kept.append(record)
         return kept
 
-    def _parameters(self, partitions: list[TopicPartition]) -> dict[str, Any]:
-        return {
-            "topics": [self._topic_ids[topic] for topic, _ in partitions],
-            "partitions": [number for _, number in partitions],
-            "positions": [self._positions[each] for each in partitions],
-        }
+    def _columns(self, partitions: list[TopicPartition]) -> tuple[list[int], list[int], list[int]]:
+        return (
+            [self._topic_ids[topic] for topic, _ in partitions],
+            [number for _, number in partitions],
+            [self._positions[each] for each in partitions],
+        )
 
 
 def _record(partition: TopicPartition, row: Any) -> Record:

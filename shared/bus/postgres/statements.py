@@ -82,28 +82,29 @@ BOUNDS = text("""
         USING (topic_id, partition)""")
 
 # Partitions whose position is not at the end: they have something, or are out of range.
-READY = text("""
+# This and the next go to the driver itself: topic ids, partitions, positions.
+READY = """
     SELECT w.place, h.earliest, h.next
-    FROM unnest(CAST(:topics AS int[]), CAST(:partitions AS int[]), CAST(:positions AS bigint[]))
+    FROM unnest($1::int[], $2::int[], $3::bigint[])
         WITH ORDINALITY AS w (topic_id, partition, position, place)
     JOIN bus.head h ON h.topic_id = w.topic_id AND h.partition = w.partition
     WHERE h.next <> w.position
-    ORDER BY w.place""")
+    ORDER BY w.place"""
 
 # The running size is of what lies before a record, so that one record always comes through.
-FETCH = text("""
+# Parameters: places, topic ids, partitions, positions, most records and bytes of each.
+FETCH = """
     SELECT w.place, r."offset", r.timestamp_ms, r.key, r.value, r.headers
-    FROM unnest(CAST(:places AS int[]), CAST(:topics AS int[]), CAST(:partitions AS int[]),
-                CAST(:positions AS bigint[]))
+    FROM unnest($1::int[], $2::int[], $3::int[], $4::bigint[])
         AS w (place, topic_id, partition, position)
     CROSS JOIN LATERAL (
         SELECT s.*, sum(s.size) OVER (ORDER BY s."offset") - s.size AS before
         FROM (SELECT * FROM bus.record b
               WHERE b.topic_id = w.topic_id AND b.partition = w.partition
                 AND b."offset" >= w.position
-              ORDER BY b."offset" LIMIT :per_partition) AS s) AS r
-    WHERE r.before < :room
-    ORDER BY w.place, r."offset" """)
+              ORDER BY b."offset" LIMIT $5) AS s) AS r
+    WHERE r.before < $6
+    ORDER BY w.place, r."offset" """
 
 TRY_TRIM = text("SELECT pg_try_advisory_xact_lock(:lock)")
 # Where the log may begin: after the leading records that are too old, at most :most at a time.
