@@ -99,10 +99,10 @@ def _stream(
         elif kind == "Begin":
             at_us = calls.instant(calls.told(request, "started_at"))
             vendor = fields.known(id=session, type=kind)
-            start = calls.boundary(call, f"{session}:started", "started", at_us, vendor=vendor)
+            start = calls.boundary(call, f"{call}:started", "started", at_us, vendor=vendor)
             parsed.events.append(start)
         elif kind == "Termination":
-            parsed.events.append(calls.boundary(call, f"{session}:ended", "ended", None))
+            parsed.events.append(calls.boundary(call, f"{call}:ended", "ended", None))
         else:
             parsed.note("not_an_interaction", f"A message of the type {kind[:64]!r}.")
     if not (parsed.events or parsed.problems):
@@ -131,7 +131,7 @@ def _turn(
     speaker = fields.key(turn, "speaker_label") or fields.key(turn, "channel")
     event = calls.utterance(
         call,
-        f"{session}:{number}",
+        f"{call}:{number}",  # single messages name no session
         text,
         role=_role(speaker, settings),
         index=number,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from services.channels.connectors import calls, fields
+from services.channels.connectors.identities import PHONE, identities, phone
 from services.channels.connectors.port import (
     DAY_S,
     Answer,
@@ -34,7 +35,9 @@ SETUP = """\
    as well. Or post the records with that key in the header `X-Amz-Firehose-Access-Key`: one by one,
    as a list, or as Lambda gets them.
 3. Firehose buffers for up to a minute (zero buffering is possible): for live text set it to 0 s.
-4. Records carry no wall clock, only milliseconds from the start of the contact.
+4. Records carry no wall clock, only milliseconds from the start of the contact. Post Connect's
+   contact events (EventBridge), or the event of a contact flow, to the same URL as well: they carry
+   the caller's number and when the contact began and ended.
 """
 
 _ROLES: dict[str, Role] = {"CUSTOMER": "customer", "AGENT": "agent", "SYSTEM": "system"}
@@ -81,7 +84,38 @@ def _receipt(payload: dict[str, Any]) -> Answer:
     return Answer(200, json.dumps(known), (("Content-Type", "application/json"),))
 
 
+def _contact(record: dict[str, Any], parsed: Parsed) -> bool:
+    """What a contact flow or EventBridge tells of the contact itself; False for other records.
+
+    Both come beside the stream, and EventBridge's in any order. They carry the caller's number and
+    the wall clock, which segments lack.
+    """
+    told = fields.obj(record, "Details", "ContactData") or fields.obj(record, "detail")
+    contact = fields.key(told, "ContactId") or fields.key(told, "contactId")
+    if contact is None:
+        return False
+    event = fields.key(told, "eventType") or "INITIATED"
+    channel = (fields.key(told, "Channel") or fields.key(told, "channel") or "").upper()
+    number = fields.key(told, "CustomerEndpoint", "Address")
+    about: dict[str, Any] = {
+        "identities": identities(**{PHONE: phone(number)}),
+        "vendor": fields.known(contact_id=contact, event_type=event, channel=channel),
+    }
+    at_us = calls.instant(fields.text(record, "time"))
+    if event == "INITIATED":
+        key = f"{contact}:initiated"
+        parsed.events.append(calls.boundary(contact, key, "started", at_us, **about))
+    elif event == "DISCONNECTED":
+        key = f"{contact}:disconnected"
+        parsed.events.append(calls.boundary(contact, key, "ended", at_us, **about))
+    else:
+        parsed.note("not_an_interaction", f"The contact {contact} is {event}.")
+    return True
+
+
 def _record(record: dict[str, Any], at_us: int | None, parsed: Parsed) -> None:
+    if _contact(record, parsed):
+        return
     contact, kind = fields.key(record, "ContactId"), fields.text(record, "EventType")
     if contact is None or kind is None:
         parsed.lose("missing_id", "A record lacks its contact or its type.")
