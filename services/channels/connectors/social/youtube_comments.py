@@ -1,0 +1,157 @@
+"""YouTube comments: polled comment threads and comments of the Data API.
+
+https://developers.google.com/youtube/v3/docs/commentThreads
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from services.channels.connectors import fields
+from services.channels.connectors.email.markup import to_text
+from services.channels.connectors.identities import identities
+from services.channels.connectors.port import (
+    DAY_S,
+    Connector,
+    Context,
+    Example,
+    Fetch,
+    InboundRequest,
+    Normalised,
+    Parsed,
+    Settings,
+)
+from services.channels.connectors.posting import posted
+from services.channels.connectors.reading import moment, objects_of
+from services.channels.connectors.signatures import Unsigned
+from services.channels.connectors.social.polled import with_edit
+from shared.contracts import interactions
+from shared.contracts.instants import parse_instant
+from shared.contracts.interactions import Author
+
+
+class YouTubeSettings(Settings):
+    channel_id: str | None = Field(
+        default=None, description="Your channel's id (UC…): its comments are ours."
+    )
+
+
+SETUP = """\
+YouTube pushes no comments. A poller of `commentThreads.list` (one unit of quota a call; needs
+`api_key`) posts each thread, comment or page to the connector's inbound URL, whose last part is a
+secret. An edit shows only as another `updatedAt`; a deletion does not show at all.
+
+1. Set `channel_id`.
+"""
+
+
+def parse(request: InboundRequest, settings: YouTubeSettings, _: Context) -> Parsed:
+    parsed = Parsed()
+    for raw in objects_of(request, parsed, "items"):
+        snippet = fields.obj(raw, "snippet")
+        top = fields.obj(snippet, "topLevelComment")
+        if top:
+            thread = fields.key(raw, "id") or fields.key(top, "id") or ""
+            video = fields.key(snippet, "videoId")
+            _comment(top, thread, video, settings, parsed)
+            for reply in fields.items(raw, "replies", "comments"):
+                _comment(reply, thread, video, settings, parsed)
+        elif "textOriginal" in snippet or "textDisplay" in snippet:
+            thread = fields.key(snippet, "parentId") or fields.key(raw, "id") or ""
+            _comment(raw, thread, fields.key(snippet, "videoId"), settings, parsed)
+        else:
+            parsed.lose("unknown_event", "An item that is neither a thread nor a comment.")
+    return parsed
+
+
+def _comment(
+    raw: dict[str, Any], thread: str, video: str | None, settings: YouTubeSettings, parsed: Parsed
+) -> None:
+    number, snippet = fields.key(raw, "id"), fields.obj(raw, "snippet")
+    if number is None:
+        parsed.lose("missing_id", "A comment has no id.")
+        return
+    who = fields.key(snippet, "authorChannelId", "value")
+    ours = who is not None and who == settings.channel_id
+    text = fields.text(snippet, "textOriginal")
+    text = text or to_text(fields.text(snippet, "textDisplay") or "").strip() or None
+    parent = fields.key(snippet, "parentId")
+    event = Normalised(
+        vendor_id=number,
+        message_key=number,
+        conversation_key=thread,
+        occurred_at_us=moment(snippet, "publishedAt"),
+        author=Author(
+            "agent" if ours else "customer", fields.text(snippet, "authorDisplayName"), who
+        ),
+        direction="outbound" if ours else "inbound",
+        flags=["echo"] if ours else [],
+        identities=[] if ours else identities(youtube=who),
+        text=text or "(empty comment)",
+        generated=text is None,
+        in_reply_to=parent,
+        attributes=fields.known(public=True, rating=fields.text(snippet, "viewerRating")),
+        vendor=fields.known(
+            id=number,
+            thread_id=thread,
+            video_id=video or fields.key(snippet, "videoId"),
+            parent_id=parent,
+            published_at=fields.key(snippet, "publishedAt"),
+            updated_at=fields.key(snippet, "updatedAt"),
+        ),
+    )
+    changed = fields.key(snippet, "updatedAt")
+    unchanged = changed is None or changed == fields.key(snippet, "publishedAt")
+    parsed.events += with_edit(event, None if unchanged else changed)
+
+
+def examples() -> tuple[Example, ...]:
+    at_us = parse_instant("2026-03-02T09:30:00Z")
+    said = (interactions.MESSAGE,)
+
+    def one(name: str, number: str, events: tuple[str, ...], **snippet: Any) -> Example:
+        full = {
+            "textOriginal": "Which lens is it?",
+            "authorDisplayName": "@kim",
+            "authorChannelId": {"value": "UCkim"},
+            "publishedAt": "2026-03-02T09:28:00Z",
+            "updatedAt": "2026-03-02T09:28:00Z",
+            **snippet,
+        }
+        top = {"id": number, "snippet": full}
+        thread = {"id": number, "snippet": {"videoId": "v1", "topLevelComment": top}}
+        return Example(name, posted({"items": [thread]}, at_us), {}, events)
+
+    return (
+        one("comment", "Ugx1", said),
+        one(
+            "edited",
+            "Ugx2",
+            (interactions.MESSAGE, interactions.MESSAGE_EDITED),
+            updatedAt="2026-03-02T09:29:00Z",
+        ),
+    )
+
+
+CONNECTOR = Connector(
+    kind="youtube_comments",
+    channel="social",
+    title="YouTube comments",
+    setup=SETUP,
+    signature=Unsigned(),
+    parse=parse,
+    examples=examples,
+    settings=YouTubeSettings,
+    secrets={"api_key": "API key of the Google project, for polling."},
+    retry_horizon_s=3650 * DAY_S,
+    fetches=(
+        Fetch(
+            "poll",
+            "GET https://www.googleapis.com/youtube/v3/commentThreads?part=snippet,replies"
+            "&allThreadsRelatedToChannelId={channel_id}&maxResults=100&pageToken={cursor}",
+            secret="api_key",
+            cursor="nextPageToken",
+            every_s=300,
+        ),
+    ),
+)
