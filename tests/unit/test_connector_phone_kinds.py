@@ -366,3 +366,10 @@ def test_times_are_the_vendors() -> None:
     document = vcon.document()
     document["dialog"][0]["start"] = "2025-12-24T10:00:00+01:00"
     assert run("vcon", document).events[0].envelope.time == "2025-12-24T09:00:00Z"
+
+
+def test_a_long_call_is_whole_and_a_longer_one_is_told() -> None:
+    for count, wanted in ((2000, []), (6000, ["too_many_events"])):
+        turns = [{"turn_order": n, "transcript": f"t{n}"} for n in range(count)]
+        handled = run("assemblyai", {"session_id": "s", "messages": turns})
+        assert len(handled.events) == min(count, 4900) and codes(handled) == wanted

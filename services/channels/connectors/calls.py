@@ -6,12 +6,13 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from services.channels.connectors import fields
-from services.channels.connectors.port import InboundRequest, Normalised
+from services.channels.connectors.port import InboundRequest, Normalised, Parsed
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Author, Role, Segment
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}\Z")
+MAX_TURNS = 4900
 _CLOCK = 4_102_444_800_000_000  # 2100: later than any instant that a vendor may mean
 
 
@@ -122,6 +123,15 @@ def millis(source: Any, *path: str) -> int | None:
     """Milliseconds since 1970 at a path, in microseconds."""
     value = fields.number(source, *path)
     return None if value is None or not 0 <= value < 10**14 else _sane(round(value * 1000))
+
+
+def listed(parsed: Parsed, source: Any, *path: str) -> list[dict[str, Any]]:
+    """The objects in a list that may be as long as a call; what exceeds MAX_TURNS is told."""
+    value = fields.at(source, *path)
+    found = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    if len(found) > MAX_TURNS:
+        parsed.lose("too_many_events", f"The payload holds more than {MAX_TURNS} utterances.")
+    return found[:MAX_TURNS]
 
 
 def told(request: InboundRequest, name: str) -> str | None:

@@ -91,7 +91,7 @@ def _stream(
             "missing_call", "The message names no session; add ?conversation_key= to the URL."
         )
     session = session or call
-    found = fields.items(message, "messages") if whole else iter([message])
+    found = calls.listed(parsed, message, "messages") if whole else [message]
     for each in found:
         kind = fields.text(each, "type") or "Turn"
         if kind == "Turn":
@@ -162,7 +162,7 @@ def _transcript(
         parsed.note("operation", f"The transcript {identity} has the status {status}.")
         return
     call = calls.told(request, "conversation_key") or identity
-    said = list(fields.items(message, "utterances")) or [message]
+    said = calls.listed(parsed, message, "utterances") or [message]
     for number, each in enumerate(said):
         text = fields.text(each, "text")
         if text is None:

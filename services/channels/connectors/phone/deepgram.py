@@ -155,7 +155,7 @@ def _result(message: dict[str, Any], about: _About, parsed: Parsed) -> None:
 def _recording(message: dict[str, Any], about: _About, parsed: Parsed) -> None:
     """A whole recording: its utterances, else the text of each channel."""
     began = about.began_us or calls.instant(fields.text(message, "metadata", "created"))
-    said = [*fields.items(message, "results", "utterances")] or _channels(message)
+    said = calls.listed(parsed, message, "results", "utterances") or _channels(message)
     for number, each in enumerate(said):
         text = fields.text(each, "transcript")
         if text is None:

@@ -144,7 +144,7 @@ def _turns(
     told: dict[str, Any], payload: dict[str, Any], call: str, parsed: Parsed, *, over: bool
 ) -> None:
     """Turns so far. The last may still grow until the call is over, so until then it is partial."""
-    found = [turn for turn in _listed(told, payload) if fields.text(turn, "role") in _ROLES]
+    found = [turn for turn in _listed(told, payload, parsed) if fields.text(turn, "role") in _ROLES]
     began = calls.millis(told, "start_timestamp")
     for number, turn in enumerate(found):
         text = fields.text(turn, "content")
@@ -175,15 +175,15 @@ def _turns(
         parsed.note("silence", f"The call {call} has no turns yet.")
 
 
-def _listed(told: dict[str, Any], payload: dict[str, Any]) -> list[dict[str, Any]]:
+def _listed(told: dict[str, Any], payload: dict[str, Any], parsed: Parsed) -> list[dict[str, Any]]:
     """The turns of whichever list is there; else the lines of the plain transcript."""
     for source in (told, payload):
         for name in ("transcript_object", "transcript_with_tool_calls"):
-            found = list(fields.items(source, name))
+            found = calls.listed(parsed, source, name)
             if found:
                 return found
     plain = fields.text(told, "transcript") or ""
-    lines = re.split(r"\n(?=(?:Agent|User|Transfer Target):)", plain)[: fields.MAX_ITEMS]
+    lines = re.split(r"\n(?=(?:Agent|User|Transfer Target):)", plain)[: calls.MAX_TURNS]
     matched = [match for line in lines if (match := _LINE.match(line))]
     return [{"role": match[1].lower(), "content": match[2].strip()} for match in matched]
 

@@ -165,7 +165,8 @@ def _report(message: dict[str, Any], call: str, settings: VapiSettings, parsed: 
 
 
 def _messages(message: dict[str, Any], call: str, about: dict[str, Any], parsed: Parsed) -> None:
-    found = list(fields.items(message, "artifact", "messages")) or fields.items(message, "messages")
+    found = calls.listed(parsed, message, "artifact", "messages")
+    found = found or calls.listed(parsed, message, "messages")
     for number, each in enumerate(found):
         role = fields.text(each, "role") or ""
         text = fields.text(each, "message") or fields.text(each, "content")
