@@ -121,11 +121,12 @@ class Clock(msgspec.Struct):
 
     @property
     def cancelled(self) -> bool:
-        """Among others: a provisional clock whose message went to a task that had one already."""
+        """Such as a provisional clock whose message went to a task that had one already. One that
+        ended by another state (its task ended before the answer was seen) is none of them."""
         return "cancelled" in self.said
 
 
-_ENDS = ("met", "breached", "cancelled")
+_ENDS = ("met", "breached", "cancelled", "abandoned", "closed_unanswered")
 
 
 def clocks_of(events: list[Event]) -> dict[tuple[str, int], Clock]:
@@ -140,6 +141,8 @@ def clocks_of(events: list[Event]) -> dict[tuple[str, int], Clock]:
         clock = found[key]
         if kind == "warning":
             kind += f" {data['level']}"
+        if kind == "cancelled":
+            kind = data["state"]
         if kind == "corrected" and data["withdrawn"] == "breached":
             kind = "withdrawn"
         clock.said.append(kind)
@@ -166,6 +169,10 @@ def unfinished(topics: Topics, ledger: Ledger) -> list[str]:
         running = [one for one in clocks if not set(_ENDS) & set(one.said)]
         if running:
             waiting.append(f"{name}: {len(running)} clocks")
+    clocked = {event.data["conversation_id"] for its in topics.sla.values() for event in its}
+    unseen = {one.conversation for one in ledger.posted.values()} - clocked
+    if unseen:
+        waiting.append(f"{len(unseen)} conversations without a clock")
     return waiting
 
 

@@ -202,9 +202,18 @@ def test_what_clocks_may_do(story):
         story.clock(kind, clock_id="clk_2", metric="resolution", due_at=ANSWERED, **more)
     story.clock("started", clock_id="clk_3", due_at=ASKED)
     story.clock("breached", clock_id="clk_3", due_at=ASKED)
-    story.clock("cancelled", clock_id="clk_3")
+    story.clock("cancelled", clock_id="clk_3", state="cancelled")
     story.finish()
     assert check(story.topics, story.ledger) == []
+
+
+def test_a_question_whose_only_clock_was_cancelled_is_told(story):
+    """One that its task's end closed is judged by the messages, as all are."""
+    story.clock("cancelled", state="closed_unanswered")
+    story.finish()
+    assert check(story.topics, story.ledger) == []
+    story.clock("cancelled", state="cancelled")
+    assert any("no first-response" in one for one in check(story.topics, story.ledger))
 
 
 def test_a_journal_that_differs_from_the_topic(story):
