@@ -61,16 +61,6 @@ class TornCommit(MemoryStore):
             raise
 
 
-def no_producer_dedupe() -> AbstractContextManager[Any]:
-    """Events of our own services are taken each time they come."""
-
-    def newer(self: Round, workspace: Any, arrival: Arrival) -> bool:
-        workspace.producers[arrival.what.source] = arrival.sequence
-        return True
-
-    return patch.object(Round, "_is_newer", newer)
-
-
 def memory_kept() -> AbstractContextManager[Any]:
     """After a failed commit the owner goes on with what it has in memory."""
 
@@ -151,7 +141,6 @@ MUTANTS: dict[str, Mutant] = {
     "no-dedupe": _store(NoDedupe),
     "no-replies": _store(NoReplies),
     "torn-commit": _store(TornCommit),
-    "no-producer-dedupe": _patched(no_producer_dedupe),
     "memory-kept": _patched(memory_kept),
     "published-before-commit": _patched(published_before_commit),
     "answered-before-commit": _patched(answered_before_commit),

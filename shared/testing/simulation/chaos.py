@@ -54,7 +54,7 @@ class Chaos:
         """No more faults: what is under way ends."""
         self.chance.calm = True
         if self._running:
-            await asyncio.wait(self._running)
+            await asyncio.gather(*self._running)
         for host in self.cluster.hosts:
             host.offset_us = 0
 

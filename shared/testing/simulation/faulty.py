@@ -1,6 +1,7 @@
 """Store, bus and clock as one host sees them: with latency, failing calls, and moments to die at."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Protocol, TypeVar
@@ -59,13 +60,12 @@ class HostClock:
             await self._host.awake()
 
     async def within(self, waiting: Awaitable[T], timeout_s: float) -> T | None:
-        try:
-            return await asyncio.wait_for(waiting, timeout_s)
-        except TimeoutError:
-            return None
-        finally:
-            if self._host is not None:
-                await self._host.awake()
+        result: T | None = None
+        with contextlib.suppress(TimeoutError):
+            result = await asyncio.wait_for(waiting, timeout_s)
+        if self._host is not None:
+            await self._host.awake()
+        return result
 
 
 class Network:

@@ -21,6 +21,7 @@ from shared.testing.simulation.faulty import FaultyBus, FaultyStore, HostClock, 
 
 T = TypeVar("T")
 PATIENCE_S = 4.0
+STOP_S = 60.0
 LIMITS = Limits(
     batch_inputs=24,
     inbox_records=400,
@@ -149,14 +150,23 @@ class Host:
     async def stop(self) -> None:
         """A clean stop, as for a deployment."""
         self.stopping = True
-        for runtime in self.runtimes.values():
-            await runtime.stop()
+        stopping = asyncio.ensure_future(self._stop())
+        await asyncio.wait(
+            {stopping, self.died}, timeout=STOP_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not self.dead and not stopping.done():
+            raise AssertionError(f"{self.name} does not stop")
+        stopping.cancel()
         if not self.dead:
             self.chance.count("clean stop")
             self.dead = True
             self.died.set_result(None)
             self.left = [str(call) for call in self._calls if not call.done()]
             self._cluster.forget(self)
+
+    async def _stop(self) -> None:
+        for runtime in self.runtimes.values():
+            await runtime.stop()
 
     async def freeze(self, seconds: float) -> None:
         """Nothing of it moves, as after SIGSTOP; what it had sent is on its way."""
