@@ -70,12 +70,10 @@ def _opened(
         parsed.note("operation", f"{(kind or '?')[:64]} {identity} of the topic {topic}.")
         return None
     text = envelope.get("Message")
-    inner = fields.decode_json(
-        (text if isinstance(text, str) else "").encode("utf-8", "replace"), parsed
-    )
+    content = (text if isinstance(text, str) else "").encode("utf-8", "replace")
+    inner = fields.decode_json(content, Parsed())
     if not isinstance(inner, dict):
-        if inner is not None:
-            parsed.lose("unusable_payload", f"The message {identity} holds no JSON object.")
+        parsed.lose("unusable_payload", f"The message {identity} holds no JSON object.")
         return None
     return inner
 

@@ -74,6 +74,7 @@ def _item(item: dict[str, Any], envelope: dict[str, Any], parsed: Parsed) -> Non
         parsed.events.append(event)
         if not event.attachments:
             event.text, event.flags = "[attachment without content]", ["unsupported"]
+            event.generated = True
     elif kind in ("EVENT", "MESSAGEMETADATA", "MESSAGE_METADATA"):
         _event(event, item, parsed)
     else:

@@ -85,6 +85,7 @@ def _stream(
     whole = "messages" in message
     session = fields.key(message, "session_id") or fields.key(message, "id")
     call = calls.told(request, "conversation_key") or session
+    named = call is not None
     if call is None:
         call = calls.short_hash(request.body)
         parsed.note(
@@ -101,7 +102,7 @@ def _stream(
             vendor = fields.known(id=session, type=kind)
             start = calls.boundary(call, f"{call}:started", "started", at_us, vendor=vendor)
             parsed.events.append(start)
-        elif kind == "Termination":
+        elif kind == "Termination" and named:
             parsed.events.append(calls.boundary(call, f"{call}:ended", "ended", None))
         else:
             parsed.note("not_an_interaction", f"A message of the type {kind[:64]!r}.")

@@ -228,9 +228,12 @@ def _identities(party: dict[str, Any]) -> list[Identity]:
 
 
 def _readable(body: Any) -> str | None:
-    """The text of an analysis: as it is, or the transcript that Deepgram's answer carries."""
+    """The text of an analysis: as it is, of a list of utterances, or of Deepgram's answer."""
     if isinstance(body, str):
         return fields.clean(body).strip() or None
+    if isinstance(body, list):
+        said = (fields.text(each, "text") for each in fields.items({"all": body}, "all"))
+        return "\n".join(text for text in said if text) or None
     channels = fields.items(body, "results", "channels")
     best = (next(fields.items(each, "alternatives"), {}) for each in channels)
     texts = [text for each in best if (text := fields.text(each, "transcript"))]
