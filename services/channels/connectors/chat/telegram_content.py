@@ -89,22 +89,17 @@ _ENVELOPE = ("message_id", "from", "chat", "date", "edit_date", "sender_chat", "
 
 
 def _attachments(message: dict[str, Any]) -> list[Attachment]:
+    animated = fields.obj(message, "animation")  # Telegram repeats it as a document
     found = [
         _file(fields.obj(message, name), content_type)
         for name, content_type in _FILES.items()
-        if fields.obj(message, name)
+        if fields.obj(message, name) and not (name == "document" and animated)
     ]
     sizes = [each for each in fields.items(message, "photo") if fields.key(each, "file_id")]
     if sizes:
         largest = max(sizes, key=lambda each: fields.number(each, "width") or 0.0)
         found.append(_file(largest, "image/jpeg"))
-    if fields.obj(message, "animation"):  # Telegram repeats it as a document
-        found = [each for each in found if each.vendor_id != _id(message, "document")] or found
     return [each for each in found if each.vendor_id]
-
-
-def _id(message: dict[str, Any], name: str) -> str | None:
-    return fields.key(message, name, "file_id")
 
 
 def _file(raw: dict[str, Any], content_type: str | None) -> Attachment:
