@@ -26,6 +26,8 @@ $(STAMP): requirements/base.txt pyproject.toml | $(BIN)/uv
 
 $(DEV_STAMP): requirements/dev.txt $(STAMP)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@# Tests start many processes: compiled once, each starts in half the time.
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib services shared >/dev/null 2>&1 || true
 	@touch $@
 
 install: $(STAMP) ## build .venv with .venv/bin/omniroute
