@@ -332,6 +332,22 @@ def test_messagebird_signs_the_url_and_the_body() -> None:
     assert handled("messagebird", later, secrets).verdict == "invalid"
 
 
+def test_messagebirds_older_signature_is_its_published_one() -> None:
+    query = (
+        "recipient=31612345678&reference=FOO&statusDatetime=2019-01-11T09:17:11%2B00:00"
+        "&id=eef0ab57a9e049be946f3821568c2b2e&status=delivered&mccmnc=20408&ported=1"
+    )
+    headers = (
+        ("MessageBird-Signature", "KVBdcVdz2lYMwcBLZCRITgxUfA/WkwSi+T3Wxl2HL6w="),
+        ("MessageBird-Request-Timestamp", "1547198231"),
+    )
+    secrets = {"signing_key": ("old", "PlLrKaqvZNRR5zAjm42ZT6q1SQxgbbGd")}
+    for body, late_s, verdict in ((b"", 0, "valid"), (b"x", 0, "invalid"), (b"", 301, "invalid")):
+        at_us = (1_547_198_231 + late_s) * 1_000_000
+        request = InboundRequest("POST", f"https://a.example/?{query}", headers, body, at_us)
+        assert handled("messagebird", request, secrets).verdict == verdict
+
+
 def test_a_message_without_id_counts_once() -> None:
     said = {"originator": "+491710000000", "recipient": "+493", "body": "Hi", "id": ""}
     first, again = (run("messagebird", {**said, "currentTime": "2026-03-02T09:00:00Z"})

@@ -212,6 +212,12 @@ def test_items_and_conditions() -> None:
     assert ignored.events == [] and ignored.dead_letter is None
 
 
+def test_a_rule_may_make_an_instant() -> None:
+    fields = {"conversation_key": "body.c", "text": "body.c", "time": "timestamp(body.at)"}
+    found = mapped({"c": "1", "at": "2026-03-02T10:19:00+01:00"}, fields)
+    assert found.events[0].envelope.time == "2026-03-02T09:19:00Z"
+
+
 def test_headers_and_the_query_are_there_but_no_credentials() -> None:
     fields = {
         "conversation_key": 'headers["x-thread"]',

@@ -304,7 +304,7 @@ class AnyOf:
 
     @property
     def secret_names(self) -> tuple[str, ...]:
-        names = [name for scheme in self.schemes for name in scheme.secret_names]
+        names = dict.fromkeys(name for scheme in self.schemes for name in scheme.secret_names)
         return () if self.optional else tuple(names)
 
     def verify(self, request: InboundRequest, secrets: Secrets) -> Verdict:

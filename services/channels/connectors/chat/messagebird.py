@@ -7,6 +7,7 @@ https://developers.messagebird.com/api/#verifying-http-requests
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlencode
 
 from pydantic import Field
 
@@ -27,7 +28,15 @@ from services.channels.connectors.port import (
 )
 from services.channels.connectors.posting import URL, encoded, posted
 from services.channels.connectors.reading import digest_of, given, moment, payload_of
-from services.channels.connectors.signatures import form_of, same
+from services.channels.connectors.signatures import (
+    AnyOf,
+    any_same,
+    decimal_us,
+    digest,
+    form_of,
+    fresh,
+    same,
+)
 from shared.contracts import interactions
 from shared.contracts.instants import SECOND_US, parse_instant
 from shared.contracts.interactions import Attachment, Author, Delivery
@@ -51,6 +60,28 @@ same second count as one.
 
 _HEADER = "MessageBird-Signature-JWT"
 _ISSUER = "MessageBird"
+_TOLERANCE_S = 300
+
+
+@dataclass(frozen=True, slots=True)
+class MessageBirdHmac:
+    """The older scheme: base64 HMAC-SHA256 over the time, the sorted query and the body's hash."""
+
+    secret_names: tuple[str, ...] = ("signing_key",)
+
+    def verify(self, request: InboundRequest, secrets: Secrets) -> Verdict:
+        known = secrets.get("signing_key", ())
+        if not known:
+            return "none"
+        stamp = request.header("MessageBird-Request-Timestamp") or ""
+        at_us = decimal_us(stamp)
+        if at_us is None or not fresh(at_us, request.received_at_us, _TOLERANCE_S):
+            return "invalid"
+        query = urlencode(sorted(request.query)).encode()
+        message = b"\n".join((stamp.encode(), query, sha256(request.body).digest()))
+        expected = [digest("sha256", secret, message, "base64") for secret in known]
+        given_one = request.header("MessageBird-Signature") or ""
+        return "valid" if any_same(expected, given_one) else "invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +363,7 @@ CONNECTOR = Connector(
     channel="chat",
     title="MessageBird (Bird)",
     setup=SETUP,
-    signature=MessageBirdToken(),
+    signature=AnyOf((MessageBirdToken(), MessageBirdHmac())),
     parse=parse,
     examples=examples,
     settings=MessageBirdSettings,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -61,6 +62,8 @@ class Mapped:
         raw: dict[str, Any] = {}
         for name, rule in self._fields.items():
             value, _ = run(rule)
+            if isinstance(value, datetime):
+                value = value.isoformat()
             if value is not None:
                 raw[name] = value
         return shaped(raw)
