@@ -10,7 +10,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 UV_COMPILE := ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run run-kafka test bench lint types format lock contracts clean
+.PHONY: connectors help install install-dev run run-kafka test bench lint types format lock contracts clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ format: $(DEV_STAMP) ## format the code
 
 contracts: $(STAMP) ## write docs/contracts/ (JSON Schema and AsyncAPI) from shared/contracts
 	$(BIN)/python -m shared.contracts.export docs/contracts
+
+connectors: $(STAMP) ## write the README's table of connectors from the registry
+	$(BIN)/python -m services.channels.connectors.table
 
 lock: $(BIN)/uv ## compile the hashed requirements files
 	cd requirements && $(UV_COMPILE) base.in -o base.txt && $(UV_COMPILE) dev.in -o dev.txt
