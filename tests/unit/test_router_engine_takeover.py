@@ -33,6 +33,26 @@ def test_a_cool_down_that_is_over_rings_no_second_time_after_a_load():
     decline(driver, "ben", 30)
     driver.say("second")
     decline(driver, "ben", 20)
+    both_decide_alike(driver)
+
+
+def test_a_cool_down_that_a_transfer_ended_rings_for_nobody():
+    driver = office()
+    driver.command(cmd.SetPresence(agent="ana", status="available"))
+    driver.say("first")
+    decline(driver, "ana", 20)
+    driver.command(cmd.SetPresence(agent="ana", status="away"))
+    (task,) = driver.core.tasks
+    driver.command(cmd.TransferTask(task=task, to=cmd.TransferTo(queue="q")))
+    driver.command(cmd.SetPresence(agent="ben", status="available"))
+    decline(driver, "ben", 40)
+    driver.say("second")
+    decline(driver, "ben", 30)
+    both_decide_alike(driver)
+
+
+def both_decide_alike(driver: Driver) -> None:
+    """The owner after a minute of silence, and whoever took over at its beginning."""
     successor = RouterFactory().create(WORKSPACE, driver.core.seed)
     successor.load(driver.core.dump())
     driver.now_us += 60_000_000

@@ -89,6 +89,8 @@ def _fire_task(ws: Workspace, task: Task, due_us: int, kind: int) -> None:
         case timers.FORGET:
             if task.state == "completed" and task.forget_us == due_us:
                 ws.forget("task", task.id)
+        case timers.RETRY if due_us not in task.refused.values():
+            pass
         case _:  # RETRY, DELAY: someone may take it now
             if task.state in SEEKING or task.warm:
                 membership.enter(ws, task)
