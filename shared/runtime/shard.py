@@ -149,15 +149,22 @@ class Shard:
         self.unpublished.set()
 
     async def halt(self, reason: str) -> None:
-        """Stop deciding until a person clears it. Raises StoreUnavailable."""
-        log.error("shard halted", partition=self.partition, why=reason)
+        """Stop deciding until a person clears it. Raises StoreUnavailable.
+
+        Another owner's shard is only let go: who loads while that one commits reads a mixture.
+        """
         self.phase, self.halted = Phase.HALTED, reason
-        self._metrics.halted.labels(self._factory.service, str(self.partition)).set(1)
         self._forget(Unavailable("the shard is halted until an operator acts", 30))
         try:
             await self._store.halt(self.partition, self.epoch, reason)
         except StaleEpoch:
             self.lose()
+            return
+        finally:
+            if self.phase is Phase.HALTED:
+                log.error("shard halted", partition=self.partition, why=reason)
+                halted = self._metrics.halted.labels(self._factory.service, str(self.partition))
+                halted.set(1)
 
     def unhalt(self) -> None:
         """A person has cleared it."""

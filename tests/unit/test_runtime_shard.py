@@ -7,7 +7,7 @@ from shared.contracts import topics
 from shared.contracts.deadletter import DeadLetter, unpack_headers
 from shared.contracts.envelope import from_record
 from shared.contracts.problems import Refused
-from shared.runtime.core import ConfigWrite, Input
+from shared.runtime.core import ConfigWrite, Entity, Input
 from shared.runtime.port import (
     CommandFailed,
     IdempotencyKey,
@@ -465,3 +465,28 @@ async def test_many_changing_timers_do_not_pile_up():
     for number in range(300):
         await command(runtime, "w", after_us=3_600_000_000 - number * 1_000)
     assert len(runtime.shards[0].roster._wakes) <= 128
+
+
+async def test_who_loads_a_shard_that_another_owner_goes_on_with_lets_it_go_without_alarm():
+    world, first = await world_of()
+    await command(first, "w")
+    await first.stop()
+    second = world.replica("two")
+    store = world.stores[1]
+
+    def another_owner_commits(call):
+        if call == "open_entities":
+            store.inject = lambda _: None
+            store.steal(0)
+            stored = world.database.service("router").entities["w"]
+            state = CounterCore("w", 1).state
+            state.seq = 7
+            stored["whole", ""] = Entity("whole", "", msgspec.json.encode(state))
+
+    store.inject = another_owner_commits
+    await second.step_leases()
+    shard = second.shards[0]
+    await shard.step()
+    assert shard.state == "lost"
+    assert second.metrics.halted.labels("router", "0")._value.get() == 0
+    assert (await store.shards())[0].halted is None
