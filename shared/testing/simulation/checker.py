@@ -15,7 +15,7 @@ from shared.testing.simulation.fairness import MOST_BATCHES
 from shared.testing.simulation.hosts import Cluster
 from shared.testing.simulation.ledger import Ledger
 from shared.testing.simulation.routing_checks import Office, honoured
-from shared.testing.simulation.truth import Told, dead_letters, told
+from shared.testing.simulation.truth import Told, dead_letters, poisoned, told
 
 _OUTPUT = {"router": topics.ROUTING_EVENTS, "sla": topics.SLA_EVENTS}
 
@@ -118,10 +118,11 @@ class Checker:
             (letter.failed_in, *_place(letter)): letter.reason
             for letter in await dead_letters(self.bus, self.cluster.partitions)
         }
+        poison = await poisoned(self.bus, self.cluster.partitions, self.ledger)
         expected = {
             (service, *place): reason
             for service in self.cluster.services
-            for place, reason in self.ledger.poison.items()
+            for place, reason in poison.items()
         }
         for key in sorted(found.keys() ^ expected.keys()):
             self.ledger.complain(f"dead letter {key}: {'missing' if key in expected else 'extra'}")

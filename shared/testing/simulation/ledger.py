@@ -32,7 +32,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.posted: dict[str, Posted] = {}
-        self.poison: dict[tuple[str, int, int], str] = {}
+        self.poison: dict[bytes, str] = {}
         self.acked: list[Acked] = []
         self.refused = 0
         self.commands = 0

@@ -112,6 +112,6 @@ class Platform:
         headers = (("ce_id", name.encode()),) if kind == "unreadable" else to_headers(envelope)
         topic, partition = topics.INTERACTIONS[channel], self.partition_of[workspace]
         record = Outgoing(topic, partition, None, envelope.data, headers)
-        (offset,) = await self.put([record])
-        self.ledger.poison[topic, partition, offset] = kind
+        self.ledger.poison[name.encode()] = kind
+        await self.put([record])
         self.cluster.chance.count("poison record")

@@ -87,6 +87,20 @@ async def dead_letters(bus: MemoryBus, partitions: int) -> list[DeadLetter]:
     return list(letters.values())
 
 
+async def poisoned(
+    bus: MemoryBus, partitions: int, ledger: Ledger
+) -> dict[tuple[str, int, int], str]:
+    """Where poison lies (twice, where the answer to its sending was lost), and of which kind."""
+    found: dict[tuple[str, int, int], str] = {}
+    for topic in topics.INTERACTIONS.values():
+        for partition in range(partitions):
+            for record in await read_log(bus, topic, partition):
+                kind = ledger.poison.get(dict(record.headers)["ce_id"])
+                if kind is not None:
+                    found[topic, partition, record.offset] = kind
+    return found
+
+
 async def digest(bus: MemoryBus, partitions: int) -> str:
     """A hash over all topics: equal for equal lives."""
     total = blake2b(digest_size=16)
