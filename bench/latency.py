@@ -97,6 +97,8 @@ class Load:
         lasted = time.perf_counter() - began
         await self._settle(total)
         for task in (*desks, *posters):
+            if task.done():
+                task.result()
             task.cancel()
         first = int(warm_s * rate)
         return self._measured(first, total, total / lasted)

@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -16,8 +16,6 @@ import msgspec
 import uvloop
 
 from bench.bodies import batch, event
-
-Next = Callable[[], bytes]
 
 
 class Posted(msgspec.Struct):
@@ -94,9 +92,6 @@ async def post(
 ) -> Posted:
     """Closed loop: each connection posts as soon as its last request is answered."""
     source = requests(path, token, size, first)
-    # Prepared ahead where it would cost as much as the server's own work.
-    prepared = list(itertools.islice(source, 400)) if size > 1 else []
-    following = prepared.pop if prepared else source.__next__
     took: list[float] = []
     failed = 0
     began = time.perf_counter()
@@ -104,7 +99,7 @@ async def post(
     async def one(connection: Connection) -> None:
         nonlocal failed
         while (now := time.perf_counter()) < began + seconds:
-            status = await connection.send(following())
+            status = await connection.send(next(source))
             took.append(time.perf_counter() - now)
             failed += status >= 300
 
