@@ -89,15 +89,16 @@ async def dead_letters(bus: MemoryBus, partitions: int) -> list[DeadLetter]:
 
 async def poisoned(
     bus: MemoryBus, partitions: int, ledger: Ledger
-) -> dict[tuple[str, int, int], str]:
-    """Where poison lies (twice, where the answer to its sending was lost), and of which kind."""
-    found: dict[tuple[str, int, int], str] = {}
+) -> dict[bytes, list[tuple[str, int, int]]]:
+    """Where each poison lies: twice, where the answer to its sending was lost."""
+    found: dict[bytes, list[tuple[str, int, int]]] = {}
     for topic in topics.INTERACTIONS.values():
         for partition in range(partitions):
             for record in await read_log(bus, topic, partition):
-                kind = ledger.poison.get(dict(record.headers)["ce_id"])
-                if kind is not None:
-                    found[topic, partition, record.offset] = kind
+                event_id = dict(record.headers)["ce_id"]
+                if event_id in ledger.poison:
+                    place = (topic, partition, record.offset)
+                    found.setdefault(event_id, []).append(place)
     return found
 
 
