@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from shared.contracts.core import Core, Input
 from shared.contracts.problems import Refused
-from shared.runtime.core import Core, Input
 from shared.runtime.port import CommandFailed, IdempotencyKey, Reply, Unavailable
 from shared.testing.simulation.hosts import Cluster, Unknown
 from shared.testing.simulation.ledger import Acked, Ledger

@@ -4,8 +4,8 @@ import asyncio
 
 from shared.bus.memory import MemoryBus
 from shared.contracts import topics
+from shared.contracts.core import Core
 from shared.contracts.deadletter import DeadLetter
-from shared.runtime.core import Core
 from shared.runtime.metrics import RuntimeMetrics
 from shared.runtime.port import JournalEvent
 from shared.runtime.replay import replay

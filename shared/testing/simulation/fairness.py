@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from shared.bus.port import Record
+from shared.contracts.core import Input
 from shared.contracts.envelope import EnvelopeError, from_record
-from shared.runtime.core import Input
 from shared.runtime.store.port import Batch
 
 MOST_BATCHES = 2

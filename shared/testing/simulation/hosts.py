@@ -9,7 +9,7 @@ import msgspec
 from shared.bus.memory import MemoryBus, SendFault
 from shared.bus.port import Outgoing, Record
 from shared.contracts import topics
-from shared.runtime.core import Core, CoreFactory
+from shared.contracts.core import Core, CoreFactory
 from shared.runtime.limits import Limits
 from shared.runtime.port import NotOwner, OutcomeUnknown, Unavailable
 from shared.runtime.runtime import Runtime

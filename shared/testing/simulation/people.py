@@ -5,8 +5,8 @@ from random import Random
 from typing import Any
 
 from shared.contracts import ids, interactions
+from shared.contracts.core import Core
 from shared.contracts.topics import Channel
-from shared.runtime.core import Core
 from shared.testing.simulation.callers import Caller
 from shared.testing.simulation.platform import Platform
 

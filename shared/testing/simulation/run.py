@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from shared.calendars import expand
-from shared.runtime.core import Core
+from shared.contracts.core import Core
 from shared.testing.simulation import loop, people, truth
 from shared.testing.simulation.callers import Caller
 from shared.testing.simulation.chance import Chance
@@ -26,7 +26,7 @@ from shared.testing.simulation.platform import Platform
 
 LEAST_INPUTS = 2_000
 """Inputs of each service (events, commands, configuration, timers) in a life, at the least."""
-POSTED = 900
+POSTED = 960
 """Records posted and commands sent by people in a life; each causes more inputs."""
 PARTITIONS = 2
 WORKSPACES = {"busy": 0, "quiet": 0, "north": 1, "south": 1}
