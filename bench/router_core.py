@@ -22,7 +22,7 @@ import msgspec
 from services.router.domain import commands as cmd
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.driver import Driver
-from shared.runtime.core import Input
+from shared.contracts.core import Input
 from shared.runtime.supervisor import calm_collector
 
 SKILLS = 50

@@ -34,8 +34,8 @@ from services.router.domain.config import TYPES
 from services.router.domain.core import RouterFactory
 from shared.bus.port import Bus, Outgoing, Reader, TopicPartition
 from shared.contracts import topics
+from shared.contracts.core import Input
 from shared.http.logging import setup_logging
-from shared.runtime.core import Input
 from shared.runtime.runtime import Runtime
 from shared.settings import read_settings
 

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from shared.contracts import interactions
+from shared.contracts.core import Entity, Input, Outcome, Row
 from shared.contracts.deadletter import DEAD_LETTER, DeadLetter
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.interactions import Interaction
-from shared.runtime.core import Entity, Input, Outcome, Row
 
 VERSION = "1"
 MESSAGES = "message"

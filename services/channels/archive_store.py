@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.channels import archive
-from shared.runtime.core import Row
+from shared.contracts.core import Row
 
 Values = dict[str, Any]
 

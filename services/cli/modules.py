@@ -35,9 +35,9 @@ from services.sla.domain.core import SlaFactory
 from services.sla.metrics import SlaMetrics
 from services.sla.store import ClockStore, write_clocks
 from shared.calendars import expand
+from shared.contracts.core import CoreFactory
 from shared.http.health import Alarm
 from shared.runtime.clock import RealClock
-from shared.runtime.core import CoreFactory
 from shared.runtime.limits import with_lease
 from shared.runtime.port import EnrichConfig, RuntimePort
 from shared.runtime.runtime import Runtime

@@ -9,10 +9,10 @@ from services.channels.archive import ArchiveFactory
 from services.cli.foundation import reachable_database
 from services.router.domain.core import RouterFactory
 from services.sla.domain.core import SlaFactory
+from shared.contracts.core import CoreFactory
 from shared.contracts.instants import format_instant
 from shared.contracts.problems import Refused
 from shared.db.engine import create_engine
-from shared.runtime.core import CoreFactory
 from shared.runtime.replay import ReplayReport, replay
 from shared.runtime.store.postgres import PostgresStore
 from shared.settings import Settings

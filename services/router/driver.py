@@ -8,9 +8,9 @@ from services.router.domain.commands import Command, PutResource, ResourceKind, 
 from services.router.domain.config import TYPES
 from services.router.domain.core import RouterCore, RouterFactory
 from shared.contracts import interactions, sla
+from shared.contracts.core import Emitted, Input, Outcome
 from shared.contracts.ids import derive
 from shared.contracts.instants import SECOND_US, format_instant, span_us
-from shared.runtime.core import Emitted, Input, Outcome
 
 START_US = 1_790_000_000 * SECOND_US
 WORKSPACE = "acme"

@@ -12,8 +12,8 @@ import msgspec
 import structlog
 
 from services.router.domain.commands import PRESENCE_LAPSED, PRESENCE_RETURNED, Presence
+from shared.contracts.core import Core, Input
 from shared.contracts.problems import Refused
-from shared.runtime.core import Core, Input
 from shared.runtime.port import (
     CommandFailed,
     NotOwner,

@@ -22,12 +22,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.contracts.core import ConfigWrite
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Refused, invalid, not_found
 from shared.db.engine import reading, transaction
 from shared.db.moments import to_us
 from shared.db.tables import config, workspace
-from shared.runtime.core import ConfigWrite
 
 # NOTIFY channel; the payload is "<workspace> <version>".
 CONFIG_CHANNEL = "platform_config"

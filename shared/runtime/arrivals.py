@@ -6,10 +6,10 @@ import msgspec
 
 from shared.bus.port import Record
 from shared.contracts import topics
+from shared.contracts.core import Input
 from shared.contracts.envelope import from_record
 from shared.contracts.ids import dedupe_key
 from shared.contracts.instants import parse_instant
-from shared.runtime.core import Input
 from shared.runtime.port import IdempotencyKey, Reply
 
 # Our own services number what they publish; all else is known by its id.

@@ -4,8 +4,8 @@ import asyncio
 
 import msgspec
 
+from shared.contracts.core import Core, CoreFactory, Entity, Input
 from shared.contracts.problems import Refused
-from shared.runtime.core import Core, CoreFactory, Entity, Input
 from shared.runtime.store.port import Snapshot, Store
 
 CHUNK = 500

@@ -9,7 +9,7 @@ from typing import Protocol, Self, TypeVar
 
 import msgspec
 
-from shared.runtime.core import Core, Input
+from shared.contracts.core import Core, Input
 
 T = TypeVar("T")
 

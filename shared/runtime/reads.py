@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from shared.runtime.core import Core
+from shared.contracts.core import Core
 from shared.runtime.port import Unavailable, UnknownWorkspace
 from shared.runtime.workspaces import Workspace
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from shared.runtime.core import Core, CoreFactory, Emitted, Entity, Input
+from shared.contracts.core import Core, CoreFactory, Emitted, Entity, Input
 from shared.runtime.store.port import InputRow, JournalRow, Snapshot, Store
 
 CHUNK = 500

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
+from shared.contracts.core import CoreFactory, Input
 from shared.runtime.arrivals import Arrival
-from shared.runtime.core import CoreFactory, Input
 from shared.runtime.inbox import Inbox
 from shared.runtime.limits import Limits
 from shared.runtime.port import EnrichConfig

@@ -8,12 +8,12 @@ import msgspec
 import structlog
 
 from shared.contracts import topics
+from shared.contracts.core import BEHIND, LIVE, CoreFactory, Input
 from shared.contracts.deadletter import DEAD_LETTER, DeadLetter
 from shared.contracts.problems import Refused
 from shared.runtime import deadletters
 from shared.runtime.arrivals import Arrival
 from shared.runtime.clock import Clock
-from shared.runtime.core import BEHIND, LIVE, CoreFactory, Input
 from shared.runtime.limits import Limits
 from shared.runtime.metrics import RuntimeMetrics
 from shared.runtime.port import CommandFailed, Reply

@@ -9,10 +9,10 @@ import structlog
 
 from shared.bus.port import Bus, BusUnavailable
 from shared.contracts import topics as contract_topics
+from shared.contracts.core import Core, CoreFactory, Input
 from shared.runtime import leases, port
 from shared.runtime.arrivals import Arrival
 from shared.runtime.clock import Clock
-from shared.runtime.core import Core, CoreFactory, Input
 from shared.runtime.intake import Intake
 from shared.runtime.limits import Limits
 from shared.runtime.metrics import RuntimeMetrics

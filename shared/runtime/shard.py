@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import structlog
 
 from shared.bus.port import Bus, Record
+from shared.contracts.core import LIVE, Core, CoreFactory, Input
 from shared.contracts.problems import Refused
 from shared.runtime import deadletters
 from shared.runtime.arrivals import Arrival, of_record
 from shared.runtime.clock import Clock
-from shared.runtime.core import LIVE, Core, CoreFactory, Input
 from shared.runtime.inbox import Inbox, Taken
 from shared.runtime.limits import Limits
 from shared.runtime.metrics import RuntimeMetrics

@@ -4,8 +4,8 @@ from collections import deque
 
 import msgspec
 
+from shared.contracts.core import Core, CoreFactory, Input, Outcome
 from shared.runtime.arrivals import Arrival
-from shared.runtime.core import Core, CoreFactory, Input, Outcome
 from shared.runtime.store.port import Store, WorkspaceRow, WorkspaceState
 
 

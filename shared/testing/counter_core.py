@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
+from shared.contracts.core import ConfigWrite, Emitted, Entity, Input, Outcome
 from shared.contracts.problems import conflict
 from shared.contracts.topics import ROUTING_EVENTS
-from shared.runtime.core import ConfigWrite, Emitted, Entity, Input, Outcome
 
 
 class CounterBody(msgspec.Struct):
@@ -33,7 +33,7 @@ class CounterState(msgspec.Struct):
 
 
 class CounterCore:
-    """See `shared.runtime.core.Core`. Event types: "count.added", "count.mode"."""
+    """See `shared.contracts.core.Core`. Event types: "count.added", "count.mode"."""
 
     def __init__(self, workspace: str, seed: int) -> None:
         self.workspace = workspace

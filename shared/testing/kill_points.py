@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.runtime.core import Entity
+from shared.contracts.core import Entity
 from shared.runtime.store.port import Batch
 from shared.runtime.store.postgres import PostgresStore
 

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Outgoing, Record
 from shared.contracts import topics
+from shared.contracts.core import CoreFactory, Input
 from shared.contracts.envelope import Envelope, from_record, to_headers
 from shared.contracts.instants import format_instant
 from shared.runtime.clock import VirtualClock
-from shared.runtime.core import CoreFactory, Input
 from shared.runtime.limits import Limits
 from shared.runtime.port import Reply
 from shared.runtime.runtime import Runtime

@@ -6,10 +6,10 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
+from shared.contracts.core import ConfigWrite, Entity
 from shared.db.engine import asyncpg_dsn, create_engine
 from shared.db.platform_store import PlatformStore
 from shared.runtime.clock import RealClock
-from shared.runtime.core import ConfigWrite, Entity
 from shared.runtime.store.memory import MemoryDatabase, MemoryStore
 from shared.runtime.store.port import (
     Batch,

@@ -5,11 +5,11 @@ import asyncio
 import msgspec
 import pytest
 
+from shared.contracts.core import ConfigWrite
 from shared.contracts.problems import Refused
 from shared.db.engine import transaction
 from shared.db.listen import Listener
 from shared.db.platform_store import CONFIG_CHANNEL, PlatformStore, write_config
-from shared.runtime.core import ConfigWrite
 
 
 @pytest.fixture

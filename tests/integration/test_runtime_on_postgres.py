@@ -11,11 +11,11 @@ from sqlalchemy import text
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Outgoing
 from shared.contracts import topics
+from shared.contracts.core import ConfigWrite, Input
 from shared.contracts.envelope import Envelope, to_headers
 from shared.contracts.instants import format_instant
 from shared.db.platform_store import PlatformStore
 from shared.runtime.clock import RealClock
-from shared.runtime.core import ConfigWrite, Input
 from shared.runtime.limits import Limits
 from shared.runtime.port import (
     IdempotencyKey,

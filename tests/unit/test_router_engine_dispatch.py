@@ -8,8 +8,8 @@ from services.router.domain import capacity, explanation, invariants, views
 from services.router.domain import commands as cmd
 from services.router.domain.pools import PoolKey
 from services.router.driver import Driver
+from shared.contracts.core import BEHIND, LIVE
 from shared.contracts.problems import Refused
-from shared.runtime.core import BEHIND, LIVE
 
 
 def centre(agents: dict[str, dict[str, Any]], rule: Any = None, **queue: Any) -> Driver:

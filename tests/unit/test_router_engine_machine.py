@@ -14,8 +14,8 @@ from services.router.domain.core import RouterFactory
 from services.router.domain.state import OPEN
 from services.router.driver import WORKSPACE, Driver
 from shared.contracts import interactions
+from shared.contracts.core import BEHIND, LIVE, Entity, Input
 from shared.contracts.problems import Refused
-from shared.runtime.core import BEHIND, LIVE, Entity, Input
 
 AGENTS = ("ana", "ben", "cleo", "sam")
 THREADS = tuple(f"c{n}" for n in range(12))

@@ -4,7 +4,7 @@ from services.router.domain import commands as cmd
 from services.router.domain import views
 from services.router.domain.core import RouterFactory
 from services.router.driver import WORKSPACE, Driver
-from shared.runtime.core import Input
+from shared.contracts.core import Input
 
 
 def office() -> Driver:

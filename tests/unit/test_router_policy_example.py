@@ -12,9 +12,9 @@ from services.router.domain.core import RouterCore
 from services.router.domain.evaluate import evaluate
 from services.router.evaluation import EvaluationBody, read_evaluation
 from services.router.resources import parse
+from shared.contracts.core import Input
 from shared.contracts.faults import decode_body
 from shared.contracts.instants import parse_instant
-from shared.runtime.core import Input
 
 ROOT = Path(__file__).parents[2]
 # The demo's, and where it is at hand the contract's.

@@ -14,11 +14,11 @@ from services.router.domain.core import RouterCore
 from services.router.domain.evaluate import SAMPLES_MAX, evaluate
 from services.router.evaluation import EvaluationBody, read_evaluation
 from services.router.resources import parse
+from shared.contracts.core import Input
 from shared.contracts.faults import decode_body
 from shared.contracts.instants import format_instant
 from shared.contracts.interactions import Author, Identity, Interaction
 from shared.contracts.problems import Refused
-from shared.runtime.core import Input
 
 SECOND = 1_000_000
 START = 1_795_428_000 * SECOND

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from shared.runtime.core import Entity
+from shared.contracts.core import Entity
 from shared.runtime.replay import replay
 from shared.testing.counter_core import CounterFactory, counted
 from shared.testing.replica import TESTED_LIMITS, World, command

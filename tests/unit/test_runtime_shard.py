@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from shared.contracts import topics
+from shared.contracts.core import ConfigWrite, Entity, Input
 from shared.contracts.deadletter import DeadLetter, unpack_headers
 from shared.contracts.envelope import from_record
 from shared.contracts.problems import Refused
-from shared.runtime.core import ConfigWrite, Entity, Input
 from shared.runtime.port import (
     CommandFailed,
     IdempotencyKey,

@@ -13,9 +13,9 @@ from services.sla.domain.derive import derive, facts_of
 from services.sla.domain.view import clock_view
 from services.sla.domain.views import Wanted, conversation_clocks, explanation, open_clocks
 from shared.calendars import expand
+from shared.contracts.core import BEHIND, LIVE, Input
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import Refused
-from shared.runtime.core import BEHIND, LIVE, Input
 
 T0 = parse_instant("2026-11-23T09:00:00Z")
 S = 1_000_000

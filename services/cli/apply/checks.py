@@ -14,9 +14,9 @@ from services.router.domain.commands import PutResource, encode
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.evaluation import EvaluationBody, read_evaluation
 from services.sla.evaluate import evaluate as sla_evaluate
+from shared.contracts.core import Input
 from shared.contracts.instants import parse_instant
 from shared.contracts.problems import Refused
-from shared.runtime.core import Input
 
 ROUTER_KINDS = ("queue", "team", "agent", "escalation", "policy", "customer")
 EXPECTABLE = ("rule", "queue", "priority", "requires", "agents", "first_response_due")

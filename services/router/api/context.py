@@ -12,11 +12,11 @@ from services.router.domain.commands import Command, encode
 from services.router.domain.core import RouterCore
 from services.router.domain.workspace import Workspace
 from services.router.presence import PresenceLeases, Present
+from shared.contracts.core import Core, Input
 from shared.http.auth import Caller
 from shared.http.idempotency import REPLAYED, idempotency_of
 from shared.http.preconditions import Precondition, etag, precondition_of
 from shared.http.replies import json_reply
-from shared.runtime.core import Core, Input
 from shared.runtime.port import Reply, RuntimePort
 from shared.runtime.store.port import Store
 

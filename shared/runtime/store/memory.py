@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from shared.contracts.core import ConfigWrite, Entity, Row
 from shared.runtime.clock import Clock
-from shared.runtime.core import ConfigWrite, Entity, Row
 from shared.runtime.store.port import (
     Batch,
     CommitUnknown,

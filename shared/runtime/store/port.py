@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from shared.runtime.core import ConfigWrite, Entity, Row
+from shared.contracts.core import ConfigWrite, Entity, Row
 
 
 class StoreUnavailable(Exception):

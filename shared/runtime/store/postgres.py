@@ -12,10 +12,10 @@ import asyncpg
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.contracts.core import Entity, Row
 from shared.db.engine import DatabaseUnavailable, OutcomeUnknown, is_transient, transaction
 from shared.db.listen import Listener
 from shared.db.platform_store import CONFIG_CHANNEL, write_config
-from shared.runtime.core import Entity, Row
 from shared.runtime.store import days, statements
 from shared.runtime.store.port import (
     Batch,
