@@ -64,6 +64,14 @@ def record(text, partition=0):
     return Outgoing(CHAT, partition, b"k", str(text).encode(), (("ce_id", str(text).encode()),))
 
 
+async def came(bus, count, patience_s=10.0):
+    """Wait until the bus holds that many records."""
+    ends = time.monotonic() + patience_s
+    while len(await bus.log()) < count:
+        assert time.monotonic() < ends, "not in time"
+        await asyncio.sleep(0.02)
+
+
 async def until(condition, patience_s=10.0):
     ends = time.monotonic() + patience_s
     while not condition():
@@ -194,7 +202,7 @@ async def test_a_crash_between_sending_and_dropping_repeats_and_loses_nothing(bu
             "UPDATE channels.spool_gate SET drains_until = now() - interval '1 second'"
         )
     async with replica(bus, engine) as intake:
-        await until(lambda: intake.spooling == {0})
+        await came(bus, 6)
         await until(lambda: not intake.spooling)
         assert await bus.log() == ["0", "1", "2", "0", "1", "2"], "consumers drop the second"
 
