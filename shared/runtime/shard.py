@@ -230,11 +230,14 @@ class Shard:
         self.roster.ask_for(workspace)
         self.inbox.put(workspace, arrival)
 
-    def _refuse_when_not_serving(self) -> None:
+    def _why_not(self) -> Exception:
         if self.phase is Phase.LOST:
-            raise NotOwner(None)
-        if self.phase is Phase.HALTED:
-            raise Unavailable("the shard is halted until an operator acts", 30)
+            return NotOwner(None)
+        return Unavailable("the shard is halted until an operator acts", 30)
+
+    def _refuse_when_not_serving(self) -> None:
+        if self.phase in (Phase.LOST, Phase.HALTED):
+            raise self._why_not()
         if self.phase is Phase.LOADING and self._failures:
             raise Unavailable("the shard is recovering", self._limits.retry_after_s)
 
@@ -278,6 +281,7 @@ class Shard:
             return worked
         except StaleEpoch:
             self.lose()
+            self._forget(NotOwner(None))
         except Inconsistent as error:
             await self._halt_quietly(str(error))
         except (StoreUnavailable, CommitUnknown) as error:
@@ -318,11 +322,16 @@ class Shard:
         if not taken and not due and not self._stray:
             return False
         taken = await self._drop_seen(await self._recall(taken))
+        if self.phase is not Phase.RUNNING:  # the shard was lost or halted meanwhile
+            self._turn_away(taken, self._why_not())
+            return True
         round_ = self._new_round()
         began = self._clock.monotonic()
-        for workspace in due:
-            await round_.wake(workspace)
-        await self._apply(round_, taken)
+        try:
+            await self._apply(round_, due, taken)
+        except Exception:
+            self._turn_away(taken, self._nothing_done())
+            raise
         self._metrics.apply_seconds.labels(self._factory.service).observe(
             self._clock.monotonic() - began
         )
@@ -404,13 +413,20 @@ class Shard:
             self.inbox.put_back(taken)
             raise
 
-    async def _apply(self, round_: Round, taken: Taken) -> None:
+    def _turn_away(self, taken: Taken, error: Exception) -> None:
+        """What was taken will not be decided here: its callers learn why."""
+        answer([(arrival.future, error) for _, arrival in taken if arrival.future is not None])
+
+    async def _apply(self, round_: Round, due: Iterable[Workspace], taken: Taken) -> None:
+        workspaces = {name: self.workspaces[name] for name, _ in taken}
+        for workspace in due:
+            await round_.wake(workspace)
         deadline = self._clock.monotonic() + self._limits.batch_ms / 1000
         for at, (name, arrival) in enumerate(taken):
             if at and not at & 7 and self._clock.monotonic() > deadline:
                 self.inbox.put_back(taken[at:])
                 break
-            workspace = self.workspaces[name]
+            workspace = workspaces[name]
             if self._condemned and (arrival.topic, arrival.offset) in self._condemned:
                 await round_.condemn(workspace, arrival)
             else:
@@ -527,6 +543,9 @@ class Shard:
             detail=str(error),
         )
         self._metrics.failures.labels(self._factory.service, type(error).__name__).inc()
+        if self.phase in (Phase.LOST, Phase.HALTED):
+            self._forget(self._why_not())
+            return
         self.phase, self._lease = Phase.LOADING, None
         limits = self._limits
         pause_s = min(limits.backoff_most_s, limits.backoff_first_s * 2 ** min(self._failures, 16))
@@ -559,6 +578,9 @@ class Shard:
         self.positions = dict(lease.positions)
         self.outbox.resume(lease.published, lease.last_position)
         await self.roster.meet()
+        if self.phase is not Phase.LOADING:  # the shard was lost meanwhile
+            self._forget(self._why_not())
+            return True
         self.phase = Phase.RUNNING
         self._loaded_at = self._clock.monotonic()
         self.reading += 1

@@ -490,3 +490,54 @@ async def test_who_loads_a_shard_that_another_owner_goes_on_with_lets_it_go_with
     assert shard.state == "lost"
     assert second.metrics.halted.labels("router", "0")._value.get() == 0
     assert (await store.shards())[0].halted is None
+
+
+def then(store, call, act):
+    """At the store's next `call`, do `act` first; its result is the fault."""
+
+    def inject(asked):
+        if asked != call:
+            return None
+        store.inject = lambda _: None
+        return act()
+
+    store.inject = inject
+
+
+async def test_who_waits_while_the_shard_is_lost_between_two_reads_is_told():
+    world, runtime = await world_of()
+    (store,), shard = world.stores, runtime.shards[0]
+    key = IdempotencyKey("ana", "k", b"1")
+    then(store, "replies", shard.lose)
+    with pytest.raises(NotOwner):
+        await drive(
+            runtime,
+            lambda: runtime.submit("w", Input("command", "count", counted()), idempotency=key),
+        )
+    assert shard.state == "lost"
+
+
+async def test_who_waits_beside_poison_while_the_store_is_away_is_told():
+    world, runtime = await world_of()
+    await command(runtime, "w")
+    (store,) = world.stores
+    await world.post("w", "bad", counted(raises=True))
+    await runtime.intake.step()
+    then(store, "open_entities", lambda: "unavailable")
+    with pytest.raises(Unavailable):
+        await command(runtime, "w")
+    await world.clock.advance(1)
+    await world.settle(runtime)
+    assert await runtime.query("w", value()) == 1
+
+
+async def test_a_shard_that_is_lost_while_it_loads_stays_lost():
+    world, first = await world_of()
+    await command(first, "w")
+    await first.stop()
+    second = world.replica("two")
+    await second.step_leases()
+    shard = second.shards[0]
+    then(world.stores[1], "open_entities", shard.lose)
+    await shard.step()
+    assert shard.state == "lost" and not shard.workspaces
