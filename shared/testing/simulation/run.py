@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import logging
+import sys
 import time
+import traceback
 from collections.abc import Callable, Coroutine, MutableMapping, Sequence
 from functools import cache
 from typing import Any
@@ -202,8 +204,11 @@ def _listen(ledger: Ledger) -> None:
 
     def hear(_: Any, level: str, event: MutableMapping[str, Any]) -> Any:
         if level in ("error", "exception", "critical") and event["event"] not in _EXPECTED:
-            said = {name: text for name, text in event.items() if name not in ("exc_info",)}
-            ledger.complain(f"logged: {said} {event.get('exc_info')!r}")
+            error = event.pop("exc_info", None)
+            error = sys.exc_info()[1] if error is True else error
+            frames = traceback.extract_tb(error.__traceback__)[-2:] if error else []
+            where = [f"{frame.name}:{frame.lineno}" for frame in frames]
+            ledger.complain(f"logged: {dict(event)} {error!r} {where}")
         raise structlog.DropEvent
 
     structlog.configure(
