@@ -190,6 +190,19 @@ def test_a_freed_agent_takes_from_the_lowest_rank_and_after_its_delay() -> None:
     assert offered(driver, "a") == ["vip"]
 
 
+def test_an_agent_who_comes_later_with_a_delay_is_offered_what_waits_when_it_is_over() -> None:
+    driver = centre({"a": {"capacity": 30, "channels": {"chat": 1}}})
+    driver.say("early")
+    driver.wait(10)
+    queues = [{"queue": "main", "delay_s": 30}]
+    driver.put("agent", "b", capacity=30, channels={"chat": 1}, queues=queues)
+    come(driver, "b")
+    driver.wait(19)
+    assert offered(driver, "b") == []
+    driver.wait(1)
+    assert offered(driver, "b") == ["early"]
+
+
 # -- capacity
 
 

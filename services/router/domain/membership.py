@@ -43,6 +43,11 @@ def _join(ws: Workspace, task: Task) -> None:
     pool = pool_for(ws, tuple(task.queues), task, capacity.active(task))
     pool.add(task)
     ws.pool_of[task.id] = pool
+    _arm_delay(ws, pool, task)
+
+
+def _arm_delay(ws: Workspace, pool: Pool, task: Task) -> None:
+    """Look again when the next of the agents' delays is over for the task."""
     delay = pool.next_delay(ws.now - task.waiting_since_us) if pool.delayed else None
     if delay is not None:
         ws.at_time(task.waiting_since_us + delay, timers.DELAY, task.number, task.id)
@@ -125,6 +130,9 @@ def agent_changed(ws: Workspace, desk: Desk) -> None:
         ws.by_skill.setdefault(skill, set()).add(desk.id)
     for pool in ws.pools.values():
         _admit(ws, pool, desk)
+        if (member := pool.members.get(desk.id)) is not None and member.delay_us:
+            for task_id in pool.entries:
+                _arm_delay(ws, pool, ws.tasks[task_id])
     freed(ws, desk)
 
 
