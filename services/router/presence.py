@@ -6,7 +6,6 @@ The leases are this process's memory. After a take-over every agent that is pres
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -35,12 +34,6 @@ class Present(msgspec.Struct, frozen=True):
     agents: frozenset[str]
     lapsed: frozenset[str]
     lease_s: float
-
-
-class Owned(Protocol):
-    """The part of the runtime that says which workspaces this replica owns."""
-
-    def owned(self) -> list[str]: ...
 
 
 class PresenceLeases:
