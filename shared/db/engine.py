@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.db.driver import OPTION, Driver, driver_of
 from shared.db.failures import (
     DatabaseUnavailable,
     OutcomeUnknown,
@@ -25,7 +26,9 @@ __all__ = [
     "asyncpg_dsn",
     "create_engine",
     "database_url",
+    "driver_of",
     "is_transient",
+    "leaves_outcome_open",
     "reading",
     "transaction",
     "with_database",
@@ -93,6 +96,22 @@ def create_engine(
     There is no ping before use (it costs 60-75 % of a checkout): after PostgreSQL was away the
     first transaction fails as DatabaseUnavailable and the next one finds a fresh connection.
     """
+    server = {
+        "application_name": application_name,
+        "statement_timeout": str(statement_timeout_ms),
+        "lock_timeout": str(lock_timeout_ms),
+        "idle_in_transaction_session_timeout": str(idle_in_transaction_ms),
+        "timezone": "UTC",
+        "jit": "off",
+    }
+    waits = {
+        "timeout": CONNECT_TIMEOUT_S,
+        "command_timeout": (statement_timeout_ms + GRACE_MS) / 1000,
+    }
+    # Its plans are kept while tables grow from nothing: they must not be scans of whole tables.
+    beside = Driver(
+        asyncpg_dsn(url), {**waits, "server_settings": {**server, "enable_seqscan": "off"}}
+    )
     engine = create_async_engine(
         database_url(url),
         pool_size=pool_size,
@@ -100,22 +119,17 @@ def create_engine(
         pool_timeout=POOL_TIMEOUT_S,
         json_serializer=_to_json,
         json_deserializer=msgspec.json.decode,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": (statement_timeout_ms + GRACE_MS) / 1000,
-            "server_settings": {
-                "application_name": application_name,
-                "statement_timeout": str(statement_timeout_ms),
-                "lock_timeout": str(lock_timeout_ms),
-                "idle_in_transaction_session_timeout": str(idle_in_transaction_ms),
-                "timezone": "UTC",
-                "jit": "off",
-            },
-        },
+        connect_args={**waits, "server_settings": server},
+        execution_options={OPTION: beside},
     )
     event.listen(engine.sync_engine, "handle_error", _note_failure)
     event.listen(engine.sync_engine, "rollback_savepoint", _forget_failure)
     event.listen(engine.sync_engine, "begin", _forget_failure)
+
+    def disposed(_: object) -> None:
+        beside.terminate()
+
+    event.listen(engine.sync_engine, "engine_disposed", disposed)
     return engine
 
 

@@ -5,13 +5,14 @@ The composition takes it instead of `PostgresStore` only where OMNIROUTE_TEST_KI
 says so on standard error and ends by SIGKILL, as if the power had gone. Points:
 
 after-commit   a batch with events to publish is committed; none of them has been sent
-during-commit  COMMIT has been sent to PostgreSQL, its answer has not been read
+during-commit  the commit has been sent to PostgreSQL, its answer has not been read
 loading        a chunk of a workspace's state has been read on take-over
 """
 
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -50,6 +51,15 @@ class DyingStore(PostgresStore):
                 self._reach("after-commit")
         finally:
             _committing.reset(token)
+
+    async def _send(self, raw: Any, statement: str, values: Sequence[Any]) -> int | None:
+        """A batch that is one statement commits with it."""
+        if self._counts_down("during-commit"):
+            # Of no epoch, it stores nothing: but now PostgreSQL knows the statement, and the next
+            # message holds all of it. That is written before the loop comes to `_die`.
+            await super()._send(raw, statement, [*values[:2], -1, *values[3:]])
+            asyncio.get_running_loop().call_soon(self._die)
+        return await super()._send(raw, statement, values)
 
     async def open_entities(
         self, workspace: str, after: tuple[str, str], limit: int

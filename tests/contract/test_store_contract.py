@@ -46,7 +46,7 @@ class Memory:
     async def config(self, workspace, origin, writes):
         self.database.write_config(workspace, origin, writes)
 
-    def break_next(self, fault):
+    def break_next(self, fault, _):
         faults = [fault]
         self.store.inject = lambda call: faults.pop() if call == "commit" and faults else None
 
@@ -84,8 +84,9 @@ class Postgres:
     async def config(self, workspace, origin, writes):
         await self.platform.write_config(workspace, origin, writes)
 
-    def break_next(self, fault):
+    def break_next(self, fault, batch):
         self.proxy.break_next = fault
+        self.proxy.mark = b"COMMIT" if batch.config else batch.entities[0][1].key.encode()
 
     async def end(self):
         for engine in self.engines:
@@ -94,8 +95,9 @@ class Postgres:
 
 
 class LossyProxy:
-    """Between client and server. On COMMIT it cuts the line: before passing it on (lost-rollback),
-    or after, with the answer withheld (lost-commit). `rollback` cuts at the first INSERT."""
+    """Between client and server. At a commit it cuts the line: before passing it on (lost-rollback),
+    or after, with the answer withheld (lost-commit). `rollback` cuts at the first INSERT. A commit is
+    what holds `mark`: COMMIT, or the values of a batch that is one statement."""
 
     def __init__(self, url):
         parsed = asyncpg.connect_utils._parse_connect_dsn_and_args
@@ -118,6 +120,7 @@ class LossyProxy:
         )
         self.url = url
         self.break_next = None
+        self.mark = b"COMMIT"
         self.tasks = set()
 
     async def start(self):
@@ -138,7 +141,7 @@ class LossyProxy:
             while data := await reader.read(65536):
                 if self.break_next == "rollback" and b"INSERT INTO" in data:
                     break
-                if self.break_next in ("lost-commit", "lost-rollback") and b"COMMIT" in data:
+                if self.break_next in ("lost-commit", "lost-rollback") and self.mark in data:
                     if self.break_next == "lost-commit":
                         back.cancel()
                         await asyncio.wait({back})
@@ -239,19 +242,23 @@ async def test_commit_stores_everything(lab):
     assert again.positions == {"topic": 1, "other": 7} and again.last_position == 2
 
 
+@pytest.mark.parametrize("steps", [False, True], ids=["one statement", "in steps"])
 @pytest.mark.parametrize(
-    ("fault", "error", "stored"),
+    ("fault", "errors", "stored"),
     [
-        ("rollback", StoreUnavailable, 0),
+        # Who sends one statement and hears nothing cannot know how far it came.
+        ("rollback", (StoreUnavailable, CommitUnknown), 0),
         ("lost-rollback", CommitUnknown, 0),
         ("lost-commit", CommitUnknown, 1),
     ],
 )
-async def test_broken_commit_is_whole_or_nothing(lab, fault, error, stored):
+async def test_broken_commit_is_whole_or_nothing(lab, fault, errors, stored, steps):
     lease = await owned(lab)
-    lab.break_next(fault)
-    with pytest.raises(error):
-        await lab.store.commit(batch(lease))
+    config = [("w", [ConfigWrite("queue", "q", b"{}")])] if steps else []
+    broken = batch(lease, config=config)
+    lab.break_next(fault, broken)
+    with pytest.raises(errors):
+        await lab.store.commit(broken)
     again = await lab.store.reacquire(0, lease.epoch, 10)
     assert await count(lab.store) == stored
     assert len(await lab.store.outbox(0, 0, 10)) == stored == again.last_position
@@ -446,3 +453,24 @@ async def test_a_day_nobody_made_is_made_on_the_way(lab):
         except StoreUnavailable:
             continue
     assert await count(lab.store) == 1
+
+
+AWKWARD = ['a"b', "a\\b", '","', "{}", "NULL", "ä €\n,", "'", " ", '\\"', "x" * 3_000]
+
+
+async def test_texts_and_bytes_come_back_as_they_are(lab):
+    """Names and bodies are whatever vendors send."""
+    lease = await owned(lab)
+    bodies = [b"", b"\x00\xff", b'"\\', *(text.encode() for text in AWKWARD)]
+    entities = [
+        ("w", Entity("k", f"{place:02d}{AWKWARD[place % len(AWKWARD)]}", body, place % 3 > 0))
+        for place, body in enumerate(bodies)
+    ]
+    journal = [
+        JournalRow(place, "w", place, place - 1, "t", text, text, text.encode(), NOW_US)
+        for place, text in enumerate(AWKWARD, start=1)
+    ]
+    await lab.store.commit(batch(lease, entities=entities, journal=journal))
+    kept = await lab.store.all_entities("w", ("", ""), 100)
+    assert kept == [entity for _, entity in entities]
+    assert await lab.store.outbox(0, 0, 100) == journal

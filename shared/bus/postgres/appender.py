@@ -7,11 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.bus.port import BusUnavailable, Outgoing
 from shared.bus.postgres import statements
-from shared.db.engine import DatabaseUnavailable, OutcomeUnknown, transaction
+from shared.db.engine import driver_of, is_transient
+from shared.db.literals import blobs, maybe_blobs, numbers
 
 BATCH_RECORDS = 5_000
 BATCH_BYTES = 16 << 20
@@ -36,7 +37,7 @@ class Appender:
     """Writes parcels in the order they came, many per transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self._driver = driver_of(engine)
         self._waiting: deque[Parcel] = deque()
         self._waiting_records = 0
         self._room = asyncio.Event()
@@ -71,8 +72,6 @@ class Appender:
                 _fail([*batch, *self._waiting], BusUnavailable("the bus was stopped"))
                 self._waiting.clear()
                 raise
-            except (DatabaseUnavailable, OutcomeUnknown) as error:
-                _fail(batch, BusUnavailable(f"PostgreSQL did not take the records: {error}"))
             except Exception as error:
                 _fail(batch, error)
             else:
@@ -94,67 +93,63 @@ class Appender:
         partitions = [each for parcel in batch for each in parcel.partitions]
         records = [each for parcel in batch for each in parcel.records]
         counts = Counter(partitions)
-        async with transaction(self._engine) as connection:
-            heads = await _lock(connection, counts)
-            offsets = _number(partitions, heads)
-            await connection.execute(
-                statements.APPEND,
-                {
-                    **_ends(counts, heads),
-                    **_columns(partitions, records, offsets),
-                    "channel": statements.CHANNEL,
-                    "news": _news(counts),
-                },
-            )
-        return offsets
+        places = {partition: place for place, partition in enumerate(counts, start=1)}
+        numbered = _number(partitions)
+        values = [
+            *_heads(counts),
+            numbers([places[each] for each in partitions]),
+            numbers(numbered),
+            *_columns(records),
+            statements.CHANNEL,
+            _news(counts),
+        ]
+        rows = await self._asked(values)
+        firsts = {row[0]: row[1] for row in rows}
+        return [
+            firsts[places[partition]] + nth
+            for partition, nth in zip(partitions, numbered, strict=True)
+        ]
+
+    async def _asked(self, values: list[Any]) -> Any:
+        try:
+            async with self._driver.connection() as raw:
+                return await raw.fetch(statements.APPEND, *values)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            raise BusUnavailable(
+                f"PostgreSQL did not take the records: {type(error).__name__}"
+            ) from error
 
 
-async def _lock(
-    connection: AsyncConnection, counts: Mapping[Partition, int]
-) -> dict[Partition, int]:
-    topics, numbers = _columns_of(counts)
-    rows = await connection.execute(
-        statements.LOCK_HEADS, {"topics": topics, "partitions": numbers}
-    )
-    return {(topic, number): following for topic, number, following in rows}
-
-
-def _number(partitions: Sequence[Partition], heads: Mapping[Partition, int]) -> list[int]:
-    """Each record's offset: the partition's next one, counting on."""
-    following = dict(heads)
-    offsets: list[int] = []
+def _number(partitions: Sequence[Partition]) -> list[int]:
+    """Each record's number within its partition, from 0."""
+    seen: dict[Partition, int] = {}
+    found: list[int] = []
     for partition in partitions:
-        offsets.append(following[partition])
-        following[partition] += 1
-    return offsets
+        nth = seen.get(partition, 0)
+        found.append(nth)
+        seen[partition] = nth + 1
+    return found
 
 
-def _ends(counts: Mapping[Partition, int], heads: Mapping[Partition, int]) -> dict[str, Any]:
-    topics, numbers = _columns_of(counts)
-    ends = [heads[partition] + count for partition, count in counts.items()]
-    return {"topics": topics, "partitions": numbers, "ends": ends}
+def _heads(counts: Mapping[Partition, int]) -> tuple[str, str, str]:
+    return (
+        numbers(topic for topic, _ in counts),
+        numbers(number for _, number in counts),
+        numbers(counts.values()),
+    )
 
 
-def _columns(
-    partitions: Sequence[Partition], records: Sequence[Outgoing], offsets: list[int]
-) -> dict[str, Any]:
-    topics, numbers = _columns_of(partitions)
-    return {
-        "record_topics": topics,
-        "record_partitions": numbers,
-        "offsets": offsets,
-        "timestamps": [record.timestamp_ms for record in records],
-        "sizes": [record.size() for record in records],
-        "keys": [record.key for record in records],
-        "values": [record.value for record in records],
-        "headers": [_encode_headers(record.headers) for record in records],
-    }
-
-
-def _columns_of(
-    partitions: Mapping[Partition, int] | Sequence[Partition],
-) -> tuple[list[int], list[int]]:
-    return [topic for topic, _ in partitions], [number for _, number in partitions]
+def _columns(records: Sequence[Outgoing]) -> list[Any]:
+    stamps = ["NULL" if each.timestamp_ms is None else str(each.timestamp_ms) for each in records]
+    return [
+        f"{{{','.join(stamps)}}}",
+        numbers(record.size() for record in records),
+        *maybe_blobs([record.key for record in records]),
+        *maybe_blobs([record.value for record in records]),
+        *blobs([_encode_headers(record.headers) for record in records]),
+    ]
 
 
 NOTIFY_BYTES = 7_900

@@ -18,7 +18,7 @@ from shared.bus.port import (
 from shared.bus.postgres import statements
 from shared.bus.postgres.listener import Listener, News
 from shared.contracts.envelope import Headers
-from shared.db.engine import is_transient
+from shared.db.engine import driver_of, is_transient
 
 LOOK_S = 1.0
 """How often a waiting reader looks though nobody called."""
@@ -41,7 +41,7 @@ class PostgresReader:
         listener: Listener,
         on_stop: Callable[["PostgresReader"], None],
     ) -> None:
-        self._engine = engine
+        self._driver = driver_of(engine)
         self._bounds = bounds
         self._topic_ids = topic_ids
         self._listener = listener
@@ -51,6 +51,8 @@ class PostgresReader:
         self._paused: set[TopicPartition] = set()
         self._turn = 0
         self._news = asyncio.Event()
+        # Partitions (by id) with something new; None: any of them may have.
+        self._heard: set[tuple[int, int]] | None = None
         self._look_at = 0.0
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -85,24 +87,33 @@ class PostgresReader:
 
     async def _look(self, most: int) -> list[Record]:
         """Read; and note whether a notice must come before it is worth reading again."""
+        loop = asyncio.get_running_loop()
+        heard, self._heard = self._heard, set()
+        if loop.time() >= self._look_at:
+            heard = None
         self._news.clear()
         try:
-            found, all_read = await self._read(most)
+            found, all_read = await self._read(most, heard)
         except BaseException:
-            self._news.set()
+            self._any_may_have()
             raise
         if not all_read:
-            self._news.set()
-        pause_s = LOOK_S if self._listener.connected else LOOK_UNHEARD_S
-        self._look_at = asyncio.get_running_loop().time() + pause_s
+            self._any_may_have()
+        if heard is None:
+            pause_s = LOOK_S if self._listener.connected else LOOK_UNHEARD_S
+            self._look_at = loop.time() + pause_s
         return found
+
+    def _any_may_have(self) -> None:
+        self._heard = None
+        self._news.set()
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused.update(each for each in partitions if each in self._positions)
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused.difference_update(partitions)
-        self._news.set()
+        self._any_may_have()
 
     async def stop(self) -> None:
         self._positions.clear()
@@ -111,12 +122,16 @@ class PostgresReader:
 
     def wake(self, news: News) -> None:
         """Something was appended: to these partitions, or to any."""
-        if not news or not self._ids.isdisjoint(news):
+        if not news:
+            self._any_may_have()
+        elif mine := self._ids & news:
+            if self._heard is not None:
+                self._heard |= mine
             self._news.set()
 
     def _reassigned(self) -> None:
         self._ids = {(self._topic_ids[topic], number) for topic, number in self._positions}
-        self._news.set()
+        self._any_may_have()
 
     async def _wait(self, longest_s: float) -> None:
         try:
@@ -125,16 +140,20 @@ class PostgresReader:
         except TimeoutError:
             return
 
-    async def _read(self, most: int) -> tuple[list[Record], bool]:
+    async def _read(
+        self, most: int, heard: set[tuple[int, int]] | None
+    ) -> tuple[list[Record], bool]:
         """What lies after the positions now, the partitions taking turns to be first; and whether
-        that was all."""
+        that was all. `heard`: only these have something new."""
         active = [each for each in self._positions if each not in self._paused]
+        if heard is not None:
+            active = [each for each in active if (self._topic_ids[each[0]], each[1]) in heard]
         if not active:
             return [], True
         self._turn = (self._turn + 1) % len(active)
         turns = active[self._turn :] + active[: self._turn]
         try:
-            found, all_read = await self._connected(turns, most)
+            found, all_read = await self._connected(turns, most, heard is not None)
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -143,21 +162,18 @@ class PostgresReader:
             self._positions[record.topic, record.partition] = record.offset + 1
         return found, all_read
 
-    async def _connected(self, turns: list[TopicPartition], most: int) -> tuple[list[Record], bool]:
-        """Asks the driver itself: this is read for every few events, and half as dear so."""
-        async with self._engine.connect() as connection:
-            raw: Any = (await connection.get_raw_connection()).driver_connection
-            try:
-                return await self._fetch(raw, turns, most)
-            except BaseException as error:
-                if is_transient(error) or not isinstance(error, Exception):
-                    await connection.invalidate()
-                raise
+    async def _connected(
+        self, turns: list[TopicPartition], most: int, heard: bool
+    ) -> tuple[list[Record], bool]:
+        """Asks the driver itself, for this is read for every few events; of those that were heard
+        of without asking which they are."""
+        async with self._driver.connection() as raw:
+            ready = list(range(len(turns))) if heard else await self._ready(raw, turns)
+            return await self._fetch(raw, turns, ready, most)
 
     async def _fetch(
-        self, raw: Any, turns: list[TopicPartition], most: int
+        self, raw: Any, turns: list[TopicPartition], ready: list[int], most: int
     ) -> tuple[list[Record], bool]:
-        ready = await self._ready(raw, turns)
         chosen = ready[:most]
         if not chosen:
             return [], True

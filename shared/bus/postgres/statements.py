@@ -48,32 +48,41 @@ ENSURE_HEADS = text("""
     ON CONFLICT DO NOTHING""")
 TOPICS = text("SELECT name, id, partitions FROM bus.topic")
 
-# Locked in one order everywhere, so that two senders never wait for each other.
-LOCK_HEADS = text("""
-    SELECT h.topic_id, h.partition, h.next
-    FROM bus.head h
-    JOIN unnest(CAST(:topics AS int[]), CAST(:partitions AS int[])) AS w (topic_id, partition)
-        USING (topic_id, partition)
-    ORDER BY h.topic_id, h.partition
-    FOR UPDATE OF h""")
-APPEND = text("""
-    WITH moved AS (
-        UPDATE bus.head h SET next = w.next
-        FROM unnest(CAST(:topics AS int[]), CAST(:partitions AS int[]), CAST(:ends AS bigint[]))
-            AS w (topic_id, partition, next)
-        WHERE h.topic_id = w.topic_id AND h.partition = w.partition),
+# One statement, so one transaction: lock the heads (in one order everywhere, so that two senders never
+# wait for each other), give the records their offsets, tell the listeners. It goes to the driver
+# itself. Parameters: of each partition topic id, number, how many records; of each record the
+# partition's place (from 1), its number within it (from 0), timestamp, size, then key, value and headers
+# (all bytes, where each begins, its size); channel and news.
+APPEND = """
+    WITH locked AS (
+        SELECT h.topic_id, h.partition, h.next, w.count, w.place
+        FROM bus.head h
+        JOIN unnest($1::text::int[], $2::text::int[], $3::text::int[])
+            WITH ORDINALITY AS w (topic_id, partition, count, place)
+            ON h.topic_id = w.topic_id AND h.partition = w.partition
+        ORDER BY h.topic_id, h.partition
+        FOR UPDATE OF h),
+    moved AS (
+        UPDATE bus.head h SET next = l.next + l.count
+        FROM locked l WHERE h.topic_id = l.topic_id AND h.partition = l.partition),
     stored AS (
         INSERT INTO bus.record (topic_id, partition, "offset", timestamp_ms, stored_ms, size,
                                 key, value, headers)
-        SELECT topic_id, partition, "offset", coalesce(timestamp_ms, now_ms), now_ms, size,
-               key, value, headers
-        FROM unnest(CAST(:record_topics AS int[]), CAST(:record_partitions AS int[]),
-                    CAST(:offsets AS bigint[]), CAST(:timestamps AS bigint[]),
-                    CAST(:sizes AS int[]), CAST(:keys AS bytea[]), CAST(:values AS bytea[]),
-                    CAST(:headers AS bytea[]))
-            AS r (topic_id, partition, "offset", timestamp_ms, size, key, value, headers),
-            (SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now_ms) AS c)
-    SELECT pg_notify(:channel, :news)""")
+        SELECT l.topic_id, l.partition, l.next + r.nth, coalesce(r.timestamp_ms, c.now_ms),
+               c.now_ms, r.size,
+               CASE WHEN r.key_size >= 0 THEN substr($8::bytea, r.key_at, r.key_size) END,
+               CASE WHEN r.value_size >= 0 THEN substr($11::bytea, r.value_at, r.value_size) END,
+               substr($14::bytea, r.headers_at, r.headers_size)
+        FROM unnest($4::text::int[], $5::text::int[], $6::text::bigint[], $7::text::int[],
+                    $9::text::int[], $10::text::int[], $12::text::int[], $13::text::int[],
+                    $15::text::int[], $16::text::int[])
+            AS r (place, nth, timestamp_ms, size, key_at, key_size, value_at, value_size,
+                  headers_at, headers_size)
+        JOIN locked l ON l.place = r.place
+        CROSS JOIN (SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now_ms)
+            AS c)
+    SELECT l.place, l.next, told.it FROM locked l
+    CROSS JOIN (SELECT pg_notify($17, $18) AS it) AS told"""
 
 BOUNDS = text("""
     SELECT h.topic_id, h.partition, h.earliest, h.next

@@ -13,10 +13,17 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.core import Entity, Row
-from shared.db.engine import DatabaseUnavailable, OutcomeUnknown, is_transient, transaction
+from shared.db.engine import (
+    DatabaseUnavailable,
+    OutcomeUnknown,
+    driver_of,
+    is_transient,
+    leaves_outcome_open,
+    transaction,
+)
 from shared.db.listen import Listener
 from shared.db.platform_store import CONFIG_CHANNEL, write_config
-from shared.runtime.store import days, statements
+from shared.runtime.store import columns, days, statements
 from shared.runtime.store.port import (
     Batch,
     CommitUnknown,
@@ -39,9 +46,7 @@ transaction. May be called again with the same rows after a failure: it upserts.
 
 SCHEMA_OF = {"archive": "channels"}
 
-_encode_state = msgspec.msgpack.Encoder().encode
 _state_decoder = msgspec.msgpack.Decoder(WorkspaceState)
-_READY = "omniroute.runtime"
 
 
 class PostgresStore:
@@ -61,6 +66,7 @@ class PostgresStore:
     ) -> None:
         self.service = service
         self._engine = engine
+        self._driver = driver_of(engine)
         self._schema = schema or SCHEMA_OF.get(service, service)
         self._sql = statements.for_schema(self._schema)
         self._projector = projector
@@ -185,11 +191,74 @@ class PostgresStore:
         return {(row[0], row[1], row[2]): ReplyRow(*row) for row in rows}
 
     async def commit(self, batch: Batch) -> None:
+        statement, values = self._statement(batch)
+        try:
+            if batch.config or batch.rows or batch.snapshots:
+                await self._commit_in_steps(batch, statement, values)
+            else:
+                await self._commit_at_once(batch, statement, values)
+        except asyncpg.CheckViolationError as error:
+            if not batch.seen or getattr(error, "constraint_name", None):
+                raise
+            await self._make_days([days.day_of(batch.seen_us)])
+            raise StoreUnavailable("the day's partition was missing") from error
+
+    def _statement(self, batch: Batch) -> tuple[str, list[Any]]:
+        """The fence and all that the batch holds of the runtime's own tables, and its values; what
+        is empty is left out."""
+        sql = self._sql
+        parts: list[tuple[str, Sequence[Any]]] = [
+            (sql.insert_inputs, columns.of_structs(batch.inputs)),
+            (sql.upsert_entities, columns.of_kept(batch.entities)),
+            (sql.delete_entities, columns.of_deleted(batch.entities)),
+            (sql.insert_journal, columns.of_journal(batch.partition, batch.journal)),
+            (sql.upsert_states, columns.of_states(batch.states)),
+            (sql.upsert_replies, columns.of_structs(batch.replies)),
+            (sql.insert_seen, columns.of_seen(batch)),
+        ]
+        present = [(statement, values) for statement, values in parts if values]
+        together = statements.fenced(sql.fence, tuple(statement for statement, _ in present))
+        values: list[Any] = [
+            self.service,
+            batch.partition,
+            batch.epoch,
+            float(batch.lease_s),
+            msgspec.json.encode(batch.positions).decode(),
+            batch.published,
+        ]
+        for _, its in present:
+            values.extend(its)
+        return together, values
+
+    async def _commit_at_once(self, batch: Batch, statement: str, values: Sequence[Any]) -> None:
+        """One statement is a transaction by itself: PostgreSQL is asked once."""
+        sent = False
+        try:
+            async with self._driver.connection() as raw:
+                sent = True
+                epoch = await self._send(raw, statement, values)
+        except Exception as error:
+            if sent and leaves_outcome_open(error):
+                raise CommitUnknown("the database did not confirm the commit") from error
+            if is_transient(error):
+                raise StoreUnavailable(f"the database is away: {type(error).__name__}") from error
+            raise
+        _heed(epoch, batch)
+
+    async def _send(self, raw: Any, statement: str, values: Sequence[Any]) -> int | None:
+        return await raw.fetchval(statement, *values)
+
+    async def _commit_in_steps(self, batch: Batch, statement: str, values: Sequence[Any]) -> None:
+        """What other writers add comes behind the fence, in the same transaction."""
         try:
             async with transaction(self._engine) as connection:
-                await self._fence(connection, batch)
-                raw = await _driver(connection)
-                await self._write(raw, batch)
+                # Through SQLAlchemy, which begins the transaction with its own first statement.
+                done = await connection.exec_driver_sql(statement, tuple(values))
+                _heed(done.scalar(), batch)
+                raw = await _raw(connection)
+                for name, number, now_us in batch.snapshots:
+                    await raw.execute(self._sql.insert_snapshot, name, number, now_us)
+                    await raw.execute(self._sql.insert_snapshot_entities, name, number)
                 for name, writes in sorted(batch.config, key=lambda each: each[0]):
                     await write_config(connection, name, self.service, writes)
                 if batch.rows:
@@ -198,45 +267,6 @@ class PostgresStore:
             raise CommitUnknown(str(error)) from error
         except DatabaseUnavailable as error:
             raise StoreUnavailable(str(error)) from error
-        except asyncpg.CheckViolationError as error:
-            if not batch.seen or getattr(error, "constraint_name", None):
-                raise
-            await self._make_days([days.day_of(batch.seen_us)])
-            raise StoreUnavailable("the day's partition was missing") from error
-
-    async def _fence(self, connection: AsyncConnection, batch: Batch) -> None:
-        result = await connection.exec_driver_sql(
-            self._sql.fence,
-            (
-                self.service,
-                batch.partition,
-                batch.epoch,
-                float(batch.lease_s),
-                msgspec.json.encode(batch.positions).decode(),
-                batch.published,
-            ),
-        )
-        if result.first() is None:
-            raise StaleEpoch(f"shard {batch.partition} has another owner")
-
-    async def _write(self, raw: Any, batch: Batch) -> None:
-        """All tables in one round trip; what is empty is left out of the statement."""
-        sql = self._sql
-        parts: list[tuple[str, Sequence[Any]]] = [
-            (sql.insert_inputs, _columns(batch.inputs)),
-            (sql.upsert_entities, _entity_columns(batch.entities)),
-            (sql.delete_entities, _deleted(batch.entities)),
-            (sql.insert_journal, _journal_columns(batch)),
-            (sql.upsert_states, _state_columns(batch.states)),
-            (sql.upsert_replies, _columns(batch.replies)),
-            (sql.insert_seen, _seen_columns(batch)),
-        ]
-        if present := [(statement, columns) for statement, columns in parts if columns]:
-            together = statements.together(tuple(statement for statement, _ in present))
-            await raw.execute(together, *(column for _, columns in present for column in columns))
-        for name, number, now_us in batch.snapshots:
-            await raw.execute(sql.insert_snapshot, name, number, now_us)
-            await raw.execute(sql.insert_snapshot_entities, name, number)
 
     async def _project(self, connection: AsyncConnection, rows: Sequence[tuple[str, Row]]) -> None:
         if self._projector is None:
@@ -328,7 +358,7 @@ class PostgresStore:
                 await connection.exec_driver_sql(
                     "SELECT pg_advisory_xact_lock(hashtext($1))", (f"{self._schema}.seen",)
                 )
-                yield await _driver(connection)
+                yield await _raw(connection)
         except (DatabaseUnavailable, OutcomeUnknown) as error:
             raise StoreUnavailable(str(error)) from error
 
@@ -347,74 +377,21 @@ class PostgresStore:
     async def _reading(self) -> AsyncGenerator[Any]:
         """asyncpg's own connection; each statement is a transaction by itself."""
         try:
-            async with self._engine.connect() as connection:
-                try:
-                    yield await self._prepared(connection)
-                except BaseException as error:
-                    if is_transient(error):
-                        await connection.invalidate()
-                    raise
+            async with self._driver.connection() as raw:
+                yield raw
         except Exception as error:
             if is_transient(error):
                 raise StoreUnavailable(f"the database is away: {type(error).__name__}") from error
             raise
 
-    async def _prepared(self, connection: AsyncConnection) -> Any:
-        """Plans are kept while tables grow from nothing: they must not be scans of whole tables."""
-        raw = await _driver(connection)
-        if _READY not in connection.info:
-            await raw.execute("SET enable_seqscan = off")
-            connection.info[_READY] = True
-        return raw
+
+def _heed(epoch: int | None, batch: Batch) -> None:
+    if epoch is None:
+        raise StaleEpoch(f"shard {batch.partition} has another owner")
 
 
-async def _driver(connection: AsyncConnection) -> Any:
+async def _raw(connection: AsyncConnection) -> Any:
     return (await connection.get_raw_connection()).driver_connection
-
-
-def _columns(rows: Sequence[Any]) -> list[list[Any]]:
-    """Structs to columns, in the order of their fields."""
-    if not rows:
-        return []
-    return [list(column) for column in zip(*map(msgspec.structs.astuple, rows), strict=True)]
-
-
-def _journal_columns(batch: Batch) -> list[Any]:
-    return [batch.partition, *_columns(batch.journal)] if batch.journal else []
-
-
-def _seen_columns(batch: Batch) -> list[Any]:
-    return [days.day_of(batch.seen_us), sorted(batch.seen)] if batch.seen else []
-
-
-def _entity_columns(entities: Sequence[tuple[str, Entity]]) -> list[list[Any]]:
-    kept = [(name, each) for name, each in entities if each.body is not None]
-    if not kept:
-        return []
-    return [
-        [name for name, _ in kept],
-        [each.kind for _, each in kept],
-        [each.key for _, each in kept],
-        [each.body for _, each in kept],
-        [each.open for _, each in kept],
-    ]
-
-
-def _deleted(entities: Sequence[tuple[str, Entity]]) -> list[list[str]]:
-    gone = [(name, each) for name, each in entities if each.body is None]
-    if not gone:
-        return []
-    return [
-        [name for name, _ in gone],
-        [each.kind for _, each in gone],
-        [each.key for _, each in gone],
-    ]
-
-
-def _state_columns(states: Sequence[WorkspaceState]) -> list[list[Any]]:
-    if not states:
-        return []
-    return [[each.workspace for each in states], [_encode_state(each) for each in states]]
 
 
 def _config_version(row: Any) -> ConfigVersion:

@@ -1,6 +1,8 @@
 """The store's SQL, with the service's schema filled in once.
 
-Many rows go in as arrays (`unnest`): one statement, one plan, whatever their number.
+Many rows go in as arrays (`unnest`): one statement, one plan, whatever their number. A batch is one
+statement of several writes, `commit`, so that PostgreSQL is asked once, and not to begin, to fence, to
+write and to commit.
 """
 
 import re
@@ -15,6 +17,8 @@ _JOURNAL = (
     "SELECT position, workspace, coalesce(seq, 0), previous, type, topic, key, data, at_us"
     " FROM {s}.journal"
 )
+# Every write of a batch hangs on the fence: no row of it, no write.
+_HELD_FAST = " WHERE EXISTS (SELECT FROM fence)"
 # Inputs go only as far as the newest snapshot that is itself past keeping.
 _PRUNABLE = (
     "SELECT workspace, max(number) AS number FROM {s}.snapshot WHERE now_us < $1 GROUP BY workspace"
@@ -117,38 +121,42 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
     insert_inputs: str = (
         "INSERT INTO {s}.input (workspace, first_no, count, now_us, core_version, tz_version,"
         " holidays_version, body) SELECT * FROM unnest($1::text[], $2::bigint[], $3::int[],"
-        " $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bytea[])"
+        f" $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bytea[]){_HELD_FAST}"
     )
     upsert_entities: str = (
         "INSERT INTO {s}.entity (workspace, kind, key, body, open)"
-        " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bool[])"
-        " ON CONFLICT (workspace, kind, key) DO UPDATE"
+        " SELECT workspace, kind, key, substr($4::bytea, at, size), open"
+        " FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $5::text::int[],"
+        " $6::text::int[], $7::text::bool[]) AS a(workspace, kind, key, at, size, open)"
+        f"{_HELD_FAST} ON CONFLICT (workspace, kind, key) DO UPDATE"
         " SET body = excluded.body, open = excluded.open"
     )
     delete_entities: str = (
         "DELETE FROM {s}.entity e USING unnest($1::text[], $2::text[], $3::text[])"
         " AS a(workspace, kind, key)"
-        " WHERE e.workspace = a.workspace AND e.kind = a.kind AND e.key = a.key"
+        f"{_HELD_FAST} AND e.workspace = a.workspace AND e.kind = a.kind AND e.key = a.key"
     )
     insert_journal: str = (
         "INSERT INTO {s}.journal (partition, position, workspace, seq, previous, type, topic, key,"
-        " data, at_us) SELECT $1, position, workspace, nullif(seq, 0), previous, type, topic, key,"
-        " data, at_us FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[],"
-        " $6::text[], $7::text[], $8::text[], $9::bytea[], $10::bigint[])"
-        " AS a(position, workspace, seq, previous, type, topic, key, data, at_us)"
+        " data, at_us) SELECT $1, $2::bigint + nth - 1, workspace, nullif(seq, 0), previous, type,"
+        " topic, key, substr($9::bytea, at, size), at_us FROM unnest($3::text::text[],"
+        " $4::text::bigint[], $5::text::bigint[], $6::text::text[], $7::text::text[],"
+        " $8::text::text[], $10::text::int[], $11::text::int[], $12::text::bigint[])"
+        " WITH ORDINALITY AS a(workspace, seq, previous, type, topic, key, at, size, at_us, nth)"
+        f"{_HELD_FAST}"
     )
     insert_seen: str = (
-        "INSERT INTO {s}.seen (day, id) SELECT $1, id FROM unnest($2::bytea[]) AS a(id)"
-        " ON CONFLICT DO NOTHING"
+        "INSERT INTO {s}.seen (day, id) SELECT $1, substr($2::bytea, 16 * nth - 15, 16)"
+        f" FROM generate_series(1, $3::int) AS a(nth){_HELD_FAST} ON CONFLICT DO NOTHING"
     )
     upsert_states: str = (
         "INSERT INTO {s}.state (workspace, body) SELECT * FROM unnest($1::text[], $2::bytea[])"
-        " ON CONFLICT (workspace) DO UPDATE SET body = excluded.body"
+        f"{_HELD_FAST} ON CONFLICT (workspace) DO UPDATE SET body = excluded.body"
     )
     upsert_replies: str = (
         "INSERT INTO {s}.reply (workspace, scope, key, fingerprint, body, at_us)"
         " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[],"
-        " $6::bigint[]) ON CONFLICT (workspace, scope, key) DO UPDATE"
+        f" $6::bigint[]){_HELD_FAST} ON CONFLICT (workspace, scope, key) DO UPDATE"
         " SET fingerprint = excluded.fingerprint, body = excluded.body, at_us = excluded.at_us"
     )
     insert_snapshot: str = (
@@ -205,15 +213,21 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @cache
-def together(parts: tuple[str, ...]) -> str:
-    """Writes to different rows as one statement; the parameters follow each other in order."""
-    written: list[str] = []
-    before = 0
+def fenced(fence: str, parts: tuple[str, ...]) -> str:
+    """The fence and the writes that hang on it as one statement; the parameters follow each other
+    in order. Returns the epoch, or no row. No two parts may write the same row."""
+    written = [f"fence AS ({fence})"]
+    before = _count(fence)
     for place, part in enumerate(parts):
         moved = _PARAMETER.sub(lambda found, before=before: f"${int(found[1]) + before}", part)
         written.append(f"w{place} AS ({moved})")
-        before += max(int(number) for number in _PARAMETER.findall(part))
-    return f"WITH {', '.join(written)} SELECT"
+        before += _count(part)
+    return f"WITH {', '.join(written)} SELECT epoch FROM fence"
+
+
+def _count(statement: str) -> int:
+    """Its parameters' number."""
+    return max(int(number) for number in _PARAMETER.findall(statement))
 
 
 def for_schema(schema: str) -> Statements:

@@ -1,0 +1,41 @@
+"""Columns of many rows as single values, which the driver takes whole.
+
+asyncpg looks at each element of an array by itself, which costs more than all else of a write. So
+texts and numbers go as one array literal each (PostgreSQL's text form of an array, cast by
+`$1::text::bigint[]`), and bytes as one value with where each begins and how long it is:
+`substr(value, at, size)` gives it back.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+
+def texts(values: Sequence[str]) -> str:
+    """`{"a","b"}`, whatever the texts hold."""
+    joined = '","'.join(values)
+    if "\\" in joined or joined.count('"') != 2 * (len(values) - 1):
+        joined = '","'.join([each.replace("\\", "\\\\").replace('"', '\\"') for each in values])
+    return f'{{"{joined}"}}' if values else "{}"
+
+
+def numbers(values: Iterable[int]) -> str:
+    """`{1,2}`."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def flags(values: Iterable[bool]) -> str:
+    """`{t,f}`."""
+    return f"{{{','.join(['t' if each else 'f' for each in values])}}}"
+
+
+def blobs(values: Sequence[bytes]) -> tuple[bytes, str, str]:
+    """All bytes, where each value begins (from 1), and how long it is."""
+    sizes = [len(each) for each in values]
+    return b"".join(values), numbers(accumulate(sizes[:-1], initial=1)), numbers(sizes)
+
+
+def maybe_blobs(values: Sequence[bytes | None]) -> tuple[bytes, str, str]:
+    """The same where values may be missing: their size is -1."""
+    held = [each or b"" for each in values]
+    whole, begins, _ = blobs(held)
+    return whole, begins, numbers(-1 if each is None else len(each) for each in values)
