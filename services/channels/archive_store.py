@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.channels import archive
 from shared.contracts.core import Row
+from shared.runtime.store.statements import FENCED
 
 Values = dict[str, Any]
 
@@ -27,6 +28,21 @@ async def write_archive(connection: AsyncConnection, rows: Sequence[tuple[str, R
         if row.table == archive.DEAD_LETTERS:
             values = (workspace, *(row.values[name] for name in _LETTER))
             await connection.exec_driver_sql(_DEAD_LETTER, values)
+
+
+def archive_statements(
+    rows: Sequence[tuple[str, Row]],
+) -> list[tuple[str, Sequence[Any]]] | None:
+    """The same as parts of the batch's one statement. None where two of them would write the same
+    table, which one statement cannot."""
+    tables = {row.table for _, row in rows}
+    if archive.DEAD_LETTERS in tables or tables >= {archive.MESSAGES, archive.EDITS}:
+        return None
+    return [
+        (_FENCED[table], (msgspec.json.encode(_folded(table, rows)).decode(),))
+        for table in _STATEMENTS
+        if table in tables
+    ]
 
 
 _KEYS: dict[str, tuple[str, ...]] = {
@@ -185,4 +201,9 @@ FROM jsonb_to_recordset($1::text::jsonb) AS new
   (workspace text, conversation_id text, agent_id text, at_us bigint)
 ON CONFLICT (workspace, conversation_id, agent_id) DO NOTHING
 """,
+}
+
+_FENCED = {
+    table: statement.replace("ON CONFLICT", f"{FENCED}\nON CONFLICT", 1)
+    for table, statement in _STATEMENTS.items()
 }

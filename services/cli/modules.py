@@ -14,7 +14,7 @@ from prometheus_client import Gauge
 
 from services.channels.api.routers import ROUTERS as CHANNELS_ROUTERS
 from services.channels.archive import ArchiveFactory
-from services.channels.archive_store import write_archive
+from services.channels.archive_store import archive_statements, write_archive
 from services.channels.blobs import Blobs, open_store
 from services.channels.connectors import registry
 from services.channels.context import Channels
@@ -33,7 +33,7 @@ from services.sla.api.context import Sla
 from services.sla.api.routers import ROUTERS as SLA_ROUTERS
 from services.sla.domain.core import SlaFactory
 from services.sla.metrics import SlaMetrics
-from services.sla.store import ClockStore, write_clocks
+from services.sla.store import ClockStore, clock_statements, write_clocks
 from shared.calendars import expand
 from shared.contracts.core import CoreFactory
 from shared.http.health import Alarm
@@ -41,7 +41,7 @@ from shared.runtime.clock import RealClock
 from shared.runtime.limits import with_lease
 from shared.runtime.port import EnrichConfig, RuntimePort
 from shared.runtime.runtime import Runtime
-from shared.runtime.store.postgres import PostgresStore, Projector
+from shared.runtime.store.postgres import PostgresStore, Projector, RowStatements
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,16 @@ async def runtime(
     factory: CoreFactory,
     *,
     projector: Projector | None = None,
+    row_statements: RowStatements | None = None,
     enrich_config: EnrichConfig | None = None,
 ) -> AsyncGenerator[tuple[Runtime, PostgresStore]]:
     """A service's shard runtime, running for the length of the block."""
     store = _store_class()(
-        parts.engine, factory.service, projector=projector, listener=parts.listener
+        parts.engine,
+        factory.service,
+        projector=projector,
+        row_statements=row_statements,
+        listener=parts.listener,
     )
     running = Runtime(
         factory,
@@ -132,7 +137,9 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         replies=parts.replies,
         public_url=settings.public_url or parts.url,
     )
-    archive = runtime(parts, ArchiveFactory(), projector=write_archive)
+    archive = runtime(
+        parts, ArchiveFactory(), projector=write_archive, row_statements=archive_statements
+    )
     async with draining(intake), archive as (running, _):
         yield Module(CHANNELS_ROUTERS, {"channels": service}, readiness("archive", running))
 
@@ -170,7 +177,9 @@ async def sla(parts: Foundation) -> AsyncGenerator[Module]:
         return {name: one["threshold_s"] for name, one in promised.items() if one}
 
     parts.runtime_metrics.observe("sla", SlaMetrics(parts.registry))
-    async with runtime(parts, SlaFactory(), projector=write_clocks) as (running, _):
+    async with runtime(
+        parts, SlaFactory(), projector=write_clocks, row_statements=clock_statements
+    ) as (running, _):
         service = Sla(running, ClockStore(parts.engine), thresholds)
         yield Module(SLA_ROUTERS, {"sla": service}, readiness("sla", running))
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.sla.domain.rows import COLUMNS
 from services.sla.tables import clock
 from shared.contracts.core import Row
+from shared.runtime.store.statements import FENCED
 
 Place = tuple[datetime, str]
 
@@ -22,9 +23,17 @@ _COHORTS = {"started": clock.c.started_at, "due": clock.c.due_at, "finished": cl
 
 async def write_clocks(connection: AsyncConnection, rows: Sequence[tuple[str, Row]]) -> None:
     """Writes `Outcome.rows` of SLA cores; of several rows for one clock the last one counts."""
+    await connection.exec_driver_sql(_UPSERT, (_content(rows),))
+
+
+def clock_statements(rows: Sequence[tuple[str, Row]]) -> list[tuple[str, Sequence[Any]]]:
+    """The same as part of the batch's one statement."""
+    return [(_FENCED_UPSERT, (_content(rows),))]
+
+
+def _content(rows: Sequence[tuple[str, Row]]) -> str:
     latest = {(workspace, row.values["id"]): row.values for workspace, row in rows}
-    content = msgspec.json.encode([latest[key] for key in sorted(latest)]).decode()
-    await connection.exec_driver_sql(_UPSERT, (content,))
+    return msgspec.json.encode([latest[key] for key in sorted(latest)]).decode()
 
 
 _SQL_TYPES = {
@@ -60,6 +69,7 @@ def _upsert() -> str:
 
 
 _UPSERT = _upsert()
+_FENCED_UPSERT = _UPSERT.replace("ON CONFLICT", f"{FENCED} ON CONFLICT", 1)
 
 
 class ClockStore:

@@ -44,6 +44,11 @@ Projector = Callable[[AsyncConnection, Sequence[tuple[str, Row]]], Awaitable[Non
 """Writes the (workspace, row) that cores asked for into the service's read tables, in the batch's
 transaction. May be called again with the same rows after a failure: it upserts."""
 
+RowStatements = Callable[[Sequence[tuple[str, Row]]], list[tuple[str, Sequence[Any]]] | None]
+"""The same rows as statements (with `$1`…) and their values, to be part of the batch's own statement:
+each ends on `statements.FENCED`, save for what it does on conflict, and no two write the same row. None:
+these rows cannot be written so, and the projector writes them."""
+
 SCHEMA_OF = {"archive": "channels"}
 
 _state_decoder = msgspec.msgpack.Decoder(WorkspaceState)
@@ -62,6 +67,7 @@ class PostgresStore:
         *,
         schema: str | None = None,
         projector: Projector | None = None,
+        row_statements: RowStatements | None = None,
         listener: Listener | None = None,
     ) -> None:
         self.service = service
@@ -70,6 +76,7 @@ class PostgresStore:
         self._schema = schema or SCHEMA_OF.get(service, service)
         self._sql = statements.for_schema(self._schema)
         self._projector = projector
+        self._row_statements = row_statements
         self._config_news = asyncio.Event()
         if listener is not None:
             listener.on(CONFIG_CHANNEL, lambda _: self._config_news.set(), self._config_news.set)
@@ -191,9 +198,11 @@ class PostgresStore:
         return {(row[0], row[1], row[2]): ReplyRow(*row) for row in rows}
 
     async def commit(self, batch: Batch) -> None:
-        statement, values = self._statement(batch)
+        rows = self._row_statements(batch.rows) if self._row_statements and batch.rows else None
+        at_once = not (batch.config or batch.snapshots) and (rows is not None or not batch.rows)
+        statement, values = self._statement(batch, rows or () if at_once else ())
         try:
-            if batch.config or batch.rows or batch.snapshots:
+            if not at_once:
                 await self._commit_in_steps(batch, statement, values)
             else:
                 await self._commit_at_once(batch, statement, values)
@@ -203,9 +212,11 @@ class PostgresStore:
             await self._make_days([days.day_of(batch.seen_us)])
             raise StoreUnavailable("the day's partition was missing") from error
 
-    def _statement(self, batch: Batch) -> tuple[str, list[Any]]:
-        """The fence and all that the batch holds of the runtime's own tables, and its values; what
-        is empty is left out."""
+    def _statement(
+        self, batch: Batch, rows: Sequence[tuple[str, Sequence[Any]]]
+    ) -> tuple[str, list[Any]]:
+        """The fence and all that the batch holds of the runtime's own tables, the statements of
+        `rows`, and the values; what is empty is left out."""
         sql = self._sql
         parts: list[tuple[str, Sequence[Any]]] = [
             (sql.insert_inputs, columns.of_structs(batch.inputs)),
@@ -215,6 +226,7 @@ class PostgresStore:
             (sql.upsert_states, columns.of_states(batch.states)),
             (sql.upsert_replies, columns.of_structs(batch.replies)),
             (sql.insert_seen, columns.of_seen(batch)),
+            *rows,
         ]
         present = [(statement, values) for statement, values in parts if values]
         together = statements.fenced(sql.fence, tuple(statement for statement, _ in present))

@@ -17,8 +17,9 @@ _JOURNAL = (
     "SELECT position, workspace, coalesce(seq, 0), previous, type, topic, key, data, at_us"
     " FROM {s}.journal"
 )
-# Every write of a batch hangs on the fence: no row of it, no write.
-_HELD_FAST = " WHERE EXISTS (SELECT FROM fence)"
+FENCED = "WHERE EXISTS (SELECT FROM fence)"
+"""Every write of a batch hangs on the fence: no row of it, no write."""
+_HELD_FAST = f" {FENCED}"
 # Inputs go only as far as the newest snapshot that is itself past keeping.
 _PRUNABLE = (
     "SELECT workspace, max(number) AS number FROM {s}.snapshot WHERE now_us < $1 GROUP BY workspace"
