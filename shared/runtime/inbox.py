@@ -29,6 +29,11 @@ class Inbox:
         return bool(self._turns)
 
     @property
+    def waiting(self) -> int:
+        """Records and commands that wait."""
+        return self._records + self._commands
+
+    @property
     def full(self) -> bool:
         """No more records, please."""
         return (

@@ -10,6 +10,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     batch_inputs: int = 512
     batch_bytes: int = 4 << 20
     batch_ms: float = 10
+    # With so many waiting the next batch is applied while the one before commits; with fewer it
+    # waits for that, and takes in meanwhile what arrives.
+    overlap_inputs: int = 64
 
     # Waiting in memory, per shard.
     inbox_records: int = 10_000

@@ -20,6 +20,9 @@ class Reads:
         self._retry_after_s = retry_after_s
         self._waiting: list[_Read] = []
 
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
     def put(self, workspace: str, fn: Callable[[Core], T]) -> "asyncio.Future[T]":
         """Raises Unavailable at the limit."""
         if len(self._waiting) >= self._limit:

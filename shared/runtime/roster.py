@@ -128,7 +128,7 @@ class Roster:
             workspace = self.workspaces.get(name)
             if future.done():
                 continue
-            if workspace is not None and workspace.config_version >= version:
+            if workspace is not None and _config_taken_in(workspace) >= version:
                 future.set_result(None)
             else:
                 waiting.append(each)
@@ -165,6 +165,11 @@ class Roster:
     def rest(self, workspace: str, until_us: int) -> None:
         """Its timer cannot be stored: when loaded again it waits that long."""
         self._resting[workspace] = until_us
+
+
+def _config_taken_in(workspace: Workspace) -> int:
+    """Committed: what a batch on its way has taken in does not count yet."""
+    return workspace.config_version if workspace.readable else workspace.committed.config_version
 
 
 def _config_body(version: ConfigVersion, body: bytes | None) -> bytes:

@@ -1,7 +1,7 @@
 """One batch in the making: inputs applied to cores, and what one commit will store of it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.metadata import version
 
 import msgspec
@@ -17,7 +17,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.limits import Limits
 from shared.runtime.metrics import RuntimeMetrics
 from shared.runtime.port import CommandFailed, Reply
-from shared.runtime.store.port import Batch, InputRow, JournalRow, ReplyRow, Store
+from shared.runtime.store.port import Batch, InputRow, JournalRow, ReplyRow, Store, WorkspaceState
 from shared.runtime.workspaces import Applied, Workspace, load_core
 
 log = structlog.get_logger(__name__)
@@ -33,9 +33,21 @@ _encode_json = msgspec.json.Encoder().encode
 Answer = tuple["asyncio.Future[Reply]", Reply | Exception]
 
 
+class _Sealed(msgspec.Struct, gc=False):
+    """What a batch did with one workspace, once its commit is made up; `state` None: as before."""
+
+    workspace: Workspace
+    applied: list[Applied]
+    state: WorkspaceState | None
+
+
 class Round:
     """Lives from the first input to the commit's end. Nothing here waits, except for a core that
-    has to be loaded again after a fault."""
+    has to be loaded again after a fault.
+
+    `before` is the batch whose commit may still be on its way, `landed` waits for its end (and
+    raises what it raised).
+    """
 
     def __init__(
         self,
@@ -46,6 +58,8 @@ class Round:
         metrics: RuntimeMetrics,
         *,
         behind: bool,
+        before: "Round | None" = None,
+        landed: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._factory = factory
         self._store = store
@@ -56,6 +70,9 @@ class Round:
         self._wall_us = clock.wall_us()
         self._dead: list[DeadLetter] = []
         self._keys: set[bytes] = set()
+        self._keys_before: set[bytes] = before._keys if before is not None else set()
+        self._landed = landed
+        self._sealed: list[_Sealed] = []
         self.touched: dict[str, Workspace] = {}
         self.answers: list[Answer] = []
 
@@ -110,7 +127,7 @@ class Round:
             return not self._is_newer(workspace, arrival)
         if arrival.seen_key is None:
             return False
-        if arrival.seen_key in self._keys:
+        if arrival.seen_key in self._keys or arrival.seen_key in self._keys_before:
             return True
         self._keys.add(arrival.seen_key)
         return False
@@ -172,6 +189,8 @@ class Round:
             before = [each for each in before if each is not failed]
 
     async def _restore(self, workspace: Workspace) -> None:
+        if self._landed is not None:
+            await self._landed()
         committed = workspace.committed
         workspace.applied = []
         workspace.core = await load_core(
@@ -263,8 +282,18 @@ class Round:
             self._add_effects(batch, workspace, position)
             self._add_snapshot(batch, workspace)
         state = workspace.state()
-        if state != workspace.committed:
+        changed = state != workspace.committed
+        if changed:
             batch.states.append(state)
+        self._seal(workspace, state if changed else None)
+
+    def _seal(self, workspace: Workspace, state: WorkspaceState | None) -> None:
+        """The batch has all that it takes of this workspace: the next one may go on with it."""
+        self._sealed.append(_Sealed(workspace, workspace.applied, state))
+        self._plan_wake(workspace)
+        workspace.applied = []
+        workspace.dirty = False
+        workspace.in_flight = True
 
     async def _add_entities(self, batch: Batch, workspace: Workspace) -> None:
         try:
@@ -336,21 +365,18 @@ class Round:
 
     def settle(self, batch: Batch, wake_watchers: Callable[[str, set[str], bool], None]) -> None:
         """The batch is committed: answer callers, wake watchers, show readers the new state."""
-        states = {state.workspace: state for state in batch.states}
         self._metrics.told(self._factory.service, batch.journal)
-        for workspace in self.touched.values():
-            touched: set[str] = set()
-            events = 0
-            for each in workspace.applied:
+        for sealed in self._sealed:
+            workspace, touched, events = sealed.workspace, set[str](), 0
+            for each in sealed.applied:
                 touched.update(each.outcome.touched)
                 events += len(each.outcome.events)
                 if each.arrival.future is not None:
                     self.answers.append((each.arrival.future, Reply(each.outcome.reply)))
-            workspace.committed = states.get(workspace.id, workspace.committed)
-            self._plan_wake(workspace)
-            self._count(workspace, events)
-            workspace.applied = []
-            workspace.dirty = False
+            if sealed.state is not None:
+                workspace.committed = sealed.state
+            workspace.in_flight = False
+            self._count(sealed.applied, events)
             wake_watchers(workspace.id, touched, events > 0)
         answer(self.answers)
 
@@ -371,10 +397,10 @@ class Round:
             pause_ms = min(most_ms, 500 * 2 ** min(workspace.timer_failures, 20))
         return int(pause_ms * 1000)
 
-    def _count(self, workspace: Workspace, events: int) -> None:
+    def _count(self, applied: list[Applied], events: int) -> None:
         service = self._factory.service
         kinds: dict[str, int] = {}
-        for each in workspace.applied:
+        for each in applied:
             kinds[each.what.kind] = kinds.get(each.what.kind, 0) + 1
         for kind, count in kinds.items():
             self._metrics.inputs.labels(service, kind).inc(count)
@@ -385,11 +411,16 @@ class Round:
         """The batch did not come about: its callers learn why."""
         waiting = [
             (each.arrival.future, error)
-            for workspace in self.touched.values()
-            for each in workspace.applied
+            for each in self.applied()
             if each.arrival.future is not None
         ]
         answer([*waiting, *((future, error) for future, _ in self.answers)])
+
+    def applied(self) -> Iterator[Applied]:
+        """All inputs of the batch so far."""
+        made_up = {sealed.workspace.id: sealed.applied for sealed in self._sealed}
+        for name, workspace in self.touched.items():
+            yield from made_up.get(name, workspace.applied)
 
 
 def answer(answers: list[Answer]) -> None:

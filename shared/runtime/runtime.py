@@ -117,6 +117,8 @@ class Runtime:
             shard.lose()
         for name in tuple(self._tasks):
             await self._cancel(name)
+        for shard in self.shards.values():
+            shard.ground()
         await self.intake.stop()
         self.shards.clear()
 
@@ -360,6 +362,8 @@ class Runtime:
                 continue
             await self._clock.within(shard.work.wait(), shard.rest_s())
             shard.work.clear()
+        with contextlib.suppress(Exception):
+            await shard.land()
 
     async def _run_outbox(self, shard: Shard) -> None:
         failures = 0

@@ -4,9 +4,10 @@ Nothing runs by itself here: the runtime (or a simulation) calls `step` and `pub
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -16,6 +17,7 @@ from shared.contracts.problems import Refused
 from shared.runtime import deadletters
 from shared.runtime.arrivals import Arrival, of_record
 from shared.runtime.clock import Clock
+from shared.runtime.gathering import Gathering
 from shared.runtime.inbox import Inbox, Taken
 from shared.runtime.limits import Limits
 from shared.runtime.metrics import RuntimeMetrics
@@ -58,6 +60,10 @@ class Phase(Enum):
     LOST = "lost"
 
 
+class _Gone(Exception):
+    """The shard was lost or halted while a batch was in the making."""
+
+
 class Shard:
     """`deps` of all shards of one replica come in through the constructor; see `Runtime`."""
 
@@ -90,12 +96,14 @@ class Shard:
         self.outbox = Outbox(store, bus, lease.partition, limits, metrics)
         self.inbox = Inbox(limits)
         self.roster = Roster(lease.partition, factory, store, limits, self.inbox, enrich)
+        self._gathering = Gathering(self.inbox, self.roster, store, limits, metrics)
         self._reads = Reads(limits.queries, limits.retry_after_s)
         self._lease: ShardLease | None = lease
         self._lease_until = leased_at + limits.lease_s
         self._retry_at = 0.0
         self._failures = 0
-        self._stray: list[tuple[str, Arrival]] = []
+        self._flight: asyncio.Task[None] | None = None
+        self._flying: Round | None = None
         self._caution = 0
         self._condemned: set[tuple[str, int]] = set()
         self._in_flight: set[tuple[str, str, str]] = set()
@@ -208,7 +216,7 @@ class Shard:
         """Raises Unavailable, NotOwner, UnknownWorkspace, and what `fn` raises."""
         self._refuse_when_not_serving()
         found = self.workspaces.get(workspace)
-        if self.phase is Phase.RUNNING and found is not None and not found.dirty and self.holds:
+        if self.phase is Phase.RUNNING and found is not None and found.readable and self.holds:
             return fn(found.core)
         future = self._reads.put(workspace, fn)
         self.roster.ask_for(workspace)
@@ -272,16 +280,22 @@ class Shard:
         try:
             if self.phase is Phase.LOADING:
                 return await self._load()
+            if not self._may_overlap:
+                await self.land()
+                self._reads.serve(self.workspaces)
             await self._keep_lease()
             if self.roster.is_behind:
                 await self.roster.meet()
             self._finish_catching_up()
             worked = await self._decide()
-            self._reads.serve(self.workspaces)
+            if self._flight is None:
+                self._reads.serve(self.workspaces)
             return worked
         except StaleEpoch:
             self.lose()
             self._forget(NotOwner(None))
+        except _Gone:
+            self._forget(self._why_not())
         except Inconsistent as error:
             await self._halt_quietly(str(error))
         except (StoreUnavailable, CommitUnknown) as error:
@@ -318,17 +332,18 @@ class Shard:
         if not self._may_begin():
             return False
         due = self.roster.due(wall_us, self._batch_limit())
-        taken = self._take()
-        if not taken and not due and not self._stray:
+        taken = self._gathering.take(self._batch_limit(), paced=self._flight is None)
+        if not taken and not due and not self._gathering.stray:
             return False
-        taken = await self._drop_seen(await self._recall(taken))
-        if self.phase is not Phase.RUNNING:  # the shard was lost or halted meanwhile
-            self._turn_away(taken, self._why_not())
-            return True
         round_ = self._new_round()
+        taken = await self._gathering.new_ones(taken)
         began = self._clock.monotonic()
         try:
+            self._check_running()
             await self._apply(round_, due, taken)
+        except _Gone:
+            self._turn_away(taken, self._why_not())
+            raise
         except Exception:
             self._turn_away(taken, self._nothing_done())
             raise
@@ -337,6 +352,11 @@ class Shard:
         )
         await self._commit(round_)
         return True
+
+    def _check_running(self) -> None:
+        """Between two waits the shard may have been lost or halted."""
+        if self.phase is not Phase.RUNNING:
+            raise _Gone
 
     def _may_begin(self) -> bool:
         """Before the log is joined, commands and timers wait a moment for it."""
@@ -352,88 +372,44 @@ class Shard:
             self._limits,
             self._metrics,
             behind=self.catching_up,
+            before=self._flying,
+            landed=self.land,
         )
 
     def _batch_limit(self) -> int:
         return 1 if self._caution else self._limits.batch_inputs
-
-    def _take(self) -> Taken:
-        taken = self.inbox.take(self._batch_limit(), self._limits.batch_bytes)
-        return [each for each in taken if self._is_known(each)]
-
-    def _is_known(self, each: tuple[str, Arrival]) -> bool:
-        if each[0] in self.workspaces and each[1].what is not None:
-            return True
-        self._stray.append(each)
-        return False
-
-    async def _recall(self, taken: Taken) -> Taken:
-        """Answer at once what was answered before."""
-        keys = {
-            (name, arrival.idempotency.scope, arrival.idempotency.key): arrival
-            for name, arrival in taken
-            if arrival.idempotency is not None
-        }
-        if not keys:
-            return taken
-        for key, row in (await self._guarded(self._store.replies(list(keys)), taken)).items():
-            arrival = keys[key]
-            assert arrival.idempotency is not None and arrival.future is not None
-            arrival.done = True
-            if row.fingerprint == arrival.idempotency.fingerprint:
-                answer([(arrival.future, Reply(row.body, replayed=True))])
-            else:
-                refused = Refused(
-                    "idempotency-mismatch", "The Idempotency-Key was used with another body."
-                )
-                answer([(arrival.future, refused)])
-        return [each for each in taken if not each[1].done]
-
-    async def _drop_seen(self, taken: Taken) -> Taken:
-        keys = [arrival.seen_key for _, arrival in taken if arrival.seen_key is not None]
-        if not keys:
-            return taken
-        seen = await self._guarded(self._store.seen(keys), taken)
-        if not seen:
-            return taken
-        rest: Taken = []
-        for each in taken:
-            if each[1].seen_key in seen:
-                each[1].done = True
-            else:
-                rest.append(each)
-        self._metrics.duplicates.labels(self._factory.service).inc(len(taken) - len(rest))
-        return rest
-
-    async def _guarded(self, reading: Any, taken: Taken) -> Any:
-        """What was taken is still known to those who wait when the store fails now."""
-        try:
-            return await reading
-        except Exception:
-            self.inbox.put_back(taken)
-            raise
 
     def _turn_away(self, taken: Taken, error: Exception) -> None:
         """What was taken will not be decided here: its callers learn why."""
         answer([(arrival.future, error) for _, arrival in taken if arrival.future is not None])
 
     async def _apply(self, round_: Round, due: Iterable[Workspace], taken: Taken) -> None:
-        workspaces = {name: self.workspaces[name] for name, _ in taken}
+        workspaces = self.workspaces
         for workspace in due:
             await round_.wake(workspace)
-        deadline = self._clock.monotonic() + self._limits.batch_ms / 1000
+        paced, slice_s = self._flight is None, self._limits.batch_ms / 1000
+        deadline = self._clock.monotonic() + slice_s
+        reached = len(taken)
         for at, (name, arrival) in enumerate(taken):
             if at and not at & 7 and self._clock.monotonic() > deadline:
-                self.inbox.put_back(taken[at:])
-                break
+                if paced:
+                    self.inbox.put_back(taken[at:])
+                    reached = at
+                    break
+                # The batch before commits meanwhile; others may have a turn.
+                await asyncio.sleep(0)
+                self._check_running()
+                deadline = self._clock.monotonic() + slice_s
             workspace = workspaces[name]
             if self._condemned and (arrival.topic, arrival.offset) in self._condemned:
                 await round_.condemn(workspace, arrival)
             else:
                 await round_.take(workspace, arrival)
-        for name, arrival in self._stray:
+        if paced:
+            self._gathering.took(reached, len(taken) - reached)
+        for name, arrival in self._gathering.stray:
             self._bury_stray(round_, name, arrival)
-        self._stray = []
+        self._gathering.stray = []
 
     def _bury_stray(self, round_: Round, name: str, arrival: Arrival) -> None:
         if arrival.future is not None:
@@ -446,15 +422,60 @@ class Shard:
 
     # Committing
 
+    @property
+    def _may_overlap(self) -> bool:
+        """Whether the next batch is applied while this one commits: when enough waits for it, and
+        no reader, who would have to wait for both."""
+        return (
+            self.inbox.waiting >= self._limits.overlap_inputs
+            and not self._caution
+            and not self.leaving
+            and not self._reads
+        )
+
+    async def land(self) -> None:
+        """Wait until the commit on its way has ended; raises what it raised."""
+        flight = self._flight
+        if flight is None:
+            return
+        try:
+            await flight
+        finally:
+            if flight.done():
+                self._flight = self._flying = None
+
     async def _commit(self, round_: Round) -> None:
-        batch: Batch | None = None
+        try:
+            await self.land()
+            self._check_running()
+        except _Gone:
+            round_.abandon(self._why_not())
+            raise
+        except Exception:
+            round_.abandon(self._nothing_done())
+            raise
         try:
             batch = await self._build(round_)
-            if self._is_empty(batch):
-                round_.settle(batch, self._wake_watchers)
-                self._after(round_)
-                return
-            sent_at = self._clock.monotonic()
+        except StoreUnavailable:
+            round_.abandon(self._nothing_done())
+            raise
+        except Exception as error:
+            self._become_cautious(round_, error)
+            raise
+        if self._is_empty(batch):
+            round_.settle(batch, self._wake_watchers)
+            self._after(round_)
+            return
+        self._flying = round_
+        self._flight = asyncio.ensure_future(self._fly(round_, batch))
+        self._flight.add_done_callback(self._landed)
+        if not self._may_overlap:
+            await self.land()
+
+    async def _fly(self, round_: Round, batch: Batch) -> None:
+        """The commit on its way: its callers are answered as soon as it has ended."""
+        sent_at = self._clock.monotonic()
+        try:
             await self._store.commit(batch)
         except CommitUnknown:
             round_.abandon(OutcomeUnknown("the commit was not confirmed"))
@@ -466,10 +487,20 @@ class Shard:
             round_.abandon(self._nothing_done())
             raise
         except Exception as error:
-            self._become_cautious(round_, batch, error)
+            self._become_cautious(round_, error)
             raise
         self.renewed(sent_at)
         self._committed(round_, batch, self._clock.monotonic() - sent_at)
+
+    def ground(self) -> None:
+        """Nobody waits for the commit on its way any more."""
+        if self._flight is not None:
+            self._flight.cancel()
+
+    def _landed(self, flight: "asyncio.Task[None]") -> None:
+        if not flight.cancelled():
+            flight.exception()  # whoever waits for it hears of it; nobody may
+        self.work.set()
 
     async def _build(self, round_: Round) -> Batch:
         return await round_.batch(
@@ -510,14 +541,13 @@ class Shard:
             names.add(JOURNAL)
         self._watches.wake(workspace, names)
 
-    def _become_cautious(self, round_: Round, batch: Batch | None, error: Exception) -> None:
+    def _become_cautious(self, round_: Round, error: Exception) -> None:
         """The store refuses this batch for good: find the input by committing one at a time."""
         log.error("a batch cannot be stored", partition=self.partition, exc_info=error)
         if self._caution:
             self._condemned |= {
                 (each.arrival.topic, each.arrival.offset)
-                for workspace in round_.touched.values()
-                for each in workspace.applied
+                for each in round_.applied()
                 if each.arrival.offset >= 0
             }
             rest_until_us = self._clock.wall_us() + round(
@@ -555,8 +585,8 @@ class Shard:
 
     def _forget(self, error: Exception) -> None:
         self.attached, self.catching_up, self._ends = False, True, None
-        waiting = [*self.inbox.clear(), *(arrival for _, arrival in self._stray)]
-        self._stray = []
+        waiting = [*self.inbox.clear(), *(arrival for _, arrival in self._gathering.stray)]
+        self._gathering.stray = []
         answers: list[Answer] = [(each.future, error) for each in waiting if each.future]
         answer(answers)
         self._reads.fail(error)
@@ -568,6 +598,8 @@ class Shard:
     async def _load(self) -> bool:
         if self._clock.monotonic() < self._retry_at:
             return False
+        with contextlib.suppress(Exception):
+            await self.land()  # what comes of it must not meet what is loaded now
         sent_at = self._clock.monotonic()
         lease = self._lease
         if lease is None:

@@ -22,13 +22,15 @@ class Applied(msgspec.Struct, gc=False):
 
 
 class Workspace:
-    """`dirty`: its core holds what is not committed yet, so no reader may look."""
+    """`dirty`: a batch in the making has touched it. `in_flight`: its commit is on its way. In both
+    cases the core holds what is not committed yet, so no reader may look."""
 
     def __init__(self, row: WorkspaceRow, core: Core, state: WorkspaceState) -> None:
         self.id = row.id
         self.row = row
         self.core = core
         self.dirty = False
+        self.in_flight = False
         self.applied: list[Applied] = []
         self.wake_us: int | None = core.wake_at_us()
         self.timer_failures = 0
@@ -45,6 +47,11 @@ class Workspace:
         self.config_queued = state.config_version
         self.config_pending: deque[int] = deque()
         self.committed = state
+
+    @property
+    def readable(self) -> bool:
+        """The core is as committed."""
+        return not (self.dirty or self.in_flight)
 
     @property
     def config_version(self) -> int:

@@ -184,6 +184,11 @@ async def test_two_replicas_share_and_forward(house):
     await eventually(shared)
     holder = await owner("w0", one, two)
     other = two if holder is one else one
+
+    async def known():
+        return await other.owner_of("w0") == holder.url
+
+    await eventually(known)
     with pytest.raises(NotOwner) as not_owner:
         await count(other, "w0")
     assert not_owner.value.url == holder.url

@@ -68,7 +68,7 @@ def memory_kept() -> AbstractContextManager[Any]:
         if isinstance(error, CommitUnknown | StoreUnavailable) and self.attached:
             for workspace in self.workspaces.values():
                 workspace.applied = []
-                workspace.dirty = False
+                workspace.dirty = workspace.in_flight = False
             return
         whole(self, error)
 

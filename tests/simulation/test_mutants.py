@@ -13,7 +13,7 @@ SEEDS_NEEDED = {
     "published-before-commit": 3,
     "answered-before-commit": 3,
     "positions-ahead": 3,
-    "first-come": 3,
+    "first-come": 8,
 }
 
 

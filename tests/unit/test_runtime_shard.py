@@ -221,6 +221,7 @@ async def test_neighbour_waits_at_most_two_batches():
     shard = runtime.shards[0]
     for batches in (1, 2):
         await shard.step()
+        await shard.land()
         if await runtime.query("v", value()) == 1:
             break
     assert await runtime.query("v", value()) == 1, f"after {batches} batches"

@@ -24,6 +24,7 @@ PATIENCE_S = 4.0
 STOP_S = 60.0
 LIMITS = Limits(
     batch_inputs=24,
+    overlap_inputs=3,
     inbox_records=400,
     commands=200,
     poll_records=150,

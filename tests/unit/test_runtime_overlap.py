@@ -1,0 +1,110 @@
+"""One batch is applied while the one before commits: what may go wrong between the two."""
+
+import asyncio
+
+import msgspec
+
+from shared.contracts import topics
+from shared.runtime.store.port import CommitUnknown, StoreUnavailable
+from shared.testing.counter_core import counted
+from shared.testing.replica import TESTED_LIMITS, World, sequences
+
+LIMITS = msgspec.structs.replace(TESTED_LIMITS, batch_inputs=100, overlap_inputs=10)
+EVENTS = 250
+
+
+def value(core):
+    return core.counters.get("c", 0)
+
+
+async def busy(event_id=lambda number: f"e{number}", bodies=None):
+    """A shard in whose inbox EVENTS wait, and its store."""
+    world = World(limits=LIMITS)
+    await world.prepare({"w": 0})
+    runtime = world.replica()
+    await world.settle(runtime)
+    for number in range(EVENTS):
+        await world.post("w", event_id(number), (bodies or {}).get(number))
+    while len(runtime.shards[0].inbox) < EVENTS:
+        await runtime.intake.step()
+    return world, runtime
+
+
+async def test_a_batch_is_applied_while_one_commits_and_readers_see_neither():
+    world, runtime = await busy()
+    shard, store = runtime.shards[0], world.stores[0]
+    gate, commit = asyncio.Event(), store.commit
+
+    async def slow(batch):
+        await gate.wait()
+        await commit(batch)
+
+    store.commit = slow
+    await shard.step()
+    left = len(shard.inbox)
+    second = asyncio.ensure_future(shard.step())
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert len(shard.inbox) == left - 100
+    assert not second.done(), "its own commit waits for the first"
+    reading = asyncio.ensure_future(runtime.query("w", value))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    gate.set()
+    await second
+    await shard.step()
+    committed = sum(row.count for row in await store.inputs("w", 0, 1_000))
+    assert 0 < await reading <= committed
+    await world.settle(runtime, 200)
+    assert await runtime.query("w", value) == EVENTS
+    assert sequences(await world.published()) == list(range(1, EVENTS + 1))
+
+
+async def test_what_follows_a_failed_commit_fails_with_it():
+    for error in (CommitUnknown("no answer"), StoreUnavailable("away")):
+        world, runtime = await busy()
+        shard, store = runtime.shards[0], world.stores[0]
+        commit, faults = store.commit, [error]
+
+        async def failing(batch, faults=faults, commit=commit):
+            await asyncio.sleep(0)
+            if faults:
+                raise faults.pop()
+            await commit(batch)
+
+        store.commit = failing
+        await shard.step()
+        await shard.step()
+        assert shard.state == "loading" and not faults
+        await world.clock.advance(1)
+        await world.settle(runtime, 200)
+        assert await runtime.query("w", value) == EVENTS
+        numbers = sequences(await world.published())
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_poison_in_the_second_batch_is_undone_alone():
+    world, runtime = await busy(bodies={number: counted(raises=True) for number in (60, 150)})
+    await world.settle(runtime, 200)
+    assert await runtime.query("w", value) == EVENTS - 2
+    assert len(await world.published(topics.DEADLETTER)) == 2
+
+
+async def test_an_event_in_both_batches_counts_once():
+    world, runtime = await busy(lambda number: f"e{number % 70}")
+    await world.settle(runtime, 200)
+    assert await runtime.query("w", value) == 70
+
+
+async def test_a_shard_lost_between_the_two_commits_the_first_alone():
+    world, runtime = await busy()
+    shard, store = runtime.shards[0], world.stores[0]
+    await shard.step()
+    shard.lose()
+    assert not await shard.step()
+    await shard.land()
+    second = world.replica("two")
+    await world.clock.advance(60)
+    await world.settle(second, 200)
+    assert await second.query("w", value) == EVENTS
+    assert sum(row.count for row in await store.inputs("w", 0, 1_000)) >= EVENTS
