@@ -8,7 +8,8 @@ from shared.bus.port import MAX_RECORD_BYTES, Outgoing, RecordRefused, TopicPart
 def admit(records: Sequence[Outgoing], partitions: Mapping[str, int]) -> None:
     """Raise RecordRefused, naming the record, when one can never be taken."""
     for record in records:
-        refuse_unknown((record.topic, record.partition), partitions)
+        if not 0 <= record.partition < partitions.get(record.topic, 0):
+            refuse_unknown((record.topic, record.partition), partitions)
         if record.key is None and record.value is None:
             raise RecordRefused(f"{_name(record)}: a record needs a key or a value")
         size = record.size()
@@ -16,6 +17,11 @@ def admit(records: Sequence[Outgoing], partitions: Mapping[str, int]) -> None:
             raise RecordRefused(
                 f"{_name(record)}: {size} bytes, but a record has at most {MAX_RECORD_BYTES}"
             )
+
+
+def all_known(records: Sequence[Outgoing], partitions: Mapping[str, int]) -> bool:
+    """Whether the partitions of all records are among those known so far."""
+    return all(0 <= each.partition < partitions.get(each.topic, 0) for each in records)
 
 
 def refuse_unknown(partition: TopicPartition, partitions: Mapping[str, int]) -> None:

@@ -10,19 +10,21 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from shared.bus.admission import admit, refuse_unknown, strangers
-from shared.bus.kafka.clients import begin, end_consumer, end_producer, sending
+from shared.bus.admission import admit, all_known, refuse_unknown, strangers
+from shared.bus.kafka.clients import STOP_TIMEOUT_S, begin, end_consumer, end_producer, sending
+from shared.bus.kafka.lanes import Lanes
 from shared.bus.kafka.reader import KafkaReader
 from shared.bus.kafka.topics import TopicAdmin, unavailable
 from shared.bus.port import MAX_RECORD_BYTES, BusUnavailable, Outgoing, RecordRefused
 from shared.bus.port import TopicPartition as Partition
+from shared.patience import Patience
 
 SEND_TIMEOUT_S = 5.0
 """How long `send` waits for the acknowledgement before it says that the outcome is unknown."""
 REQUEST_TIMEOUT_MS = 10_000
 """How long one request may go unanswered before the connection counts as dead."""
-BATCH_BYTES = 256 << 10
-"""Most bytes per partition that wait for the round trip before; then `send` waits."""
+BATCH_BYTES = 512 << 10
+"""Most bytes per partition that gather during the round trip before; then `send` waits."""
 FRAMING_BYTES = 64 << 10
 
 
@@ -45,7 +47,9 @@ class KafkaBus:
             **(security or {}),
         }
         self._send_timeout_s = send_timeout_s
+        self._patience = Patience(send_timeout_s)
         self._producer: AIOKafkaProducer | None = None
+        self._lanes: Lanes | None = None
         self._query: AIOKafkaConsumer | None = None
         self._partitions: dict[str, int] = {}
         self._grown: set[str] = set()
@@ -72,15 +76,15 @@ class KafkaBus:
     async def send(self, records: Sequence[Outgoing]) -> list[int]:
         if not records:
             return []
-        if strangers(((each.topic, each.partition) for each in records), self._partitions):
+        if not all_known(records, self._partitions):
             await self._learn()
         admit(records, self._partitions)
         try:
-            async with asyncio.timeout(self._send_timeout_s):
-                producer = await self._connected()
+            with self._patience.limit():
+                lanes = self._lanes or await self._connected()
                 if self._grown:
-                    await self._show_growth(producer)
-                return await self._deliver(producer, records)
+                    await self._show_growth()
+                return await lanes.deliver(records)
         except TimeoutError as error:
             raise BusUnavailable(
                 f"Kafka did not acknowledge within {self._send_timeout_s:g} s"
@@ -113,34 +117,9 @@ class KafkaBus:
         self._readers.add(reader)
         return reader
 
-    async def _deliver(self, producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> list[int]:
-        """Queue all in order, then wait for all; the first failure counts."""
-        waiting: list[asyncio.Future[Any]] = []
-        try:
-            for record in records:
-                waiting.append(
-                    await producer.send(
-                        record.topic,
-                        record.value,
-                        record.key,
-                        record.partition,
-                        record.timestamp_ms,
-                        list(record.headers),
-                    )
-                )
-        except BaseException:
-            for each in waiting:
-                _look_at(each)
-            raise
-        if len(waiting) == 1:
-            return [(await waiting[0]).offset]
-        return [done.offset for done in await asyncio.gather(*waiting)]
-
-    async def _connected(self) -> AIOKafkaProducer:
-        if self._producer is not None:
-            return self._producer
+    async def _connected(self) -> Lanes:
         async with self._connecting:
-            if self._producer is None:
+            if self._lanes is None:
                 producer = AIOKafkaProducer(
                     **self._settings,
                     enable_idempotence=True,
@@ -149,8 +128,8 @@ class KafkaBus:
                     max_request_size=MAX_RECORD_BYTES + FRAMING_BYTES,
                 )
                 await begin(producer)
-                self._producer = producer
-        return self._producer
+                self._producer, self._lanes = producer, Lanes(producer)
+        return self._lanes
 
     async def _replace_when_dead(self) -> None:
         """A producer whose sender gave up (its sequence was broken) never sends again."""
@@ -161,8 +140,10 @@ class KafkaBus:
 
     async def _drop_producer(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is not None:
-            await end_producer(producer)
+        lanes, self._lanes = self._lanes, None
+        if producer is not None and lanes is not None:
+            flushed = await lanes.stop(STOP_TIMEOUT_S)
+            await end_producer(producer, STOP_TIMEOUT_S if flushed else 0.0)
 
     async def _queries(self) -> AIOKafkaConsumer:
         """A consumer that only asks for offsets: a reader's own connection may be waiting in a
@@ -189,14 +170,11 @@ class KafkaBus:
         }
         self._partitions.update(partitions)
 
-    async def _show_growth(self, producer: AIOKafkaProducer) -> None:
+    async def _show_growth(self) -> None:
         """Make the producer see partitions added since it first asked about their topic."""
+        producer = self._producer
+        assert producer is not None
         for topic in tuple(self._grown):
             while len(await producer.partitions_for(topic)) < self._partitions[topic]:
                 await producer.client.force_metadata_update()
             self._grown.discard(topic)
-
-
-def _look_at(future: asyncio.Future[Any]) -> None:
-    """Nobody waits for it any more: mark its failure as seen."""
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -38,13 +38,13 @@ async def end_consumer(consumer: AIOKafkaConsumer) -> None:
     await consumer._client.close()
 
 
-async def end_producer(producer: AIOKafkaProducer) -> None:
-    """Send what waits, within STOP_TIMEOUT_S; then give it up: nobody waits for it any more.
+async def end_producer(producer: AIOKafkaProducer, patience_s: float = STOP_TIMEOUT_S) -> None:
+    """Send what waits, within `patience_s`; then give it up: nobody waits for it any more.
 
     aiokafka's own stop waits for ever while Kafka is away, hence its parts one by one.
     """
     stopping = asyncio.ensure_future(producer.stop())
-    await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
+    await asyncio.wait([stopping], timeout=patience_s)
     if not stopping.done() and (sender := sending(producer)) is not None:
         sender.cancel()
         await producer.client.close()
