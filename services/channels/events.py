@@ -23,12 +23,13 @@ from services.channels.posted import (
     Extensions,
     Posted,
     decode,
+    decode_all,
     decode_data,
     from_attributes,
 )
 from shared.contracts import ids, interactions
 from shared.contracts.envelope import Envelope
-from shared.contracts.instants import format_instant, parse_instant
+from shared.contracts.instants import InstantOutOfRange, format_once, normal_instant
 from shared.contracts.interactions import Flag, Interaction
 from shared.contracts.problems import Fault, Problem, Refused, invalid
 from shared.contracts.topics import Channel
@@ -70,7 +71,7 @@ class Intake(msgspec.Struct):
     blobs: dict[str, bytes] = {}
 
     def __post_init__(self) -> None:
-        self.received_at = format_instant(self.received_us)
+        self.received_at = format_once(self.received_us)
 
 
 _anything = msgspec.json.Decoder()
@@ -131,6 +132,10 @@ def _header_text(name: bytes, value: bytes) -> str:
 
 def read_batch(body: bytes, intake: Intake) -> Iterator[Row]:
     """`application/cloudevents-batch+json`. Raises Refused when the body is no list or too long."""
+    events = decode_all(body)
+    if events is not None and b"\\u0000" not in body:
+        _check_count(len(events))
+        return (_row_of(index, posted, intake) for index, posted in enumerate(events))
     try:
         rows = _raw_rows.decode(body)
     except JSON_FAULTS as error:
@@ -156,6 +161,13 @@ def _check_count(rows: int) -> None:
         raise Refused("too-large", detail, errors=[fault])
 
 
+def _row_of(index: int, posted: Posted, intake: Intake) -> Row:
+    try:
+        return _accepted(index, posted, (), intake)
+    except Refused as refused:
+        return _rejected(index, posted.id, refused, f"/{index}")
+
+
 def _row(index: int, body: bytes, intake: Intake, at: str) -> Row:
     try:
         posted, extensions = decode(body)
@@ -163,10 +175,15 @@ def _row(index: int, body: bytes, intake: Intake, at: str) -> Row:
             refuse_nul(_anything.decode(body))
         return _accepted(index, posted, extensions, intake)
     except Refused as refused:
-        problem = refused.problem()
-        for fault in problem.errors:
-            fault.pointer = at + fault.pointer
-        return Rejected(index, _id_of(body), problem)
+        return _rejected(index, _id_of(body), refused, at)
+
+
+def _rejected(index: int, name: str | None, refused: Refused, at: str) -> Rejected:
+    """`at` is the row's place in the body."""
+    problem = refused.problem()
+    for fault in problem.errors:
+        fault.pointer = at + fault.pointer
+    return Rejected(index, name, problem)
 
 
 def _id_of(body: bytes) -> str | None:
@@ -180,14 +197,14 @@ def _id_of(body: bytes) -> str | None:
 def _accepted(index: int, posted: Posted, extensions: Extensions, intake: Intake) -> Accepted:
     check(posted)
     vendor_id = vendor_key(posted.source, posted.id)
-    time = _time(posted.time, intake)
+    time = intake.received_at if posted.time is None else _time(posted.time)
     interaction = _interaction(posted, vendor_id, intake)
     if extensions:
         extensions = _kept(extensions, interaction)
     if posted.subject or posted.dataschema:
         extensions = (*extensions, *_described(posted))
     data = _encode(interaction)
-    _check_size(len(data) + sum(len(text) for _, text in extensions))
+    _check_size(len(data) + sum([len(text) for _, text in extensions]))
     envelope = Envelope(
         id=ids.event_id(intake.workspace, CONNECTOR, vendor_id),
         source=posted.source,
@@ -230,26 +247,19 @@ def _described(posted: Posted) -> Iterator[tuple[str, str]]:
             yield name, text[:1024]
 
 
-def _time(text: str | None, intake: Intake) -> str:
-    if text is None:
-        return intake.received_at
+def _time(text: str) -> str:
     try:
-        instant = parse_instant(text)
+        return normal_instant(text)
+    except InstantOutOfRange as error:
+        raise invalid("/time", "range", "The time is out of range.", "from 1970 to 9999") from error
     except (ValueError, OverflowError) as error:
         raise invalid(
             "/time", "instant", f"{text[:64]!r} is no instant.", "RFC 3339 with an offset"
         ) from error
-    if not 0 <= instant < _YEAR_10000_US:
-        raise invalid("/time", "range", "The time is out of range.", "from 1970 to 9999")
-    return format_instant(instant)
-
-
-_YEAR_10000_US = 253_402_300_800_000_000
 
 
 def _interaction(posted: Posted, vendor_id: str, intake: Intake) -> Interaction:
     data, workspace = posted.data, intake.workspace
-    author = data.author
     interaction = Interaction(
         workspace=workspace,
         connector=CONNECTOR,
@@ -258,7 +268,7 @@ def _interaction(posted: Posted, vendor_id: str, intake: Intake) -> Interaction:
         message_id=ids.message_id(workspace, CONNECTOR, vendor_id),
         received_at=intake.received_at,
         direction=data.direction,
-        author=interactions.Author(author.role, author.name, author.id),
+        author=data.author,
         conversation_key=data.conversation_key,
         text=data.text,
         html=data.html,
@@ -272,9 +282,7 @@ def _interaction(posted: Posted, vendor_id: str, intake: Intake) -> Interaction:
         vendor={"id": posted.id, "source": posted.source},
     )
     if data.identities:
-        interaction.identities = [
-            interactions.Identity(one.scheme, one.value) for one in data.identities
-        ]
+        interaction.identities = [*data.identities]
     if data.attachments:
         interaction.attachments = [
             _attachment(i, one, intake) for i, one in enumerate(data.attachments)
@@ -292,14 +300,8 @@ def _add_particulars(interaction: Interaction, posted: Posted, intake: Intake) -
         interaction.replaces_message_id = ids.message_id(
             intake.workspace, CONNECTOR, vendor_key(posted.source, data.replaces)
         )
-    if (place := data.segment) is not None:
-        interaction.segment = interactions.Segment(
-            place.index, place.start_ms, place.end_ms, place.speaker, place.confidence
-        )
-    if (status := data.delivery_status) is not None:
-        interaction.delivery_status = interactions.Delivery(
-            status.message_id, status.status, status.error
-        )
+    interaction.segment = data.segment
+    interaction.delivery_status = data.delivery_status
     interaction.reason = data.reason or _reason(posted.type)
     interaction.survey, interaction.score = data.survey, data.score
     interaction.comment = data.comment

@@ -17,6 +17,7 @@ from shared.bus.port import MAX_RECORD_BYTES, Bus, BusUnavailable, Outgoing, Rec
 from shared.contracts import topics
 from shared.contracts.problems import Refused
 from shared.db.engine import DatabaseUnavailable, OutcomeUnknown
+from shared.patience import Patience
 
 SEND_TIMEOUT_S = 6.0
 """Beyond the bus's own time-out, for a bus that has none."""
@@ -46,6 +47,7 @@ class Intake:
         self._bus = bus
         self._spool = spool
         self._send_timeout_s = send_timeout_s
+        self._patience = Patience(send_timeout_s)
         self._poll_s = poll_s
         self._back_off_s = back_off_s
         self._name = secrets.token_hex(8)
@@ -108,7 +110,7 @@ class Intake:
 
     async def _send_or_spool(self, records: Sequence[Outgoing]) -> None:
         try:
-            async with asyncio.timeout(self._send_timeout_s):
+            with self._patience.limit():
                 await self._bus.send(records)
         except (BusUnavailable, TimeoutError) as away:
             log.warning("bus.away", because=str(away) or "no answer in time", records=len(records))

@@ -28,7 +28,8 @@ def check(posted: Posted) -> None:
         )  # fmt: skip
     if data.attributes:
         for name, value in data.attributes.items():
-            _check_value(value, ("data", "attributes", name))
+            if type(value) is not str:
+                _check_value(value, ("data", "attributes", name))
     _check_content(posted.type, data)
 
 

@@ -28,13 +28,15 @@ ClientId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 Count = Annotated[int, Meta(ge=0, le=_INT64)]
 
 
-class Author(msgspec.Struct, forbid_unknown_fields=True):
-    role: interactions.Role
+# These are the bus's own structs with limits, so that what was decoded is what is published.
+
+
+class Author(interactions.Author, forbid_unknown_fields=True):
     name: Name | None = None
     id: Name | None = None
 
 
-class Identity(msgspec.Struct, forbid_unknown_fields=True):
+class Identity(interactions.Identity, frozen=True, forbid_unknown_fields=True):
     scheme: Annotated[str, Meta(min_length=1, max_length=64)]
     value: Key
 
@@ -47,17 +49,15 @@ class Attachment(msgspec.Struct, forbid_unknown_fields=True):
     content_base64: str | None = None
 
 
-class Segment(msgspec.Struct, forbid_unknown_fields=True):
+class Segment(interactions.Segment, forbid_unknown_fields=True):
     index: Count
     start_ms: Count | None = None
     end_ms: Count | None = None
     speaker: Name | None = None
-    confidence: float | None = None
 
 
-class Delivery(msgspec.Struct, forbid_unknown_fields=True):
+class Delivery(interactions.Delivery, forbid_unknown_fields=True):
     message_id: Key
-    status: Literal["sent", "delivered", "read", "failed"]
     error: Annotated[str, Meta(max_length=1024)] | None = None
 
 
@@ -110,6 +110,7 @@ MAX_EXTENSION_CHARS = 4096
 JSON_FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _one = msgspec.json.Decoder(Posted)
+_many = msgspec.json.Decoder(list[Posted])
 _anything = msgspec.json.Decoder()
 
 
@@ -123,6 +124,17 @@ def decode(body: bytes) -> tuple[Posted, Extensions]:
     if posted.datacontenttype is not None:
         _check_json_data(posted.datacontenttype)
     return posted, ()
+
+
+def decode_all(body: bytes) -> list[Posted] | None:
+    """A JSON array of CloudEvents that all have the common shape; None when it is not that, and
+    each event has to be looked at for itself."""
+    try:
+        events = _many.decode(body)
+    except JSON_FAULTS:
+        return None
+    kinds = {posted.datacontenttype for posted in events}
+    return events if all(kind is None or "json" in kind.lower() for kind in kinds) else None
 
 
 def _explained(body: bytes) -> tuple[Posted, Extensions]:

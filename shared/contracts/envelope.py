@@ -35,23 +35,26 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
 def to_headers(event: Envelope) -> Headers:
     """The headers that, with `event.data` as value, carry the event."""
-    headers = [
-        ("content-type", b"application/json"),
-        ("ce_specversion", b"1.0"),
+    headers: Headers = (
+        _CONTENT_TYPE,
+        _SPECVERSION,
         ("ce_id", event.id.encode()),
         ("ce_source", event.source.encode()),
         ("ce_type", event.type.encode()),
         ("ce_time", event.time.encode()),
         ("ce_workspace", event.workspace.encode()),
-    ]
+    )
     if event.sequence is not None:
-        headers.append(("ce_sequence", str(event.sequence).encode()))
+        headers += (("ce_sequence", str(event.sequence).encode()),)
     if event.partitionkey is not None:
-        headers.append(("ce_partitionkey", event.partitionkey.encode()))
-    headers.extend((f"ce_{name}", value.encode()) for name, value in event.extensions)
-    return tuple(headers)
+        headers += (("ce_partitionkey", event.partitionkey.encode()),)
+    if event.extensions:
+        headers += tuple((f"ce_{name}", value.encode()) for name, value in event.extensions)
+    return headers
 
 
+_CONTENT_TYPE = ("content-type", CONTENT_TYPE.encode())
+_SPECVERSION = ("ce_specversion", b"1.0")
 _OWN = frozenset({*REQUIRED, "time", "workspace", "sequence", "partitionkey"})
 
 

@@ -19,31 +19,37 @@ def derive(prefix: str, *parts: object) -> str:
 
 def event_id(workspace: str, connector: str, vendor_id: str, revision: int = 0) -> str:
     """Id of one revision of what a vendor sent."""
-    return derive("evt", workspace, connector, vendor_id, revision)
+    text = str(revision)
+    return _under(workspace, connector, "evt", f"{len(vendor_id)}:{vendor_id}{len(text)}:{text}")
 
 
 def message_id(workspace: str, connector: str, vendor_id: str) -> str:
     """Id of a message, the same for all its revisions."""
-    return derive("msg", workspace, connector, vendor_id)
+    return _under(workspace, connector, "msg", f"{len(vendor_id)}:{vendor_id}")
 
 
-@lru_cache(maxsize=16_384)
 def conversation_id(workspace: str, connector: str, channel: str, conversation_key: str) -> str:
     """Id of the stable thread with a customer on one channel."""
-    return derive("cnv", workspace, connector, channel, conversation_key)
+    rest = f"{len(channel)}:{channel}{len(conversation_key)}:{conversation_key}"
+    return _under(workspace, connector, "cnv", rest)
 
 
 def sequenced_id(prefix: str, service: str, workspace: str, number: int) -> str:
     """Id of the thing that a service's event or input `number` brought into being."""
     text = str(number)
-    whole = _head(service, workspace) + f"{len(text)}:{text}".encode()
+    return _under(service, workspace, prefix, f"{len(text)}:{text}")
+
+
+def _under(first: str, second: str, prefix: str, rest: str) -> str:
+    """`derive` of `first`, `second` and parts that `rest` holds with their lengths."""
+    whole = _head(first, second) + rest.encode("utf-8", "surrogatepass")
     return f"{prefix}_{blake2b(whole, digest_size=16).hexdigest()}"
 
 
 @lru_cache(maxsize=4096)
-def _head(service: str, workspace: str) -> bytes:
-    """What `derive` hashes of all things of one workspace in one service."""
-    text = f"{len(service)}:{service}{len(workspace)}:{workspace}"
+def _head(first: str, second: str) -> bytes:
+    """What `derive` hashes of two parts that many ids begin with: workspace and service, say."""
+    text = f"{len(first)}:{first}{len(second)}:{second}"
     return text.encode("utf-8", "surrogatepass")
 
 

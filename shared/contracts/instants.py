@@ -1,5 +1,6 @@
 """Instants are integers: microseconds since 1970-01-01T00:00:00Z. RFC 3339 exists only at the edge."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -7,6 +8,10 @@ SECOND_US = 1_000_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+class InstantOutOfRange(ValueError):
+    """An instant that is none of ours: before 1970 or after 9999."""
 
 
 def parse_instant(text: str) -> int:
@@ -24,6 +29,11 @@ def parse_instant(text: str) -> int:
 @lru_cache(maxsize=8192)
 def format_instant(instant_us: int) -> str:
     """Microseconds since the epoch -> RFC 3339 in UTC; a fraction only where there is one."""
+    return format_once(instant_us)
+
+
+def format_once(instant_us: int) -> str:
+    """`format_instant` of an instant that will not be asked for again: it is not remembered."""
     seconds, micros = divmod(instant_us, SECOND_US)
     text = _second(seconds)
     return f"{text}.{micros:06d}Z" if micros else f"{text}Z"
@@ -33,6 +43,30 @@ def format_instant(instant_us: int) -> str:
 def _second(seconds: int) -> str:
     """Cached: the instants of a batch lie in few seconds, and formatting is slow."""
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def normal_instant(text: str) -> str:
+    """RFC 3339 with an offset -> the same instant as `format_instant` writes it.
+
+    Raises ValueError when the text is no instant, has no offset, or is before 1970 or after 9999.
+    """
+    if (usual := _USUAL.match(text)) is not None:
+        moment, fraction = usual.groups()
+        datetime.fromisoformat(moment)
+        fraction = (fraction or "").ljust(6, "0")
+        return f"{moment}Z" if fraction == "000000" else f"{moment}.{fraction}Z"
+    instant = parse_instant(text)
+    if not 0 <= instant < _YEAR_10000_US:
+        raise InstantOutOfRange(text)
+    return format_instant(instant)
+
+
+_YEAR_10000_US = 253_402_300_800_000_000
+# UTC from 1970 as nearly everybody writes it: then the text is the answer, once it is known to be a
+# day and a time of day that there are.
+_USUAL = re.compile(
+    r"((?:19[7-9]|[2-9]\d\d)\d-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d)(?:\.(\d{1,6}))?Z\Z", re.ASCII
+)
 
 
 def optional_instant(instant_us: int | None) -> str | None:
