@@ -7,7 +7,7 @@ sent record is the event's data with three headers, to the producer settings tha
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import msgspec
@@ -63,8 +63,10 @@ def application(bootstrap: str) -> FastAPI:
         yield
         await producer.stop()
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    return routes(FastAPI(lifespan=lifespan, openapi_url=None), lambda: producer)
 
+
+def routes(app: FastAPI, producer: Callable[[], Any]) -> FastAPI:
     @app.get("/ready")
     async def ready() -> Response:
         return Response()
@@ -72,13 +74,13 @@ def application(bootstrap: str) -> FastAPI:
     @app.post("/event")
     async def post_event(request: Request) -> Response:
         event = _one.decode(await request.body())
-        await producer.send_and_wait(TOPIC, *record(event))
+        await producer().send_and_wait(TOPIC, *record(event))
         return Response(_encode({"id": event.id}), 202, media_type="application/json")
 
     @app.post("/batch")
     async def post_batch(request: Request) -> Response:
         events = _many.decode(await request.body())
-        sent = [await producer.send(TOPIC, *record(event)) for event in events]
+        sent = [await producer().send(TOPIC, *record(event)) for event in events]
         await asyncio.gather(*sent)
         return Response(_encode([event.id for event in events]), 202, media_type="application/json")
 

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.http import docs, forward, health, problems, subjects
 from shared.http.auth import Access
+from shared.http.direct import Application, DirectCalls
 from shared.http.edge import Edge, HttpMetrics
 from shared.http.forward import Forwarder
 from shared.http.logging import AccessLog, AccessPolicy
@@ -46,7 +47,7 @@ def create_app(
                    None: this process owns every shard, and trusts no forwarded call
     state          is set on `app.state` by name, for the routers' dependencies
     """
-    app = FastAPI(
+    app = Application(
         title=title,
         description=description,
         version=version,
@@ -63,13 +64,15 @@ def create_app(
     problems.install(app)
     app.add_exception_handler(NotOwner, forward.at_owner(forwarder))
     app.include_router(health.router(ready, registry, metrics_token))
-    subjects.install(app, [route for router in routers for route in router.routes])
+    routes = subjects.install(app, [route for router in routers for route in router.routes])
     docs.install(app)
-    app.add_middleware(
-        Edge,
-        max_body_bytes=max_body_bytes,
-        metrics=HttpMetrics(registry),
-        seal=None if forwarder is None else forwarder.seal,
-        access_log=AccessLog(access_log),
-    )
+    edge: dict[str, Any] = {
+        "max_body_bytes": max_body_bytes,
+        "metrics": HttpMetrics(registry),
+        "seal": None if forwarder is None else forwarder.seal,
+        "access_log": AccessLog(access_log),
+    }
+    app.add_middleware(Edge, **edge)
+    app.direct = DirectCalls(app, routes)
+    app.served = Edge(app.direct, **edge)
     return app

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 from fastapi import Request
+from starlette.types import Scope
 
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused, not_found
@@ -115,7 +116,7 @@ class Access:
         asserted = request.scope.get("omniroute.principal")
         if asserted is not None:
             return asserted
-        header = request.headers.get("authorization")
+        header = _authorization(request.scope)
         if ticket and header is None and (text := request.query_params.get("ticket")):
             workspace = request.path_params.get("workspace", "")
             principal = await self.authenticator.ticket(text, workspace)
@@ -161,6 +162,14 @@ class Access:
             self._existing.clear()
         self._existing[workspace] = now
         return True
+
+
+def _authorization(scope: Scope) -> str | None:
+    """The first Authorization header."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return value.decode("latin-1")
+    return None
 
 
 def check_ids(params: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from shared.contracts.faults import decode_body
 from shared.contracts.problems import Refused
@@ -21,6 +22,19 @@ async def read_body(
     """
     check_content_type(request, content_types)
     return decode_body(await request.body(), kind)
+
+
+async def whole_body(request: Request) -> bytes:
+    """The request's body, for a call that nobody else reads it of: Starlette's own way, a stream
+    that is remembered, takes longer than the rest of reading. Raises ClientDisconnect."""
+    receive, chunks = request.receive, list[bytes]()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def check_content_type(request: Request, content_types: tuple[str, ...] = JSON_TYPES) -> str:

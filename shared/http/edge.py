@@ -1,13 +1,22 @@
 """The outermost layer, pure ASGI: request ids, figures, access log, forwarded calls, and 500s."""
 
 import re
+from bisect import bisect_left
+from collections.abc import Iterator
 from hashlib import sha256
+from itertools import accumulate, count
 from os import urandom
 from time import perf_counter
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.registry import Collector
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,43 +28,66 @@ from shared.http.problems import internal_error, refusal
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}\Z")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_BOUNDS = [*(str(float(bound)) for bound in _BUCKETS), "+Inf"]
 # Scope key by which a route sets its own limit, in bytes.
 MAX_BODY = "omniroute.max_body_bytes"
+# Ids of requests that bring none: drawn once, then counted.
+_PROCESS = urandom(4).hex().encode()
+_numbers = count(1)
 _log: Any = structlog.get_logger("omniroute.http")
 
 
-class HttpMetrics:
-    """HTTP figures by route template; children are looked up once per combination."""
+class HttpMetrics(Collector):
+    """HTTP figures by route template, kept in plain lists and made into metrics when asked for: the
+    library's own counters lock and search at each call. For one event loop."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.in_flight = Gauge(
-            "omniroute_http_in_flight", "Requests being served.", registry=registry
-        )
-        self._requests = Counter(
-            "omniroute_http_requests",
-            "Requests served.",
-            ("method", "route", "status"),
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "omniroute_http_request_seconds",
-            "Time to the last byte of the response.",
-            ("method", "route"),
-            buckets=_BUCKETS,
-            registry=registry,
-        )
-        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self.in_flight = 0
+        self._requests: dict[tuple[str, str, int], int] = {}
+        self._seconds: dict[tuple[str, str], _Seconds] = {}
+        registry.register(self)
 
     def observe(self, method: str, route: str, status: int, took_s: float) -> None:
-        children = self._children.get((method, route, status))
-        if children is None:
-            children = (
-                self._requests.labels(method, route, str(status)),
-                self._seconds.labels(method, route),
-            )
-            self._children[method, route, status] = children
-        children[0].inc()
-        children[1].observe(took_s)
+        key = (method, route, status)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        seconds = self._seconds.get((method, route))
+        if seconds is None:
+            seconds = self._seconds[method, route] = _Seconds()
+        seconds.counts[bisect_left(_BUCKETS, took_s)] += 1
+        seconds.sum += took_s
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "omniroute_http_in_flight", "Requests being served.", value=self.in_flight
+        )
+        served = CounterMetricFamily(
+            "omniroute_http_requests", "Requests served.", labels=("method", "route", "status")
+        )
+        for (method, route, status), times in self._requests.items():
+            served.add_metric((method, route, str(status)), times)
+        yield served
+        took = HistogramMetricFamily(
+            "omniroute_http_request_seconds",
+            "Time to the last byte of the response.",
+            labels=("method", "route"),
+        )
+        for labels, seconds in self._seconds.items():
+            took.add_metric(labels, seconds.buckets(), seconds.sum)
+        yield took
+
+
+class _Seconds:
+    """A histogram: how many requests ended within each bound of _BUCKETS but not the one before."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BUCKETS) + 1)
+        self.sum = 0.0
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative, as Prometheus has them."""
+        return list(zip(_BOUNDS, accumulate(self.counts), strict=True))
 
 
 class Edge:
@@ -91,7 +123,7 @@ class Edge:
             elif name == b"x-omniroute-forwarded":
                 forwarded = True
         if not request_id:
-            request_id = urandom(8).hex().encode()
+            request_id = b"%b%08x" % (_PROCESS, next(_numbers))
         scope["omniroute.request_id"] = request_id.decode()
 
         length = 0
@@ -113,7 +145,7 @@ class Edge:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             await send(message)
 
-        self._metrics.in_flight.inc()
+        self._metrics.in_flight += 1
         try:
             if forwarded:
                 await self._serve_forwarded(scope, limited, note)
@@ -127,7 +159,7 @@ class Edge:
                 raise
             await internal_error(scope["omniroute.request_id"])(scope, receive, note)
         finally:
-            self._metrics.in_flight.dec()
+            self._metrics.in_flight -= 1
             self._finish(scope, status, perf_counter() - began)
 
     def _finish(self, scope: Scope, status: int, took_s: float) -> None:

@@ -4,6 +4,7 @@ DESIGN §5: platform: events, tasks, conversations; agent: its own work and task
 router work; ops: reads; admin: all.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 from shared.http.principals import Principal, Role
@@ -91,8 +92,13 @@ OWN_ONLY: frozenset[Action] = frozenset(
 
 def allowed(principal: Principal, action: Action) -> bool:
     """Whether one of the principal's roles grants the action (somewhere)."""
+    return _granted(principal.roles, action)
+
+
+@lru_cache(maxsize=4096)
+def _granted(roles: tuple[Role, ...], action: Action) -> bool:
     granted = GRANTS[action]
-    return any(role == "admin" or role in granted for role in principal.roles)
+    return any(role == "admin" or role in granted for role in roles)
 
 
 def only_agent(principal: Principal, action: Action) -> str | None:

@@ -21,3 +21,22 @@ def json_reply(
 
 def no_content() -> Response:
     return Response(status_code=204)
+
+
+class _Accepted(Response):
+    """202 with JSON, its two headers written out: Starlette's own way to them takes longer than
+    encoding such an answer."""
+
+    def __init__(self, content: bytes) -> None:
+        self.status_code = 202
+        self.background = None
+        self.body = content
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(content)),
+            (b"content-type", b"application/json"),
+        ]
+
+
+def json_accepted(content: bytes) -> Response:
+    """202 with `content`, which is JSON."""
+    return _Accepted(content)

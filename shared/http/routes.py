@@ -62,6 +62,14 @@ class Route(APIRoute):
             child_scope[MAX_BODY] = self._body_bytes
         return match, child_scope
 
+    def enter(self, scope: Scope, path_params: dict[str, str]) -> None:
+        """Put into `scope` what a full match of `matches` says."""
+        scope["route"] = self
+        scope["endpoint"] = self.endpoint
+        scope["path_params"] = path_params
+        if self._body_bytes is not None:
+            scope[MAX_BODY] = self._body_bytes
+
 
 def api_router(tag: str, *, prefix: str = WORKSPACE_PREFIX) -> APIRouter:
     """A router for one subject. `tag` groups its calls in the documentation.

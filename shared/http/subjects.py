@@ -14,7 +14,7 @@ from shared.http.routes import WORKSPACE_PREFIX, Route
 
 _FOUND = "omniroute.found_route"
 _ALLOWED = "omniroute.allowed_methods"
-_ROOT = WORKSPACE_PREFIX.partition("{")[0]
+ROOT = WORKSPACE_PREFIX.partition("{")[0]
 _SUBJECT_AT = WORKSPACE_PREFIX.count("/") + 1
 
 
@@ -25,15 +25,15 @@ class Subjects(BaseRoute):
         self.routes = list(routes)
         self._by_subject: dict[str, list[Route]] = {}
         for route in self.routes:
-            self._by_subject.setdefault(_subject(route.path_format), []).append(route)
+            self._by_subject.setdefault(subject_of(route.path_format), []).append(route)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         path: str = scope["path"]
-        if scope["type"] != "http" or not path.startswith(_ROOT):
+        if scope["type"] != "http" or not path.startswith(ROOT):
             return Match.NONE, {}
         allowed: set[str] = set()
         partial: Scope | None = None
-        for route in self._by_subject.get(_subject(path), ()):
+        for route in self._by_subject.get(subject_of(path), ()):
             match, child_scope = route.matches(scope)
             if match is Match.FULL:
                 child_scope[_FOUND] = route
@@ -52,16 +52,18 @@ class Subjects(BaseRoute):
         await scope[_FOUND].handle(scope, receive, send)
 
 
-def install(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
-    """Serve `routes` of workspaces. They must be made by `routes.api_router`."""
+def install(app: FastAPI, routes: Iterable[BaseRoute]) -> list[Route]:
+    """Serve `routes` of workspaces, and return them. They must be made by `routes.api_router`."""
     made = list(routes)
     assert all(isinstance(route, Route) for route in made), "use shared.http.routes.api_router"
     subjects = Subjects(route for route in made if isinstance(route, Route))
     # First: nearly all calls are theirs.
     app.router.routes.insert(0, subjects)
     app.state.subjects = subjects
+    return subjects.routes
 
 
-def _subject(path: str) -> str:
+def subject_of(path: str) -> str:
+    """The word after the workspace, without an action; "" where there is none."""
     parts = path.split("/", _SUBJECT_AT + 1)
     return parts[_SUBJECT_AT].partition(":")[0] if len(parts) > _SUBJECT_AT else ""

@@ -1,6 +1,6 @@
 """`POST events`: one CloudEvent, a batch, or NDJSON; 202 once all accepted rows are durable."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,9 +25,11 @@ from services.channels.events import (
 from services.channels.posted import Posted
 from shared.contracts.problems import Fault, Problem, Refused
 from shared.http.auth import require
-from shared.http.bodies import check_content_type
+from shared.http.bodies import check_content_type, whole_body
+from shared.http.direct import DirectRoute
 from shared.http.docs import body_of
-from shared.http.routes import Route, api_router
+from shared.http.replies import json_accepted
+from shared.http.routes import api_router
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -54,21 +56,13 @@ def _documented() -> dict[str, Any]:
     return one
 
 
-class _DirectRoute(Route):
-    """Called without FastAPI's solving of dependencies, which would cost more than all the rest of
-    accepting an event. `dependencies` still say, for the documentation, what is demanded."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        return self.endpoint
-
-
 async def post_events(request: Request) -> Response:
     """Accept events. A bad row is rejected with its problem and does not hold back the others."""
     caller = await _enter(request)
     channels: Channels = request.app.state.channels
     workspace = await channels.directory.of(caller.workspace)
     intake = _intake(workspace)
-    rows = _rows(request, await request.body(), intake)
+    rows = _rows(request, await whole_body(request), intake)
     accepted = [row for row in rows if isinstance(row, Accepted)]
     if not accepted:
         raise _all_bad([row for row in rows if isinstance(row, Rejected)])
@@ -77,8 +71,7 @@ async def post_events(request: Request) -> Response:
     await channels.intake.publish(
         [outgoing(row.envelope, row.channel, workspace.partition) for row in accepted]
     )
-    content = _encode(Results([_result(row) for row in rows]))
-    return Response(content, 202, media_type="application/json")
+    return json_accepted(answer(rows))
 
 
 router.add_api_route(
@@ -89,7 +82,7 @@ router.add_api_route(
     dependencies=[Depends(_enter)],
     openapi_extra=_documented(),
     max_body_size=MAX_BATCH_BYTES,
-    route_class_override=_DirectRoute,
+    route_class_override=DirectRoute,
 )
 
 
@@ -146,6 +139,11 @@ class Result(msgspec.Struct, omit_defaults=True):
 
 class Results(msgspec.Struct):
     results: list[Result]
+
+
+def answer(rows: Sequence[Row]) -> bytes:
+    """The body of the answer: what became of each row, in order."""
+    return _encode(Results([_result(row) for row in rows]))
 
 
 def _result(row: Row) -> Result:
