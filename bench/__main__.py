@@ -18,6 +18,7 @@ Bench = Callable[[], list[Figure]]
 BENCHES: dict[str, tuple[Bench, bool, str]] = {
     "post": (posts.one, True, "POST events, one event each, against a bare endpoint"),
     "batch": (posts.batches, True, "POST events, batches, against a bare endpoint"),
+    "webhook": (posts.webhooks, True, "vendors' signed webhooks, against a bare endpoint"),
     "core": (core, False, "the router's core alone, 50 skills, 10,000 tasks waiting"),
     "latency": (latency.run, False, "event posted to offer in the long-poll, one process"),
     "burst": (router.burst, True, "new conversations into free capacity, Kafka and PostgreSQL"),

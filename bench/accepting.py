@@ -16,6 +16,7 @@ import uvloop
 
 from services.channels.api.routers import ROUTERS
 from services.channels.blobs import Blobs, open_store
+from services.channels.connectors import registry
 from services.channels.context import Channels
 from services.channels.directory import Directory
 from services.channels.intake import Intake, draining
@@ -33,10 +34,11 @@ from shared.settings import read_settings
 async def accepting(parts: Foundation) -> AsyncGenerator[Module]:
     """The module `channels` of the composition, less its runtime."""
     settings = parts.settings
+    registry.load()
     intake = Intake(parts.bus, SpoolStore(parts.engine, settings.spool_records))
     parts.listener.on(NOTIFY_CHANNEL, lambda _: intake.look(), intake.look)
     service = Channels(
-        store=ChannelsStore(parts.engine),
+        store=ChannelsStore(parts.engine, parts.listener),
         directory=Directory(parts.calls),
         intake=intake,
         blobs=Blobs(open_store(f"file://{settings.data_dir.absolute()}/blobs")),

@@ -16,6 +16,7 @@ import msgspec
 import uvloop
 
 from bench.bodies import batch, event
+from bench.webhooks import webhook
 
 
 class Posted(msgspec.Struct):
@@ -72,26 +73,32 @@ async def connect(url: str) -> Connection:
     return made
 
 
-def requests(path: str, token: str, size: int, first: int) -> Iterator[bytes]:
-    """Requests that differ in the events' ids only; `size` 1 is one event, else a batch."""
+def requests(form: str, path: str, token: str, size: int, first: int) -> Iterator[bytes]:
+    """Requests that differ in the events' ids only; `size` 1 is one event, else a batch. Another
+    `form` than events is the kind of connector whose webhook it is."""
+    if form != "events":
+        made = webhook(form)
+        for number in itertools.count(first):
+            body, signature = made(number)
+            yield request("POST", path, token, "application/json", body, signature)
     kind = "application/cloudevents+json" if size == 1 else "application/cloudevents-batch+json"
     for number in itertools.count(first, size):
         body = event(number) if size == 1 else batch(number, size)
         yield request("POST", path, token, kind, body)
 
 
-def request(method: str, path: str, token: str, kind: str = "", body: bytes = b"") -> bytes:
+def request(
+    method: str, path: str, token: str, kind: str = "", body: bytes = b"", headers: bytes = b""
+) -> bytes:
+    """`headers` are further lines."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
     if kind:
         head += f"Content-Type: {kind}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    return f"{head}Content-Length: {len(body)}\r\n".encode() + headers + b"\r\n" + body
 
 
-async def post(
-    url: str, path: str, token: str, size: int, connections: int, seconds: float, first: int
-) -> Posted:
+async def post(url: str, source: Iterator[bytes], connections: int, seconds: float) -> Posted:
     """Closed loop: each connection posts as soon as its last request is answered."""
-    source = requests(path, token, size, first)
     took: list[float] = []
     failed = 0
     began = time.perf_counter()
@@ -122,21 +129,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("path")
+    parser.add_argument("--form", default="events")
     parser.add_argument("--token", default="-")
     parser.add_argument("--size", type=int, default=1)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--first", type=int, default=0)
     options = parser.parse_args()
-    work = post(
-        options.url,
-        options.path,
-        options.token,
-        options.size,
-        options.connections,
-        options.seconds,
-        options.first,
-    )
+    source = requests(options.form, options.path, options.token, options.size, options.first)
+    work = post(options.url, source, options.connections, options.seconds)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         print(msgspec.json.encode(runner.run(work)).decode())
 

@@ -1,4 +1,5 @@
-"""`POST events`, one event and batches of 500, against a bare endpoint that does the least.
+"""`POST events`, one event and batches of 500, and webhooks, against a bare endpoint that does the
+least.
 
 Placement: load generator, server, broker and PostgreSQL are processes of one machine and share its
 cores. The servers take turns, three rounds; the best round of each counts, so that what else runs on
@@ -6,9 +7,12 @@ the machine blurs little. Authentication, schema check, metrics, acks=all and fs
 """
 
 import asyncio
+import contextlib
 import itertools
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +23,7 @@ from bench.baselines.bare_endpoint import TOPIC
 from bench.figures import Figure
 from bench.posting import Posted
 from bench.processes import Server, accepting, baseline, folder, omniroute, token
+from bench.webhooks import secrets_of
 from shared.bus.kafka import KafkaBus
 from shared.testing.kafka import KafkaBroker
 
@@ -40,6 +45,17 @@ class Round:
     cpu_us: float
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is posted where: `form` is events or a kind of connector, `size` events a request."""
+
+    server: Server
+    path: str
+    key: str
+    size: int = 1
+    form: str = "events"
+
+
 def one() -> list[Figure]:
     return _run("POST events, one event", "/event", 1, 0.6)
 
@@ -48,33 +64,67 @@ def batches() -> list[Figure]:
     return _run(f"POST events, batches of {BATCH}", "/batch", BATCH, 0.5)
 
 
+def webhooks() -> list[Figure]:
+    """A vendor's signed webhook to its answer, against the same bare endpoint with an event."""
+    with _pair(accepting) as (bare, ours, data, kafka):
+        admin = token(data, kafka, WORKSPACE, "admin")
+        told: list[Figure] = []
+        for kind in ("whatsapp_cloud", "slack"):
+            path = _connect(ours, admin, kind)
+            loads = (Load(bare, "/event", "-"), Load(ours, path, "-", form=kind))
+            told.append(_compare(f"Webhook of {kind}", *loads))
+            told[-1].target, told[-1].of_ratio = 0.5, True
+    return told
+
+
 def _run(name: str, bare_path: str, size: int, target: float) -> list[Figure]:
     """Judged: accepting alone, as the bare endpoint does; told: the whole service, whose
     conversation archive reads the same events in the same process meanwhile."""
     told: list[Figure] = []
     for says, start in (("", accepting), (" (archive beside)", _whole)):
-        with KafkaBroker() as broker, folder() as data:
-            kafka = broker.bootstrap
-            make_topic(kafka, TOPIC)
-            with baseline("bare_endpoint", kafka) as bare, start(data, kafka) as ours:
-                key = token(data, kafka, WORKSPACE, "platform")
-                turns = [(bare, bare_path), (ours, PATH)]
-                told.append(_compare(name + says, turns, key, size))
+        with _pair(start) as (bare, ours, data, kafka):
+            key = token(data, kafka, WORKSPACE, "platform")
+            loads = (Load(bare, bare_path, key, size), Load(ours, PATH, key, size))
+            told.append(_compare(name + says, *loads))
     told[0].target, told[0].of_ratio = target, True
     return told
+
+
+Start = Callable[[Path, str], AbstractContextManager[Server]]
+
+
+@contextlib.contextmanager
+def _pair(start: Start) -> Generator[tuple[Server, Server, Path, str]]:
+    """(the bare endpoint, our server, its data folder, the broker that both send to)."""
+    with KafkaBroker() as broker, folder() as data:
+        kafka = broker.bootstrap
+        make_topic(kafka, TOPIC)
+        with baseline("bare_endpoint", kafka) as bare, start(data, kafka) as ours:
+            yield bare, ours, data, kafka
 
 
 def _whole(data: Path, kafka: str) -> AbstractContextManager[Server]:
     return omniroute("channels", data, kafka)
 
 
-def _compare(name: str, turns: list[tuple[Server, str]], key: str, size: int) -> Figure:
-    for server, path in turns:
-        _round(server, path, key, size, 1.0)
+def _connect(server: Server, admin: str, kind: str) -> str:
+    """Make a connector; returns the path of its address."""
+    path = f"/v1/workspaces/{WORKSPACE}/connectors/{kind}"
+    body = msgspec.json.encode({"kind": kind, "secrets": secrets_of(kind)})
+    headers = {"Authorization": f"Bearer {admin}", "Content-Type": "application/json"}
+    asked = urllib.request.Request(server.url + path, body, headers, method="PUT")
+    with urllib.request.urlopen(asked, timeout=30):
+        return f"{path}/inbound"
+
+
+def _compare(name: str, bare: Load, ours: Load) -> Figure:
+    loads = (bare, ours)
+    for load in loads:
+        _round(load, 1.0)
     found: list[list[Round]] = [[], []]
     for _ in range(ROUNDS):
-        for (server, path), rounds in zip(turns, found, strict=True):
-            rounds.append(_round(server, path, key, size, SECONDS))
+        for load, rounds in zip(loads, found, strict=True):
+            rounds.append(_round(load, SECONDS))
     base, best = (max(rounds, key=lambda one: one.per_s) for rounds in found)
     return Figure(
         name=name,
@@ -95,25 +145,26 @@ def _compare(name: str, turns: list[tuple[Server, str]], key: str, size: int) ->
 _numbers = itertools.count(0, 10_000_000)
 
 
-def _round(server: Server, path: str, key: str, size: int, seconds: float) -> Round:
-    before = server.cpu_s()
-    done = post(server.url, path, key, size, seconds, next(_numbers))
-    events = max(1, done.requests * size)
+def _round(load: Load, seconds: float) -> Round:
+    before = load.server.cpu_s()
+    done = post(load, seconds, next(_numbers))
+    events = max(1, done.requests * load.size)
     return Round(
-        done.per_s * size,
+        done.per_s * load.size,
         done.p50_ms,
         done.p99_ms,
         done.failed,
-        (server.cpu_s() - before) / events * 1e6,
+        (load.server.cpu_s() - before) / events * 1e6,
     )
 
 
-def post(url: str, path: str, key: str, size: int, seconds: float, first: int) -> Posted:
+def post(load: Load, seconds: float, first: int) -> Posted:
     """One run of the load generator in its own process."""
-    connections = 64 if size == 1 else 4
+    connections = 64 if load.size == 1 else 4
     command = [
-        sys.executable, "-m", "bench.posting", url, path, "--token", key, "--size", str(size),
-        "--connections", str(connections), "--seconds", str(seconds), "--first", str(first),
+        sys.executable, "-m", "bench.posting", load.server.url, load.path, "--form", load.form,
+        "--token", load.key, "--size", str(load.size), "--connections", str(connections),
+        "--seconds", str(seconds), "--first", str(first),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

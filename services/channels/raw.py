@@ -5,6 +5,7 @@ Header values that may be credentials are left out; the signature was checked be
 
 import base64
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -40,10 +41,15 @@ class RawRequest(msgspec.Struct, omit_defaults=True):
 
 
 def raw_request(request: InboundRequest, connector: str, blob: str | None) -> RawRequest:
-    headers = [(name, text) for name, text in request.headers if not _CREDENTIAL.search(name)]
+    headers = [(name, text) for name, text in request.headers if not _may_be_credential(name)]
     body = None if blob is not None else base64.b64encode(request.body).decode()
     url = _QUERY_CREDENTIAL.sub(r"\1…", request.url)
     return RawRequest(connector, request.method, url, headers, request.received_at_us, body, blob)
+
+
+@lru_cache(maxsize=1024)
+def _may_be_credential(name: str) -> bool:
+    return _CREDENTIAL.search(name) is not None
 
 
 def raw_record(raw: RawRequest, workspace: str, partition: int) -> Outgoing:

@@ -26,7 +26,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from services.channels import tables
+from services.channels.connector_cache import CONNECTOR_CHANNEL, ConnectorCache
 from shared.db.engine import reading, transaction
+from shared.db.listen import Listener
 from shared.http.preconditions import Precondition
 
 
@@ -45,10 +47,12 @@ class StoredConnector(msgspec.Struct, frozen=True):
 
 
 class ChannelsStore:
-    """Raises DatabaseUnavailable from every call when PostgreSQL is away."""
+    """Raises DatabaseUnavailable from every call when PostgreSQL is away. With a `listener`
+    `known_connector` answers from memory."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, listener: Listener | None = None) -> None:
         self._engine = engine
+        self._cache = ConnectorCache(self.connector, listener)
 
     async def put_connector(
         self, one: StoredConnector, demand: Precondition, empty_secrets: bytes
@@ -79,7 +83,14 @@ class ChannelsStore:
                 index_elements=["workspace", "id"], set_=values
             )
             stored = (await connection.execute(statement.returning(*table.c))).one()
+            await connection.execute(_CHANGED)
+        self._cache.forget()
         return _connector(stored), held is None
+
+    async def known_connector(self, workspace: str, name: str) -> StoredConnector | None:
+        """`connector` as it was a moment ago at most, and never as it was before a change that any
+        replica has been told of: for vendors' calls."""
+        return await self._cache.get(workspace, name)
 
     async def connector(self, workspace: str, name: str) -> StoredConnector | None:
         async with reading(self._engine) as connection:
@@ -105,7 +116,10 @@ class ChannelsStore:
             held = (await connection.execute(_one(workspace, name))).one_or_none()
             demand.check(None if held is None else held.version)
             statement = delete(table).where(table.c.workspace == workspace, table.c.id == name)
-            return (await connection.execute(statement)).rowcount > 0
+            gone = (await connection.execute(statement)).rowcount > 0
+            await connection.execute(_CHANGED)
+        self._cache.forget()
+        return gone
 
     async def thread_conversation(
         self, workspace: str, signs: list[bytes], own: list[bytes], fresh: str
@@ -261,6 +275,7 @@ class ChannelsStore:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
+_CHANGED = select(func.pg_notify(CONNECTOR_CHANNEL, ""))
 _SHOWN = [column for column in tables.conversation.c if column.name != "last_text"]
 
 

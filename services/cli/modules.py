@@ -127,7 +127,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
     )
     spooling.set_function(lambda: len(intake.spooling))
     service = Channels(
-        store=ChannelsStore(parts.engine),
+        store=ChannelsStore(parts.engine, parts.listener),
         directory=Directory(parts.calls),
         intake=intake,
         blobs=Blobs(

@@ -35,10 +35,15 @@ class Sent:
 
 
 class Producer:
-    """Takes one batch per partition at a time; `go` lets the oldest be acknowledged, or fail."""
+    """Two brokers, one of even partitions and one of odd; `go` lets the oldest batch be acknowledged,
+    or fail."""
 
     def __init__(self):
         self.log, self.asked = {}, []
+        self.client = self.cluster = self
+
+    def leader_for_partition(self, place):
+        return place.partition % 2
 
     def create_batch(self):
         return Builder()
@@ -98,6 +103,25 @@ async def test_a_long_call_goes_in_several_batches_and_nobody_overtakes_it():
     assert await long == list(range(10))
     assert await short == [10]
     assert producer.log["t", 0] == [one.encode() for one in "abcdefghijx"]
+
+
+async def test_lanes_to_one_broker_hand_over_together():
+    producer = Producer()
+    lanes = Lanes(producer)
+    first = sending(lanes, "a")
+    await settle()
+    others = [sending(lanes, "b", partition=2), sending(lanes, "c")]
+    await settle()
+    assert len(producer.asked) == 1, "a request is under way to this broker"
+    elsewhere = sending(lanes, "d", partition=1)
+    await settle()
+    assert len(producer.asked) == 2
+    await producer.go()
+    assert await first == [0]
+    assert [place for place, *_ in producer.asked] == [("t", 1), ("t", 2), ("t", 0)]
+    while producer.asked:
+        await producer.go()
+    assert [await one for one in (*others, elsewhere)] == [[0], [1], [0]]
 
 
 async def test_lanes_do_not_wait_for_each_other():

@@ -1,86 +1,101 @@
 """The vendors' addresses: open without a token, guarded by signature or by an unguessable path."""
 
 import hmac
-from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 
 from services.channels import vendors
-from services.channels.api.connectors import existing_connector
 from services.channels.connectors import registry
 from services.channels.connectors.port import Answer, InboundRequest
-from services.channels.context import Channels, channels_of, wall_us
+from services.channels.context import Channels, wall_us
 from services.channels.store import StoredConnector
 from shared.contracts.problems import not_found
 from shared.http.auth import check_ids
+from shared.http.bodies import whole_body
+from shared.http.direct import DirectRoute
 from shared.http.routes import api_router
 
 MAX_INBOUND_BYTES = 30 * 1024 * 1024
 
 router = api_router("inbound")
-Service = Annotated[Channels, Depends(channels_of)]
 
 
 @router.get("/connectors/{connector}/inbound")
-async def handshake(
-    workspace: str, connector: str, request: Request, channels: Service
-) -> Response:
+async def handshake(request: Request) -> Response:
     """A vendor's test of its address."""
-    return await _by_signature(workspace, connector, request, channels)
+    return await _by_signature(request)
 
 
-@router.post("/connectors/{connector}/inbound", max_body_size=MAX_INBOUND_BYTES)
-async def inbound(workspace: str, connector: str, request: Request, channels: Service) -> Response:
+async def inbound(request: Request) -> Response:
     """A vendor's webhook. The answer is the one that this vendor needs."""
-    return await _by_signature(workspace, connector, request, channels)
+    return await _by_signature(request)
 
 
 @router.get("/connectors/{connector}/inbound/{token}")
-async def handshake_by_token(
-    workspace: str, connector: str, token: str, request: Request, channels: Service
-) -> Response:
+async def handshake_by_token(request: Request) -> Response:
     """The same test, of an address that is itself the secret."""
-    return await _by_token(workspace, connector, token, request, channels)
+    return await _by_token(request)
 
 
-@router.post("/connectors/{connector}/inbound/{token}", max_body_size=MAX_INBOUND_BYTES)
-async def inbound_by_token(
-    workspace: str, connector: str, token: str, request: Request, channels: Service
-) -> Response:
+async def inbound_by_token(request: Request) -> Response:
     """The webhook of a vendor that cannot sign: the path is the secret."""
-    return await _by_token(workspace, connector, token, request, channels)
+    return await _by_token(request)
 
 
-async def _by_signature(
-    workspace: str, connector: str, request: Request, channels: Channels
-) -> Response:
-    check_ids({"workspace": workspace, "connector": connector})
-    stored = await existing_connector(channels, workspace, connector)
+for path, endpoint in (("", inbound), ("/{token}", inbound_by_token)):
+    router.add_api_route(
+        f"/connectors/{{connector}}/inbound{path}",
+        endpoint,
+        methods=["POST"],
+        max_body_size=MAX_INBOUND_BYTES,
+        route_class_override=DirectRoute,
+    )
+
+
+async def _by_signature(request: Request) -> Response:
+    stored = await _known(request)
     if not registry.get(stored.kind).signed:
-        raise not_found("connector", connector)
-    return await _receive(request, channels, stored)
+        raise not_found("connector", stored.id)
+    return await _receive(request, stored)
 
 
-async def _by_token(
-    workspace: str, connector: str, token: str, request: Request, channels: Channels
-) -> Response:
-    check_ids({"workspace": workspace, "connector": connector})
-    stored = await existing_connector(channels, workspace, connector)
+async def _by_token(request: Request) -> Response:
+    stored = await _known(request)
+    token: str = request.path_params["token"]
     if not hmac.compare_digest(token.encode(), stored.inbound_token.encode()):
-        raise not_found("connector", connector)
-    return await _receive(request, channels, stored)
+        raise not_found("connector", stored.id)
+    return await _receive(request, stored)
 
 
-async def _receive(request: Request, channels: Channels, stored: StoredConnector) -> Response:
+async def _known(request: Request) -> StoredConnector:
+    """The connector that the path names; the token in it is looked at elsewhere."""
+    workspace, name = request.path_params["workspace"], request.path_params["connector"]
+    check_ids({"workspace": workspace, "connector": name})
+    channels: Channels = request.app.state.channels
+    stored = await channels.store.known_connector(workspace, name)
+    if stored is None:
+        raise not_found("connector", name)
+    return stored
+
+
+async def _receive(request: Request, stored: StoredConnector) -> Response:
     if not stored.enabled:
         raise not_found("connector", stored.id)
+    channels: Channels = request.app.state.channels
     received_us = wall_us()
-    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    path, query = request.scope["path"], request.scope["query_string"].decode(errors="replace")
     headers = tuple(
-        (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw
+        [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in request.scope["headers"]
+        ]
     )
     inbound_request = InboundRequest(
-        request.method, channels.public_url + path, headers, await request.body(), received_us
+        request.method,
+        f"{channels.public_url}{path}?{query}" if query else channels.public_url + path,
+        headers,
+        await whole_body(request),
+        received_us,
     )
     received = await vendors.receive(channels, stored, inbound_request)
     return _response(received.answer)

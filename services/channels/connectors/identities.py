@@ -1,6 +1,7 @@
 """Who someone is: phone numbers in E.164, e-mail addresses normalised, everything else as given."""
 
 import re
+from functools import lru_cache
 
 import phonenumbers
 
@@ -12,9 +13,11 @@ PHONE = "phone"
 _ADDRESS = re.compile(r"[^@\s<>\"]{1,256}@[^@\s<>\",;]{1,255}\Z")
 
 
+@lru_cache(maxsize=16_384)
 def phone(number: str | None, region: str | None = None) -> str | None:
     """E.164 of a number as dialled (with `region`) or international, with or without "+"; None
-    when it is no possible number."""
+    when it is no possible number. Remembered: the same people write again, and reading a number
+    takes as long as all the rest of a chat message."""
     if not number or len(number) > 40:
         return None
     digits = number.strip()

@@ -2,8 +2,9 @@
 
 aiokafka's own `send` costs more per record than the record does: a coroutine, a future and a task's
 wake-up. Here whole batches go through its batch interface, and a call waits once for all its records.
-The idempotent producer numbers a batch when it is taken, so nothing may be added after that: the next
-batch is handed over only when the one before was acknowledged, and is closed then.
+The idempotent producer numbers a batch when it is taken, so nothing may be added after that: a batch
+is handed over when the one before was acknowledged, and is closed then. aiokafka has one request at a
+time under way to a broker, so all lanes to a broker hand over together and share that request.
 """
 # aiokafka brings no types:
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
@@ -12,10 +13,11 @@ batch is handed over only when the one before was acknowledged, and is closed th
 import asyncio
 import copy
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.bus.port import Outgoing
@@ -77,7 +79,7 @@ class _Batch:
             call.offsets[index : index + count] = range(first, first + count)
             call.part_done()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         for call, *_ in self.parts:
             if not call.done.done():
                 call.done.set_exception(copy.copy(error))
@@ -86,16 +88,35 @@ class _Batch:
 class _Lane:
     """The way to one partition. `waiting` counts the calls that wait for room: none overtakes."""
 
-    __slots__ = ("gathering", "partition", "room", "sending", "topic", "turn", "waiting")
+    __slots__ = ("gathering", "partition", "room", "topic", "turn", "under_way", "waiting")
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
         self.partition = partition
         self.gathering: _Batch | None = None
-        self.sending: asyncio.Task[None] | None = None
+        self.under_way: _Batch | None = None
         self.waiting = 0
         self.turn = asyncio.Lock()
         self.room = asyncio.Event()
+
+    def hand_over(self) -> _Batch:
+        batch, self.gathering = self.gathering, None
+        assert batch is not None
+        self.under_way = batch
+        batch.builder.close()
+        self.room.set()
+        return batch
+
+
+class _Road:
+    """The lanes to one broker: those that are `ready` to hand over, and the task that does it."""
+
+    __slots__ = ("landed", "ready", "task")
+
+    def __init__(self) -> None:
+        self.ready: dict[_Lane, None] = {}
+        self.landed = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
 
 
 class Lanes:
@@ -105,6 +126,8 @@ class Lanes:
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
         self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._roads: dict[object, _Road] = {}
+        self._sent: set[asyncio.Future[Any]] = set()
         self._loop = asyncio.get_running_loop()
 
     async def deliver(self, records: Sequence[Outgoing]) -> list[int]:
@@ -128,18 +151,23 @@ class Lanes:
     async def stop(self, patience_s: float) -> bool:
         """Whether all that had been given was acknowledged or refused within the time. What was not
         fails; nothing may be delivered afterwards."""
-        under_way = {lane.sending for lane in self._lanes.values() if lane.sending is not None}
-        if not under_way:
-            return True
-        _, late = await asyncio.wait(under_way, timeout=patience_s)
-        for task in late:
+        deadline = self._loop.time() + patience_s
+        while (left := self._under_way()) and (time_s := deadline - self._loop.time()) > 0:
+            await asyncio.wait(left, timeout=time_s, return_when=asyncio.FIRST_COMPLETED)
+        tasks = {road.task for road in self._roads.values() if road.task is not None}
+        for task in tasks:
             task.cancel()
-        if late:
-            await asyncio.wait(late)
+        if tasks:
+            await asyncio.wait(tasks)
         for lane in self._lanes.values():
-            if lane.gathering is not None:
-                lane.gathering.fail(_stopped())
-        return not late
+            for batch in (lane.under_way, lane.gathering):
+                if batch is not None:
+                    batch.fail(KafkaError("the producer was stopped"))
+        return not left
+
+    def _under_way(self) -> set[asyncio.Future[Any]]:
+        tasks = [road.task for road in self._roads.values() if road.task is not None]
+        return {*tasks, *self._sent}
 
     def _lane(self, record: Outgoing) -> _Lane:
         place = (record.topic, record.partition)
@@ -154,8 +182,8 @@ class Lanes:
         if batch is None:
             batch = lane.gathering = _Batch(self._producer.create_batch())
         index = batch.take(records, start, call)
-        if lane.sending is None:
-            lane.sending = self._loop.create_task(self._send(lane))
+        if lane.under_way is None:
+            self._make_ready(lane)
         return index
 
     async def _add_later(
@@ -172,27 +200,57 @@ class Lanes:
         finally:
             lane.waiting -= 1
 
-    async def _send(self, lane: _Lane) -> None:
-        """Send what has gathered, until nothing has."""
-        while (batch := lane.gathering) is not None:
-            lane.gathering = None
-            batch.builder.close()
-            lane.room.set()
-            await self._send_one(batch, lane.topic, lane.partition)
-        lane.sending = None
+    def _make_ready(self, lane: _Lane) -> None:
+        road = self._road(lane)
+        road.ready[lane] = None
+        if road.task is None:
+            road.task = self._loop.create_task(self._drive(road))
 
-    async def _send_one(self, batch: _Batch, topic: str, partition: int) -> None:
+    def _road(self, lane: _Lane) -> _Road:
+        """That of the partition's leader; a partition without one holds nobody up."""
+        cluster = self._producer.client.cluster
+        leader = cluster.leader_for_partition(TopicPartition(lane.topic, lane.partition))
+        key = lane if leader is None or leader < 0 else leader
+        road = self._roads.get(key)
+        if road is None:
+            road = self._roads[key] = _Road()
+        return road
+
+    async def _drive(self, road: _Road) -> None:
+        """Hand over what has gathered whenever something was acknowledged, until nothing is ready."""
+        while road.ready:
+            lanes, road.ready = road.ready, {}
+            road.landed.clear()
+            for lane in lanes:
+                await self._hand_over(lane, road)
+            await road.landed.wait()
+        road.task = None
+
+    async def _hand_over(self, lane: _Lane, road: _Road) -> None:
+        batch = lane.hand_over()
         try:
-            sent = await self._producer.send_batch(batch.builder, topic, partition=partition)
-            acknowledged = await sent
-        except asyncio.CancelledError:
-            batch.fail(_stopped())
-            raise
+            sent = await self._producer.send_batch(
+                batch.builder, lane.topic, partition=lane.partition
+            )
         except Exception as error:
             batch.fail(error)
+            self._free(lane, road)
         else:
-            batch.acknowledge(acknowledged.offset)
+            self._sent.add(sent)
+            sent.add_done_callback(partial(self._landed, lane, batch, road))
 
+    def _landed(self, lane: _Lane, batch: _Batch, road: _Road, sent: asyncio.Future[Any]) -> None:
+        self._sent.discard(sent)
+        if sent.cancelled():
+            batch.fail(KafkaError("the producer was stopped"))
+        elif (error := sent.exception()) is not None:
+            batch.fail(error)
+        else:
+            batch.acknowledge(sent.result().offset)
+        self._free(lane, road)
 
-def _stopped() -> KafkaError:
-    return KafkaError("the producer was stopped")
+    def _free(self, lane: _Lane, road: _Road) -> None:
+        lane.under_way = None
+        road.landed.set()
+        if lane.gathering is not None:
+            self._make_ready(lane)
