@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from shared.contracts import ids
 from shared.contracts.envelope import Envelope, EnvelopeError, from_record, to_headers
-from shared.contracts.instants import format_instant, parse_instant
+from shared.contracts.instants import (
+    InstantOutOfRange,
+    format_instant,
+    normal_instant,
+    parse_instant,
+)
 
 words = st.text(max_size=12)
 
@@ -42,6 +47,46 @@ def test_dedupe_key_is_the_hash_itself_or_a_hash_of_foreign_text() -> None:
 @given(st.integers(min_value=0, max_value=4_102_444_800_000_000))
 def test_instants_round_trip(instant_us: int) -> None:
     assert parse_instant(format_instant(instant_us)) == instant_us
+
+
+@given(words, words, words, words, st.integers(0, 99))
+def test_ids_of_what_vendors_send_are_derived_from_their_parts(
+    workspace: str, connector: str, one: str, other: str, revision: int
+) -> None:
+    parts = (workspace, connector, one)
+    assert ids.event_id(*parts, revision) == ids.derive("evt", *parts, revision)
+    assert ids.message_id(*parts) == ids.derive("msg", *parts)
+    assert ids.conversation_id(*parts, other) == ids.derive("cnv", *parts, other)
+
+
+@given(
+    st.datetimes(datetime(1969, 12, 30), datetime(9999, 12, 31, 23, 59, 59)),
+    st.sampled_from(("", ".1", ".25", ".000", ".123456", ".1234567", ".000000")),
+    st.sampled_from(("Z", "+00:00", "+05:30", "z", "")),
+)
+def test_a_normal_instant_is_the_one_that_is_formatted(
+    moment: datetime, fraction: str, offset: str
+) -> None:
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S") + fraction + offset
+    try:
+        expected = parse_instant(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="."):
+            normal_instant(text)
+        return
+    if 0 <= expected < 253_402_300_800_000_000:
+        assert normal_instant(text) == format_instant(expected)
+    else:
+        with pytest.raises(InstantOutOfRange):
+            normal_instant(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2026-13-01T00:00:00Z"]
+)
+def test_days_and_times_that_do_not_exist_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        normal_instant(text)
 
 
 def test_instants_are_read_with_any_offset_and_refused_without() -> None:
