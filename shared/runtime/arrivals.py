@@ -7,7 +7,7 @@ import msgspec
 from shared.bus.port import Record
 from shared.contracts import topics
 from shared.contracts.core import Input
-from shared.contracts.envelope import from_record
+from shared.contracts.envelope import EnvelopeError, from_record
 from shared.contracts.ids import dedupe_key
 from shared.contracts.instants import parse_instant
 from shared.runtime.port import IdempotencyKey, Reply
@@ -48,23 +48,33 @@ def of_record(record: Record) -> tuple[str, Arrival]:
 
 
 def _of_event(record: Record, size: int) -> tuple[str, Arrival]:
-    event = from_record(record.headers, record.value)
-    time_us = parse_instant(event.time) if event.time else record.timestamp_ms * 1000
-    what = Input(
-        kind="event",
-        name=event.type,
-        body=event.data,
-        id=event.id,
-        time_us=time_us,
-        source=event.source,
-    )
+    """Reads the headers themselves: an Envelope would be made for nothing else."""
+    attributes = dict(record.headers)
+    try:
+        name, event_id, source, workspace = (
+            attributes["ce_type"].decode(),
+            attributes["ce_id"].decode(),
+            attributes["ce_source"].decode(),
+            attributes["ce_workspace"].decode(),
+        )
+        time = attributes.get("ce_time", b"").decode()
+    except (KeyError, UnicodeDecodeError):
+        name = event_id = source = workspace = time = ""
+    if not (name and event_id and source and workspace) or "ce_specversion" not in attributes:
+        from_record(record.headers, record.value)  # says what is missing
+        raise EnvelopeError("the record is no CloudEvent")
+    if record.value is None:
+        raise EnvelopeError("the record has no value")
+    time_us = parse_instant(time) if time else record.timestamp_ms * 1000
+    what = Input("event", name, record.value, event_id, "", time_us, source)
     arrival = Arrival(what, size, record.topic, record.offset, record=record)
-    if record.topic in SEQUENCED and event.sequence is not None:
-        arrival.sequence = event.sequence
-        arrival.previous = _previous(event.extensions)
+    sequence = attributes.get("ce_sequence") if record.topic in SEQUENCED else None
+    if sequence is not None:
+        arrival.sequence = _number(sequence)
+        arrival.previous = _previous(attributes.get("ce_previous"))
     else:
-        arrival.seen_key = seen_key(event.workspace, event.source, event.id)
-    return event.workspace, arrival
+        arrival.seen_key = seen_key(workspace, source, event_id)
+    return workspace, arrival
 
 
 def seen_key(workspace: str, source: str, event_id: str) -> bytes:
@@ -74,8 +84,11 @@ def seen_key(workspace: str, source: str, event_id: str) -> bytes:
     return dedupe_key(f"{len(workspace)}:{workspace}:{len(source)}:{source}:{event_id}")
 
 
-def _previous(extensions: tuple[tuple[str, str], ...]) -> int:
-    for name, text in extensions:
-        if name == "previous" and text.isdecimal():
-            return int(text)
-    return -1
+def _number(sequence: bytes) -> int:
+    if not sequence.isdigit():
+        raise EnvelopeError("ce_sequence is no number")
+    return int(sequence)
+
+
+def _previous(text: bytes | None) -> int:
+    return int(text) if text is not None and text.isdigit() else -1

@@ -2,12 +2,13 @@
 
 from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 
 import structlog
 
 from shared.bus.port import Bus, BusUnavailable, Outgoing, RecordRefused
 from shared.contracts.deadletter import DEAD_LETTER
-from shared.contracts.envelope import Envelope, to_headers
+from shared.contracts.envelope import CONTENT_TYPE, Envelope, Headers, to_headers
 from shared.contracts.ids import sequenced_id
 from shared.contracts.instants import format_instant
 from shared.runtime.limits import Limits
@@ -24,19 +25,60 @@ def event_id(service: str, workspace: str, seq: int) -> str:
 
 def to_outgoing(service: str, partition: int, row: JournalRow) -> Outgoing:
     """The record of a journal row."""
-    dead = row.type == DEAD_LETTER and row.seq == 0
-    envelope = Envelope(
-        id=row.key if dead else event_id(service, row.workspace, row.seq),
+    if row.type == DEAD_LETTER and row.seq == 0:
+        headers = to_headers(_envelope(service, row, row.key, None))
+    else:
+        headers = _headers(service, row)
+    return Outgoing(row.topic, partition, row.key.encode(), row.data, headers)
+
+
+def _headers(service: str, row: JournalRow) -> Headers:
+    """As `to_headers` makes them of an event of ours; what many events share is made once."""
+    first, ce_type, ce_time = _shared(service, row.workspace), _type(row.type), _time(row.at_us)
+    name = event_id(service, row.workspace, row.seq).encode()
+    headers = (
+        *first,
+        ce_type,
+        ("ce_id", name),
+        ce_time,
+        ("ce_sequence", b"%d" % row.seq),
+        ("ce_partitionkey", row.key.encode()),
+    )
+    return headers if row.previous < 0 else (*headers, ("ce_previous", b"%d" % row.previous))
+
+
+def _envelope(service: str, row: JournalRow, name: str, sequence: int | None) -> Envelope:
+    return Envelope(
+        id=name,
         source=f"/{service}",
         type=row.type,
         time=format_instant(row.at_us),
         workspace=row.workspace,
         data=row.data,
-        sequence=None if dead else row.seq,
+        sequence=sequence,
         partitionkey=row.key,
         extensions=(("previous", str(row.previous)),) if row.previous >= 0 else (),
     )
-    return Outgoing(row.topic, partition, row.key.encode(), row.data, to_headers(envelope))
+
+
+@lru_cache(maxsize=4096)
+def _shared(service: str, workspace: str) -> Headers:
+    return (
+        ("content-type", CONTENT_TYPE.encode()),
+        ("ce_specversion", b"1.0"),
+        ("ce_source", f"/{service}".encode()),
+        ("ce_workspace", workspace.encode()),
+    )
+
+
+@lru_cache(maxsize=256)
+def _type(name: str) -> tuple[str, bytes]:
+    return ("ce_type", name.encode())
+
+
+@lru_cache(maxsize=64)
+def _time(at_us: int) -> tuple[str, bytes]:
+    return ("ce_time", format_instant(at_us).encode())
 
 
 class Outbox:

@@ -8,13 +8,10 @@ from shared.runtime.clock import Clock
 from shared.runtime.metrics import RuntimeMetrics
 
 PERIOD_S = 0.5
-# Python's own (700, 10, 10) look for cycles some hundred times a second, and our structs form none.
-COLLECT_AFTER = (20_000, 20, 20)
-
 # When the collector looks: after so many new objects, and how often it takes those in that survived
-# once and twice. Cores keep many objects and make no cycles, so looking often finds nothing; ten
-# thousand objects take about 3 ms.
-COLLECTOR = (10_000, 10, 20)
+# once and twice. Cores keep many objects and make no cycles, so looking often finds nothing; Python's
+# own (700, 10, 10) look some hundred times a second.
+COLLECTOR = (50_000, 20, 50)
 
 
 def calm_collector() -> tuple[int, int, int]:

@@ -169,6 +169,9 @@ class KafkaReader:
 
 
 def _record(fetched: ConsumerRecord[Any, Any]) -> Record:
+    headers: tuple[tuple[str, Any], ...] = tuple(fetched.headers)
+    if None in dict(headers).values():
+        headers = tuple((name, value or b"") for name, value in headers)
     return Record(
         fetched.topic,
         fetched.partition,
@@ -176,5 +179,5 @@ def _record(fetched: ConsumerRecord[Any, Any]) -> Record:
         fetched.timestamp,
         fetched.key,
         fetched.value,
-        tuple((name, bytes(value or b"")) for name, value in fetched.headers),
+        headers,
     )
