@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import suppress
 
 from fastapi import Request
 
@@ -12,9 +11,13 @@ class Stopping:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._limits: set[asyncio.Timeout] = set()
 
     def set(self) -> None:
+        """On the event loop's thread."""
         self._event.set()
+        for limit in tuple(self._limits):
+            limit.reschedule(asyncio.get_running_loop().time())
 
     @property
     def is_set(self) -> bool:
@@ -27,22 +30,21 @@ class Stopping:
         """Wait for `awaitable`, at most `timeout_s`, and no longer than the server runs.
 
         True: the awaitable is done (its exception, if any, is raised). False: time is over or the
-        server stops; the awaitable is cancelled.
+        server stops; the awaitable is cancelled. Thousands of long-polls wait here: no tasks.
         """
-        work = asyncio.ensure_future(awaitable)
-        stop = asyncio.ensure_future(self._event.wait())
+        limit = asyncio.timeout(0 if self.is_set else timeout_s)
         try:
-            await asyncio.wait({work, stop}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
+            async with limit:
+                self._limits.add(limit)
+                try:
+                    await awaitable
+                finally:
+                    self._limits.discard(limit)
                 return True
+        except TimeoutError:
+            if not limit.expired():
+                raise
             return False
-        finally:
-            for task in (work, stop):
-                if not task.done():
-                    task.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await task
 
 
 def stopping_of(request: Request) -> Stopping:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from services.router.api.context import Router, Service, act
 from services.router.domain import explanation, views
@@ -14,6 +16,7 @@ from shared.contracts.instants import parse_instant
 from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
+from shared.http.direct import DirectRoute
 from shared.http.preconditions import is_current, not_modified, versioned
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
@@ -25,7 +28,6 @@ MAX_WAIT_S = 60
 STREAM_RENEW_S = 10.0
 
 router = api_router("agents")
-Works = Annotated[Caller, Depends(require("work:read"))]
 Streams = Annotated[Caller, Depends(require("work:read", ticket=True))]
 Answers = Annotated[Caller, Depends(require("offers:answer"))]
 
@@ -61,19 +63,20 @@ async def put_presence(
     return await act(request, caller, service, command)
 
 
-@router.get("/agents/{agent}/work")
-async def get_work(
-    agent: str,
-    request: Request,
-    caller: Works,
-    service: Service,
-    wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="seconds")] = 0,
-) -> Response:
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="seconds")]
+_enter_work = require("work:read")
+_wait = TypeAdapter[float](Annotated[float, Field(ge=0, le=MAX_WAIT_S)])
+
+
+async def get_work(request: Request) -> Response:
     """The agent's offers and tasks: at once, or with If-None-Match as soon as they change; 304
     after `wait` seconds. The agent's own call renews his presence lease."""
+    caller = await _enter_work(request)
+    service: Router = request.app.state.router
+    agent: str = request.path_params["agent"]
+    deadline = asyncio.get_running_loop().time() + _wait_of(request)
     if _is_agent(caller, agent):
         await service.presence.renew(caller.workspace, agent)
-    deadline = asyncio.get_running_loop().time() + wait
     with service.runtime.watch(caller.workspace, [f"agent:{agent}"]) as watch:
         while True:
             revision, snapshot = await _work(service, caller.workspace, agent)
@@ -82,6 +85,31 @@ async def get_work(
                 return versioned(request, snapshot, revision)
             if left <= 0 or not await _changed(request, watch, left):
                 return not_modified(revision)
+
+
+async def _work_parameters(agent: str, wait: Wait = 0) -> None:
+    """For the documentation: the call itself goes past FastAPI."""
+
+
+router.add_api_route(
+    "/agents/{agent}/work",
+    get_work,
+    methods=["GET"],
+    dependencies=[Depends(_enter_work), Depends(_work_parameters)],
+    route_class_override=DirectRoute,
+)
+
+
+def _wait_of(request: Request) -> float:
+    text = request.query_params.get("wait")
+    if text is None:
+        return 0
+    try:
+        return _wait.validate_python(text)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**fault, "loc": ("query", "wait")} for fault in error.errors(include_url=False)]
+        ) from None
 
 
 async def _work(service: Router, workspace: str, agent: str) -> tuple[int, Any]:
