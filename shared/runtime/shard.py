@@ -16,7 +16,9 @@ from shared.contracts.core import LIVE, Core, CoreFactory, Input
 from shared.contracts.problems import Refused
 from shared.runtime import deadletters
 from shared.runtime.arrivals import Arrival, of_record
+from shared.runtime.caution import Caution
 from shared.runtime.clock import Clock
+from shared.runtime.flight import Flight
 from shared.runtime.gathering import Gathering
 from shared.runtime.inbox import Inbox, Taken
 from shared.runtime.limits import Limits
@@ -27,7 +29,6 @@ from shared.runtime.port import (
     CommandFailed,
     EnrichConfig,
     NotOwner,
-    OutcomeUnknown,
     Reply,
     Unavailable,
     UnknownWorkspace,
@@ -102,10 +103,15 @@ class Shard:
         self._lease_until = leased_at + limits.lease_s
         self._retry_at = 0.0
         self._failures = 0
-        self._flight: asyncio.Task[None] | None = None
-        self._flying: Round | None = None
-        self._caution = 0
-        self._condemned: set[tuple[str, int]] = set()
+        self._caution = Caution(limits.caution_inputs)
+        self._flight = Flight(
+            store,
+            clock,
+            landed=self._committed,
+            refused=self._become_cautious,
+            nothing_done=self._nothing_done,
+            ended=self.work.set,
+        )
         self._in_flight: set[tuple[str, str, str]] = set()
         # Reading: which offsets to begin at, and where the log ended when it was joined.
         self.reading = 0
@@ -288,7 +294,7 @@ class Shard:
                 await self.roster.meet()
             self._finish_catching_up()
             worked = await self._decide()
-            if self._flight is None:
+            if not self._flight:
                 self._reads.serve(self.workspaces)
             return worked
         except StaleEpoch:
@@ -332,7 +338,7 @@ class Shard:
         if not self._may_begin():
             return False
         due = self.roster.due(wall_us, self._batch_limit())
-        taken = self._gathering.take(self._batch_limit(), paced=self._flight is None)
+        taken = self._gathering.take(self._batch_limit(), paced=not self._flight)
         if not taken and not due and not self._gathering.stray:
             return False
         round_ = self._new_round()
@@ -372,7 +378,7 @@ class Shard:
             self._limits,
             self._metrics,
             behind=self.catching_up,
-            before=self._flying,
+            before=self._flight.round,
             landed=self.land,
         )
 
@@ -387,7 +393,7 @@ class Shard:
         workspaces = self.workspaces
         for workspace in due:
             await round_.wake(workspace)
-        paced, slice_s = self._flight is None, self._limits.batch_ms / 1000
+        paced, slice_s = not self._flight, self._limits.batch_ms / 1000
         deadline = self._clock.monotonic() + slice_s
         reached = len(taken)
         for at, (name, arrival) in enumerate(taken):
@@ -401,7 +407,7 @@ class Shard:
                 self._check_running()
                 deadline = self._clock.monotonic() + slice_s
             workspace = workspaces[name]
-            if self._condemned and (arrival.topic, arrival.offset) in self._condemned:
+            if self._caution.condemns(arrival):
                 await round_.condemn(workspace, arrival)
             else:
                 await round_.take(workspace, arrival)
@@ -435,14 +441,11 @@ class Shard:
 
     async def land(self) -> None:
         """Wait until the commit on its way has ended; raises what it raised."""
-        flight = self._flight
-        if flight is None:
-            return
-        try:
-            await flight
-        finally:
-            if flight.done():
-                self._flight = self._flying = None
+        await self._flight.land()
+
+    def ground(self) -> None:
+        """Nobody waits for the commit on its way any more."""
+        self._flight.ground()
 
     async def _commit(self, round_: Round) -> None:
         try:
@@ -466,41 +469,9 @@ class Shard:
             round_.settle(batch, self._wake_watchers)
             self._after(round_)
             return
-        self._flying = round_
-        self._flight = asyncio.ensure_future(self._fly(round_, batch))
-        self._flight.add_done_callback(self._landed)
+        self._flight.start(round_, batch)
         if not self._may_overlap:
             await self.land()
-
-    async def _fly(self, round_: Round, batch: Batch) -> None:
-        """The commit on its way: its callers are answered as soon as it has ended."""
-        sent_at = self._clock.monotonic()
-        try:
-            await self._store.commit(batch)
-        except CommitUnknown:
-            round_.abandon(OutcomeUnknown("the commit was not confirmed"))
-            raise
-        except StaleEpoch:
-            round_.abandon(NotOwner(None))
-            raise
-        except StoreUnavailable:
-            round_.abandon(self._nothing_done())
-            raise
-        except Exception as error:
-            self._become_cautious(round_, error)
-            raise
-        self.renewed(sent_at)
-        self._committed(round_, batch, self._clock.monotonic() - sent_at)
-
-    def ground(self) -> None:
-        """Nobody waits for the commit on its way any more."""
-        if self._flight is not None:
-            self._flight.cancel()
-
-    def _landed(self, flight: "asyncio.Task[None]") -> None:
-        if not flight.cancelled():
-            flight.exception()  # whoever waits for it hears of it; nobody may
-        self.work.set()
 
     async def _build(self, round_: Round) -> Batch:
         return await round_.batch(
@@ -516,12 +487,15 @@ class Shard:
         moved = bool(batch.positions) and batch.positions != self.positions
         return not (batch.states or batch.journal or moved)
 
-    def _committed(self, round_: Round, batch: Batch, took_s: float) -> None:
+    def _committed(self, round_: Round, batch: Batch, sent_at: float) -> None:
+        self.renewed(sent_at)
         self._failures = 0
-        self._caution = max(0, self._caution - 1)
+        self._caution.passed()
         if batch.positions:
             self.positions = batch.positions
-        self._metrics.commit_seconds.labels(self._factory.service).observe(took_s)
+        self._metrics.commit_seconds.labels(self._factory.service).observe(
+            self._clock.monotonic() - sent_at
+        )
         self._metrics.batch_inputs.labels(self._factory.service).observe(
             sum(row.count for row in batch.inputs)
         )
@@ -545,11 +519,7 @@ class Shard:
         """The store refuses this batch for good: find the input by committing one at a time."""
         log.error("a batch cannot be stored", partition=self.partition, exc_info=error)
         if self._caution:
-            self._condemned |= {
-                (each.arrival.topic, each.arrival.offset)
-                for each in round_.applied()
-                if each.arrival.offset >= 0
-            }
+            self._caution.condemn(round_)
             rest_until_us = self._clock.wall_us() + round(
                 self._limits.timer_backoff_most_s * 1_000_000
             )
@@ -559,7 +529,7 @@ class Shard:
             round_.abandon(CommandFailed("the command failed"))
         else:
             round_.abandon(self._nothing_done())
-        self._caution = self._limits.caution_inputs
+        self._caution.begin()
 
     def _nothing_done(self) -> Unavailable:
         return Unavailable("nothing was stored; try again", self._limits.retry_after_s)
