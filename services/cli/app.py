@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import typer
+import typer.core
 from rich.console import Console
 
 from shared.settings import Settings, SettingsError, read_settings
@@ -45,7 +46,10 @@ def explained() -> Generator[None]:
     except Refused as refused:
         err.print(f"[red]{refused.kind}:[/] {refused.detail}", highlight=False)
         for fault in refused.errors:
-            err.print(f"  {fault.pointer or '/'}: {fault.message}", highlight=False)
+            hint = f" ({fault.expected})" if fault.expected else ""
+            err.print(
+                f"  {fault.pointer or '/'}: {fault.message}{hint}", highlight=False, markup=False
+            )
         raise typer.Exit(1) from refused
     except (EmbeddedPostgresError, DatabaseUnavailable, BusUnavailable, OSError) as error:
         err.print(f"[red]error:[/] {error}", highlight=False)
@@ -245,6 +249,39 @@ async def apply(
     where = commands.Addresses(base, router_url, sla_url, channels_url)
     sure = yes or as_json
     await commands.apply(settings, file, where, out, check=check, yes=sure, as_json=as_json)
+
+
+class _JsonTo(typer.core.TyperCommand):
+    """`--json` alone means standard output, `--json FILE` a file."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        spelled: list[str] = []
+        for place, one in enumerate(args):
+            spelled.append(one)
+            if one == "--json" and (place + 1 == len(args) or args[place + 1].startswith("-")):
+                spelled[-1] = "--json=-"
+        return super().parse_args(ctx, spelled)
+
+
+@app.command(cls=_JsonTo)
+def simulate(
+    scenario: Annotated[Path, typer.Argument(help="scenario.yaml", exists=True, dir_okay=False)],
+    as_json: Annotated[
+        str | None, typer.Option("--json", metavar="[FILE]", help="the report; alone: to stdout")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="a picture of the day")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes side by side; default: one for each core")
+    ] = None,
+) -> None:
+    """Try a centre in virtual time, on the core that production runs.
+
+    The figures are the same with any number of workers.
+    """
+    with explained():
+        from services.cli.simulate import asked
+
+        asked(scenario, as_json, png, workers, out, err)
 
 
 @app.command()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.sla.domain.service_level import Counts, service_levels
+from shared.contracts.service_level import Counts, service_levels
 
 # 1,000 answered, 860 of them in T; 60 abandoned: 20 within T, 40 after, 10 within 5 s.
 ICMI = Counts(

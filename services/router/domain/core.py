@@ -52,6 +52,7 @@ class RouterCore(Workspace):
     def __init__(self, name: str, seed: int) -> None:
         super().__init__(name, seed)
         self._stale = False
+        self.replies = True  # whether commands are answered; a simulation reads no answers
 
     @property
     def last_seq(self) -> int:
@@ -168,7 +169,7 @@ class RouterCore(Workspace):
             raise
         self.undo = None
         due.rest(self)
-        return self._outcome(_reply(self, made))
+        return self._outcome(_reply(self, made) if self.replies else b"")
 
     def _refuse_late(self, command: cmd.AcceptOffer | cmd.DeclineOffer) -> None:
         """The commonest refusal, told before anything is undone: the offer is dead by now."""

@@ -64,3 +64,29 @@ def _may_matter(ws: Workspace, timer: Timer) -> bool:
         return offer is not None and offer.state == "open"
     task = ws.tasks.get(key)
     return task is not None and (task.state in OPEN or task.forget_us == due_us)
+
+
+_FIELDS = {
+    BEFORE: "not_before_us",
+    AFTER: "not_after_us",
+    WRAP: "wrap_until_us",
+    ORPHAN: "orphan_us",
+    RELAX: "relax_us",
+    STEP: "step_until_us",
+    HOLD: "hold_until_us",
+    ESCALATE: "escalate_us",
+    FORGET: "forget_us",
+}
+
+
+def matters(ws: Workspace, timer: Timer) -> bool:
+    """Whether something may happen when it rings; what has become void stays so."""
+    due_us, kind, _, key = timer
+    if kind in (CALENDAR, OFFER):
+        return _may_matter(ws, timer)
+    task = ws.tasks.get(key)
+    if task is None:
+        return False
+    if kind in _FIELDS:
+        return getattr(task, _FIELDS[kind]) == due_us
+    return task.state in OPEN  # RETRY, DELAY: it may come back to waiting before

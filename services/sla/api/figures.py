@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 
 from services.sla import live
 from services.sla.api.context import Service, instant, span
-from services.sla.domain.service_level import Counts, service_levels
+from shared.contracts.service_level import Counts, service_levels
 from shared.http.auth import Caller, require
 from shared.http.replies import json_reply
 from shared.http.routes import api_router

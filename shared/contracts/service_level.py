@@ -49,18 +49,20 @@ class Counts(msgspec.Struct):
 
 def service_levels(counts: Counts) -> dict[str, float | None]:
     """Each named definition -> share, None where nothing can be said."""
+    found = shares(counts)
+    return {name: part / whole if whole else None for name, (part, whole) in found.items()}
+
+
+def shares(counts: Counts) -> dict[str, tuple[int, int]]:
+    """Each named definition -> (successes, all of them): for who sums over several counts."""
     an, within = counts.answered, counts.answered_within
     ab, ab_within = counts.abandoned, counts.abandoned_within
     ab_beyond = ab - ab_within
     return {
-        "abandons_in_time_succeed": _share(within + ab_within, an + ab),
-        "abandons_ignored": _share(within, an),
-        "abandons_fail": _share(within, an + ab),
-        "early_abandons_ignored": _share(within, an + ab_beyond),
-        "short_abandons_succeed": _share(within + counts.abandoned_short, an + ab),
-        "live": _share(within, an + ab_beyond + counts.waiting_beyond),
+        "abandons_in_time_succeed": (within + ab_within, an + ab),
+        "abandons_ignored": (within, an),
+        "abandons_fail": (within, an + ab),
+        "early_abandons_ignored": (within, an + ab_beyond),
+        "short_abandons_succeed": (within + counts.abandoned_short, an + ab),
+        "live": (within, an + ab_beyond + counts.waiting_beyond),
     }
-
-
-def _share(successes: int, all_of_them: int) -> float | None:
-    return successes / all_of_them if all_of_them else None

@@ -1,0 +1,1 @@
+"""Discrete-event simulation of a contact centre on the production core, in virtual time."""

@@ -1,0 +1,118 @@
+"""All replications of a scenario, side by side in processes; the same figures with any number of them."""
+
+import contextlib
+import gc
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context, parent_process
+from typing import NamedTuple
+
+from services.router.simulate.replication import Replication
+from services.router.simulate.scenario import Scenario
+from services.router.simulate.tally import Sums
+from shared.contracts.core import Entity
+
+CHUNKS_EACH = 8  # so that no process waits long for the last
+CHUNK_MAX = 50
+COLLECT_AFTER = 50_000  # contacts; a core is full of cycles, and nothing else is
+
+Done = Callable[[int], None]
+
+
+class _Share(NamedTuple):
+    """What a worker process needs to know, once."""
+
+    scenario: Scenario
+    entities: list[Entity]
+
+
+_share: _Share | None = None
+
+
+def run(scenario: Scenario, entities: list[Entity], workers: int, done: Done) -> list[Sums]:
+    """The sums of each replication, in order. `done` is told how many more are ready."""
+    if min(workers, scenario.replications) <= 1:
+        return _alone(scenario, entities, done)
+    found: dict[int, Sums] = {}
+    for first, sums in _beside(scenario, entities, min(workers, scenario.replications)):
+        found.update(enumerate(sums, first))
+        done(len(sums))
+    return [found[number] for number in range(scenario.replications)]
+
+
+def replicate(scenario: Scenario, entities: list[Entity], numbers: range) -> Iterator[Sums]:
+    """Replications by number, one after the other."""
+    contacts = 0
+    with _calm():
+        for number in numbers:
+            sums = Replication(scenario, number, entities).run()
+            yield sums
+            contacts += sums.contacts
+            if contacts >= COLLECT_AFTER:
+                gc.collect()
+                contacts = 0
+
+
+@contextlib.contextmanager
+def _calm() -> Generator[None]:
+    """Collections in the middle of a day find nothing and cost a tenth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _alone(scenario: Scenario, entities: list[Entity], done: Done) -> list[Sums]:
+    found: list[Sums] = []
+    for sums in replicate(scenario, entities, range(scenario.replications)):
+        found.append(sums)
+        done(1)
+    return found
+
+
+# -- several processes
+
+
+def _beside(
+    scenario: Scenario, entities: list[Entity], workers: int
+) -> Iterator[tuple[int, list[Sums]]]:
+    """(first number, sums) of each chunk as it is ready."""
+    size = max(1, min(CHUNK_MAX, scenario.replications // (workers * CHUNKS_EACH)))
+    starts = range(0, scenario.replications, size)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _prepare, (scenario, entities))
+    try:
+        left: set[Future[tuple[int, list[Sums]]]] = {
+            pool.submit(_chunk, first, min(first + size, scenario.replications)) for first in starts
+        }
+        while left:
+            ready, left = wait(left, return_when=FIRST_COMPLETED)
+            for one in ready:
+                yield one.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepare(scenario: Scenario, entities: list[Entity]) -> None:
+    """Once in each worker: it ends with its parent, and silently on Ctrl-C."""
+    global _share
+    _share = _Share(scenario, entities)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _chunk(first: int, end: int) -> tuple[int, list[Sums]]:
+    assert _share is not None, "prepared"
+    return first, list(replicate(_share.scenario, _share.entities, range(first, end)))
