@@ -254,7 +254,7 @@ async def apply(
 class _JsonTo(typer.core.TyperCommand):
     """`--json` alone means standard output, `--json FILE` a file."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         spelled: list[str] = []
         for place, one in enumerate(args):
             spelled.append(one)

@@ -233,7 +233,7 @@ class _Reader:
         names = PARAMETERS[kind]
         each = [self._each(getattr(given, name), place.at(kind, name)) for name in names]
         if kind == "uniform":
-            _check_order(*each, place.at(kind, "max_s"))
+            _check_order(each[0], each[1], place.at(kind, "max_s"))
         return tuple(Distribution(kind, one) for one in zip(*each, strict=True))
 
     def _each(self, given: float | list[Any], place: Place) -> tuple[float, ...]:

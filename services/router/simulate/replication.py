@@ -90,7 +90,9 @@ class Replication:
         self._classes = [
             ClassAtWork(scenario, place, number, busy) for place in range(len(scenario.classes))
         ]
-        self._answers = [group.answer and _draws(group.answer) for group in scenario.groups]
+        self._answers = [
+            None if group.answer is None else _draws(group.answer) for group in scenario.groups
+        ]
         self._of_answers = [
             streams.stream(scenario, number, f"answer:{group.name}") for group in scenario.groups
         ]
