@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import latency, posts, router
+from bench import latency, posts, router, simulate
 from bench.core import run as core
 from bench.figures import Figure, cores, keep, show, told
 from shared.testing.kafka import why_no_kafka
@@ -20,6 +20,11 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     "batch": (posts.batches, True, "POST events, batches, against a bare endpoint"),
     "webhook": (posts.webhooks, True, "vendors' signed webhooks, against a bare endpoint"),
     "core": (core, False, "the router's core alone, 50 skills, 10,000 tasks waiting"),
+    "simulate": (
+        simulate.run,
+        False,
+        "contacts a second of omniroute simulate, rules and journal on",
+    ),
     "latency": (latency.run, False, "event posted to offer in the long-poll, one process"),
     "burst": (router.burst, True, "new conversations into free capacity, Kafka and PostgreSQL"),
     "lives": (router.lives, True, "event, offer, accept, complete; Kafka and PostgreSQL"),

@@ -1,13 +1,15 @@
 """Instants are integers: microseconds since 1970-01-01T00:00:00Z. RFC 3339 exists only at the edge."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 SECOND_US = 1_000_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY = _EPOCH.toordinal()
 _MICROSECOND = timedelta(microseconds=1)
+_DAY_S = 86_400
 
 
 class InstantOutOfRange(ValueError):
@@ -41,8 +43,16 @@ def format_once(instant_us: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _second(seconds: int) -> str:
-    """Cached: the instants of a batch lie in few seconds, and formatting is slow."""
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    """Cached: the instants of a batch lie in few seconds."""
+    days, rest = divmod(seconds, _DAY_S)
+    minute, second = divmod(rest, 60)
+    return f"{_day(days)}T{minute // 60:02d}:{minute % 60:02d}:{second:02d}"
+
+
+@lru_cache(maxsize=4096)
+def _day(days: int) -> str:
+    """The date so many days after 1970-01-01. Raises ValueError outside the years 1 to 9999."""
+    return date.fromordinal(_EPOCH_DAY + days).isoformat()
 
 
 def normal_instant(text: str) -> str:

@@ -104,7 +104,9 @@ def test_one_server_and_any_service_time():
         calls(per_h(0.2), {"lognormal": {"mean_s": 60, "sd_s": 40}}, "lognormal"),
         calls(per_h(0.2), {"gamma": {"shape": 0.8, "mean_s": 60}}, "gamma"),
     ]
-    made = simulated(**{**DAYS, "horizon_s": 60_000, "seed": 3}, staff=[staff(1)], contacts=contacts)
+    made = simulated(
+        **{**DAYS, "horizon_s": 60_000, "seed": 3}, staff=[staff(1)], contacts=contacts
+    )
     squares = [60**2 / 3, 80**2 / 12, 40**2, 60**2 / 0.8]
     second = sum(
         load * (variance + 60**2) for load, variance in zip((0.15, 0.15, 0.2, 0.2), squares)

@@ -80,13 +80,11 @@ _FIELDS = {
 
 
 def matters(ws: Workspace, timer: Timer) -> bool:
-    """Whether something may happen when it rings; what has become void stays so."""
+    """False where nothing will happen when it rings, because what it was for has become void."""
     due_us, kind, _, key = timer
-    if kind in (CALENDAR, OFFER):
+    if kind == OFFER:
         return _may_matter(ws, timer)
+    if kind not in _FIELDS:
+        return True
     task = ws.tasks.get(key)
-    if task is None:
-        return False
-    if kind in _FIELDS:
-        return getattr(task, _FIELDS[kind]) == due_us
-    return task.state in OPEN  # RETRY, DELAY: it may come back to waiting before
+    return task is not None and getattr(task, _FIELDS[kind]) == due_us

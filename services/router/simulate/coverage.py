@@ -1,6 +1,9 @@
 """Who can serve what: looked at before anything is simulated."""
 
+import msgspec
+
 from services.router.domain import capacity, planning
+from services.router.domain.config import Escalation
 from services.router.domain.core import RouterCore
 from services.router.domain.policy import Plan
 from services.router.domain.pools import NEVER_US
@@ -20,7 +23,7 @@ def look(scenario: Scenario, entities: list[Entity]) -> list[Warn]:
     """
     core = opened(scenario, 0, entities).core
     core.begin(scenario.start_us)
-    doubts: list[Warn] = []
+    doubts = _clocks(scenario)
     faults: list[Fault] = []
     for place, one in enumerate(scenario.classes):
         plan = _plan(core, one)
@@ -34,6 +37,17 @@ def look(scenario: Scenario, entities: list[Entity]) -> list[Warn]:
     if faults:
         raise Refused("validation", faults[0].message, errors=faults)
     return doubts
+
+
+def _clocks(scenario: Scenario) -> list[Warn]:
+    """Levels of ladders that wait for the SLA service, which no simulation has."""
+    return [
+        Warn(f"{one.pointer}/levels/{place}", "no clock of an SLA runs here: the level never fires")
+        for one in scenario.resources
+        if one.kind == "escalation"
+        for place, level in enumerate(msgspec.json.decode(one.body, type=Escalation).levels)
+        if level.when.sla is not None
+    ]
 
 
 def _plan(core: RouterCore, one: ContactClass) -> Plan | None:

@@ -50,8 +50,11 @@ class OneOf(Resource):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if len(self.chosen()) != 1:
-            raise ValueError(f"Exactly one is asked for: {', '.join(type(self).model_fields)}.")
+        chosen = self.chosen()
+        if len(chosen) != 1:
+            given = f"not {' and '.join(chosen)}" if chosen else "and none is given"
+            known = ", ".join(type(self).model_fields)
+            raise ValueError(f"Exactly one of {known} is asked for, {given}.")
         return self
 
     def chosen(self) -> list[str]:

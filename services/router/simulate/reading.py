@@ -61,7 +61,7 @@ def read_scenario(
 
     Raises Refused (validation) with every fault that can be seen without running it.
     """
-    form = validate_resource(content, forms.ScenarioForm)
+    form = _form(content)
     faults: list[Fault] = []
     top = Place("", faults)
     ends = _periods(form, top)
@@ -92,6 +92,25 @@ def read_scenario(
     if faults:
         raise Refused("validation", faults[0].message, errors=faults)
     return scenario
+
+
+def _form(content: Any) -> forms.ScenarioForm:
+    try:
+        return validate_resource(content, forms.ScenarioForm)
+    except Refused as refused:
+        errors = _told_once(refused.errors)
+        raise Refused("validation", errors[0].message, errors=errors) from refused
+
+
+def _told_once(faults: list[Fault]) -> list[Fault]:
+    """What is neither a number nor a list is told in one."""
+    found: dict[str, Fault] = {}
+    for fault in faults:
+        if fault.pointer in found and fault.code.endswith("_type"):
+            message = f"{found[fault.pointer].message.removesuffix('.')}, or a list of such."
+            fault = Fault(fault.pointer, "type", message, "one, or one per period")
+        found[fault.pointer] = fault
+    return list(found.values())
 
 
 def _periods(form: forms.ScenarioForm, top: Place) -> tuple[int, ...]:

@@ -80,6 +80,7 @@ class Replication:
 
     def __init__(self, scenario: Scenario, number: int, entities: list[Entity]) -> None:
         self._scenario = scenario
+        self._horizon_us = scenario.horizon_us
         seed = streams.seed_of(scenario.seed, number, "core")
         self.centre: Centre = opened(scenario, seed, entities)
         self._core = self.centre.core
@@ -143,12 +144,12 @@ class Replication:
         wake = centre.wake_us()
         first = calendar[0][0] if calendar else None
         if wake is not None and (first is None or wake <= first):
-            if wake >= self._limit_us():
+            if wake >= self._horizon_us and wake >= self._limit_us():
                 return False
             centre.now_us = max(centre.now_us, wake)
             self._note(centre.tick())
             return True
-        if first is None or first >= self._limit_us():
+        if first is None or (first >= self._horizon_us and first >= self._limit_us()):
             return False
         at, what, _, whom = heapq.heappop(calendar)
         centre.now_us = at
@@ -356,13 +357,15 @@ class Replication:
 
 
 def _agents_must_speak(scenario: Scenario) -> bool:
-    """Where a ladder counts an agent's silence, agents greet when they accept."""
-    ladders = (
-        msgspec.json.decode(one.body, type=Escalation)
-        for one in scenario.resources
-        if one.kind == "escalation"
-    )
-    return any(level.when.agent_silent_s for ladder in ladders for level in ladder.levels)
+    """Where an agent's silence has consequences, agents greet when they accept."""
+    for one in scenario.resources:
+        if one.kind == "escalation":
+            ladder = msgspec.json.decode(one.body, type=Escalation)
+            if any(level.when.agent_silent_s for level in ladder.levels):
+                return True
+        if one.kind == "queue" and msgspec.json.decode(one.body).get("response"):
+            return True
+    return False
 
 
 def _unnamed(scenario: Scenario, kind: int, group: int) -> Refused:
