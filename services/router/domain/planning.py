@@ -1,5 +1,6 @@
 """How a task finds its queue: the policy's plan, its steps, and the relaxing of requirements."""
 
+from functools import lru_cache
 from typing import Any
 
 from services.router.domain import capacity, ladders, lifecycle, membership, timers
@@ -7,7 +8,7 @@ from services.router.domain.config import LAST_AGENT, Customer, Prefer, Step
 from services.router.domain.facts import TaskFacts
 from services.router.domain.policy import CompiledPolicy, Plan, first_step, queues_at
 from services.router.domain.pools import NEVER_US
-from services.router.domain.requirements import active, met_by, next_relaxation_us
+from services.router.domain.requirements import Requirement, active, met_by, next_relaxation_us
 from services.router.domain.state import SEEKING, PolicyRef, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -183,10 +184,8 @@ def announce(ws: Workspace, task: Task) -> None:
         attributes=task.attributes,
         queue=task.queues[0] if task.queues else None,
         priority=task.priority,
-        requires=[routing.RequirementFacts(text=item.text) for item in capacity.active(task)],
-        policy=routing.PolicyFacts(id=ref.id, version=ref.version, rule=ref.rule, step=ref.step)
-        if ref
-        else None,
+        requires=_requirement_facts(capacity.active(task)),
+        policy=_policy_facts(ref.id, ref.version, ref.rule, ref.step) if ref else None,
         customer=routing.CustomerFacts(
             id=customer.id,
             tier=customer.tier,
@@ -201,6 +200,17 @@ def announce(ws: Workspace, task: Task) -> None:
     )
     rule = (ref.rule or f"rule {ref.rule_index + 1}") if ref and ref.rule_index >= 0 else NO_RULE
     lifecycle.decide(ws, task, seq, "planned", rule)
+
+
+@lru_cache(maxsize=4096)
+def _policy_facts(name: str, version: int, rule: str | None, step: int) -> routing.PolicyFacts:
+    return routing.PolicyFacts(id=name, version=version, rule=rule, step=step)
+
+
+@lru_cache(maxsize=8192)
+def _requirement_facts(asks: tuple[Requirement, ...]) -> list[routing.RequirementFacts]:
+    """Kept for tasks that ask the same; events are only read."""
+    return [routing.RequirementFacts(text=item.text) for item in asks]
 
 
 def start_waiting(ws: Workspace, task: Task) -> None:

@@ -143,15 +143,20 @@ def active(
 
     `relax_all`: as if every relaxation were due; `dropped`: names given to drop_requirement.
     """
-    if not dropped and not _may_relax(requirements):
-        return requirements
+    asks = tuple(requirements)
+    stages = _stages(asks)
+    if not dropped and (not stages or (not relax_all and waited_us < stages[0])):
+        return asks
     kept = (item for item in requirements if not any(drops(item, name) for name in dropped))
     now = (item.last() if relax_all else item.at(waited_us) for item in kept)
     return tuple(item for item in now if item is not None)
 
 
-def _may_relax(requirements: tuple[Requirement, ...]) -> bool:
-    return bool([item for item in requirements if item.relax])
+@lru_cache(maxsize=8192)
+def _stages(requirements: tuple[Requirement, ...]) -> tuple[int, ...]:
+    """After how much waiting any of them is relaxed, in order."""
+    stages = {span_us(stage.after_s) for item in requirements for stage in item.relax}
+    return tuple(sorted(stages))
 
 
 def next_relaxation_us(
@@ -162,8 +167,11 @@ def next_relaxation_us(
     dropped: Collection[str] = (),
 ) -> int | None:
     """After how much waiting (more than `waited_us`) one of them is next relaxed; None: never."""
-    if relax_all or not _may_relax(requirements):
+    stages = _stages(tuple(requirements))
+    if relax_all or not stages:
         return None
+    if not dropped:
+        return next((at for at in stages if at > waited_us), None)
     kept = (item for item in requirements if not any(drops(item, name) for name in dropped))
     times = (item.next_us(waited_us) for item in kept)
     return min((at for at in times if at is not None), default=None)

@@ -296,7 +296,7 @@ class Replication:
     def _note(self, outcome: Outcome) -> None:
         """React to what an input has caused."""
         notes = self._notes
-        called = list(self._core.called)
+        called = self._core.called  # this input's own; the next input has another
         for event in outcome.events:
             react = notes.get(event.type)
             if react is not None:
