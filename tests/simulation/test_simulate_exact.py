@@ -369,3 +369,46 @@ def test_all_that_arrives_is_told():
     assert sum(row[0] for row in rows) == sum(row[1] + row[2] + row[3] for row in rows) > 50
     assert sum(row[0] for row in rows) == sums.contacts
     assert sum(map(sum, sums.served)) == sum(row[1] for row in rows)
+
+
+def test_who_answers_and_ends_before_the_others_leaves_in_their_place(tmp_path):
+    """At 100 one is in service until 200 and one answers at 103, until 113: he leaves, though it
+    was not known at 100. A call of 105 is offered at 200 and answered at 205."""
+    made = simulated(
+        folder=tmp_path, horizon_s=300, periods_s=[100, 300],
+        staff=[staff([2, 1], answer_s={"fixed": 5})],
+        contacts=[
+            calls({"file": _lines(tmp_path, "long", 90)}, {"fixed": 105}, "long"),
+            calls({"file": _lines(tmp_path, "short", 98, 105)}, {"fixed": 10}, "short"),
+        ],
+    )  # fmt: skip
+    assert means(made["classes"]["short"])["wait_s"] == (5 + 100) / 2
+    assert means(made["groups"]["all"])["staffed_s"] == 113 + 215
+
+
+def test_agents_of_several_chats_leave_when_the_last_one_ends(tmp_path):
+    """One has chats until 100 and 102, the other until 101: from 50 on the second takes nothing
+    new, though he is less loaded, and leaves at 101."""
+    agent = {"capacity": 90, "channels": {"chat": 3}}
+    content = scenario_of(
+        queues=[{"id": "main"}], horizon_s=300, periods_s=[50, 300],
+        staff=[{"group": "all", "count": [2, 1], "agent": agent}],
+        contacts=[calls(recorded(tmp_path, 0, 1, 2, 60), {"fixed": 100})],
+    )  # fmt: skip
+    content["workspace"]["channels"] = {"chat": {"cost": 30}}
+    content["contacts"][0]["task"]["channel"] = "chat"
+    scenario = read(content, tmp_path)
+    sums = running.run(scenario, hired(scenario), 1, lambda more: None)
+    made = report(scenario, sums, 1.0)
+    assert means(made["total"])["wait_s"] == 0
+    assert means(made["groups"]["all"]) == {
+        "occupancy": pytest.approx((160 + 100) / (160 + 101 + 140)),
+        "busy_s": 160 + 100,
+        "staffed_s": 160 + 101,
+    }
+
+
+def _lines(folder, name, *at_s):
+    file = folder / f"{name}.ndjson"
+    file.write_text("".join(f"{at}\n" for at in at_s))
+    return file.name
