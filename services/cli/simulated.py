@@ -26,7 +26,8 @@ def tell(done: Simulated, out: Console) -> None:
     """Classes, service level, periods and groups, each figure with its half-width."""
     report = done.report
     for doubt in done.doubts:
-        out.print(f"[yellow]look[/] {doubt.pointer}: {doubt.message}", highlight=False)
+        said = f"[yellow]look[/] {doubt.pointer}: {doubt.message}"
+        out.print(said, highlight=False, soft_wrap=True)
     run = report["run"]
     share = f"{run['confidence']:.0%}"
     title = f"{report['name'] or 'simulation'}: {run['replications']} replications, ± at {share}"
