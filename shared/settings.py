@@ -1,5 +1,6 @@
 """Settings: read from the environment once, all faults reported together, secrets never printed."""
 
+import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class Settings:
     `database_url` None: an embedded server in `data_dir`. `kafka` None: the log in PostgreSQL.
     `public_url` is where vendors reach us (None: `advertised_url`); `blob_url` where attachments
     are kept (None: a folder in `data_dir`); `spool_records` how many records may wait while the bus
-    is away; after `lease_s` without a sign of life a replica's shards go to others. `jwt_issuer`
+    is away; `fetch_allow` networks that connectors may call though they are not public; after `lease_s` without a sign of life a replica's shards go to others. `jwt_issuer`
     None: API keys only. Claims are names or dotted paths.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     spool_records: int = SPOOL_RECORDS
     lease_s: float = LEASE_S
     blob_url: str | None = None
+    fetch_allow: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     kafka: str | None = None
     log_level: str = "info"
     jwt_issuer: str | None = None
@@ -76,6 +78,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         spool_records=source.take("OMNIROUTE_SPOOL_RECORDS", _spool, SPOOL_RECORDS),
         lease_s=source.take("OMNIROUTE_LEASE_S", _lease, LEASE_S),
         blob_url=source.take("OMNIROUTE_BLOB_URL", _blobs, None),
+        fetch_allow=source.take("OMNIROUTE_FETCH_ALLOW", _networks, ()),
         partitions=source.take("OMNIROUTE_PARTITIONS", _partitions, DEFAULT_PARTITIONS),
         kafka=source.take("KAFKA_BOOTSTRAP_SERVERS", _brokers, None),
         log_level=source.take("OMNIROUTE_LOG_LEVEL", _level, "info"),
@@ -147,6 +150,13 @@ def _blobs(text: str) -> str:
     if "://" not in text:
         raise ValueError("is not a URL such as file:///var/lib/omniroute/blobs or s3://bucket")
     return text
+
+
+def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip())
+    except ValueError:
+        raise ValueError("is not a list of networks such as 10.2.0.0/16,127.0.0.1") from None
 
 
 def _url(text: str) -> str:

@@ -8,6 +8,7 @@ from fastapi import Request
 from services.channels.blobs import Blobs
 from services.channels.directory import Directory
 from services.channels.intake import Intake
+from services.channels.outgoing.errands import Errands
 from services.channels.store import ChannelsStore
 from shared.bus.port import Outgoing
 from shared.contracts import topics
@@ -28,6 +29,7 @@ class Channels:
     secrets: SecretBox
     replies: Replies
     public_url: str
+    errands: Errands
 
 
 async def channels_of(request: Request) -> Channels:

@@ -85,7 +85,7 @@ class ChannelsStore:
             stored = (await connection.execute(statement.returning(*table.c))).one()
             await connection.execute(_CHANGED)
         self._cache.forget()
-        return _connector(stored), held is None
+        return stored_connector(stored), held is None
 
     async def known_connector(self, workspace: str, name: str) -> StoredConnector | None:
         """`connector` as it was a moment ago at most, and never as it was before a change that any
@@ -95,7 +95,7 @@ class ChannelsStore:
     async def connector(self, workspace: str, name: str) -> StoredConnector | None:
         async with reading(self._engine) as connection:
             row = (await connection.execute(_one(workspace, name))).one_or_none()
-        return None if row is None else _connector(row)
+        return None if row is None else stored_connector(row)
 
     async def connectors(self, workspace: str, after: str, limit: int) -> list[StoredConnector]:
         table = tables.connector
@@ -106,7 +106,7 @@ class ChannelsStore:
             .limit(limit)
         )
         async with reading(self._engine) as connection:
-            return [_connector(row) for row in await connection.execute(query)]
+            return [stored_connector(row) for row in await connection.execute(query)]
 
     async def delete_connector(self, workspace: str, name: str, demand: Precondition) -> bool:
         """False when there is none. Raises Refused (412)."""
@@ -310,7 +310,7 @@ async def _lock(connection: AsyncConnection, workspace: str, name: str) -> None:
     await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(place, 0))))
 
 
-def _connector(row: Row[Any]) -> StoredConnector:
+def stored_connector(row: Row[Any]) -> StoredConnector:
     return StoredConnector(
         workspace=row.workspace,
         id=row.id,

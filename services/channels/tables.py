@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -164,4 +165,61 @@ spool = Table(
     Column("headers", JSONB, nullable=False),
     Column("at", _instant, nullable=False, server_default=text("now()")),
     Index("spool_in_order", "partition", "no"),
+)
+
+# What vendors only announced: owed until the row is gone. Taking one moves `next_at` ahead, so that
+# whoever dies over it leaves it to another. No foreign key: a webhook must not wait for one.
+fetch = Table(
+    "fetch",
+    METADATA,
+    Column("workspace", Text, primary_key=True),
+    Column("connector", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("purpose", Text, nullable=False),
+    Column("ids", JSONB, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", _instant, nullable=False, server_default=text("now()")),
+    Column("next_at", _instant, nullable=False, server_default=text("now()")),
+    Column("last_error", Text),
+    Index("fetch_due", "next_at"),
+)
+
+# Where each poller stands. The cursor moves only after what it passed was acknowledged, and only
+# by the replica that holds the lease (`taken_by` until `taken_until`).
+poll = Table(
+    "poll",
+    METADATA,
+    Column("workspace", Text, primary_key=True),
+    Column("connector", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("cursor", Text),
+    Column("cursor_at", _instant),
+    Column("next_at", _instant, nullable=False, server_default=text("now()")),
+    Column("every_s", Integer, nullable=False, server_default=text("60")),
+    Column("taken_by", Text),
+    Column("taken_until", _instant),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("last_success_at", _instant),
+    Column("last_error_at", _instant),
+    Column("last_error", Text),
+    ForeignKeyConstraint(
+        ["workspace", "connector"],
+        ["channels.connector.workspace", "channels.connector.id"],
+        ondelete="CASCADE",
+    ),
+    Index("poll_due", "next_at"),
+)
+
+# Files that a message only referred to, once they are in the blob store (or why they are not).
+media = Table(
+    "media",
+    METADATA,
+    Column("workspace", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("sha256", Text),
+    Column("size", BigInteger),
+    Column("content_type", Text),
+    Column("error", Text),
+    Column("at", _instant, nullable=False, server_default=text("now()")),
 )

@@ -106,6 +106,10 @@ async def receive(channels: Channels, stored: StoredConnector, request: InboundR
         return Received(handled.answer, handled)
     try:
         await _keep(channels, stored, request, handled, workspace)
+        if handled.accepted:
+            await channels.errands.owe(
+                stored, handled.wanted, handled.events, lambda: opened_secrets(stored, channels)
+            )
     except (Refused, DatabaseUnavailable, OutcomeUnknown) as failed:
         log.warning("inbound.unavailable", connector=stored.id, because=str(failed))
         return Received(handled.unavailable, handled)
@@ -113,17 +117,23 @@ async def receive(channels: Channels, stored: StoredConnector, request: InboundR
 
 
 def _handled(
-    channels: Channels, stored: StoredConnector, request: InboundRequest, workspace: WorkspaceFacts
+    channels: Channels,
+    stored: StoredConnector,
+    request: InboundRequest,
+    workspace: WorkspaceFacts,
+    *,
+    trusted: bool = False,
 ) -> Handled:
     connector = registry.get(stored.kind)
     return handle(
         connector,
         connector.settings.model_validate(stored.settings),
-        opened_secrets(stored, channels),
+        {} if trusted else opened_secrets(stored, channels),
         request,
         connector_id=stored.id,
         workspace=stored.workspace,
         languages=workspace.languages,
+        trial=trusted,
     )
 
 
@@ -139,6 +149,18 @@ async def _keep(
         lost = handled.dead_letter or large
         records += await _raw(channels, stored, request, lost, workspace)
     await channels.intake.publish(records)
+
+
+async def deliver(channels: Channels, stored: StoredConnector, request: InboundRequest) -> Handled:
+    """What a fetch brought, as a request that needs no signature: durable when this returns.
+
+    What it announces itself is the caller's to remember. Raises what `Intake.publish` raises.
+    """
+    workspace = await channels.directory.of(stored.workspace)
+    handled = _handled(channels, stored, request, workspace, trusted=True)
+    trusted = msgspec.structs.replace(handled, accepted=True, raw_ok=True)
+    await _keep(channels, stored, request, trusted, workspace)
+    return trusted
 
 
 async def _events(
@@ -258,3 +280,12 @@ def shown(stored: StoredConnector, channels: Channels) -> dict[str, Any]:
         "inbound_url": inbound_url(stored, channels),
         "version": stored.version,
     }
+
+
+async def shown_whole(stored: StoredConnector, channels: Channels) -> dict[str, Any]:
+    """`shown`, and how its fetches fare."""
+    try:
+        secrets = opened_secrets(stored, channels)
+    except Refused:
+        secrets = None
+    return {**shown(stored, channels), "fetching": await channels.errands.shown(stored, secrets)}

@@ -53,7 +53,7 @@ async def _schemas(engine: AsyncEngine) -> list[Finding]:
         return [Finding("schemas", False, said)]
     found = [Finding("schemas", True, "up to date")]
     async with engine.connect() as connection:
-        for examine_one in (_shards, _spool, _dead_letters, _replies):
+        for examine_one in (_shards, _spool, _dead_letters, _replies, _passes, _fetches):
             found += await examine_one(connection)
     return found
 
@@ -115,6 +115,49 @@ async def _replies(connection: AsyncConnection) -> list[Finding]:
         )
         for row in rows
     ]
+
+
+async def _passes(connection: AsyncConnection) -> list[Finding]:
+    """Pollers that fail, or that nobody has made a pass of for long."""
+    rows = await connection.execute(
+        text(
+            "SELECT poll.workspace, poll.connector, poll.name, failures, last_error"
+            " FROM channels.poll JOIN channels.connector AS c"
+            " ON c.workspace = poll.workspace AND c.id = poll.connector AND c.enabled"
+            " WHERE failures > 0 OR next_at < now() - interval '10 minutes'"
+            " ORDER BY poll.workspace, poll.connector, poll.name LIMIT 20"
+        )
+    )
+    return [
+        Finding(
+            f"connector {row.connector} of {row.workspace}",
+            False,
+            f"{row.name} failed {row.failures} times: {row.last_error}"
+            if row.failures
+            else f"{row.name} is overdue: is a channels service running?",
+        )
+        for row in rows
+    ]
+
+
+async def _fetches(connection: AsyncConnection) -> list[Finding]:
+    """Connectors to which vendors do not give what they announced."""
+    rows = await connection.execute(
+        text(
+            "SELECT workspace, connector, count(*) AS owed, max(last_error) AS why"
+            " FROM channels.fetch WHERE last_error IS NOT NULL"
+            " GROUP BY workspace, connector ORDER BY workspace, connector LIMIT 20"
+        )
+    )
+    found = [
+        Finding(
+            f"connector {row.connector} of {row.workspace}",
+            False,
+            f"{row.owed} fetches fail, such as: {row.why}",
+        )
+        for row in rows
+    ]
+    return found or [Finding("fetches", True, "none fails")]
 
 
 async def _bus(settings: Settings, engine: AsyncEngine) -> list[Finding]:

@@ -20,6 +20,9 @@ from services.channels.connectors import registry
 from services.channels.context import Channels
 from services.channels.directory import Directory
 from services.channels.intake import Intake, draining
+from services.channels.outgoing.errands import Errands
+from services.channels.outgoing.service import outgoing
+from services.channels.outgoing.store import OutgoingStore
 from services.channels.spool_store import NOTIFY_CHANNEL, SpoolStore
 from services.channels.store import ChannelsStore
 from services.cli.foundation import Foundation
@@ -136,11 +139,15 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         secrets=parts.secrets,
         replies=parts.replies,
         public_url=settings.public_url or parts.url,
+        errands=Errands(OutgoingStore(parts.engine)),
+    )
+    fetching = outgoing(
+        service, allowed=settings.fetch_allow, replica=parts.replica, registry=parts.registry
     )
     archive = runtime(
         parts, ArchiveFactory(), projector=write_archive, row_statements=archive_statements
     )
-    async with draining(intake), archive as (running, _):
+    async with draining(intake), fetching, archive as (running, _):
         yield Module(CHANNELS_ROUTERS, {"channels": service}, readiness("archive", running))
 
 

@@ -61,6 +61,7 @@ async def put_connector(
 
     async def put() -> Response:
         stored, created = await channels.store.put_connector(one, demand, none)
+        channels.errands.changed.set()
         shown = vendors.shown(stored, channels)
         return versioned(request, shown, stored.version, 201 if created else 200)
 
@@ -72,9 +73,10 @@ async def put_connector(
 async def get_connector(
     connector: str, request: Request, caller: Reads, channels: Service
 ) -> Response:
-    """Its settings, the names of its secrets, and the address to give to the vendor."""
+    """Its settings, the names of its secrets, the address to give to the vendor, and how its fetches
+    fare."""
     stored = await existing_connector(channels, caller.workspace, connector)
-    return versioned(request, vendors.shown(stored, channels), stored.version)
+    return versioned(request, await vendors.shown_whole(stored, channels), stored.version)
 
 
 @router.delete("/connectors/{connector}", status_code=204)

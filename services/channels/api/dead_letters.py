@@ -10,6 +10,7 @@ from services.channels import vendors
 from services.channels.api.connectors import existing_connector
 from services.channels.api.conversations import instant_text, place
 from services.channels.context import Channels, channels_of
+from services.channels.outgoing.delivery import FETCH_OWED, owed_again
 from services.channels.raw import RawRequest
 from shared.bus.port import Outgoing
 from shared.contracts.deadletter import DeadLetter, unpack_headers
@@ -43,7 +44,8 @@ async def replay_dead_letter(
     caller: Annotated[Caller, Depends(require("dead-letters:replay"))],
     channels: Service,
 ) -> Response:
-    """A record goes to its topic again, with its first id; a request is parsed again."""
+    """A record goes to its topic again, with its first id; a request is parsed again;
+    what could not be fetched is owed again."""
     row = await channels.store.dead_letter(caller.workspace, letter)
     if row is None:
         raise not_found("dead letter", letter)
@@ -54,6 +56,10 @@ async def replay_dead_letter(
 
 
 async def _replayed(channels: Channels, workspace: str, letter: DeadLetter) -> int:
+    if letter.event_type == FETCH_OWED:
+        stored = await existing_connector(channels, workspace, letter.connector or "")
+        await channels.errands.again(stored, owed_again(letter))
+        return 0
     if letter.value_base64 is None:
         raise Refused("gone", "The record was too large to be kept with its dead letter.")
     value = b64decode(letter.value_base64)

@@ -27,7 +27,7 @@ from shared.contracts.interactions import (
 from shared.contracts.topics import Channel
 
 Verdict = Literal["valid", "invalid", "none"]
-Purpose = Literal["poll", "reconcile", "media", "message", "transcript", "subscription"]
+Purpose = Literal["poll", "reconcile", "media", "message", "transcript", "subscription", "item"]
 Secrets = Mapping[str, tuple[str, ...]]
 
 DAY_S = 86_400
@@ -191,6 +191,22 @@ class Settings(BaseModel):
         description="The address that the vendor calls, where it differs from the one shown. "
         "Vendors that sign the URL sign this one.",
     )
+    api_url: str | None = Field(
+        default=None,
+        max_length=512,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description="Where the vendor's API is called, when not at its usual address.",
+    )
+    poll_every_s: int | None = Field(
+        default=None,
+        ge=15,
+        le=86_400,
+        description="Seconds between two passes of what is polled or reconciled.",
+    )
+    fetch_media: bool = Field(
+        default=True,
+        description="Whether files that a message only refers to are fetched and kept.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,17 +254,102 @@ class HandshakeExample:
     open: bool = False
 
 
+class Ask(msgspec.Struct, frozen=True):
+    """A request to a vendor's API. `secret`: whether the fetch's secret goes with it."""
+
+    url: str
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    secret: bool = True
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the vendor answered to an `ask`. `ids` are the names that filled the template (those of
+    the `Wanted` and the settings), `cursor` is where this pass began, `at_us` when. `status` is a
+    2xx, or one of the fetch's `expected`."""
+
+    ask: Ask
+    status: int
+    body: bytes
+    media_type: str
+    ids: Mapping[str, str]
+    cursor: str | None
+    at_us: int
+    page: int = 0
+
+
+class Page(msgspec.Struct):
+    """What an answer comes to. `payloads` are bodies of `content_type`, each handled as if the
+    vendor had posted it; `query` goes with them. `then` is this pass's next request. `cursor` is
+    where the next pass begins (None: where this one did); of several pages' the last one counts. `wanted` is
+    fetched on its own. `content` is a file, of purpose `media`. `lost` says what cannot be had;
+    `again` that more is there and the next pass follows at once."""
+
+    payloads: list[bytes] = []
+    content_type: str = "application/json"
+    query: str = ""
+    then: Ask | None = None
+    cursor: str | None = None
+    wanted: list[Wanted] = []
+    content: bytes | None = None
+    lost: str | None = None
+    again: bool = False
+
+
+def as_posted(told: Told) -> Page:
+    """The answer is a body that the codec knows."""
+    return Page(payloads=[told.body])
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """How a short-lived token is got: a form (or JSON) of templates over secrets and settings, sent
+    to `url`, with the secrets `basic` as user and password. Used once all its secrets are there."""
+
+    url: str
+    form: Mapping[str, str]
+    basic: tuple[str, str] | None = None
+    json: bool = False
+    token: str = "access_token"
+    lifetime: str = "expires_in"
+    lasts_s: int = 3600
+
+
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """What only the vendor's API can tell, as data for the shell that may call it: a connector
-    does no I/O. `request` is a method and a URL template over `{cursor}` and names in `vendor` and
-    the settings; `cursor` says where in the answer the next one is; `secret` authorises it."""
+    does no I/O.
+
+    `request` is a method and a URL template over `{cursor}`, names in `Wanted.ids` and the settings;
+    an argument whose names are unknown is left out, a path's makes the fetch impossible. `prepare`
+    makes the request instead where a template cannot. `read` turns the answer into a `Page`.
+    `secret` authorises it, as `auth` says: "bearer", "basic:NAME" (the user, an id or a setting),
+    "header:NAME", "query:NAME" or "path" (the template's `{secret}`). Where the URL comes from a
+    payload only `hosts` (suffixes) get the secret. `every_s`: a pass by itself, so often at
+    default; a fetch with `cursor` (what it is) keeps one. `needs` are settings without which it does
+    not run. `name` tells fetches of one purpose apart.
+    """
 
     purpose: Purpose
     request: str
     secret: str | None = None
     cursor: str | None = None
     every_s: int | None = None
+    name: str = ""
+    auth: str = "bearer"
+    hosts: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    expected: tuple[int, ...] = ()
+    needs: tuple[str, ...] = ()
+    grant: Grant | None = None
+    prepare: Callable[[Mapping[str, str], str | None, int], Ask | None] | None = None
+    read: Callable[[Told], Page] = as_posted
+
+    @property
+    def label(self) -> str:
+        """Its name among the connector's fetches."""
+        return self.name or self.purpose
 
 
 Parse = Callable[[InboundRequest, Any, Context], Parsed]

@@ -4,12 +4,11 @@ whose channel is a setting lie in connectors/generic."""
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import asdict
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
-from services.channels.connectors.port import Connector
+from services.channels.connectors.port import Connector, Fetch
 from shared.contracts.problems import invalid
 from shared.contracts.topics import CHANNELS
 
@@ -63,6 +62,17 @@ def _description(connector: Connector) -> dict[str, Any]:
         "secret_purposes": dict(connector.secrets),
         "signed": connector.signed,
         "order_by": connector.order_by,
-        "fetches": [asdict(fetch) for fetch in connector.fetches],
+        "fetches": [_fetch(fetch) for fetch in connector.fetches],
         "setup": connector.setup,
+    }
+
+
+def _fetch(fetch: Fetch) -> dict[str, Any]:
+    return {
+        "name": fetch.label,
+        "purpose": fetch.purpose,
+        "request": fetch.request,
+        "secret": fetch.secret,
+        "cursor": fetch.cursor,
+        "every_s": fetch.every_s,
     }

@@ -6,25 +6,40 @@ https://developers.google.com/workspace/gmail/api/guides/push
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import jwt
+from pydantic import Field
 
 from services.channels.connectors import fields
 from services.channels.connectors.email import provided
 from services.channels.connectors.email.email_mime import EmailSettings
+from services.channels.connectors.fetching import (
+    GOOGLE,
+    GOOGLE_SECRETS,
+    gone,
+    payload,
+    with_argument,
+)
 from services.channels.connectors.port import (
     DAY_S,
+    Ask,
     Connector,
     Context,
     Example,
     Fetch,
     InboundRequest,
     Normalised,
+    Page,
     Parsed,
     Secrets,
+    Told,
     Verdict,
+    Wanted,
+    as_posted,
 )
 from services.channels.connectors.public_keys import bearer, example_key, token_claims
 from services.channels.connectors.signatures import any_same
@@ -39,11 +54,22 @@ SETUP = """\
    unless you chose another) into `audience`, and Google's keys
    (`https://www.googleapis.com/oauth2/v3/certs`, the JSON as it is) into `google_keys`. Google
    changes them every few days and connectors fetch nothing themselves: keep the list current.
-3. A push names a mailbox and a history id only, so it becomes a `must_fetch` note. The mail is
-   fetched by `users.history.list` and `users.messages.get?format=raw`, which needs a component with
-   the token `api_token`; until that runs, connect the mailbox by IMAP or LMTP instead. Posting such
-   a fetched message to the same URL, with the same token, makes it an event.
+3. A push names a mailbox and a history id only, so it shows as a `must_fetch` note. The mail is then
+   fetched by `users.history.list` and `users.messages.get?format=raw`, which needs `client_id`,
+   `client_secret` and `refresh_token` of an OAuth client (or `api_token`). The mailbox is also looked
+   into every quarter of an hour, for Google drops pushes. Posting a fetched message to the same URL,
+   with the same token, makes it an event too.
 """
+
+
+class GmailSettings(EmailSettings):
+    mailbox: str = Field(
+        default="me",
+        max_length=320,
+        pattern=r"^[^\s/?#]+$",
+        description="The mailbox that is fetched from; «me» is the token's own.",
+    )
+
 
 _ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 
@@ -127,6 +153,51 @@ def fetched(resource: dict[str, Any], settings: EmailSettings, parsed: Parsed) -
     parsed.events.append(event)
 
 
+_API = "https://gmail.googleapis.com/gmail/v1/users/"
+_RECENT = "?q=newer_than:2d&labelIds=INBOX&maxResults=100"
+_NOT_MAIL = frozenset({"DRAFT", "SPAM", "TRASH", "CHAT"})
+
+
+def _look(names: Mapping[str, str], cursor: str | None, _: int) -> Ask | None:
+    """What has come since the cursor; without one, where the mailbox stands now."""
+    mailbox = quote(names.get("mailbox", "me"), safe="@")
+    if cursor is None:
+        return Ask(f"{_API}{mailbox}/profile")
+    return Ask(f"{_API}{mailbox}/history?startHistoryId={quote(cursor)}&historyTypes=messageAdded")
+
+
+def _history(told: Told) -> Page:
+    """First the mailbox's place, then, from there, what is recent: nothing falls in between. Also
+    when Google no longer knows the history since the cursor (404)."""
+    base = told.ask.url.partition("?")[0].rpartition("/")[0]
+    name = told.ask.url.partition("?")[0].rpartition("/")[2]
+    found = payload(told)
+    if told.status == 404 and name == "history":
+        return Page(then=Ask(f"{base}/profile"))
+    if told.status == 404:
+        return Page(lost="There is no such mailbox.")
+    if name == "profile":
+        return Page(cursor=fields.key(found, "historyId"), then=Ask(f"{base}/messages{_RECENT}"))
+    if name == "messages":
+        page = Page(wanted=[_mail(one) for one in fields.items(found, "messages")])
+    else:
+        added = [
+            fields.obj(each, "message")
+            for entry in fields.items(found, "history")
+            for each in fields.items(entry, "messagesAdded")
+        ]
+        mails = [one for one in added if _NOT_MAIL.isdisjoint(fields.texts(one, "labelIds"))]
+        page = Page(wanted=[_mail(one) for one in mails], cursor=fields.key(found, "historyId"))
+    more = fields.key(found, "nextPageToken")
+    page.then = with_argument(told.ask, "pageToken", more) if more else None
+    return page
+
+
+def _mail(message: dict[str, Any]) -> Wanted:
+    identity = fields.key(message, "id") or ""
+    return Wanted("item", identity, {"id": identity})
+
+
 URL = "https://omniroute.example/v1/workspaces/demo/connectors/gmail/inbound"
 ACCOUNT = "push@example.iam.gserviceaccount.com"
 
@@ -173,12 +244,13 @@ CONNECTOR = Connector(
     signature=GoogleToken(),
     parse=parse,
     examples=examples,
-    settings=EmailSettings,
+    settings=GmailSettings,
     secrets={
         "google_keys": "Google's public keys, as JSON Web Key set or PEM.",
         "service_account": "Address of the service account that the pushes are signed for.",
         "audience": "Audience of the push subscription, where it is not the inbound URL.",
-        "api_token": "OAuth token that fetches the mail itself.",
+        "api_token": "OAuth token that fetches the mail itself, where you renew it yourself.",
+        **GOOGLE_SECRETS,
     },
     retry_horizon_s=7 * DAY_S,
     max_body_bytes=30 * 1024 * 1024,
@@ -188,8 +260,22 @@ CONNECTOR = Connector(
             "message",
             "GET https://gmail.googleapis.com/gmail/v1/users/{mailbox}/history"
             "?startHistoryId={cursor}&historyTypes=messageAdded",
+            name="history",
             secret="api_token",
             cursor="historyId",
+            every_s=900,
+            expected=(404,),
+            grant=GOOGLE,
+            prepare=_look,
+            read=_history,
+        ),
+        Fetch(
+            "item",
+            "GET https://gmail.googleapis.com/gmail/v1/users/{mailbox}/messages/{id}?format=raw",
+            secret="api_token",
+            grant=GOOGLE,
+            expected=(404,),
+            read=gone(as_posted),
         ),
     ),
 )

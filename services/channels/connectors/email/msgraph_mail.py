@@ -4,34 +4,71 @@ https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
+
+from pydantic import Field
 
 from services.channels.connectors import fields
 from services.channels.connectors.email import provided
 from services.channels.connectors.email.bodies import File
 from services.channels.connectors.email.email_mime import EmailSettings
+from services.channels.connectors.fetching import (
+    FIRST_PASS_S,
+    Row,
+    Unfilled,
+    fresh,
+    gone,
+    linked,
+    moved,
+    payload,
+    stamp_of,
+)
 from services.channels.connectors.port import (
     DAY_S,
     Answer,
     Answers,
+    Ask,
     Connector,
     Context,
     Example,
     Fetch,
+    Grant,
     HandshakeExample,
     Handshaken,
     InboundRequest,
     Normalised,
+    Page,
     Parsed,
     Secrets,
     Settings,
+    Told,
     Verdict,
+    Wanted,
+    as_posted,
 )
 from services.channels.connectors.public_keys import decode_base64
 from services.channels.connectors.signatures import same
 from shared.contracts import interactions
-from shared.contracts.instants import parse_instant
+from shared.contracts.instants import SECOND_US, format_instant, parse_instant
+
+
+class MsGraphSettings(EmailSettings):
+    tenant: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9.-]+$",
+        description="The directory (tenant) of the application that reads the mail.",
+    )
+    mailbox: str | None = Field(
+        default=None,
+        max_length=320,
+        pattern=r"^[^\s/?#]+$",
+        description="The mailbox whose inbox is listed, for mail that no notification told.",
+    )
+
 
 SETUP = """\
 1. Choose a long random word as `client_state` and store it here first: Graph tests the address the
@@ -41,10 +78,11 @@ SETUP = """\
    `clientState`. It ends after at most seven days: renew it, also whenever a lifecycle notice
    `reauthorizationRequired` shows; after `missed` or `subscriptionRemoved` ask for the messages since.
    Lifecycle notices show as problems of the code `operation`, not as messages.
-3. A notification names a message only, so it becomes a `must_fetch` note. The mail is fetched by
-   `GET /users/{mailbox}/messages/{id}/$value`, which needs a component with the token `api_token`;
-   until that runs, connect the mailbox by IMAP or LMTP instead. Posting a fetched message as JSON,
-   with `clientState`, to the same URL makes it an event.
+3. A notification names a message only, so it shows as a `must_fetch` note. The mail is then fetched
+   by `GET /users/{mailbox}/messages/{id}`, which needs an application with the permission
+   `Mail.Read`: set `tenant` and the secrets `client_id` and `client_secret` (or `api_token`). With
+   `mailbox` set the inbox is also listed every quarter of an hour, for what no notification told.
+   Posting a fetched message as JSON, with `clientState`, to the same URL makes it an event too.
 4. The word in `clientState` is all that proves who calls. Rich notifications are encrypted and not
    supported.
 """
@@ -185,6 +223,57 @@ def _instant(source: dict[str, Any], name: str) -> int | None:
         return None
 
 
+_FIELDS = (
+    "id,internetMessageId,conversationId,receivedDateTime,subject,body,bodyPreview,from,sender,"
+    "toRecipients,ccRecipients,replyTo,internetMessageHeaders,hasAttachments"
+)
+_GRANT = Grant(
+    "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
+    {
+        "grant_type": "client_credentials",
+        "client_id": "{client_id}",
+        "client_secret": "{client_secret}",
+        "scope": "https://graph.microsoft.com/.default",
+    },
+)
+
+
+def _since(names: Mapping[str, str], cursor: str | None, at_us: int) -> Ask | None:
+    since = stamp_of(cursor) or format_instant(at_us - FIRST_PASS_S * SECOND_US)
+    if "mailbox" not in names:
+        raise Unfilled(["mailbox"])
+    mailbox = quote(names["mailbox"], safe="@")
+    query = {
+        "$select": "id,receivedDateTime",
+        "$orderby": "receivedDateTime asc",
+        "$filter": f"receivedDateTime ge {since}",
+        "$top": "100",
+    }
+    url = f"https://graph.microsoft.com/v1.0/users/{mailbox}/mailFolders/inbox/messages"
+    return Ask(f"{url}?{urlencode(query, quote_via=quote, safe='$:,')}")
+
+
+def _listed(told: Told) -> Page:
+    found = payload(told)
+    listed = [
+        Row(fields.key(one, "receivedDateTime") or "", fields.key(one, "id") or "", one)
+        for one in fields.items(found, "value")
+    ]
+    mailbox = told.ids["mailbox"]
+    return Page(
+        wanted=[
+            Wanted(
+                "message",
+                f"listed:{one.identity}",
+                {"resource": f"users/{mailbox}/messages/{one.identity}"},
+            )
+            for one in fresh(listed, told.cursor, told.at_us)
+        ],
+        cursor=moved(listed, told.cursor),
+        then=linked(told, fields.text(found, "@odata.nextLink")),
+    )
+
+
 URL = "https://omniroute.example/v1/workspaces/demo/connectors/graph/inbound"
 STATE = "example-client-state"
 
@@ -242,10 +331,12 @@ CONNECTOR = Connector(
     signature=ClientState(),
     parse=parse,
     examples=examples,
-    settings=EmailSettings,
+    settings=MsGraphSettings,
     secrets={
         "client_state": "The word given as clientState when the subscription was created.",
-        "api_token": "OAuth token that fetches the mail itself.",
+        "api_token": "OAuth token that fetches the mail itself, where you renew it yourself.",
+        "client_id": "Application id, with which the token is got.",
+        "client_secret": "The application's secret.",
     },
     handshake=handshake,
     handshakes=handshakes,
@@ -254,14 +345,25 @@ CONNECTOR = Connector(
     max_body_bytes=30 * 1024 * 1024,
     covers_body=False,
     fetches=(
-        Fetch("message", "GET https://graph.microsoft.com/v1.0/{resource}/$value", "api_token"),
+        Fetch(
+            "message",
+            f"GET https://graph.microsoft.com/v1.0/{{resource}}?$select={_FIELDS}"
+            "&$expand=attachments",
+            secret="api_token",
+            grant=_GRANT,
+            expected=(404,),
+            read=gone(as_posted),
+        ),
         Fetch(
             "reconcile",
-            "GET https://graph.microsoft.com/v1.0/users/{mailbox}/mailFolders/inbox/messages"
-            "?$filter=receivedDateTime ge {cursor}",
+            "GET https://graph.microsoft.com/v1.0/users/{mailbox}/mailFolders/inbox/messages",
             secret="api_token",
-            cursor="value[].receivedDateTime",
+            cursor="the newest receivedDateTime",
             every_s=900,
+            needs=("mailbox",),
+            grant=_GRANT,
+            prepare=_since,
+            read=_listed,
         ),
     ),
 )

@@ -4,18 +4,23 @@ https://github.com/bluesky-social/jetstream
 https://docs.bsky.app/docs/api/app-bsky-notification-list-notifications
 """
 
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from pydantic import Field
 
 from services.channels.connectors import fields
+from services.channels.connectors.fetching import Row, Unfilled, file, newest_first
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
     DAY_S,
+    Ask,
     Connector,
     Context,
     Example,
     Fetch,
+    Grant,
     InboundRequest,
     Normalised,
     Parsed,
@@ -42,10 +47,11 @@ class BlueskySettings(Settings):
 
 
 SETUP = """\
-Bluesky pushes nothing. A reader of Jetstream (`wss://…/subscribe?wantedCollections=app.bsky.feed.post`,
-kept at `time_us`, reconnecting a few seconds earlier) or a poller of `listNotifications` (cheaper for
-mentions; needs `app_password`) posts each message, or a list or page of them, to the connector's
-inbound URL, whose last part is a secret.
+Bluesky pushes nothing. With `app_password` mentions and answers are polled by `listNotifications`
+every minute, or as `poll_every_s` says. A reader of Jetstream of your own
+(`wss://…/subscribe?wantedCollections=app.bsky.feed.post`, kept at `time_us`, reconnecting a few
+seconds earlier) can post each message, or a list or page of them, to the connector's inbound URL,
+whose last part is a secret.
 
 1. Set `did` to your account's; with the firehose, set `only_mine` too.
 """
@@ -181,6 +187,28 @@ def _say(event: Normalised, record: dict[str, Any], collection: str, did: str) -
         event.flags = [*event.flags, *([] if link else ["unsupported"])]
 
 
+_SESSION = Grant(
+    "https://bsky.social/xrpc/com.atproto.server.createSession",
+    {"identifier": "{app_password_user}", "password": "{app_password_word}"},
+    json=True,
+    token="accessJwt",
+    lasts_s=3600,
+)
+
+
+def _row(notice: dict[str, Any]) -> Row:
+    return Row(fields.key(notice, "indexedAt") or "", fields.key(notice, "uri") or "", notice)
+
+
+def _blob(names: Mapping[str, str], _: str | None, __: int) -> Ask | None:
+    """A picture or film, by its author's DID and its CID."""
+    did, _, cid = names.get("vendor_id", "").rpartition("/")
+    if not did or not cid:
+        raise Unfilled(["vendor_id"])
+    url = "https://bsky.social/xrpc/com.atproto.sync.getBlob"
+    return Ask(f"{url}?{urlencode({'did': did, 'cid': cid})}")
+
+
 def examples() -> tuple[Example, ...]:
     at_us = parse_instant("2026-03-02T09:30:00Z")
 
@@ -225,14 +253,18 @@ CONNECTOR = Connector(
         Fetch(
             "poll",
             "GET https://bsky.social/xrpc/app.bsky.notification.listNotifications"
-            "?reasons=mention&reasons=reply&cursor={cursor}",
+            "?reasons=mention&reasons=reply&limit=100",
             secret="app_password",
-            cursor="cursor",
+            cursor="the newest indexedAt",
             every_s=60,
+            grant=_SESSION,
+            read=newest_first("notifications", _row, "indexedAt", "cursor", "cursor"),
         ),
         Fetch(
             "media",
-            "GET https://bsky.social/xrpc/com.atproto.sync.getBlob?did={did}&cid={cid}",
+            "GET https://bsky.social/xrpc/com.atproto.sync.getBlob",
+            prepare=_blob,
+            read=file,
         ),
     ),
 )

@@ -8,8 +8,17 @@ import binascii
 from typing import Any
 
 import msgspec
+from pydantic import Field
 
 from services.channels.connectors import fields
+from services.channels.connectors.fetching import (
+    GOOGLE,
+    GOOGLE_SECRETS,
+    Row,
+    gone,
+    newest,
+    newest_first,
+)
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
     DAY_S,
@@ -21,6 +30,7 @@ from services.channels.connectors.port import (
     Normalised,
     Parsed,
     Settings,
+    as_posted,
 )
 from services.channels.connectors.posting import encoded, posted
 from services.channels.connectors.reading import digest_of, moment, objects_of
@@ -30,9 +40,21 @@ from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Author
 
+
+class GoogleReviewsSettings(Settings):
+    location: str | None = Field(
+        default=None,
+        max_length=256,
+        pattern=r"^accounts/[^/]+/locations/[^/]+$",
+        description="The place whose reviews are polled: accounts/…/locations/….",
+    )
+
+
 SETUP = """\
-1. A poller of `accounts.locations.reviews.list` (needs `access_token`) posts each review or page to
-   the connector's inbound URL, whose last part is a secret.
+1. Set `location`, and the secrets `client_id`, `client_secret` and `refresh_token` of an OAuth
+   client that may manage the business profile. Reviews are then polled by
+   `accounts.locations.reviews.list` every quarter of an hour, or as `poll_every_s` says. A poller of
+   your own can post each review or page to the connector's inbound URL, whose last part is a secret.
 2. Google can also announce new and updated reviews: let the Pub/Sub topic of the Business Profile
    notifications push to the same URL. A notice only names the review, which is then fetched.
 
@@ -42,7 +64,7 @@ Each review is a conversation; the owner's answer belongs to it.
 _STARS = {"ONE": 1, "TWO": 2, "THREE": 3, "FOUR": 4, "FIVE": 5}
 
 
-def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
+def parse(request: InboundRequest, _: GoogleReviewsSettings, __: Context) -> Parsed:
     parsed = Parsed()
     for raw in objects_of(request, parsed, "reviews", "message"):
         if "data" in raw and "reviewId" not in raw:
@@ -121,6 +143,13 @@ def _answer(review: Normalised, reply: dict[str, Any]) -> Normalised:
     )
 
 
+def _row(review: dict[str, Any]) -> Row:
+    stamp = newest(
+        fields.key(review, "updateTime"), fields.key(review, "reviewReply", "updateTime")
+    )
+    return Row(stamp, fields.key(review, "name") or fields.key(review, "reviewId") or "", review)
+
+
 def examples() -> tuple[Example, ...]:
     at_us = parse_instant("2026-03-02T09:30:00Z")
     review = {
@@ -160,19 +189,31 @@ CONNECTOR = Connector(
     signature=Unsigned(),
     parse=parse,
     examples=examples,
-    secrets={"access_token": "OAuth token of the business profile, for polling."},
+    settings=GoogleReviewsSettings,
+    secrets={
+        "access_token": "OAuth token of the business profile, where you renew it yourself.",
+        **GOOGLE_SECRETS,
+    },
     retry_horizon_s=3650 * DAY_S,
     fetches=(
         Fetch(
             "poll",
             "GET https://mybusiness.googleapis.com/v4/{location}/reviews"
-            "?orderBy=updateTime%20desc&pageSize=50&pageToken={cursor}",
+            "?orderBy=updateTime%20desc&pageSize=50",
             secret="access_token",
-            cursor="nextPageToken",
+            cursor="the newest updateTime",
             every_s=900,
+            needs=("location",),
+            grant=GOOGLE,
+            read=newest_first("reviews", _row, "updateTime", "nextPageToken", "pageToken"),
         ),
         Fetch(
-            "message", "GET https://mybusiness.googleapis.com/v4/{review}", secret="access_token"
+            "message",
+            "GET https://mybusiness.googleapis.com/v4/{review}",
+            secret="access_token",
+            grant=GOOGLE,
+            expected=(404,),
+            read=gone(as_posted),
         ),
     ),
 )

@@ -10,6 +10,16 @@ from pydantic import Field
 
 from services.channels.connectors import fields
 from services.channels.connectors.email.markup import safe, to_text
+from services.channels.connectors.fetching import (
+    MAX_PAGES,
+    MEDIA_BY_URL,
+    Row,
+    fresh,
+    payload,
+    posted,
+    rows,
+    with_argument,
+)
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
     DAY_S,
@@ -19,8 +29,10 @@ from services.channels.connectors.port import (
     Fetch,
     InboundRequest,
     Normalised,
+    Page,
     Parsed,
     Settings,
+    Told,
 )
 from services.channels.connectors.posting import signed
 from services.channels.connectors.reading import given, moment, objects_of
@@ -35,14 +47,21 @@ class MastodonSettings(Settings):
         default=None,
         description="Your account as its server writes it (`shop`): its posts are ours.",
     )
+    base_url: str | None = Field(
+        default=None,
+        max_length=256,
+        pattern=r"^https?://[^\s/?#@]+$",
+        description="Your server, such as https://social.example: mentions are polled there.",
+    )
 
 
 SETUP = """\
 1. On your own server: Administration > Webhooks, add the connector's inbound URL for
    `status.created` and `status.updated`, and put the webhook's secret into `webhook_secret`.
-2. On any server: mentions are no webhooks. They are read from `GET /api/v1/notifications` with
-   `access_token`; each notification, a list of them, or a message of the streaming API can be posted
-   here as it is, signed with `webhook_secret` as a webhook is.
+2. On any server: mentions are no webhooks. With `base_url` and `access_token` they are polled by
+   `GET /api/v1/notifications` every minute, or as `poll_every_s` says. A notification, a list of
+   them, or a message of the streaming API can also be posted here as it is, signed with
+   `webhook_secret` as a webhook is.
 3. Set `account`.
 """
 
@@ -177,6 +196,24 @@ def _deleted(value: Any, parsed: Parsed) -> None:
     parsed.events.append(event)
 
 
+def _polled(told: Told) -> Page:
+    """Notifications after the cursor, the oldest page first; within a page the newest is first."""
+    found = list(rows(payload(told), ""))
+    if not found:
+        return Page()
+    listed = [
+        Row(fields.key(one, "created_at") or "", fields.key(one, "id") or "", one) for one in found
+    ]
+    new = (
+        found if told.cursor is not None else [one.item for one in fresh(listed, None, told.at_us)]
+    )
+    newest = listed[0].identity
+    page = Page(payloads=[posted(new)] if new else [], cursor=newest)
+    if told.cursor is not None and told.page + 1 < MAX_PAGES:
+        page.then = with_argument(told.ask, "min_id", newest)
+    return page
+
+
 def examples() -> tuple[Example, ...]:
     at_us = parse_instant("2026-03-02T09:30:00Z")
     secrets = {"webhook_secret": ("example-webhook-secret",)}
@@ -228,8 +265,11 @@ CONNECTOR = Connector(
             "poll",
             "GET {base_url}/api/v1/notifications?types[]=mention&min_id={cursor}&limit=80",
             secret="access_token",
-            cursor="[0].id",
+            cursor="the newest notification's id",
             every_s=60,
+            needs=("base_url",),
+            read=_polled,
         ),
+        MEDIA_BY_URL,
     ),
 )

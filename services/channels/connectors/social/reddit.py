@@ -11,6 +11,7 @@ from pydantic import Field
 
 from services.channels.connectors import fields
 from services.channels.connectors.email.markup import safe
+from services.channels.connectors.fetching import Row, newest, newest_first
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
     DAY_S,
@@ -18,6 +19,7 @@ from services.channels.connectors.port import (
     Context,
     Example,
     Fetch,
+    Grant,
     InboundRequest,
     Normalised,
     Parsed,
@@ -36,14 +38,23 @@ class RedditSettings(Settings):
     username: str | None = Field(
         default=None, description="Your account's name (without u/): what it writes is ours."
     )
+    subreddit: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_+]+$",
+        description="A subreddit whose posts and comments are polled.",
+    )
 
 
 SETUP = """\
-Reddit pushes nothing. A poller of `/message/inbox`, `/r/<subreddit>/comments` and
-`/r/<subreddit>/new` (needs `access_token`) posts each thing or listing to the connector's inbound
-URL, whose last part is a secret. An edit shows as `edited`, a deletion as the text `[deleted]`.
+Reddit pushes nothing: `/message/inbox` is polled every minute and, where `subreddit` is set,
+`/r/<subreddit>/comments` and `/r/<subreddit>/new`. An edit shows as `edited`, a deletion as the text
+`[deleted]`. A poller of your own can post things or listings to the connector's inbound URL, whose
+last part is a secret.
 
-1. Set `username`.
+1. Create an app, and put its `client_id` and `client_secret`, and a permanent `refresh_token` of your
+   account with the scopes `privatemessages` and `read`, into the secrets of these names.
+2. Set `username` and, to follow one, `subreddit`.
 """
 
 _GONE = ("[deleted]", "[removed]")
@@ -162,6 +173,22 @@ _READERS: dict[str, Callable[[dict[str, Any], RedditSettings, Parsed], None]] = 
 }
 
 
+_GRANT = Grant(
+    "https://www.reddit.com/api/v1/access_token",
+    {"grant_type": "refresh_token", "refresh_token": "{refresh_token}"},
+    basic=("client_id", "client_secret"),
+)
+
+
+def _row(thing: dict[str, Any]) -> Row:
+    data = fields.obj(thing, "data")
+    edited = data.get("edited")
+    changed = fields.key(data, "edited") if not isinstance(edited, bool) else None
+    return Row(
+        newest(fields.key(data, "created_utc"), changed), fields.key(data, "name") or "", thing
+    )
+
+
 def examples() -> tuple[Example, ...]:
     at_us = parse_instant("2026-03-02T09:30:00Z")
     stamp = at_us / 1_000_000 - 60
@@ -200,22 +227,45 @@ CONNECTOR = Connector(
     parse=parse,
     examples=examples,
     settings=RedditSettings,
-    secrets={"access_token": "OAuth token of your account, for polling."},
+    secrets={
+        "access_token": "OAuth token of your account, where you renew it yourself.",
+        "client_id": "The app's id, which renews the token together with the next two.",
+        "client_secret": "The app's secret.",
+        "refresh_token": "Permanent refresh token of your account.",
+    },
     retry_horizon_s=3650 * DAY_S,
     fetches=(
         Fetch(
             "poll",
-            "GET https://oauth.reddit.com/message/inbox?before={cursor}&limit=100&raw_json=1",
+            "GET https://oauth.reddit.com/message/inbox?limit=100&raw_json=1",
+            name="inbox",
             secret="access_token",
-            cursor="data.children[0].data.name",
+            cursor="the newest created_utc",
             every_s=60,
+            grant=_GRANT,
+            read=newest_first("data.children", _row, "data.created_utc", "data.after", "after"),
         ),
         Fetch(
             "poll",
-            "GET https://oauth.reddit.com/r/{subreddit}/comments?before={cursor}&limit=100",
+            "GET https://oauth.reddit.com/r/{subreddit}/comments?limit=100&raw_json=1",
+            name="comments",
             secret="access_token",
-            cursor="data.children[0].data.name",
+            cursor="the newest created_utc or edited",
             every_s=60,
+            needs=("subreddit",),
+            grant=_GRANT,
+            read=newest_first("data.children", _row, "data.created_utc", "data.after", "after"),
+        ),
+        Fetch(
+            "poll",
+            "GET https://oauth.reddit.com/r/{subreddit}/new?limit=100&raw_json=1",
+            name="posts",
+            secret="access_token",
+            cursor="the newest created_utc or edited",
+            every_s=60,
+            needs=("subreddit",),
+            grant=_GRANT,
+            read=newest_first("data.children", _row, "data.created_utc", "data.after", "after"),
         ),
     ),
 )

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from services.channels.connectors import fields
 from services.channels.connectors.email.markup import to_text
+from services.channels.connectors.fetching import Row, newest, newest_first
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
     DAY_S,
@@ -37,11 +38,14 @@ class YouTubeSettings(Settings):
 
 
 SETUP = """\
-YouTube pushes no comments. A poller of `commentThreads.list` (one unit of quota a call; needs
-`api_key`) posts each thread, comment or page to the connector's inbound URL, whose last part is a
-secret. An edit shows only as another `updatedAt`; a deletion does not show at all.
+YouTube pushes no comments. With `api_key` and `channel_id` they are polled by `commentThreads.list`
+(one unit of quota a call, every five minutes or as `poll_every_s` says): the newest hundred threads,
+and further back where more is new. An edit shows only as another `updatedAt`; a deletion does not
+show at all. A poller of your own can post threads, comments or pages to the connector's inbound URL,
+whose last part is a secret.
 
-1. Set `channel_id`.
+1. Create an API key for the YouTube Data API and put it into `api_key`.
+2. Set `channel_id`.
 """
 
 
@@ -105,6 +109,15 @@ def _comment(
     parsed.events += with_edit(event, None if unchanged else changed)
 
 
+def _row(thread: dict[str, Any]) -> Row:
+    """A thread as the poller sees it: as new as the last change in it."""
+    top = fields.obj(thread, "snippet", "topLevelComment")
+    comments = [top, *fields.items(thread, "replies", "comments")]
+    names = ("publishedAt", "updatedAt")
+    stamps = [fields.key(one, "snippet", name) for one in comments for name in names]
+    return Row(newest(*stamps), fields.key(thread, "id") or "", thread)
+
+
 def examples() -> tuple[Example, ...]:
     at_us = parse_instant("2026-03-02T09:30:00Z")
     said = (interactions.MESSAGE,)
@@ -148,10 +161,20 @@ CONNECTOR = Connector(
         Fetch(
             "poll",
             "GET https://www.googleapis.com/youtube/v3/commentThreads?part=snippet,replies"
-            "&allThreadsRelatedToChannelId={channel_id}&maxResults=100&pageToken={cursor}",
+            "&allThreadsRelatedToChannelId={channel_id}&order=time&maxResults=100"
+            "&textFormat=plainText",
             secret="api_key",
-            cursor="nextPageToken",
+            auth="query:key",
+            cursor="the newest publishedAt or updatedAt, of a thread or an answer",
             every_s=300,
+            needs=("channel_id",),
+            read=newest_first(
+                "items",
+                _row,
+                "snippet.topLevelComment.snippet.publishedAt",
+                "nextPageToken",
+                "pageToken",
+            ),
         ),
     ),
 )

@@ -1,0 +1,1 @@
+"""The outgoing side of channels: what vendors only announce is fetched, what they never push is polled."""

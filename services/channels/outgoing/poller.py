@@ -1,0 +1,191 @@
+"""Makes the passes of pollers and reconcilers. The cursor moves only once all that a pass brought is
+acknowledged; a pass that fails begins again where it began, and ids make the repetition vanish."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+import structlog
+
+from services.channels.connectors import registry
+from services.channels.connectors.port import Page, Wanted
+from services.channels.context import Channels, wall_us
+from services.channels.outgoing.client import FetchFailed
+from services.channels.outgoing.delivery import delivered, only, opened
+from services.channels.outgoing.errands import Errands, interval_s, passes_of
+from services.channels.outgoing.mailbox import Mailboxes
+from services.channels.outgoing.metrics import OutgoingMetrics
+from services.channels.outgoing.performing import Errand, Performer
+from services.channels.outgoing.store import POLL_LEASE_S, LostPoll, TakenPoll
+from services.channels.store import StoredConnector
+from shared.contracts.problems import Refused
+from shared.db.engine import DatabaseUnavailable, OutcomeUnknown
+
+AT_ONCE = 4
+LOOK_EVERY_S = 1.0
+SURVEY_EVERY_S = 10.0
+BACK_OFF_S = 2.0
+MAX_WAIT_S = 3600.0
+MAX_WANTED_A_PASS = 5000
+
+log = structlog.get_logger(__name__)
+
+_AWAY = (Refused, DatabaseUnavailable, OutcomeUnknown)
+
+
+def next_pass_s(every_s: int, failures: int, asked_s: float | None, chance: float) -> float:
+    """Seconds to the next pass: the interval, doubled with each failure up to an hour (or the
+    interval), spread by a tenth either way, never sooner than the vendor asked."""
+    wait = min(every_s * 2 ** min(failures, 12), max(MAX_WAIT_S, every_s))
+    return max(wait * (0.9 + 0.2 * chance), asked_s or 0.0)
+
+
+class Poller:
+    """One per process; `run` until cancelled. Replicas share the pollers by leases."""
+
+    def __init__(
+        self,
+        channels: Channels,
+        errands: Errands,
+        performer: Performer,
+        mailboxes: Mailboxes,
+        metrics: OutgoingMetrics,
+        *,
+        replica: str,
+        look_every_s: float = LOOK_EVERY_S,
+        survey_every_s: float = SURVEY_EVERY_S,
+    ) -> None:
+        self._channels = channels
+        self._errands = errands
+        self._store = errands.store
+        self._performer = performer
+        self._mailboxes = mailboxes
+        self._metrics = metrics
+        self._replica = replica
+        self._look_every_s = look_every_s
+        self._survey_every_s = survey_every_s
+
+    async def run(self) -> None:
+        """Until cancelled. A pass in hand begins again elsewhere, when its lease ends."""
+        async with asyncio.TaskGroup() as tasks:
+            changed, due = self._errands.changed, self._errands.due
+            tasks.create_task(self._repeat(self.survey, self._survey_every_s, changed))
+            for _ in range(AT_ONCE):
+                tasks.create_task(self._repeat(self.pass_once, self._look_every_s, due))
+
+    async def _repeat(
+        self, step: Callable[[], Awaitable[bool]], every_s: float, hurry: asyncio.Event
+    ) -> None:
+        while True:
+            busy = False
+            hurry.clear()
+            try:
+                busy = await step()
+            except _AWAY as away:
+                log.info("poll.waiting", because=type(away).__name__)
+                await asyncio.sleep(BACK_OFF_S)
+            except Exception:
+                log.exception("poll.failed")
+                await asyncio.sleep(BACK_OFF_S)
+            if not busy:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(hurry.wait(), every_s)
+
+    async def survey(self) -> bool:
+        """Which pollers there are to be, from the connectors as they are now."""
+        wanted: dict[tuple[str, str], dict[str, int]] = {}
+        for stored in await self._store.connectors(polled_kinds()):
+            with contextlib.suppress(Refused):
+                settings, secrets = opened(self._channels, stored)
+                passes = passes_of(registry.get(stored.kind), settings, secrets)
+                wanted[(stored.workspace, stored.id)] = passes
+        await self._store.set_polls(wanted)
+        self._errands.due.set()
+        owed, oldest_s, failing = await self._store.backlog()
+        self._metrics.owed.set(owed)
+        self._metrics.oldest_s.set(oldest_s)
+        self._metrics.failing.set(failing)
+        return False
+
+    async def pass_once(self) -> bool:
+        """Make one pass that is due, if there is one. Whether there was."""
+        taken = await self._store.take_polls(self._replica, 1)
+        for one in taken:
+            with contextlib.suppress(LostPoll):
+                await self._pass(one)
+        return bool(taken)
+
+    async def _pass(self, one: TakenPoll) -> None:
+        stored = await self._channels.store.connector(one.workspace, one.connector)
+        fetches = () if stored is None else registry.get(stored.kind).fetches
+        fetch = next((each for each in fetches if each.label == one.name), None)
+        if stored is None or fetch is None:
+            await self._store.poll_failed(one, self._replica, MAX_WAIT_S, "There is no such fetch.")
+            return
+        try:
+            settings, secrets = opened(self._channels, stored)
+            every_s = interval_s(fetch, settings)
+            errand = Errand(stored, settings, secrets, fetch, {}, one.cursor, wall_us())
+            cursor, wanted, again = await self._brought(one, errand)
+        except FetchFailed as failed:
+            await self._failed(one, stored, failed)
+            return
+        except _AWAY as away:
+            said = f"What came could not be kept: {away}"
+            await self._failed(one, stored, FetchFailed(said, after_s=BACK_OFF_S))
+            raise
+        except LostPoll:
+            raise
+        except Exception as error:
+            log.exception("poll.failed", connector=one.connector, name=one.name)
+            await self._failed(one, stored, FetchFailed(f"It failed: {type(error).__name__}."))
+            return
+        wait_s = 0.0 if again else next_pass_s(every_s, 0, None, random.random())
+        await self._store.polled(
+            one, self._replica, cursor, wait_s, only(wanted, MAX_WANTED_A_PASS)
+        )
+        self._metrics.polled(stored.kind, "done")
+        if wanted:
+            self._errands.wake.set()
+
+    async def _brought(
+        self, one: TakenPoll, errand: Errand
+    ) -> tuple[str | None, list[Wanted], bool]:
+        """(where the next pass begins, what has to be fetched besides, whether more is there);
+        all else is durable."""
+        cursor: str | None = None
+        again = False
+        wanted: list[Wanted] = []
+        async with contextlib.aclosing(self._pages(errand)) as pages:
+            async for page in pages:
+                async with asyncio.timeout(POLL_LEASE_S - 5):
+                    wanted += await delivered(self._channels, errand, page)
+                cursor = page.cursor if page.cursor is not None else cursor
+                again = page.again
+                await self._store.renew_poll(one, self._replica)
+        return cursor, wanted, again
+
+    def _pages(self, errand: Errand) -> AsyncGenerator[Page]:
+        if errand.fetch.request.startswith("imap:"):
+            return self._mailboxes.pages(errand)
+        return self._performer.pages(errand)
+
+    async def _failed(self, one: TakenPoll, stored: StoredConnector, failed: FetchFailed) -> None:
+        log.info("poll.refused", connector=one.connector, name=one.name, why=failed.said)
+        self._metrics.polled(stored.kind, "failed")
+        connector = registry.get(stored.kind)
+        settings = connector.settings.model_validate(stored.settings)
+        fetch = next(each for each in connector.fetches if each.label == one.name)
+        every_s = interval_s(fetch, settings)
+        wait_s = next_pass_s(every_s, one.failures + 1, failed.after_s, random.random())
+        await self._store.poll_failed(one, self._replica, wait_s, failed.said)
+
+
+def polled_kinds() -> list[str]:
+    """Kinds with a fetch that has an interval."""
+    return [
+        kind
+        for kind, connector in registry.load().items()
+        if any(fetch.every_s is not None for fetch in connector.fetches)
+    ]
