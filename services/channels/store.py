@@ -236,7 +236,7 @@ class ChannelsStore:
             )
             .scalar_subquery()
         )
-        query = select(table, deliveries.label("deliveries")).where(
+        query = select(table, deliveries.label("deliveries"), _files().label("media")).where(
             table.c.workspace == workspace,
             table.c.conversation_id == conversation,
             table.c.time.is_not(None),
@@ -244,6 +244,17 @@ class ChannelsStore:
         if after is not None:
             query = query.where(tuple_(table.c.time, table.c.message_id) > after)
         return await self._rows(query.order_by(table.c.time, table.c.message_id).limit(limit))
+
+    async def message(self, workspace: str, conversation: str, name: str) -> dict[str, Any] | None:
+        """One message of a conversation, with what became of its files."""
+        table = tables.message
+        query = select(table, _files().label("media")).where(
+            table.c.workspace == workspace,
+            table.c.message_id == name,
+            table.c.conversation_id == conversation,
+            table.c.time.is_not(None),
+        )
+        return next(iter(await self._rows(query)), None)
 
     async def dead_letters(
         self, workspace: str, before: tuple[datetime, str] | None, limit: int
@@ -292,6 +303,18 @@ def _last_message() -> LateralFromClause:
         .order_by(table.c.time.desc(), table.c.message_id.desc())
         .limit(1)
         .lateral("last_message")
+    )
+
+
+def _files() -> Any:
+    """What was fetched of a message's files: [{index, sha256, size, content_type, error}]."""
+    kept, of = tables.media, tables.message
+    names = ("index", "sha256", "size", "content_type", "error")
+    pairs = [part for name in names for part in (name, kept.c[name])]
+    return (
+        select(func.jsonb_agg(func.jsonb_build_object(*pairs)))
+        .where(kept.c.workspace == of.c.workspace, kept.c.message_id == of.c.message_id)
+        .scalar_subquery()
     )
 
 

@@ -44,6 +44,12 @@ class Mailbox:
             mail.uid, self._next = self._next, self._next + 1
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._serve(reader, writer)
+        finally:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"* OK ready\r\n")
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while line := (await reader.readline()).decode().rstrip("\r\n"):
@@ -58,7 +64,6 @@ class Mailbox:
                 await writer.drain()
                 if command.upper() == "LOGOUT":
                     break
-        writer.close()
 
     def _answer(self, tag: str, command: str) -> Iterator[bytes]:
         verb, _, rest = command.partition(" ")
@@ -148,10 +153,20 @@ class Mailbox:
 async def mailbox() -> AsyncGenerator[Mailbox]:
     """A mailbox for the length of the block."""
     made = Mailbox()
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(made.serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made
     finally:
         server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()

@@ -71,6 +71,12 @@ class Vendor:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request a connection, as our client makes them."""
+        try:
+            await self._serve(reader, writer)
+        finally:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             asked = await _request(reader)
             self.asked.append(asked)
@@ -82,7 +88,6 @@ class Vendor:
             head = "\r\n".join([f"HTTP/1.1 {said.status} So", *lines, "Connection: close", "", ""])
             writer.write(head.encode() + body)
             await writer.drain()
-        writer.close()
 
 
 async def _request(reader: asyncio.StreamReader) -> Asked:
@@ -103,10 +108,20 @@ async def _request(reader: asyncio.StreamReader) -> Asked:
 async def vendor() -> AsyncGenerator[Vendor]:
     """A vendor for the length of the block."""
     made = Vendor()
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(made.serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made
     finally:
         server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()

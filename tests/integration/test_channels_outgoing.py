@@ -8,14 +8,17 @@ import json
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import httpx
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from services.channels.connectors.email import gmail_push
+from services.channels.connectors.chat import slack
+from services.channels.connectors.email import email_mime, gmail_push
 from services.channels.connectors.port import Wanted
+from services.channels.connectors.posting import signed
 from services.channels.outgoing.store import LostPoll, OutgoingStore
 from services.cli.system import system
 from shared.settings import Settings
@@ -521,6 +524,108 @@ async def test_a_mailbox_that_refuses_says_so_without_the_password(house):
 
         said = await eventually(failed)
         assert "Login failed" in said and "wrong-word" not in said
+
+
+# Files
+
+
+async def slack_file(house, connector, url, name, ts):
+    example = slack.examples()[0]
+    event = {"type": "message", "channel": "C1", "user": "U1", "ts": ts, "subtype": "file_share",
+             "text": f"see {name}", "files": [{"id": "F1", "name": name, "mimetype": "image/png",
+             "url_private_download": url}]}  # fmt: skip
+    payload = {"type": "event_callback", "team_id": "T1", "event_id": f"Ev{ts}", "event": event}
+    secret = example.secrets["signing_secret"][0]
+    request = signed(slack.CONNECTOR.signature, secret, payload, time.time_ns() // 1000)
+    answer = await house.http.post(
+        f"/connectors/{connector}/inbound", content=request.body, headers=dict(request.headers)
+    )
+    assert answer.status_code == 200, answer.text
+
+
+async def stored_file(house, connector, enough):
+    async def look():
+        listed = await house.http.get(f"/conversations?connector={connector}")
+        for one in listed.json()["conversations"]:
+            path = f"/conversations/{one['id']}/messages"
+            for message in (await house.http.get(path)).json()["messages"]:
+                for index, file in enumerate(message["attachments"]):
+                    if enough(file):
+                        return f"{path}/{message['message_id']}/attachments/{index}", file
+        return None
+
+    return await eventually(look)
+
+
+async def test_a_file_is_fetched_kept_by_its_hash_and_read_by_those_who_may(house):
+    content = b"\x89PNG not really"
+    async with vendor() as there:
+        there.on("/files/fire.png", Says(b"{}", headers={"Content-Type": "text/html"}),
+                 Says(content, headers={"Content-Type": "image/png"}))  # fmt: skip
+        secrets = {"signing_secret": "example-signing-secret", "bot_token": "xoxb"}
+        await house.put("slack", "slack", {"api_url": there.url}, secrets)
+        now = f"{time.time():.4f}"
+        await slack_file(house, "slack", f"{there.url}/files/fire.png", "fire brigade.png", now)
+        path, file = await stored_file(house, "slack", lambda one: "sha256" in one)
+        assert (file["sha256"], file["size"]) == (sha256(content).hexdigest(), len(content))
+        assert file["name"] == "fire brigade.png"
+        assert len(there.asked_of("/files/fire.png")) == 2, "a page of login is no picture"
+        answer = await house.http.get(path)
+        assert (answer.status_code, answer.content) == (200, content)
+        assert answer.headers["content-type"] == "image/png"
+        assert answer.headers["content-disposition"].endswith("fire%20brigade.png")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "sandbox" in answer.headers["content-security-policy"]
+        known = {"If-None-Match": answer.headers["etag"]}
+        assert (await house.http.get(path, headers=known)).status_code == 304
+        assert (await house.http.get(path[:-1] + "7")).status_code == 404
+        assert (await house.http.get(path.replace("msg_", "msg_0"))).status_code == 404
+        _, token = await house.parts.keys.create("acme", "ben", "agent", agent="ben")
+        theirs = {"Authorization": f"Bearer {token}"}
+        assert (await house.http.get(path, headers=theirs)).status_code == 404, "not ben's"
+        await house.sql(
+            "INSERT INTO channels.conversation_agent VALUES ('acme', :name, 'ben', now())",
+            name=path.split("/")[2],
+        )
+        assert (await house.http.get(path, headers=theirs)).content == content
+
+
+async def test_a_file_that_cannot_be_had_says_why(house):
+    async with vendor() as there:
+        there.on("/files/gone.png", Says({}, 410))
+        secrets = {"signing_secret": "example-signing-secret", "bot_token": "xoxb"}
+        await house.put("slack2", "slack", {"api_url": there.url}, secrets)
+        await slack_file(
+            house, "slack2", f"{there.url}/files/gone.png", "gone.png", f"{time.time():.4f}"
+        )
+        path, file = await stored_file(house, "slack2", lambda one: "fetch_error" in one)
+        assert "answered 410" in file["fetch_error"] and "sha256" not in file
+        answer = await house.http.get(path)
+        assert answer.status_code == 404 and "answered 410" in answer.json()["detail"]
+
+
+async def test_files_of_events_and_of_mails_are_read_the_same_way(house):
+    script = b"<script>alert(1)</script>"
+    file = {"name": "x.html", "content_type": "text/html",
+            "content_base64": base64.b64encode(script).decode()}  # fmt: skip
+    data = {"channel": "chat", "conversation_key": "files", "direction": "inbound",
+            "author": {"role": "customer"}, "attachments": [file]}  # fmt: skip
+    event = {"specversion": "1.0", "id": "f-1", "source": "crm", "type": "interaction.message.v1",
+             "time": iso(), "data": data}  # fmt: skip
+    kind = {"Content-Type": "application/cloudevents+json"}
+    answer = await house.http.post("/events", content=json.dumps(event), headers=kind)
+    assert answer.status_code == 202
+    path, shown = await stored_file(house, "events", lambda one: one["name"] == "x.html")
+    assert shown["sha256"] == sha256(script).hexdigest() and "content_base64" not in shown
+    answer = await house.http.get(path)
+    assert answer.content == script
+    assert answer.headers["content-type"] == "application/octet-stream", "it must not run here"
+    made = await house.put("mime", "email_mime", {}, {})
+    example = email_mime.examples()[0].request
+    sent = await house.http.post(made["inbound_url"], content=example.body)
+    assert sent.status_code == 200
+    path, shown = await stored_file(house, "mime", lambda one: True)
+    assert (await house.http.get(path)).content == b"4711" and shown["name"] == "invoice.txt"
 
 
 # Leases

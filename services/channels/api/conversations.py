@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 
+from services.channels.attachments import attachments_of, file_reply
 from services.channels.context import Channels, channels_of, outgoing, wall_us
 from services.channels.replies import NewReply, ReplyEvent, reply_event
 from shared.contracts.instants import format_instant
@@ -75,6 +76,24 @@ async def list_messages(
         limit,
         lambda one: (one["time"], one["message_id"]),
     )
+
+
+@router.get("/conversations/{conversation}/messages/{message}/attachments/{index}")
+async def get_attachment(
+    conversation: str,
+    message: str,
+    index: Annotated[int, Path(ge=0, le=999)],
+    request: Request,
+    caller: Reads,
+    channels: Service,
+) -> Response:
+    """The content of a message's attachment, by its place in `attachments`. 404 also while it has
+    not been fetched from the vendor."""
+    await _existing(channels, caller, conversation)
+    row = await channels.store.message(caller.workspace, conversation, message)
+    if row is None or row["deleted"]:
+        raise not_found("message", message)
+    return await file_reply(channels, row, index, request.headers.get("if-none-match"))
 
 
 @router.post(
@@ -197,7 +216,7 @@ def _message(row: dict[str, Any]) -> dict[str, Any]:
         "html": row["edit_html"] if changed else row["html"],
         "reply_text": None if changed else row["reply_text"],
         "subject": row["subject"],
-        "attachments": [] if deleted else row["attachments"],
+        "attachments": [] if deleted else attachments_of(row),
         "flags": list(dict.fromkeys(flags)),
         "language": row["language"],
         "in_reply_to": row["in_reply_to"],

@@ -168,7 +168,7 @@ def authorised(ask: Ask, auth: str, secret: str, names: Mapping[str, str]) -> As
 def _basic(secret: str, name: str, names: Mapping[str, str]) -> str:
     pair = secret
     if ":" not in secret or name:
-        user = names.get(name) if name else None
+        user = name[1:] if name.startswith("=") else names.get(name) if name else None
         if user is None:
             raise Unfilled([name or "user"])
         pair = f"{user}:{secret}"
@@ -343,6 +343,21 @@ def linked(told: Told, link: str | None) -> Ask | None:
 def file(told: Told) -> Page:
     """The answer is the file."""
     return Page(content=told.body, content_type=told.media_type)
+
+
+OVERLAP_S = 60
+FIRST_LOOK_S = 3600
+
+
+def since_s(cursor: str | None, at_us: int) -> int:
+    """Seconds since 1970 from which a reconciler looks: the last pass's, at first an hour ago."""
+    known = fields.integer({"at": cursor}, "at")
+    return known if known is not None else at_us // SECOND_US - FIRST_LOOK_S
+
+
+def next_since(at_us: int) -> str:
+    """The cursor of a pass that began at an instant: a little earlier, for clocks differ."""
+    return str(at_us // SECOND_US - OVERLAP_S)
 
 
 def gone(read: Callable[[Told], Page]) -> Callable[[Told], Page]:

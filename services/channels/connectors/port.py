@@ -279,6 +279,10 @@ class Told(msgspec.Struct, frozen=True):
     page: int = 0
 
 
+class NotYet(Exception):
+    """The vendor answered, but not with what was asked for: it is to be asked again later."""
+
+
 class Page(msgspec.Struct):
     """What an answer comes to. `payloads` are bodies of `content_type`, each handled as if the
     vendor had posted it; `query` goes with them. `then` is this pass's next request. `cursor` is
@@ -324,8 +328,9 @@ class Fetch:
     `request` is a method and a URL template over `{cursor}`, names in `Wanted.ids` and the settings;
     an argument whose names are unknown is left out, a path's makes the fetch impossible. `prepare`
     makes the request instead where a template cannot. `read` turns the answer into a `Page`.
-    `secret` authorises it, as `auth` says: "bearer", "basic:NAME" (the user, an id or a setting),
-    "header:NAME", "query:NAME" or "path" (the template's `{secret}`). Where the URL comes from a
+    `secret` authorises it, as `auth` says: "bearer", "basic:NAME" (the user, an id or a setting; "=word" is the word),
+    "header:NAME", "scheme:NAME",
+    "query:NAME" or "path" (the template's `{secret}`). Where the URL comes from a
     payload only `hosts` (suffixes) get the secret. `every_s`: a pass by itself, so often at
     default; a fetch with `cursor` (what it is) keeps one. `needs` are settings without which it does
     not run. `name` tells fetches of one purpose apart.

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from pydantic import Field
 
 from services.channels.connectors import fields
+from services.channels.connectors.fetching import done
 from services.channels.connectors.port import Fetch, InboundRequest, Parsed, Settings
 from services.channels.connectors.public_keys import example_key, sns_host, sns_message
 from shared.contracts.instants import format_instant
@@ -19,14 +20,14 @@ from shared.contracts.instants import format_instant
 SECRETS = {
     "signing_certificate": "PEM certificate of Amazon SNS, from the SigningCertURL of a message."
 }
-FETCHES = (Fetch("subscription", "GET {url}"),)
+FETCHES = (Fetch("subscription", "GET {url}", needs=("topic_arn",), read=done),)
 STEPS = """\
 Fetch the certificate that a message's `SigningCertURL` names (only from `sns.<region>.amazonaws.com`)
-and put its PEM text into `signing_certificate`; a list of two while Amazon changes it. Connectors
-fetch nothing themselves, and a message that names another host is refused. Set `topic_arn`: all
+and put its PEM text into `signing_certificate`; a list of two while Amazon changes it. A
+message that names another host is refused. Set `topic_arn`: all
 customers of SNS share its keys, so without it messages of anybody's topic would count. Both
-signature versions are accepted; set the topic's `SignatureVersion` to 2. A confirmation of the
-subscription shows as a `must_fetch` note with the address to open.
+signature versions are accepted; set the topic's `SignatureVersion` to 2. A request to confirm
+the subscription of that topic is confirmed.
 """
 
 

@@ -14,6 +14,7 @@ from services.channels.connectors.port import (
     Wanted,
 )
 from services.channels.context import Channels, wall_us
+from services.channels.outgoing.client import FetchFailed
 from services.channels.outgoing.errands import sorted_out
 from services.channels.outgoing.performing import Errand
 from services.channels.outgoing.store import OutgoingStore, OwedFetch
@@ -51,6 +52,9 @@ def _request(
 async def keep_file(channels: Channels, store: OutgoingStore, one: OwedFetch, page: Page) -> None:
     """A message's file into the blob store, and its hash beside the message."""
     assert page.content is not None
+    wanted = one.ids.get("file_type") or ""
+    if page.content_type == "text/html" and wanted.partition(";")[0] != "text/html":
+        raise FetchFailed("The vendor answered with a page instead of the file.")
     sha256 = await channels.blobs.keep(page.content)
     await store.keep_media(
         one.workspace,

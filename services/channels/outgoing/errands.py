@@ -171,9 +171,11 @@ def media_of(event: Event) -> list[Wanted]:
     for index, file in enumerate(data.attachments[:MAX_MEDIA_A_MESSAGE]):
         if file.sha256 is not None or not (file.url or file.vendor_id):
             continue
-        given = {"url": file.url, "vendor_id": file.vendor_id, "index": str(index)}
+        given = {"url": file.url, "vendor_id": file.vendor_id, "name": file.name}
         own = {name: one for name, one in given.items() if one}
         place = {"message": data.message_id, "attachment_index": str(index)}
+        if file.content_type:
+            place["file_type"] = file.content_type
         key = derive("med", data.message_id, index, file.vendor_id or file.url)
         found.append(Wanted("media", key, {**known, **own, **place}))
     return found

@@ -13,7 +13,7 @@ from services.channels.connectors.fetching import (
     names_of,
     request_of,
 )
-from services.channels.connectors.port import Ask, Fetch, Page, Secrets, Settings, Told
+from services.channels.connectors.port import Ask, Fetch, NotYet, Page, Secrets, Settings, Told
 from services.channels.outgoing.client import (
     MAX_ANSWER_BYTES,
     MAX_MEDIA_BYTES,
@@ -115,7 +115,7 @@ def _read(fetch: Fetch, told: Told) -> Page:
     """The codec's reading. Its own fault is one of ours, to be mended: the fetch stays owed."""
     try:
         return fetch.read(told)
-    except FetchFailed:
-        raise
+    except NotYet as early:
+        raise FetchFailed(str(early)) from early
     except Exception as error:
         raise FetchFailed(f"The answer cannot be read: {type(error).__name__}.") from error

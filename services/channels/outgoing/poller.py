@@ -159,6 +159,8 @@ class Poller:
         wanted: list[Wanted] = []
         async with contextlib.aclosing(self._pages(errand)) as pages:
             async for page in pages:
+                if page.lost is not None:
+                    raise FetchFailed(page.lost)
                 async with asyncio.timeout(POLL_LEASE_S - 5):
                     wanted += await delivered(self._channels, errand, page)
                 cursor = page.cursor if page.cursor is not None else cursor

@@ -5,13 +5,15 @@ https://www.chatwoot.com/docs/product/others/webhooks
 
 from typing import Any
 
+from pydantic import Field
+
 from services.channels.connectors import fields
+from services.channels.connectors.chat import chatwoot_history
 from services.channels.connectors.identities import EMAIL, PHONE, email, identities, phone
 from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
-    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
@@ -24,12 +26,25 @@ from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Attachment, Author, Delivery
 
+
+class ChatwootSettings(Settings):
+    base_url: str | None = Field(
+        default=None,
+        max_length=256,
+        pattern=r"^https?://[^\s/?#@]+$",
+        description="Your Chatwoot, such as https://app.chatwoot.com: what was missed is listed there.",
+    )
+    account_id: int | None = Field(default=None, ge=1, description="The account's number there.")
+
+
 SETUP = """\
 1. In Chatwoot, Settings > Integrations > Webhooks, add the connector's inbound URL and choose
    «Message created», «Message updated», «Conversation created», «Conversation status changed».
 2. Put the webhook's secret into `webhook_secret`; a list of two while you rotate it.
 
-Chatwoot does not repeat a webhook: what was missed is listed by its API with `api_access_token`.
+Chatwoot does not repeat a webhook: what was missed is listed by its API every five minutes, once
+`base_url`, `account_id` and the secret `api_access_token` are set. For a Chatwoot inside your network
+OMNIROUTE_FETCH_ALLOW has to name it.
 """
 
 _SIGNATURE = BodyHmac(
@@ -42,7 +57,7 @@ _SIGNATURE = BodyHmac(
 _DIRECTIONS = {0: "incoming", 1: "outgoing", 2: "activity", 3: "template"}
 
 
-def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
+def parse(request: InboundRequest, _: ChatwootSettings, __: Context) -> Parsed:
     parsed = Parsed()
     payload = payload_of(request, parsed)
     if not payload:
@@ -266,18 +281,10 @@ CONNECTOR = Connector(
     signature=_SIGNATURE,
     parse=parse,
     examples=examples,
+    settings=ChatwootSettings,
     secrets={
         "webhook_secret": "Secret of the webhook: signs each request.",
         "api_access_token": "For what was missed. Not needed to receive messages.",
     },
-    fetches=(
-        Fetch(
-            "reconcile",
-            "GET {base_url}/api/v1/accounts/{account_id}/conversations/{conversation_id}/messages"
-            "?after={cursor}",
-            secret="api_access_token",
-            cursor="payload[-1].id",
-            every_s=300,
-        ),
-    ),
+    fetches=chatwoot_history.FETCHES,
 )

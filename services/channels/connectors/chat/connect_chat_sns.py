@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from services.channels.connectors import fields, sns
+from services.channels.connectors.fetching import MEDIA_BY_URL
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
     DAY_S,
@@ -226,5 +227,5 @@ CONNECTOR = Connector(
     covers_body=False,  # SNS signs fields of its envelope, not the bytes
     order_by="absolute_time",
     edits=False,
-    fetches=sns.FETCHES,
+    fetches=(*sns.FETCHES, MEDIA_BY_URL),
 )

@@ -6,13 +6,13 @@ https://developers.intercom.com/docs/references/webhooks/webhook-models
 from typing import Any
 
 from services.channels.connectors import fields
+from services.channels.connectors.chat import intercom_history
 from services.channels.connectors.email.markup import safe, to_text
 from services.channels.connectors.identities import EMAIL, PHONE, email, identities, phone
 from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
-    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
@@ -282,13 +282,5 @@ CONNECTOR = Connector(
         "access_token": "For what was missed. Not needed to receive messages.",
     },
     order_by="created_at",
-    fetches=(
-        Fetch(
-            "reconcile",
-            "POST https://api.intercom.io/conversations/search?updated_at>{cursor}",
-            secret="access_token",
-            cursor="conversations[0].updated_at",
-            every_s=300,
-        ),
-    ),
+    fetches=intercom_history.FETCHES,
 )

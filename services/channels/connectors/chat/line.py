@@ -3,20 +3,26 @@
 https://developers.line.biz/en/reference/messaging-api/#webhooks
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from services.channels.connectors import fields
+from services.channels.connectors.fetching import file
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
+    Ask,
     Connector,
     Context,
     Example,
     Fetch,
     InboundRequest,
     Normalised,
+    NotYet,
+    Page,
     Parsed,
     Settings,
+    Told,
 )
 from services.channels.connectors.posting import signed
 from services.channels.connectors.reading import digest_of, given, moment, once, payload_of
@@ -204,6 +210,20 @@ _READERS: dict[str, Callable[[Normalised, dict[str, Any], Parsed], None]] = {
 }
 
 
+def _content(names: Mapping[str, str], _: str | None, __: int) -> Ask | None:
+    """A file at LINE, or where its sender keeps it."""
+    if "url" in names:
+        return Ask(names["url"])
+    number = quote(names.get("vendor_id", ""), safe="")
+    return Ask(f"https://api-data.line.me/v2/bot/message/{number}/content")
+
+
+def _ready(told: Told) -> Page:
+    if told.status == 202:
+        raise NotYet("LINE still prepares the file.")
+    return file(told)
+
+
 def examples() -> tuple[Example, ...]:
     at_us = parse_instant("2026-03-02T09:20:00Z")
 
@@ -254,6 +274,8 @@ CONNECTOR = Connector(
             "media",
             "GET https://api-data.line.me/v2/bot/message/{vendor_id}/content",
             secret="channel_access_token",
+            prepare=_content,
+            read=_ready,
         ),
     ),
 )

@@ -13,12 +13,12 @@ from pydantic import Field
 
 from services.channels.connectors import fields
 from services.channels.connectors.bearer import hs256, in_time, sign_hs256
+from services.channels.connectors.chat import messagebird_history
 from services.channels.connectors.identities import PHONE, identities, phone
 from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
-    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
@@ -371,14 +371,5 @@ CONNECTOR = Connector(
         "signing_key": "Signing key of the account: signs each request.",
         "access_key": "For what was missed. Not needed to receive messages.",
     },
-    fetches=(
-        Fetch(
-            "reconcile",
-            "GET https://conversations.messagebird.com/v1/conversations/{conversation_id}/messages"
-            "?from={cursor}",
-            secret="access_key",
-            cursor="items[0].createdDatetime",
-            every_s=300,
-        ),
-    ),
+    fetches=messagebird_history.FETCHES,
 )

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from services.channels.connectors import fields
+from services.channels.connectors.chat import slack_history
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
     Answer,
@@ -17,7 +18,6 @@ from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
-    Fetch,
     HandshakeExample,
     Handshaken,
     InboundRequest,
@@ -50,8 +50,9 @@ SETUP = """\
    `reaction_removed`.
 3. Set `bot_user_id`, so that the app's own messages are told from customers'.
 
-Slack gives up after three tries in six minutes: what was missed is listed by
-`conversations.history` with `bot_token`.
+Slack gives up after three tries in six minutes: what was missed is listed every five minutes by
+`conversations.history`, once `bot_token` is there (scopes `channels:read`, `channels:history`,
+`groups:read`, `groups:history`, `im:read`, `im:history`, and `files:read` for files).
 """
 
 _SIGNATURE = BodyHmac(
@@ -138,7 +139,9 @@ def _message(
         return
     placed = {**raw, **{k: inner[k] for k in ("thread_ts", "user", "team") if k in inner}}
     event = _event(payload, placed, channel, ts)
-    event.message_key = f"{channel}:{ts}"
+    event.message_key = event.vendor_id = f"{channel}:{ts}"
+    if subtype in ("message_changed", "message_deleted"):
+        event.vendor_id = fields.key(payload, "event_id") or digest_of(channel, ts, raw)
     _attribute(event, inner or raw, settings)
     if request.header("x-slack-retry-num"):
         event.flags = [*event.flags, "redelivered"]
@@ -306,8 +309,22 @@ def examples() -> tuple[Example, ...]:
             deleted_ts=ts,
             previous_message=said,
         ),
-        one("file", interactions.MESSAGE, subtype="file_share", user="U1", files=[picture]),
-        one("bot", interactions.MESSAGE, bot_id="B1", text="We are on our way", thread_ts=ts),
+        one(
+            "file",
+            interactions.MESSAGE,
+            subtype="file_share",
+            user="U1",
+            files=[picture],
+            ts=f"{ts[:-1]}1",
+        ),
+        one(
+            "bot",
+            interactions.MESSAGE,
+            bot_id="B1",
+            text="We are on our way",
+            thread_ts=ts,
+            ts=f"{ts[:-1]}2",
+        ),
         one(
             "reaction",
             interactions.MESSAGE,
@@ -336,14 +353,5 @@ CONNECTOR = Connector(
     handshakes=handshakes,
     answers=Answers(ok=Answer(200), unusable=Answer(200)),
     order_by="ts",
-    fetches=(
-        Fetch(
-            "reconcile",
-            "GET https://slack.com/api/conversations.history?channel={channel}&oldest={cursor}",
-            secret="bot_token",
-            cursor="messages[0].ts",
-            every_s=300,
-        ),
-        Fetch("media", "GET {url}", secret="bot_token"),
-    ),
+    fetches=slack_history.FETCHES,
 )

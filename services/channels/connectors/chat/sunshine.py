@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from services.channels.connectors import fields
+from services.channels.connectors.fetching import MEDIA_BY_URL
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
-    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
@@ -261,14 +261,5 @@ CONNECTOR = Connector(
     },
     covers_body=False,
     edits=False,
-    fetches=(
-        Fetch(
-            "reconcile",
-            "GET https://api.smooch.io/v2/apps/{app_id}/conversations/{conversation_id}/messages"
-            "?page[after]={cursor}",
-            secret="api_key",
-            cursor="meta.afterCursor",
-            every_s=300,
-        ),
-    ),
+    fetches=(MEDIA_BY_URL,),
 )

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from services.channels.connectors import fields
 from services.channels.connectors.bearer import bearer_of, decode, in_time, public_keys
+from services.channels.connectors.fetching import file
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
     Answer,
@@ -23,6 +24,7 @@ from services.channels.connectors.port import (
     Context,
     Example,
     Fetch,
+    Grant,
     InboundRequest,
     Normalised,
     Parsed,
@@ -364,10 +366,28 @@ CONNECTOR = Connector(
     secrets={
         "app_id": "The bot's application id: tokens must be for it.",
         "public_keys": "Microsoft's signing keys: a JWK set as JSON, or a PEM.",
-        "bot_token": "Access token of the bot, for files. Not needed to receive messages.",
+        "bot_token": "Access token of the bot, for files, where you renew it yourself.",
+        "app_password": "The bot's client secret, for files. Not needed to receive messages.",
     },
     answers=Answers(bad_signature=Answer(403)),
     covers_body=False,
     order_by="timestamp",
-    fetches=(Fetch("media", "GET {url}", secret="bot_token"),),
+    fetches=(
+        Fetch(
+            "media",
+            "GET {url}",
+            secret="bot_token",
+            hosts=("smba.trafficmanager.net", "botframework.com"),
+            grant=Grant(
+                "https://login.microsoftonline.com/botframework.com/oauth2/v2.0/token",
+                {
+                    "grant_type": "client_credentials",
+                    "client_id": "{app_id}",
+                    "client_secret": "{app_password}",
+                    "scope": "https://api.botframework.com/.default",
+                },
+            ),
+            read=file,
+        ),
+    ),
 )

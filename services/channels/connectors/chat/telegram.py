@@ -5,19 +5,24 @@ https://core.telegram.org/bots/api#update
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from services.channels.connectors import fields
 from services.channels.connectors.chat import telegram_content
+from services.channels.connectors.fetching import file, payload
 from services.channels.connectors.identities import PHONE, identities, phone
 from services.channels.connectors.port import (
+    Ask,
     Connector,
     Context,
     Example,
     Fetch,
     InboundRequest,
     Normalised,
+    Page,
     Parsed,
     Settings,
+    Told,
 )
 from services.channels.connectors.posting import posted
 from services.channels.connectors.reading import given, moment, payload_of
@@ -257,6 +262,18 @@ _READERS: dict[str, Callable[[dict[str, Any], dict[str, Any], str, Parsed], None
 }
 
 
+def _file(told: Told) -> Page:
+    """Where the file is, then the file. Telegram gives out files of at most 20 MB."""
+    if told.page:
+        return file(told)
+    path = fields.key(payload(told), "result", "file_path")
+    if path is None or ".." in path:
+        return Page(lost="Telegram's answer names no file.")
+    origin, _, rest = told.ask.url.partition("/bot{secret}/")
+    assert rest
+    return Page(then=Ask(f"{origin}/file/bot{{secret}}/{quote(path)}"))
+
+
 def examples() -> tuple[Example, ...]:
     at_us = parse_instant("2026-03-02T09:20:00Z")
     person = {"id": 5550001, "is_bot": False, "first_name": "Kim", "username": "kim_example"}
@@ -302,8 +319,10 @@ CONNECTOR = Connector(
     fetches=(
         Fetch(
             "media",
-            "GET https://api.telegram.org/bot{bot_token}/getFile?file_id={vendor_id}",
+            "GET https://api.telegram.org/bot{secret}/getFile?file_id={vendor_id}",
             secret="bot_token",
+            auth="path",
+            read=_file,
         ),
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from services.channels.connectors import fields
+from services.channels.connectors.chat import twilio_history
 from services.channels.connectors.chat.twilio_forms import (
     AUTH_TOKEN,
     SIGNATURE,
@@ -20,7 +21,6 @@ from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
-    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
@@ -39,6 +39,12 @@ class TwilioConversationsSettings(Settings):
     bots: tuple[str, ...] = Field(
         default=("system",), max_length=100, description="Identities of bots; never customers."
     )
+    account_sid: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=r"^AC[A-Za-z0-9]+$",
+        description="The account's SID: with it, what was missed is listed.",
+    )
 
 
 SETUP = """\
@@ -49,7 +55,8 @@ SETUP = """\
 3. Behind a proxy, set `public_url` to the address exactly as Twilio calls it.
 4. Name in `agents` the identities that your agents write with.
 
-Twilio does not repeat these webhooks: what was missed is listed by the Conversations API.
+Twilio does not repeat these webhooks: what was missed is listed every quarter of an hour by
+the Conversations API, once `account_sid` is set.
 """
 
 _NAMES = ("EventType", "ConversationSid", "MessageSid", "Index", "ParticipantSid", "Author",
@@ -255,19 +262,5 @@ CONNECTOR = Connector(
     examples=examples,
     settings=TwilioConversationsSettings,
     secrets={"auth_token": "Auth token of the Twilio account: signs each request."},
-    fetches=(
-        Fetch(
-            "reconcile",
-            "GET https://conversations.twilio.com/v1/Conversations/{ConversationSid}/Messages"
-            "?Order=desc&PageSize=100",
-            secret="auth_token",
-            cursor="messages[0].index",
-            every_s=300,
-        ),
-        Fetch(
-            "media",
-            "GET https://mcs.us1.twilio.com/v1/Services/{ChatServiceSid}/Media/{vendor_id}",
-            secret="auth_token",
-        ),
-    ),
+    fetches=twilio_history.CONVERSATIONS,
 )

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from services.channels.connectors import fields
+from services.channels.connectors.chat import twilio_history
 from services.channels.connectors.chat.twilio_forms import (
     ANSWERS,
     AUTH_TOKEN,
@@ -21,13 +22,12 @@ from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
-    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
     Settings,
 )
-from services.channels.connectors.reading import given
+from services.channels.connectors.reading import given, moment
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Attachment, Author, Delivery
@@ -37,6 +37,12 @@ class TwilioSmsSettings(Settings):
     region: str | None = Field(
         default=None, max_length=2, description="Country (ISO 3166) of numbers without a prefix."
     )
+    account_sid: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=r"^AC[A-Za-z0-9]+$",
+        description="The account's SID: with it, what was missed is listed.",
+    )
 
 
 SETUP = """\
@@ -45,9 +51,9 @@ SETUP = """\
 2. Put the account's auth token into `auth_token`; a list of two during rotation.
 3. Behind a proxy, set `public_url` to the address exactly as Twilio calls it: Twilio signs it.
 
-Twilio does not repeat what nobody answered: what was missed is listed by the Messages API, which
-needs `account_sid` in the URL and `auth_token`. Twilio sends no time with a message: it is dated by
-its arrival. SMS can be neither edited nor withdrawn.
+Twilio does not repeat what nobody answered: what was missed is listed every five minutes by the
+Messages API, once `account_sid` is set. Twilio sends no time with a message: it is dated by its
+arrival; one that was missed by the list. SMS can be neither edited nor withdrawn.
 """
 
 _STATUSES = {
@@ -105,6 +111,7 @@ def _event(
     return Normalised(
         vendor_id=vendor_id,
         conversation_key=f"{owner}:{customer}",
+        occurred_at_us=moment(values, "DateSent"),
         author=Author("customer", fields.text(values, "ProfileName"), customer),
         identities=identities(**known),
         vendor=given(values, *_NAMES),
@@ -215,15 +222,5 @@ CONNECTOR = Connector(
     answers=ANSWERS,
     dated=False,
     edits=False,
-    fetches=(
-        Fetch(
-            "reconcile",
-            "GET https://api.twilio.com/2010-04-01/Accounts/{AccountSid}/Messages.json"
-            "?DateSent>={cursor}&PageSize=200",
-            secret="auth_token",
-            cursor="messages[0].date_sent",
-            every_s=300,
-        ),
-        Fetch("media", "GET {url}", secret="auth_token"),
-    ),
+    fetches=twilio_history.SMS,
 )

@@ -12,10 +12,12 @@ from pydantic import Field
 from services.channels.connectors import fields, meta
 from services.channels.connectors.chat import whatsapp_examples
 from services.channels.connectors.chat.whatsapp_content import Content, content_of
+from services.channels.connectors.fetching import file_at
 from services.channels.connectors.identities import PHONE, identities, phone
 from services.channels.connectors.port import (
     Connector,
     Context,
+    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
@@ -330,10 +332,22 @@ CONNECTOR = Connector(
     parse=parse,
     examples=whatsapp_examples.examples,
     settings=WhatsAppSettings,
-    secrets=meta.SECRETS,
+    secrets={
+        **meta.SECRETS,
+        "access_token": "System user token, for media. Not needed to receive messages.",
+    },
     handshake=meta.handshake,
     handshakes=meta.handshakes,
     answers=meta.ANSWERS,
     retry_horizon_s=meta.RETRY_HORIZON_S,
     max_body_bytes=meta.MAX_BODY_BYTES,
+    fetches=(
+        Fetch(
+            "media",
+            "GET https://graph.facebook.com/v23.0/{vendor_id}",
+            secret="access_token",
+            hosts=("fbsbx.com", "facebook.com", "whatsapp.net"),
+            read=file_at("url"),
+        ),
+    ),
 )

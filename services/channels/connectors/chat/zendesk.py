@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.channels.connectors import fields
+from services.channels.connectors.fetching import MEDIA_BY_URL
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
     Connector,
@@ -264,4 +265,5 @@ CONNECTOR = Connector(
     examples=examples,
     secrets={"signing_secret": "Signing secret of the webhook."},
     order_by="time",
+    fetches=(MEDIA_BY_URL,),
 )

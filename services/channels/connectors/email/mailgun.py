@@ -14,6 +14,7 @@ from services.channels.connectors import fields, forms
 from services.channels.connectors.email import provided
 from services.channels.connectors.email.bodies import File
 from services.channels.connectors.email.email_mime import EmailSettings
+from services.channels.connectors.fetching import file
 from services.channels.connectors.port import (
     DAY_S,
     Answer,
@@ -286,5 +287,14 @@ CONNECTOR = Connector(
     retry_horizon_s=DAY_S,
     max_body_bytes=30 * 1024 * 1024,
     covers_body=False,
-    fetches=(Fetch("media", "GET {attachment.url}", secret="api_key"),),
+    fetches=(
+        Fetch(
+            "media",
+            "GET {url}",
+            secret="api_key",
+            auth="basic:=api",
+            hosts=("mailgun.net", "mailgun.org"),
+            read=file,
+        ),
+    ),
 )

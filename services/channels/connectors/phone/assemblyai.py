@@ -43,8 +43,8 @@ SETUP = """\
 2. AssemblyAI takes any 4xx for final: give the new secret here, as a list of two, before you use it.
 3. For streaming add `?conversation_key=<call id>&started_at=<instant>` to the URL: turns count
    milliseconds from the start of the session.
-4. The notice for a recording holds only an id and a status, so it becomes a `must_fetch` note; the
-   transcript is fetched by a component with the token `api_key`. Posting the fetched transcript to
+4. The notice for a recording holds only an id and a status, so it shows as a `must_fetch` note; the
+   transcript is then fetched with the secret `api_key`. Posting the fetched transcript to
    the same URL, with the same header, makes it events.
 """
 
@@ -244,7 +244,10 @@ CONNECTOR = Connector(
     covers_body=False,
     fetches=(
         Fetch(
-            "transcript", "GET https://api.assemblyai.com/v2/transcript/{transcript_id}", "api_key"
+            "transcript",
+            "GET https://api.assemblyai.com/v2/transcript/{transcript_id}",
+            "api_key",
+            auth="header:authorization",
         ),
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from services.channels.connectors import calls, fields
+from services.channels.connectors.fetching import linked, payload, posted
 from services.channels.connectors.port import (
     DAY_S,
     Connector,
@@ -16,8 +17,10 @@ from services.channels.connectors.port import (
     Example,
     Fetch,
     InboundRequest,
+    Page,
     Parsed,
     Settings,
+    Told,
 )
 from services.channels.connectors.signatures import TwilioSignature
 from shared.contracts import interactions
@@ -28,6 +31,12 @@ class TwilioIntelligenceSettings(Settings):
     customer_channel: int = Field(
         default=1, description="The channel of the recording on which the customer speaks."
     )
+    account_sid: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=r"^AC[A-Za-z0-9]+$",
+        description="The account's SID: with it, sentences are fetched.",
+    )
 
 
 SETUP = """\
@@ -35,8 +44,8 @@ SETUP = """\
    give each transcript the call's SID as `customer_key`: it becomes the conversation's key.
 2. Put the account's auth token into `auth_token`; a list of two during rotation. Behind a proxy set
    `public_url` to the address exactly as Twilio calls it: Twilio signs it.
-3. The notice names a transcript only, so it becomes a `must_fetch` note; its sentences are fetched
-   with the auth token by a component of its own. Twilio hardly repeats: add `#rc=3&rp=all` to the
+3. The notice names a transcript only, so it shows as a `must_fetch` note; its sentences are then
+   fetched with the auth token, once `account_sid` is set. Twilio hardly repeats: add `#rc=3&rp=all` to the
    URL. Posting fetched sentences to the same URL, signed alike, makes them events.
 4. For live text use the kind `twilio_transcription` instead.
 """
@@ -99,6 +108,14 @@ def _sentences(
         parsed.events.append(event)
 
 
+def _fetched(told: Told) -> Page:
+    """A page of sentences, with the call that the notice named."""
+    found = fields.obj(payload(told))
+    call = fields.known(transcript_sid=told.ids.get("key"), customer_key=told.ids.get("call"))
+    then = linked(told, fields.text(found, "meta", "next_page_url"))
+    return Page(payloads=[posted({**found, **call})], then=then)
+
+
 URL = "https://omniroute.example/v1/workspaces/demo/connectors/intelligence/inbound"
 AUTH_TOKEN = "example-auth-token"
 
@@ -145,9 +162,11 @@ CONNECTOR = Connector(
     fetches=(
         Fetch(
             "transcript",
-            "GET https://intelligence.twilio.com/v2/Transcripts/{key}/Sentences",
+            "GET https://intelligence.twilio.com/v2/Transcripts/{key}/Sentences?PageSize=500",
             secret="auth_token",
-            cursor="meta.next_page_url",
+            auth="basic:account_sid",
+            needs=("account_sid",),
+            read=_fetched,
         ),
     ),
 )

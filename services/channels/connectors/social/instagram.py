@@ -4,27 +4,33 @@ https://developers.facebook.com/docs/instagram-platform/webhooks
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
 from services.channels.connectors import fields, meta
+from services.channels.connectors.fetching import MEDIA_BY_URL, payload, posted
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
+    Ask,
     Connector,
     Context,
     Example,
     Fetch,
     InboundRequest,
     Normalised,
+    Page,
     Parsed,
     Settings,
+    Told,
 )
 from services.channels.connectors.reading import moment, payload_of
 from services.channels.connectors.signatures import HUB_SIGNATURE_256
 from services.channels.connectors.social.meta_messaging import read_item
 from shared.contracts import interactions
-from shared.contracts.instants import parse_instant
+from shared.contracts.instants import SECOND_US, parse_instant
 from shared.contracts.interactions import Author
 
 
@@ -135,6 +141,38 @@ def _mention(account: str, value: dict[str, Any], parsed: Parsed) -> None:
     parsed.want("message", f"mention:{comment or media}", **ids)
 
 
+def _ask_mention(names: Mapping[str, str], _: str | None, __: int) -> Ask | None:
+    """The comment that names the account, or the caption."""
+    number = names.get("comment_id")
+    wanted = (
+        f"mentioned_comment.comment_id({number}){{id,text,timestamp,from}}"
+        if number
+        else f"mentioned_media.media_id({names.get('media_id')}){{id,caption,timestamp,username}}"
+    )
+    account = quote(names.get("account_id", ""), safe="")
+    return Ask(f"https://graph.facebook.com/v23.0/{account}?{urlencode({'fields': wanted})}")
+
+
+def _mentioned(told: Told) -> Page:
+    """The words as the webhook of a comment would have told them."""
+    found, account = payload(told), told.ids.get("account_id", "")
+    comment, media = fields.obj(found, "mentioned_comment"), fields.obj(found, "mentioned_media")
+    if not comment and not media:
+        return Page(lost="Instagram's answer holds no mention.")
+    person = fields.obj(comment, "from") or {"username": fields.text(media, "username")}
+    number = fields.key(comment, "id") or f"mention:{fields.key(media, 'id')}"
+    value = {
+        "id": number,
+        "text": fields.text(comment, "text") or fields.text(media, "caption"),
+        "timestamp": fields.text(comment, "timestamp") or fields.text(media, "timestamp"),
+        "from": person,
+        "media": {"id": told.ids.get("media_id")},
+    }
+    change = {"field": "comments", "value": value}
+    entry = {"id": account, "time": told.at_us // SECOND_US, "changes": [change]}
+    return Page(payloads=[posted({"object": "instagram", "entry": [entry]})])
+
+
 APP_SECRET, VERIFY_TOKEN = "example-app-secret", "example-verify-token"
 URL = "https://omniroute.example/v1/workspaces/demo/connectors/instagram/inbound"
 _SECRETS = {"app_secret": (APP_SECRET,), "verify_token": (VERIFY_TOKEN,)}
@@ -208,9 +246,11 @@ CONNECTOR = Connector(
     fetches=(
         Fetch(
             "message",
-            "GET https://graph.facebook.com/v23.0/{account_id}"
-            "?fields=mentioned_media.media_id({media_id}){{caption,username,timestamp}}",
+            "GET https://graph.facebook.com/v23.0/{account_id}",
             secret="access_token",
+            prepare=_ask_mention,
+            read=_mentioned,
         ),
+        MEDIA_BY_URL,
     ),
 )

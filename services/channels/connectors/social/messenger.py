@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from services.channels.connectors import fields, meta
+from services.channels.connectors.fetching import MEDIA_BY_URL
 from services.channels.connectors.port import (
     Connector,
     Context,
@@ -168,4 +169,5 @@ CONNECTOR = Connector(
     answers=meta.ANSWERS,
     retry_horizon_s=meta.RETRY_HORIZON_S,
     max_body_bytes=meta.MAX_BODY_BYTES,
+    fetches=(MEDIA_BY_URL,),
 )

@@ -6,12 +6,14 @@ https://docs.x.com/x-api/enterprise-gnip-2.0/fundamentals/account-activity
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import Field
+
 from services.channels.connectors import fields
+from services.channels.connectors.fetching import MEDIA_BY_URL
 from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
-    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
@@ -22,6 +24,16 @@ from services.channels.connectors.social import x_events
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Author, Delivery
+
+
+class XAccountSettings(Settings):
+    webhook_id: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=r"^[0-9]+$",
+        description="The webhook's id: with it, what was missed is replayed every hour.",
+    )
+
 
 SETUP = """\
 For accounts that still have the Account Activity API; new ones take the kind `x_activity`.
@@ -34,7 +46,7 @@ For accounts that still have the Account Activity API; new ones take the kind `x
 """
 
 
-def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
+def parse(request: InboundRequest, _: XAccountSettings, __: Context) -> Parsed:
     parsed = Parsed()
     payload = payload_of(request, parsed)
     if not payload:
@@ -217,16 +229,14 @@ CONNECTOR = Connector(
     signature=x_events.SIGNATURE,
     parse=parse,
     examples=examples,
+    settings=XAccountSettings,
     secrets={**x_events.SECRETS, "bearer_token": "For replay jobs. Not needed to receive."},
     handshake=x_events.handshake,
     handshakes=x_events.handshakes,
     fetches=(
-        Fetch(
-            "reconcile",
+        x_events.replay(
             "POST https://api.x.com/2/account_activity/replay/webhooks/{webhook_id}/subscriptions/all"
-            "?from_date={cursor}",
-            secret="bearer_token",
-            every_s=3600,
         ),
+        MEDIA_BY_URL,
     ),
 )

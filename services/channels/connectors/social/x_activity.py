@@ -6,11 +6,11 @@ https://docs.x.com/x-api/activity/introduction
 from typing import Any
 
 from services.channels.connectors import fields
+from services.channels.connectors.fetching import MEDIA_BY_URL
 from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
-    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
@@ -268,12 +268,5 @@ CONNECTOR = Connector(
     secrets={**x_events.SECRETS, "bearer_token": "For replay jobs. Not needed to receive."},
     handshake=x_events.handshake,
     handshakes=x_events.handshakes,
-    fetches=(
-        Fetch(
-            "reconcile",
-            "POST https://api.x.com/2/webhooks/replay?from_date={cursor}",
-            secret="bearer_token",
-            every_s=3600,
-        ),
-    ),
+    fetches=(x_events.replay("POST https://api.x.com/2/webhooks/replay"), MEDIA_BY_URL),
 )

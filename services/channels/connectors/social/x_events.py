@@ -4,25 +4,65 @@ https://docs.x.com/x-api/webhooks/quickstart
 """
 
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from services.channels.connectors import fields
+from services.channels.connectors.fetching import filled
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
     Answer,
+    Ask,
     Example,
+    Fetch,
     HandshakeExample,
     Handshaken,
     InboundRequest,
     Normalised,
+    Page,
     Parsed,
     Secrets,
     Settings,
+    Told,
 )
 from services.channels.connectors.posting import signed
 from services.channels.connectors.reading import given, moment
 from services.channels.connectors.signatures import BodyHmac
+from shared.contracts.instants import SECOND_US
 from shared.contracts.interactions import Attachment, Author
+
+_DATE = "%Y%m%d%H%M"
+_FIRST_REPLAY_S = 3600
+
+
+def replay(request: str) -> Fetch:
+    """X sends what the webhook missed once more, to the webhook: all that is asked for is that it do."""
+
+    def prepare(names: Mapping[str, str], cursor: str | None, at_us: int) -> Ask | None:
+        since, until = cursor or _minute(at_us, _FIRST_REPLAY_S), _minute(at_us)
+        if since >= until:
+            return None
+        url = filled(request.partition(" ")[2], names)
+        return Ask(f"{url}?from_date={since}&to_date={until}", "POST")
+
+    def read(told: Told) -> Page:
+        return Page(cursor=_minute(told.at_us))
+
+    return Fetch(
+        "reconcile",
+        request,
+        secret="bearer_token",
+        cursor="the minute up to which was replayed",
+        every_s=3600,
+        prepare=prepare,
+        read=read,
+    )
+
+
+def _minute(at_us: int, before_s: int = 0) -> str:
+    return datetime.fromtimestamp(at_us / SECOND_US - before_s, UTC).strftime(_DATE)
+
 
 SIGNATURE = BodyHmac(
     "consumer_secret", "X-Twitter-Webhooks-Signature", encoding="base64", prefix="sha256="
