@@ -391,7 +391,7 @@ async def test_every_declared_fetch_can_be_made(kind):
     for one in connector.fetches:
         assert one.secret is None or one.secret in connector.secrets
         assert set(one.needs) <= connector.settings.model_fields.keys()
-        assert one.request.startswith(("GET ", "POST ", "imap:", "s3:"))
+        assert one.request.startswith(("GET ", "POST ", "imap:"))
         assert one.purpose not in ("poll", "reconcile") or one.every_s
     stored = StoredConnector("acme", "main", kind, True, {}, None, "token", 1)
     bare = {one["name"] for one in off(stored, {})}

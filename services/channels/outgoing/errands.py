@@ -106,14 +106,13 @@ def sorted_out(
     events: Sequence[Event],
 ) -> tuple[list[Wanted], list[Fetch]]:
     """(what is fetched one by one, whose next pass brings it). Files only where the connector can
-    fetch them; what a payload announces in any case, for it holds a customer's words."""
+    fetch them; what a payload announces in any case, for it holds a customer's words: where the
+    kind has no fetch for it, it becomes a dead letter that says so."""
     owed: list[Wanted] = []
     passes: dict[str, Fetch] = {}
     for one in wanted:
         fetch = fetch_for(connector, one.purpose)
-        if fetch is None:
-            continue
-        if fetch.every_s is not None:
+        if fetch is not None and fetch.every_s is not None:
             passes[fetch.label] = fetch
         else:
             owed.append(one)

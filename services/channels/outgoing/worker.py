@@ -123,7 +123,9 @@ class FetchWorker:
             return await self._give_up(one, "fetch_failed", "It never came to an end.")
         fetch = fetch_for(registry.get(stored.kind), one.purpose)
         if fetch is None:
-            return await self._give_up(one, "fetch_unknown", f"No {one.purpose} can be fetched.")
+            return await self._give_up(
+                one, "fetch_unknown", f"No {one.purpose} can be fetched by this kind."
+            )
         try:
             settings, secrets = opened(self._channels, stored)
             errand = Errand(stored, settings, secrets, fetch, one.ids, None, wall_us())

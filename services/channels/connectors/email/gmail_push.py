@@ -53,7 +53,7 @@ SETUP = """\
    account. Put its address into `service_account`, the subscription's audience (the inbound URL
    unless you chose another) into `audience`, and Google's keys
    (`https://www.googleapis.com/oauth2/v3/certs`, the JSON as it is) into `google_keys`. Google
-   changes them every few days and connectors fetch nothing themselves: keep the list current.
+   changes them every few days: keep the list current.
 3. A push names a mailbox and a history id only, so it shows as a `must_fetch` note. The mail is then
    fetched by `users.history.list` and `users.messages.get?format=raw`, which needs `client_id`,
    `client_secret` and `refresh_token` of an OAuth client (or `api_token`). The mailbox is also looked

@@ -15,7 +15,6 @@ from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
-    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
@@ -33,9 +32,9 @@ class SesSettings(sns.SnsSettings, EmailSettings):
 SETUP = (
     """\
 1. Add an SNS action to the receipt rule, with the encoding **Base64**: UTF-8 damages mail in other
-   charsets. SNS carries mail up to 150 KB and SES bounces what is larger, so for larger mail use an
-   S3 action with a notification: its mail shows as a `must_fetch` note with bucket and key, and
-   needs a component that may read the bucket.
+   charsets. SNS carries mail up to 150 KB and SES bounces what is larger, so let larger
+   mail come another way (a mailbox read by `email_imap`, say). A mail that an S3 action put into a
+   bucket cannot be fetched from there: its notification becomes a dead letter with bucket and key.
 2. Subscribe the connector's inbound URL to the topic, over HTTPS, raw delivery off.
 3. """
     + sns.STEPS.replace("\n", "\n   ").strip()
@@ -218,5 +217,5 @@ CONNECTOR = Connector(
     secrets=sns.SECRETS,
     retry_horizon_s=DAY_S,
     covers_body=False,  # SNS signs fields of its envelope, not the bytes
-    fetches=(Fetch("message", "s3:GetObject {bucket}/{object}"), *sns.FETCHES),
+    fetches=sns.FETCHES,
 )
