@@ -35,7 +35,7 @@ _PATHS: dict[str, tuple[str, str]] = {
     "connector": ("channels", "connectors"),
 }
 # What services add to a resource's body when they show it.
-_ADDED = frozenset({"warnings", "version", "inbound_url", "channel", "updated_at"})
+_ADDED = frozenset({"warnings", "version", "inbound_url", "channel", "updated_at", "fetching"})
 
 Canonical = dict[str, Any]
 
