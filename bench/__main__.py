@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import latency, posts, router, simulate
+from bench import deadlines, latency, posts, router, simulate
 from bench.core import run as core
 from bench.figures import Figure, cores, keep, show, told
 from shared.testing.kafka import why_no_kafka
@@ -25,6 +25,7 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
         False,
         "contacts a second of omniroute simulate, rules and journal on",
     ),
+    "deadlines": (deadlines.run, False, "business-time deadlines on a cached calendar"),
     "latency": (latency.run, False, "event posted to offer in the long-poll, one process"),
     "burst": (router.burst, True, "new conversations into free capacity, Kafka and PostgreSQL"),
     "lives": (router.lives, True, "event, offer, accept, complete; Kafka and PostgreSQL"),

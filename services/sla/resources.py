@@ -107,10 +107,19 @@ class HoursBody(_Model):
     sun: list[Window] = []
 
 
+class FeedBody(_Model):
+    """An iCalendar text whose all-day events close their days; those in `off` stay open."""
+
+    name: Id
+    ical: str
+    off: list[str] = []
+
+
 class _CalendarFields(_Model):
     hours: HoursBody | None = None
     always_open: bool | None = None
     holidays: list[str | YearlyBody] | None = None
+    feeds: list[FeedBody] | None = None
     country: str | None = None
     subdivision: str | None = None
     overrides: dict[str, list[Window]] | None = None
@@ -124,11 +133,14 @@ class CalendarVersionBody(_CalendarFields):
 
 
 class CalendarBody(_CalendarFields):
-    """Open hours in a time zone. The rules beyond the shape are `shared.calendars`'."""
+    """Open hours in a time zone, or calendars made one. The rules beyond the shape are
+    `shared.calendars`'."""
 
     id: Id | None = None
-    timezone: str
+    timezone: str | None = None
     versions: list[CalendarVersionBody] | None = None
+    calendars: list["CalendarBody"] | None = None
+    combine: Literal["union", "intersection"] | None = None
 
 
 def read_calendar(body: object, name: str | None = None, pointer: str = "") -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from shared.calendars.evaluate import Lookup, check_calendar, evaluate, reach, reach_days
-from shared.calendars.expand import Combine, OpenHours
+from shared.calendars.expand import OpenHours
 from shared.calendars.lazy import LazyWindows
-from shared.calendars.model import Calendar
+from shared.calendars.model import Calendar, Combine
 from shared.calendars.parse import Faults, parse_calendar
 from shared.calendars.zones import data_versions
 from shared.contracts.windows import Expanded, WindowTable

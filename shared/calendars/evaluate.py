@@ -115,7 +115,7 @@ def check_calendar(calendar: Calendar, pointer: str = "") -> None:
     years = list(dict.fromkeys([2026, 2027, *(day.year for day in calendar.dates())]))
     years += [year for year in range(2000, 2061) if year not in years]
     hours = OpenHours([calendar])
-    if any(day.windows for year in years for day in hours.year(year)):
+    if any(hours.opens_in(year) for year in years):
         return
     raise invalid(f"{pointer}/hours", "never_open", "the calendar never opens", "open hours")
 
@@ -216,9 +216,8 @@ def _moment(given: dict[str, Any], hours: OpenHours) -> dict[str, Any]:
 def _search(at_us: int, hours: OpenHours) -> list[int]:
     """How far to look for an opening or closing: past all dates that the calendars name and, where
     days close every year, until weekdays and leap days have gone round."""
-    named = [day.year for calendar in hours.calendars for day in calendar.dates()]
-    last = max([year_of(at_us), *named])
-    further = 42 if any(calendar.recurring for calendar in hours.calendars) else 2
+    last = max([year_of(at_us), *(day.year for day in hours.root.dates())])
+    further = 42 if hours.root.recurring else 2
     ends = [year_of(at_us) + 1, last + 2, last + further]
     return [year_start_us(min(year, LAST_YEAR)) for year in ends]
 

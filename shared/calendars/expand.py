@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from shared.calendars.model import DAY_S, Calendar, Rules, Span
+from shared.calendars.model import DAY_S, Calendar, Combine, Rules, Span
 from shared.calendars.zones import country_days, instant_of, offset_at
 from shared.contracts.instants import SECOND_US
 from shared.contracts.windows import DAY_US, Expanded, WindowTable
 
-Combine = Literal["union", "intersection"]
 Pair = tuple[int, int]
+OpenDays = dict[int, list[Pair]]  # local day number -> its windows
 
 FIRST_YEAR, LAST_YEAR = 1870, 2250  # what can be expanded; named dates lie well within
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -50,16 +50,17 @@ class OpenHours:
 
     def __init__(self, calendars: Sequence[Calendar], combine: Combine = "union") -> None:
         assert calendars, "at least one calendar"
-        self.calendars = tuple(calendars)
-        self.combine: Combine = combine
+        whole = Calendar(None, calendars[0].versions[:1], tuple(calendars), combine)
+        self.root = calendars[0] if len(calendars) == 1 else whole
+        self._leaves = self.root.leaves()
         self._months: dict[tuple[int, int], list[OpenDay]] = {}
         self._table: WindowTable | None = None
         self._span = (0, 0)
 
     @property
     def timezone(self) -> str:
-        """The zone of the first calendar: local times mean this one."""
-        return self.calendars[0].timezone
+        """The zone of the calendar, or of the first of several: local times mean this one."""
+        return self.root.timezone
 
     def table(self, first_us: int, last_us: int) -> WindowTable:
         """A table that covers at least the years of both instants."""
@@ -78,58 +79,57 @@ class OpenHours:
         months = range(_month_of(lo_us - 2 * DAY_US), _month_of(hi_us + 2 * DAY_US) + 1)
         each = [
             [day for month in months for day in self._month(index, month)]
-            for index in range(len(self.calendars))
+            for index in range(len(self._leaves))
         ]
-        merged = [merge(pair for day in days for pair in day.windows) for days in each]
-        windows = merged[0]
-        for other in merged[1:]:
-            windows = (
-                merge([*windows, *other]) if self.combine == "union" else intersect(windows, other)
-            )
+        windows, days = _combined(self.root, iter(each))
         return Expanded(
             lo_us,
             hi_us,
             _clip(windows, lo_us, hi_us),
             _holidays(each, lo_us, hi_us),
-            self._open_days(each, merged),
-            _offsets(self.calendars[0], lo_us, hi_us),
+            sorted((number, max(end for _, end in pairs)) for number, pairs in days.items()),
+            _offsets(self.root, lo_us, hi_us),
         )
 
-    def year(self, year: int) -> Iterator[OpenDay]:
-        """The local dates of one year of the first calendar."""
-        for month in range(year * 12, year * 12 + 12):
-            yield from self._month(0, month)
+    def opens_in(self, year: int) -> bool:
+        """Whether any window opens in a year."""
+        if self.root.parts:
+            return bool(self.expanded(year_start_us(year), year_start_us(year + 1)).windows)
+        months = range(year * 12, year * 12 + 12)
+        return any(day.windows for month in months for day in self._month(0, month))
 
     def _month(self, index: int, month: int) -> list[OpenDay]:
         found = self._months.get((index, month))
         if found is None:
             first = date(month // 12, month % 12 + 1, 1)
-            found = self._months[index, month] = list(days_of(self.calendars[index], first))
+            found = self._months[index, month] = list(days_of(self._leaves[index], first))
         return found
 
-    def _open_days(self, each: list[list[OpenDay]], merged: list[list[Pair]]) -> list[Pair]:
-        closes: dict[int, int] = {}
-        if self.combine == "intersection" and len(each) > 1:
-            others = merged[1]
-            for pairs in merged[2:]:
-                others = intersect(others, pairs)
-            table = WindowTable(Expanded(others[0][0], others[-1][1], others)) if others else None
-            for day in each[0]:
-                within = [
-                    pair
-                    for start, end in day.windows
-                    for pair in (table.segments(start, end) if table else [])
-                ]
-                if within:
-                    closes[day.day.toordinal() - _EPOCH_DAY] = max(end for _, end in within)
-            return sorted(closes.items())
-        for days in each:
-            for day in days:
-                if day.windows:
-                    number = day.day.toordinal() - _EPOCH_DAY
-                    last = max(end for _, end in day.windows)
-                    closes[number] = max(last, closes.get(number, last))
-        return sorted(closes.items())
+
+def _combined(node: Calendar, each: Iterator[list[OpenDay]]) -> tuple[list[Pair], OpenDays]:
+    """Windows and open days of a calendar from the days of its leaves, in their order."""
+    if not node.parts:
+        days = {
+            day.day.toordinal() - _EPOCH_DAY: list(day.windows) for day in next(each) if day.windows
+        }
+        return merge(pair for pairs in days.values() for pair in pairs), days
+    found = [_combined(part, each) for part in node.parts]
+    if node.combine == "union":
+        together: OpenDays = {}
+        for _, days in found:
+            for number, pairs in days.items():
+                together.setdefault(number, []).extend(pairs)
+        return merge(pair for windows, _ in found for pair in windows), together
+    windows, days = found[0]
+    for other, _ in found[1:]:
+        windows = intersect(windows, other)
+    table = WindowTable(Expanded(0, 0, windows))
+    within: OpenDays = {}
+    for number, pairs in days.items():
+        left = [one for start, end in pairs for one in table.segments(start, end)]
+        if left:
+            within[number] = left
+    return windows, within
 
 
 def days_of(calendar: Calendar, first: date) -> Iterator[OpenDay]:
@@ -170,7 +170,7 @@ def _holiday(day: date, rules: Rules) -> str | None:
         return public[day]
     if day in rules.dated or (day.month, day.day) in rules.yearly:
         return f"holiday {day.isoformat()}"
-    return None
+    return next((name for feed in rules.feeds if (name := feed.holiday(day))), None)
 
 
 def _wall(day: date, seconds: int, rules: Rules) -> int:

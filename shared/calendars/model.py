@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Literal
+
+from shared.calendars.feed import Feed
+
+Combine = Literal["union", "intersection"]
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_S = 86_400
@@ -28,14 +33,18 @@ class Rules:
     country: str | None = None
     subdivision: str | None = None
     overrides: dict[date, tuple[Span, ...]] = field(default_factory=dict[date, tuple[Span, ...]])
+    feeds: tuple[Feed, ...] = ()
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """`versions` in order of `since`; the first holds from the beginning of time."""
+    """`versions` in order of `since`; the first holds from the beginning of time. One that is made
+    of others has `parts` and how they `combine`; its own version then only states its zone."""
 
     id: str | None
     versions: tuple[Rules, ...]
+    parts: tuple["Calendar", ...] = ()
+    combine: Combine = "union"
 
     @property
     def timezone(self) -> str:
@@ -55,9 +64,18 @@ class Calendar:
         named = {rules.since for rules in self.versions[1:]}
         for rules in self.versions:
             named |= rules.dated | rules.overrides.keys()
+            named.update(*(feed.dates() for feed in rules.feeds))
+        named.update(*(part.dates() for part in self.parts))
         return sorted(named)
 
     @property
     def recurring(self) -> bool:
         """Whether days close every year, so that weeks differ for ever."""
-        return any(rules.yearly or rules.country for rules in self.versions)
+        return any(part.recurring for part in self.parts) or any(
+            rules.yearly or rules.country or any(feed.recurring for feed in rules.feeds)
+            for rules in self.versions
+        )
+
+    def leaves(self) -> list["Calendar"]:
+        """The calendars with hours of their own that it is made of, in order."""
+        return [leaf for part in self.parts for leaf in part.leaves()] if self.parts else [self]

@@ -6,6 +6,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Any, cast
 
+from shared.calendars.feed import Feed, FeedError, FeedEvent, read_feed
 from shared.calendars.model import (
     ALL_HOURS,
     DAY_S,
@@ -23,13 +24,16 @@ from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused
 from shared.rules import nearest
 
-FIELDS = (
-    "id", "timezone", "hours", "always_open", "holidays", "country", "subdivision", "overrides",
-    "versions",
+_HOURS = (
+    "hours", "always_open", "holidays", "feeds", "country", "subdivision", "overrides",
 )  # fmt: skip
-VERSION_FIELDS = ("from", *(name for name in FIELDS if name not in ("id", "versions")))
+FIELDS = ("id", "timezone", *_HOURS, "versions", "calendars", "combine")
+VERSION_FIELDS = ("from", "timezone", *_HOURS)
 LIST_MAX = 5_000  # holidays, overrides or versions of one calendar
 WINDOWS_PER_DAY_MAX = 48
+FEEDS_MAX = 20
+PARTS_MAX = 20  # calendars that one is made of
+DEPTH_MAX = 3
 
 _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?\Z", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
@@ -69,20 +73,58 @@ def parse_calendar(body: object, pointer: str = "") -> Calendar:
     return calendar
 
 
-def _calendar(body: object, at: str, faults: Faults) -> Calendar | None:
+def _calendar(body: object, at: str, faults: Faults, depth: int = 1) -> Calendar | None:
     given = _object(body, at, FIELDS, faults)
     if given is None:
         return None
     name = given.get("id")
     if name is not None and not (isinstance(name, str) and CLIENT_ID.match(name)):
         faults.add(f"{at}/id", "id", "the id is not valid", "[A-Za-z0-9_-]{1,64}")
+        name = None
+    if "calendars" in given:
+        return _combined(given, name, at, faults, depth)
+    if "combine" in given:
+        faults.add(f"{at}/combine", "form", "combine needs calendars", "calendars")
     if "timezone" not in given:
         faults.add(f"{at}/timezone", "missing", "a calendar needs a time zone", "Europe/Berlin")
     base = _rules(given, Rules(_BEGINNING, "UTC"), at, faults)
     versions = [base, *_versions(given.get("versions"), base, f"{at}/versions", faults)]
     if not any(rules.always_open or any(rules.week) or rules.overrides for rules in versions):
         faults.add(f"{at}/hours", "never_open", "the calendar has no open hours at all", "hours")
-    return Calendar(name if isinstance(name, str) else None, tuple(versions))
+    return Calendar(name, tuple(versions))
+
+
+def _combined(
+    given: dict[str, Any], name: str | None, at: str, faults: Faults, depth: int
+) -> Calendar | None:
+    """A calendar made of others: open when one of them is, or only when all are."""
+    for field in (*_HOURS, "versions"):
+        if field in given:
+            message = f"a calendar made of others has no {field} of its own"
+            faults.add(
+                f"{at}/{field}", "contradiction", message, "id, timezone, calendars, combine"
+            )
+    combine = given.get("combine")
+    if combine not in ("union", "intersection"):
+        message = "how to combine the calendars"
+        faults.add(f"{at}/combine", "value", message, "union or intersection")
+    entries = _list(given["calendars"], f"{at}/calendars", faults, PARTS_MAX)
+    if not entries:
+        faults.add(f"{at}/calendars", "never_open", "no calendar to combine", "a list of calendars")
+    if depth >= DEPTH_MAX:
+        faults.add(f"{at}/calendars", "too_deep", "too many levels", f"at most {DEPTH_MAX}")
+        return None
+    found = [
+        _calendar(entry, f"{at}/calendars/{index}", faults, depth + 1)
+        for index, entry in enumerate(entries)
+    ]
+    parts = tuple(part for part in found if part is not None)
+    if faults.found:
+        return None
+    zone = parts[0].timezone
+    if "timezone" in given:
+        zone = _zone(given["timezone"], f"{at}/timezone", faults)
+    return Calendar(name, (Rules(_BEGINNING, zone),), parts, cast("Any", combine))
 
 
 def _versions(value: object, base: Rules, at: str, faults: Faults) -> list[Rules]:
@@ -114,6 +156,8 @@ def _rules(given: dict[str, Any], before: Rules, at: str, faults: Faults) -> Rul
     if "holidays" in given:
         dated, yearly = _holidays(given["holidays"], f"{at}/holidays", faults)
         rules = replace(rules, dated=dated, yearly=yearly)
+    if "feeds" in given:
+        rules = replace(rules, feeds=_feeds(given["feeds"], f"{at}/feeds", faults))
     if "overrides" in given:
         found = _overrides(given["overrides"], f"{at}/overrides", faults)
         rules = replace(rules, overrides=found)
@@ -200,7 +244,7 @@ def _windows(value: object, at: str, faults: Faults) -> tuple[Span, ...]:
     entries = _list(value, at, faults, WINDOWS_PER_DAY_MAX)
     found: list[tuple[Span, int]] = []
     for index, entry in enumerate(entries):
-        span = _window(entry, f"{at}/{index}", faults)
+        span = read_window(entry, f"{at}/{index}", faults)
         if span is not None:
             found.append((span, index))
     found.sort()
@@ -211,7 +255,8 @@ def _windows(value: object, at: str, faults: Faults) -> tuple[Span, ...]:
     return tuple(span for span, _ in found)
 
 
-def _window(value: object, at: str, faults: Faults) -> Span | None:
+def read_window(value: object, at: str, faults: Faults) -> Span | None:
+    """A window in seconds from the day's midnight; overnight ones end beyond DAY_S."""
     if not isinstance(value, list) or len(cast("list[Any]", value)) != 2:
         faults.add(at, "type", "a window is a pair of times", '["08:00", "18:00"]')
         return None
@@ -267,6 +312,37 @@ def _holidays(
         if given is not None and (found := _yearly(given.get("yearly"), place, faults)):
             yearly.add(found)
     return frozenset(dated), frozenset(yearly)
+
+
+def _feeds(value: object, at: str, faults: Faults) -> tuple[Feed, ...]:
+    found: list[Feed] = []
+    for index, entry in enumerate(_list(value, at, faults, FEEDS_MAX)):
+        place = f"{at}/{index}"
+        given = _object(entry, place, ("name", "ical", "off"), faults)
+        if given is None:
+            continue
+        name, text = given.get("name"), given.get("ical")
+        if not isinstance(name, str) or not CLIENT_ID.match(name):
+            faults.add(f"{place}/name", "id", "a feed needs a name", "[A-Za-z0-9_-]{1,64}")
+            continue
+        if any(name == other.name for other in found):
+            faults.add(f"{place}/name", "duplicate", f"two feeds are named {name!r}")
+        off = _list(given.get("off", []), f"{place}/off", faults)
+        days = [_date(day, f"{place}/off/{number}", faults) for number, day in enumerate(off)]
+        events = _ical(text, f"{place}/ical", faults)
+        found.append(Feed(name, events, frozenset(day for day in days if day is not None)))
+    return tuple(found)
+
+
+def _ical(value: object, at: str, faults: Faults) -> tuple[FeedEvent, ...]:
+    if not isinstance(value, str):
+        faults.add(at, "type", "a feed needs its iCalendar text", "BEGIN:VCALENDAR … END:VCALENDAR")
+        return ()
+    try:
+        return read_feed(value)
+    except FeedError as error:
+        faults.add(at, "ical", str(error), error.expected)
+        return ()
 
 
 def _yearly(value: object, at: str, faults: Faults) -> tuple[int, int] | None:

@@ -70,7 +70,7 @@ class LocalTime:
 class WindowTable:
     """Counts open time in O(log n). Immutable."""
 
-    __slots__ = ("_before", "_closes", "_days", "_ends", "_holidays", "_local", "_starts", "hi_us", "lo_us")  # fmt: skip
+    __slots__ = ("_before", "_closes", "_days", "_ends", "_holidays", "_local", "_shift", "_starts", "hi_us", "lo_us")  # fmt: skip
 
     def __init__(self, expanded: Expanded) -> None:
         self.lo_us = expanded.lo_us
@@ -82,6 +82,8 @@ class WindowTable:
         for start, end in expanded.windows:
             self._before.append(total)
             total += end - start
+        # Within a window, open time until then is the instant plus this.
+        self._shift = [b - s for b, s in zip(self._before, self._starts, strict=True)]
         self._holidays = expanded.holidays
         self._days = [day for day, _ in expanded.days]
         self._closes = [closes for _, closes in expanded.days]
@@ -92,7 +94,7 @@ class WindowTable:
         i = bisect_right(self._starts, at_us) - 1
         if i < 0:
             return 0
-        return self._before[i] + min(at_us, self._ends[i]) - self._starts[i]
+        return self._shift[i] + min(at_us, self._ends[i])
 
     def elapsed(self, start_us: int, end_us: int) -> int:
         """Open time between two instants; 0 when the end is not after the start."""
@@ -106,11 +108,17 @@ class WindowTable:
         """
         if span_us == 0:
             return self.next_open(start_us)
-        goal = self.open_before(start_us) + span_us
-        i = bisect_left(self._before, goal) - 1
+        i = bisect_right(self._starts, start_us) - 1
+        goal = span_us
+        if i >= 0:
+            end = self._ends[i]
+            if start_us + span_us <= end:
+                return start_us + span_us
+            goal += self._shift[i] + (start_us if start_us < end else end)
+        i = bisect_left(self._before, goal, max(i, 0)) - 1
         if i < 0:
             return None
-        at = self._starts[i] + goal - self._before[i]
+        at = goal - self._shift[i]
         return at if at <= self._ends[i] else None
 
     def backward(self, start_us: int, span_us: int) -> int | None:

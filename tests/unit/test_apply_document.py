@@ -104,6 +104,16 @@ def test_a_rule_that_does_not_compile_is_named_by_its_place() -> None:
     )
 
 
+def test_overlapping_windows_of_a_file_are_made_one_with_a_warning() -> None:
+    content = yaml.safe_load(SMALL)
+    hours = {"mon": [["08:00", "14:00"], ["13:00", "18:00"]]}
+    content["calendars"].append({"id": "office", "timezone": "UTC", "hours": hours})
+    office = parse_document(content).of("calendar")[1]
+    assert office.body["hours"] == office.canonical["hours"] == {"mon": [["08:00", "18:00"]]}
+    assert len(office.warnings) == 1
+    assert office.warnings[0].startswith("/calendars/1/hours/mon: overlapping windows")
+
+
 def test_the_same_id_twice_is_refused() -> None:
     assert "/queues/1/id" in faults_of(small(queues=[{"id": "main"}, {"id": "main"}]))
 

@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from shared.calendars import OpenHours, expand, parse_calendar
-from shared.calendars.zones import zone
+from shared.calendars.batch import UNKNOWN, BatchTable
+from shared.calendars.zones import zone, zone_names
 from shared.contracts.windows import Expanded, WindowTable
 
 MINUTE_US = 60_000_000
@@ -44,6 +45,7 @@ def calendars(draw):
     }
 
 
+INSTANT_MIN = int(datetime(2018, 1, 10, tzinfo=UTC).timestamp()) * 1_000_000
 INSTANTS = st.integers(0, 330 * 24 * 60).map(
     lambda minutes: (
         int(datetime(2018, 1, 10, tzinfo=UTC).timestamp()) * 1_000_000 + minutes * MINUTE_US
@@ -145,3 +147,78 @@ def test_an_empty_table_knows_nothing():
     assert table.forward(5, 1) is None and table.backward(5, 1) is None
     assert table.next_open(5) is None and table.elapsed(0, 100) == 0
     assert table.business_days(5, 1) is None and not table.is_open(5)
+
+
+# Every zone, 1990 to 2040: the table against a walk from day to day.
+
+
+def walked(body, start_us: int, span_us: int) -> int:
+    """The deadline by taking one local day after the other, without a table."""
+    where = zone(body["timezone"])
+    start = datetime.fromtimestamp(start_us / 1_000_000, UTC)
+    day = start.astimezone(where).date() - timedelta(days=1)
+    left = timedelta(microseconds=span_us)
+    for _ in range(4_000):
+        for opens, closes in open_on(body, day, where):
+            opens = max(opens, start)
+            if opens < closes:
+                if left <= closes - opens:
+                    return round((opens + left).timestamp() * 1_000_000)
+                left -= closes - opens
+        day += timedelta(days=1)
+    raise AssertionError("never")
+
+
+def open_on(body, day, where):
+    windows = body["hours"].get(DAYS[day.weekday()], [])
+    if str(day) in body.get("holidays", ()):
+        windows = []
+    for start, end in windows:
+        yield wall(day, start, where), wall(day, end, where, after=start)
+
+
+WEEKS = (
+    {day: [["09:00", "17:30"]] for day in DAYS[:5]},
+    {day: [["00:00", "02:15"], ["02:45", "24:00"]] for day in DAYS},
+    {day: [["22:00", "06:00"]] for day in DAYS},
+    {"sun": [["01:30", "03:30"]], "wed": [["23:00", "00:30"]]},
+)
+_FIRST = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
+_LAST = int(datetime(2040, 1, 1, tzinfo=UTC).timestamp())
+
+
+@settings(max_examples=60, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@given(
+    st.sampled_from(sorted(zone_names())),
+    st.sampled_from(WEEKS),
+    st.integers(_FIRST, _LAST),
+    st.integers(1, 5 * 24 * 3600),
+)
+def test_tables_equal_the_walk_in_every_zone(name, week, start_s, span_s):
+    body = {"timezone": name, "hours": week}
+    start_us, span_us = start_s * 1_000_000, span_s * 1_000_000
+    hours = OpenHours([parse_calendar(body)])
+    table = hours.table(start_us, start_us + 200 * 86_400 * 1_000_000)
+    deadline = walked(body, start_us, span_us)
+    assert table.forward(start_us, span_us) == deadline
+    assert table.elapsed(start_us, deadline) == span_us
+    part = span_us // 3
+    assert table.forward(table.forward(start_us, part), span_us - part) == deadline
+
+
+@settings(max_examples=40, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@given(calendars(), st.lists(st.tuples(INSTANTS, st.integers(0, 400 * 3600)), min_size=1))
+def test_a_batch_equals_the_table_one_by_one(body, asked):
+    first, last = INSTANT_MIN, INSTANT_MIN + 400 * 86_400 * 1_000_000
+    expanded = OpenHours([parse_calendar(body)]).expanded(first, last)
+    table, batch = WindowTable(expanded), BatchTable(expanded)
+    starts = [start for start, _ in asked]
+    spans = [span * 1_000_000 for _, span in asked]
+    alone = [table.forward(start, span) for start, span in zip(starts, spans, strict=True)]
+    assert batch.forward(starts, spans).tolist() == [
+        UNKNOWN if found is None else found for found in alone
+    ]
+    ends = starts[::-1]
+    assert batch.elapsed(starts, ends).tolist() == [
+        table.elapsed(start, end) for start, end in zip(starts, ends, strict=True)
+    ]

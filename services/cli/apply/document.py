@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from services.cli.apply import kinds
+from shared.calendars.overlaps import merge_overlaps
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused
 
@@ -19,13 +20,15 @@ SETTINGS = ("timezone", "languages", "channels", "lease_s", "rate")
 
 class Entry(msgspec.Struct, frozen=True):
     """One resource. `body` is as written (connectors with their secrets by reference); `canonical`
-    is what a server shows of it. `pointer` is its place in the file."""
+    is what a server shows of it. `pointer` is its place in the file; `warnings` say what was
+    changed in reading it."""
 
     kind: str
     id: str
     body: dict[str, Any]
     canonical: dict[str, Any]
     pointer: str
+    warnings: list[str] = []
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -109,7 +112,10 @@ def _section(section: str, kind: str, content: Any) -> tuple[list[Entry], list[F
         if name in seen:
             faults.append(Fault(f"{pointer}/id", "duplicate", f"{name!r} is there twice.", None))
         seen.add(name)
-        canonical, wrong = kinds.canonical(kind, cast("dict[str, Any]", one), name)
+        body, warnings = cast("dict[str, Any]", one), list[str]()
+        if kind == "calendar":
+            body, warnings = merge_overlaps(body, pointer)
+        canonical, wrong = kinds.canonical(kind, body, name)
         faults += [msgspec.structs.replace(each, pointer=pointer + each.pointer) for each in wrong]
-        entries.append(Entry(kind, name, cast("dict[str, Any]", one), canonical or {}, pointer))
+        entries.append(Entry(kind, name, body, canonical or {}, pointer, warnings))
     return entries, faults

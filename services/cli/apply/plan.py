@@ -93,7 +93,7 @@ async def carry_out(
         unset = [
             f"{entry.pointer}/secrets: {name} is not set in the environment" for name in missing
         ]
-        yield Done(change, doubts + unset)
+        yield Done(change, entry.warnings + doubts + unset)
 
 
 def _value_at(body: Any, pointer: str) -> Any:

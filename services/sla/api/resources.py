@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.sla import live
 from services.sla.api.context import Service, Sla
@@ -13,9 +14,11 @@ from services.sla.domain.commands import DeleteResource, PutResource, ResourceKi
 from services.sla.evaluate import evaluate as evaluate_policy
 from services.sla.resources import read_calendar, read_policy
 from shared.calendars import evaluate as evaluate_calendar
-from shared.calendars import expand
+from shared.calendars import expand, parse_calendar
+from shared.calendars.closures import DAYS_MAX as SPECIAL_DAYS_MAX
+from shared.calendars.closures import special_days
 from shared.contracts.core import Input
-from shared.contracts.problems import not_found
+from shared.contracts.problems import invalid, not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
 from shared.http.idempotency import REPLAYED, idempotency_of
@@ -134,6 +137,36 @@ def _written(reply: Reply) -> Response:
 
 
 evaluations = api_router("evaluation")
+
+
+@evaluations.get("/calendars/{name}/days")
+async def calendar_days(
+    name: str,
+    caller: Reads,
+    service: Service,
+    since: Annotated[str | None, Query(alias="from")] = None,
+    until: Annotated[str | None, Query(alias="to")] = None,
+) -> Response:
+    """Holidays, dates of feeds and overrides from a date to another, both inclusive (default: a
+    year from today): what a feed brings, and which of it is switched off."""
+    found = await service.runtime.query(
+        caller.workspace, lambda core: live.resource(core, "calendar", name)
+    )
+    if found is None:
+        raise not_found("calendar", name)
+    first = _day("from", since, date.today())
+    last = _day("to", until, first + timedelta(days=365))
+    if not 0 <= (last - first).days < SPECIAL_DAYS_MAX:
+        expected = f"from before to, at most {SPECIAL_DAYS_MAX} days apart"
+        raise invalid("/query/to", "range", "The span is empty or too long.", expected)
+    return json_reply({"days": special_days(parse_calendar(found[1]), first, last), "next": None})
+
+
+def _day(name: str, text: str | None, default: date) -> date:
+    try:
+        return default if text is None else date.fromisoformat(text)
+    except ValueError as error:
+        raise invalid(f"/query/{name}", "date", f"{text!r} is no date", "YYYY-MM-DD") from error
 
 
 @evaluations.post("/calendars:evaluate")
