@@ -1,5 +1,6 @@
 """The services as modules: how each is put together from the foundation."""
 
+import asyncio
 import contextlib
 import os
 import time
@@ -35,7 +36,9 @@ from services.router.presence import PresenceLeases
 from services.sla.api.context import Sla
 from services.sla.api.routers import ROUTERS as SLA_ROUTERS
 from services.sla.domain.core import SlaFactory
+from services.sla.dry_run import DryRuns
 from services.sla.metrics import SlaMetrics
+from services.sla.renewal import Renewal
 from services.sla.store import ClockStore, clock_statements, write_clocks
 from shared.calendars import expand
 from shared.contracts.core import CoreFactory
@@ -167,7 +170,7 @@ async def with_windows(workspace: str, kind: str, name: str, body: bytes | None)
     if kind != "calendar" or body is None:
         return body
     given = msgspec.json.decode(body, type=dict[str, Any])
-    windows = expand(given, time.time_ns() // 1000).windows
+    windows = (await asyncio.to_thread(expand, given, time.time_ns() // 1000)).windows
     return msgspec.json.encode({**given, "windows": windows})
 
 
@@ -187,8 +190,10 @@ async def sla(parts: Foundation) -> AsyncGenerator[Module]:
     async with runtime(
         parts, SlaFactory(), projector=write_clocks, row_statements=clock_statements
     ) as (running, _):
-        service = Sla(running, ClockStore(parts.engine), thresholds)
-        yield Module(SLA_ROUTERS, {"sla": service}, readiness("sla", running))
+        service = Sla(running, ClockStore(parts.engine), thresholds, DryRuns(running))
+        renewal = Renewal(running, running.owned)
+        async with running_task(renewal.run, "calendar renewal"):
+            yield Module(SLA_ROUTERS, {"sla": service}, readiness("sla", running))
 
 
 OPENERS: dict[str, Opener] = {"channels": channels, "router": router, "sla": sla}

@@ -45,6 +45,7 @@ def evaluate(body: object, lookup: Lookup = lambda _: None) -> dict[str, Any]:
     book = Book((policy,), calendars.windows)
     past = [event for event in events if event.at_us <= now_us]
     fold = derive(past, facts, book, books.__getitem__)
+    fold.advance(now_us)
     order = [*METRICS, *(target.metric for target in policy.named)]
     clocks = sorted(fold.episode.clocks, key=lambda clock: _place(clock, order))
     return {"clocks": [_shown(fold, clock, now_us) for clock in clocks]}
@@ -105,7 +106,7 @@ class _Calendars:
 
 def _policy(value: object, pointer: str, calendars: _Calendars) -> Policy:
     _, policy = read_compiled(value, pointer)
-    wanted = [target.calendar for target in (*policy.targets.values(), *policy.named)]
+    wanted = [name for _, name in policy.calendars()]
     check_references(policy, calendars.names(wanted), pointer)
     return policy
 
@@ -141,6 +142,8 @@ def _events(value: object, calendars: _Calendars) -> tuple[list[Event], dict[str
         if kind == "priority_changed" and given.get("priority") is None:
             raise invalid(f"{place}/priority", "missing", "the new priority is missing", "a number")
         _check_priority(given.get("priority"), f"{place}/priority")
+        if given.get("until") is not None:
+            _instant(given["until"], f"{place}/until")
         fields = {
             name: one for name, one in given.items() if name not in ("time", "type", "policy")
         }

@@ -13,6 +13,7 @@ _PREFIX, _SUFFIX = "sla.clock.", ".v1"
 class _Said(msgspec.Struct):
     metric: str
     detected_lag_s: float | None = None
+    predicted: bool = False
 
 
 _said = msgspec.json.Decoder(_Said)
@@ -36,6 +37,13 @@ class SlaMetrics:
             registry=registry,
         )
 
+        self._predictions = Counter(
+            "omniroute_sla_predictions",
+            "Clocks met and breached, by whether a breach had been predicted",
+            ("workspace", "metric", "predicted", "outcome"),
+            registry=registry,
+        )
+
     def __call__(self, row: JournalRow) -> None:
         if not row.type.startswith(_PREFIX):
             return
@@ -44,3 +52,6 @@ class SlaMetrics:
         self._events.labels(row.workspace, said.metric, event).inc()
         if said.detected_lag_s is not None:
             self._lag.labels(said.metric).observe(said.detected_lag_s)
+        if event in ("met", "breached"):
+            predicted = "yes" if said.predicted else "no"
+            self._predictions.labels(row.workspace, said.metric, predicted, event).inc()

@@ -53,24 +53,73 @@ class PriorityStep(_Goal):
     min: Annotated[float, Field(allow_inf_nan=False)]
 
 
-class TargetBody(_Goal):
-    """The target of one metric."""
+class ChannelGoal(_Goal):
+    """Another target on one channel."""
+
+    by_priority: Annotated[list[PriorityStep], Field(max_length=STEPS_MAX)] = []
+
+
+class RungBody(_Model):
+    """A level of a ladder of notices: once `used` of the target is used (above 1: overdue)."""
+
+    name: Id
+    used: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+    notify: Annotated[list[Id], Field(min_length=1, max_length=20)]
+    out_of_hours: Literal["send", "hold", "skip"] = "hold"
+
+
+class _ClockBody(_Goal):
+    """What every clock may have. `pause_max_s`: open time that its pauses may take together."""
 
     warn_at: Annotated[list[Share], Field(max_length=WARNINGS_MAX)] = []
     by_priority: Annotated[list[PriorityStep], Field(max_length=STEPS_MAX)] = []
     pause_when: Source | None = None
+    pause_max_s: Annotated[float, Field(ge=0, le=TEN_YEARS_S, allow_inf_nan=False)] | None = None
+    calendar: Id | None = None
+    ladder: Annotated[list[RungBody], Field(max_length=WARNINGS_MAX)] = []
+
+
+class TargetBody(_ClockBody):
+    """The target of one metric. `answered_by`: what stops a response clock."""
+
+    by_channel: dict[Literal["phone", "email", "chat", "social"], ChannelGoal] = {}
     reopen: Literal["continue", "new_cycle"] | None = None
+    answered_by: (
+        Annotated[
+            list[Literal["agent_message", "agent_note", "bot_message", "auto_reply"]],
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
 
 
-class NamedBody(_Goal):
+class NamedBody(_ClockBody):
     """A clock with its own start, pause and stop."""
 
     name: Id
     start_when: Source
     stop_when: Source
-    pause_when: Source | None = None
-    calendar: Id | None = None
-    warn_at: Annotated[list[Share], Field(max_length=WARNINGS_MAX)] = []
+
+
+class GroupBody(_ClockBody):
+    """A group's own target (OLA): its clock runs while the task is in `queue`."""
+
+    name: Id
+    queue: Id
+
+
+class CalendarRule(_Model):
+    """The calendar of the clocks that have none of their own, where `when` holds."""
+
+    when: Source
+    calendar: Id
+
+
+class NoticesBody(_Model):
+    """The hours of notices, and what a warning does outside them."""
+
+    calendar: Id
+    warnings: Literal["send", "hold", "skip"] = "hold"
 
 
 class SlaPolicyBody(_Model):
@@ -84,6 +133,9 @@ class SlaPolicyBody(_Model):
     calendar: Id
     targets: dict[Metric, TargetBody] = {}
     named: Annotated[list[NamedBody], Field(max_length=NAMED_MAX)] = []
+    groups: Annotated[list[GroupBody], Field(max_length=NAMED_MAX)] = []
+    calendars: Annotated[list[CalendarRule], Field(max_length=NAMED_MAX)] = []
+    notices: NoticesBody | None = None
     on_change: Literal["recompute", "forward", "reset", "proportional"] = "recompute"
     lateness_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 300
     order: int | None = None
@@ -184,8 +236,8 @@ def _with_id(given: dict[str, Any], name: str | None, pointer: str) -> dict[str,
 
 def _check_names(body: dict[str, Any], pointer: str) -> None:
     seen: set[str] = set()
-    for index, named in enumerate(body.get("named", ())):
-        place = f"{pointer}/named/{index}/name"
+    listed = [(f"{pointer}/{kind}/{index}/name", one) for kind in ("named", "groups") for index, one in enumerate(body.get(kind, ()))]  # fmt: skip
+    for place, named in listed:
         if named["name"] in METRICS:
             raise invalid(place, "name", "the name is a metric's", "a name of its own")
         if named["name"] in seen:
@@ -218,6 +270,8 @@ def _fault(error: dict[str, Any], model: type[BaseModel], pointer: str) -> Fault
 
 def _nearest(name: str, model: type[BaseModel]) -> str | None:
     known = {
-        field for one in (model, TargetBody, NamedBody, PriorityStep) for field in one.model_fields
+        field
+        for one in (model, TargetBody, NamedBody, GroupBody, PriorityStep, RungBody)
+        for field in one.model_fields
     }
     return nearest(name, known)

@@ -11,6 +11,8 @@ from shared.calendars.zones import data_versions
 from shared.contracts.windows import Expanded, WindowTable
 
 __all__ = [
+    "AHEAD_US",
+    "BACK_US",
     "Calendar",
     "Combine",
     "Expanded",
@@ -33,11 +35,13 @@ BACK_US = YEAR_US
 AHEAD_US = 11 * YEAR_US
 
 
-def expand(body: dict[str, Any], now_us: int, ahead_us: int = AHEAD_US) -> Expanded:
+def expand(
+    body: dict[str, Any], now_us: int, ahead_us: int = AHEAD_US, back_us: int = BACK_US
+) -> Expanded:
     """A stored calendar from a year ago until 11 years ahead, as the cores take it in.
 
     Raises Refused("validation") when the body is no calendar or never opens.
     """
     calendar = parse_calendar(body)
     check_calendar(calendar)
-    return OpenHours([calendar]).expanded(now_us - BACK_US, now_us + ahead_us)
+    return OpenHours([calendar]).expanded(now_us - back_us, now_us + ahead_us)

@@ -41,12 +41,24 @@ class ClockWarning(SlaEvent, kw_only=True):
     level: float
 
 
+class ClockNotice(SlaEvent, kw_only=True):
+    """A level of a ladder: `used` of the target is used, `notify` is to be told."""
+
+    name: str
+    used: float
+    notify: list[str]
+
+
 class ClockMet(SlaEvent, kw_only=True):
+    """`predicted`: a breach had been predicted."""
+
     satisfied_at: str
+    predicted: bool = False
 
 
 class ClockBreached(SlaEvent, kw_only=True):
     detected_lag_s: float
+    predicted: bool = False
 
 
 class ClockCorrected(SlaEvent, kw_only=True):
@@ -55,7 +67,10 @@ class ClockCorrected(SlaEvent, kw_only=True):
 
 
 class ClockPredictedBreach(SlaEvent, kw_only=True):
+    """The stop is expected at `expected_at`, in `expected_wait_s`, after the deadline."""
+
     expected_wait_s: float
+    expected_at: str | None = None
 
 
 class ClockCancelled(SlaEvent, kw_only=True):
@@ -69,6 +84,7 @@ TYPES: dict[str, type[SlaEvent]] = {
     "sla.clock.paused.v1": ClockPaused,
     "sla.clock.resumed.v1": ClockResumed,
     "sla.clock.warning.v1": ClockWarning,
+    "sla.clock.notice.v1": ClockNotice,
     "sla.clock.met.v1": ClockMet,
     "sla.clock.breached.v1": ClockBreached,
     "sla.clock.corrected.v1": ClockCorrected,

@@ -47,6 +47,8 @@ TABLE = [
     ("POST", r"/tasks.*", EVERYBODY - {OPS}),
     ("GET", r"/queues/\{name\}/status|/events", {SUPERVISOR, OPS, ADMIN}),
     ("POST", r"/(policies|calendars|sla-policies):evaluate", {SUPERVISOR, OPS, ADMIN}),
+    ("POST", r"/sla-policies:dry-run", {SUPERVISOR, OPS, ADMIN}),
+    ("GET", r"/calendars/\{name\}/days", {SUPERVISOR, OPS, ADMIN}),
     ("POST", r"/sla-policies/\{name\}:migrate", {ADMIN}),
     ("GET", rf"/({CONFIG})(/\{{name\}})?", {SUPERVISOR, OPS, ADMIN}),
     ("PUT DELETE", rf"/({CONFIG})/\{{name\}}", {ADMIN}),

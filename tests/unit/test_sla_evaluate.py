@@ -493,3 +493,91 @@ def test_ledgers_cover_every_second_once(events, calendar, random):
     straight = run(shuffled, 3100, ALL, calendar=calendar)
     random.shuffle(shuffled)
     assert run(shuffled, 3100, ALL, calendar=calendar) == straight
+
+
+# Beyond the minimum: who answers, limits of pauses, groups, channels, calendars by rule.
+
+
+def test_bots_and_automatic_replies_answer_only_where_the_policy_says_so():
+    events = [(0, "customer_message"), (1, "auto_reply"), (2, "bot_message"), (3, "agent_note")]
+    assert only(events, 9, FIRST)["state"] == "running"
+    by_bot = {"first_response": {"target_s": 600, "answered_by": ["agent_message", "bot_message"]}}
+    assert pick(only(events, 9, by_bot), "state", "satisfied_at") == ("met", at(2))
+    both = {**by_bot, "next_response": {"target_s": 600}}
+    clocks = run([*events, (4, "customer_message"), (5, "bot_message")], 9, both)
+    assert [pick(c, "metric", "state", "started_at") for c in clocks] == [
+        ("first_response", "met", at(0)), ("next_response", "running", at(4)),
+    ]  # fmt: skip
+
+
+def test_pauses_have_a_limit_after_which_the_clock_runs_on():
+    targets = {"resolution": {"target_s": 3600, "pause_when": "task.held", "pause_max_s": 1200}}
+    events = [(0, "customer_message"), (10, "paused"), (20, "resumed"), (30, "paused")]
+    paused = only(events, 39, targets)
+    assert pick(paused, "state", "elapsed_s") == ("paused", 1200)
+    capped = only(events, 50, targets)
+    assert pick(capped, "state", "elapsed_s", "due_at") == ("running", 1800, at(80))
+    again = only([*events, (55, "resumed"), (56, "paused")], 60, targets)
+    assert pick(again, "state", "due_at") == ("running", at(80)), "nothing pauses it any more"
+    assert [pick(e, "kind", "seconds") for e in capped["ledger"]] == [
+        ("counted", 600), ("paused", 600), ("counted", 600), ("paused", 600), ("counted", 600),
+    ]  # fmt: skip
+    office = {"resolution": {**targets["resolution"], "pause_max_s": 7200}}
+    night = only([(0, "customer_message"), (420, "paused")], 2000, office, calendar="office")
+    assert pick(night, "state", "elapsed_s") == ("running", 7 * 3600 + (1920 - 1500) * 60)
+
+
+def test_a_hold_with_an_end_resumes_by_itself():
+    held = [(0, "customer_message"), (10, "paused", {"reason": "parts", "until": at(25)})]
+    assert only(held, 24, HELD)["state"] == "paused"
+    assert pick(only(held, 30, HELD), "state", "due_at") == ("running", at(75))
+    earlier = [*held, (12, "resumed"), (14, "paused")]
+    assert only(earlier, 60, HELD)["state"] == "paused", "another hold has no end"
+    with pytest.raises(Refused) as refusal:
+        only([(0, "customer_message"), (1, "paused", {"until": "soon"})], 2, HELD)
+    assert refusal.value.errors[0].pointer == "/events/1/until"
+
+
+def test_a_groups_target_starts_and_stops_with_the_group():
+    groups = [{"name": "billing_ola", "queue": "billing", "target_s": 1200}]
+    events = [
+        (0, "task_created", {"queue": "billing"}), (10, "transferred", {"queue": "tech"}),
+        (30, "transferred", {"queue": "billing"}), (60, "resolved"), (70, "reopened"),
+    ]  # fmt: skip
+    clocks = run(events, 75, groups=groups)
+    assert [pick(c, "metric", "cycle", "state", "started_at", "breached_at") for c in clocks] == [
+        ("billing_ola", 1, "met", at(0), None),
+        ("billing_ola", 2, "missed", at(30), at(50)),
+        ("billing_ola", 3, "running", at(70), None),
+    ]
+
+
+def test_targets_by_channel_and_calendars_by_rule():
+    targets = {
+        "first_response": {
+            "target_s": 3600,
+            "by_channel": {"chat": {"target_s": 60, "by_priority": [{"min": 5, "target_s": 30}]}},
+        }
+    }
+    first = [(0, "customer_message")]
+    assert only(first, 0, targets)["target_s"] == 60
+    assert only(first, 0, targets, facts={"channel": "chat", "priority": 7})["target_s"] == 30
+    assert only(first, 0, targets, facts={"channel": "email"})["target_s"] == 3600
+    rules = [{"when": 'customer.tier == "gold"', "calendar": "always"}]
+    gold = {"channel": "email", "customer": {"tier": "gold"}}
+    late = [(479, "customer_message")]
+    clock = only(late, 480, targets, calendar="office", calendars=rules, facts=gold)
+    assert pick(clock, "calendar", "due_at") == ("always", at(539))
+    plain = {**gold, "customer": {}}
+    assert only(late, 480, targets, calendar="office", calendars=rules, facts=plain)["due_at"] == at(24 * 60 + 59)  # fmt: skip
+    own = {"first_response": {"target_s": 3600, "calendar": "office"}}
+    assert only(late, 480, own, calendars=rules, facts=gold)["calendar"] == "office"
+
+
+def test_a_priority_that_escalation_raised_chooses_no_other_policy():
+    events = [
+        (0, "customer_message"), (1, "priority_changed", {"priority": 9, "by": "escalation"}),
+        (2, "transferred", {"queue": "tech"}),
+    ]  # fmt: skip
+    clock = only(events, 3, FIRST, when="task.priority < 5")
+    assert pick(clock, "state", "target_s") == ("running", 600)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from services.sla.dry_run import DryRuns
 from services.sla.store import ClockStore
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import invalid
@@ -23,6 +24,7 @@ class Sla:
     runtime: RuntimePort
     store: ClockStore
     thresholds: Thresholds
+    dry_runs: DryRuns
 
 
 async def sla_of(request: Request) -> Sla:

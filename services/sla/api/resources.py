@@ -1,5 +1,6 @@
 """Calendars and SLA policies, and what they would say: `calendars:evaluate`, `sla-policies:evaluate`."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -10,8 +11,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.sla import live
 from services.sla.api.context import Service, Sla
-from services.sla.domain.commands import DeleteResource, PutResource, ResourceKind
+from services.sla.domain.commands import Command, DeleteResource, PutResource, ResourceKind
 from services.sla.evaluate import evaluate as evaluate_policy
+from services.sla.renewal import data_text
 from services.sla.resources import read_calendar, read_policy
 from shared.calendars import evaluate as evaluate_calendar
 from shared.calendars import expand, parse_calendar
@@ -54,15 +56,20 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         body = _READ[kind](await read_body(request, dict[str, Any]), name)
         await service.runtime.refresh_config(caller.workspace)
         version = await _demanded(request, caller, service, kind, name)
-        windows = expand(body, time.time_ns() // 1000) if kind == "calendar" else None
+        windows, data = None, ""
+        if kind == "calendar":
+            # Years of windows take a while: meanwhile the loop goes on.
+            windows = await asyncio.to_thread(expand, body, time.time_ns() // 1000)
+            data = data_text()
         command = PutResource(
             resource=kind,
             id=name,
             body=msgspec.Raw(msgspec.json.encode(body)),
             windows=windows,
             if_version=version,
+            data=data,
         )
-        reply = await _submit(request, caller, service, command)
+        reply = await submit(request, caller, service, command)
         return _written(reply)
 
     @routes.get(f"/{path}/{{name}}", name=f"get_{kind}")
@@ -83,7 +90,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         await service.runtime.refresh_config(caller.workspace)
         version = await _demanded(request, caller, service, kind, name)
         command = DeleteResource(resource=kind, id=name, if_version=version)
-        await _submit(request, caller, service, command)
+        await submit(request, caller, service, command)
         return no_content()
 
     @routes.get(f"/{path}", name=f"list_{plural}")
@@ -116,9 +123,7 @@ async def _demanded(
     return None
 
 
-async def _submit(
-    request: Request, caller: Caller, service: Sla, command: PutResource | DeleteResource
-) -> Reply:
+async def submit(request: Request, caller: Caller, service: Sla, command: Command) -> Reply:
     key = idempotency_of(request, caller, await request.body())
     body = msgspec.json.encode(command)
     what = Input("command", type(command).__name__, body, actor=caller.actor)

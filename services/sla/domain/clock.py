@@ -31,7 +31,9 @@ class Span(msgspec.Struct, array_like=True, gc=False):
 class Clock(msgspec.Struct, gc=False):
     """`target_us`: open time after which it is due. `due_us`: None while paused (and when the
     deadline lies beyond all hours known). `breached_us`: a breach that has been recorded; it
-    stays. `goal` is what the policy asked for when the target was last set."""
+    stays. `goal` is what the policy asked for when the target was last set. `paused_us`: open time
+    of pauses that have ended; `pause_ends_us`: when a pause has used up what the policy allows;
+    `capped`: it has, so that nothing pauses the clock any more."""
 
     metric: str
     cycle: int
@@ -50,6 +52,9 @@ class Clock(msgspec.Struct, gc=False):
     ended_us: int | None = None
     day_due_us: int | None = None
     moved: str = ""
+    paused_us: int = 0
+    pause_ends_us: int | None = None
+    capped: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -69,15 +74,25 @@ class Hands:
         self._aim(clock, clock.goal, clock.started_us)
         self._begin(clock, clock.started_us, paused_because)
 
-    def pause(self, clock: Clock, at_us: int, because: str) -> None:
-        """Stops counting; what is left is kept."""
+    def pause(self, clock: Clock, at_us: int, because: str, most_us: int | None = None) -> None:
+        """Stops counting; what is left is kept. `most_us`: open time that pauses may take."""
         self._settle(clock, at_us)
         _close(clock, at_us)
         clock.spans.append(Span(False, at_us, None, because, clock.calendar))
         clock.state, clock.due_us = "paused", None
+        self.bound_pause(clock, at_us, most_us)
+
+    def bound_pause(self, clock: Clock, at_us: int, most_us: int | None) -> None:
+        """When the pause that begins must end by itself."""
+        if most_us is not None:
+            left = max(0, most_us - clock.paused_us)
+            clock.pause_ends_us = self.of(clock.calendar).forward(at_us, left)
 
     def resume(self, clock: Clock, at_us: int) -> None:
         """Counts on: the deadline is what was left from here, in open time."""
+        last = clock.spans[-1]
+        clock.paused_us += self.of(last.calendar).elapsed(last.from_us, at_us)
+        clock.pause_ends_us = None
         self._forget_day(clock, at_us)
         _close(clock, at_us)
         self._run(clock, at_us)
@@ -89,7 +104,7 @@ class Hands:
             clock.due_us = self._due(clock, at_us)
         self._settle(clock, at_us)
         _close(clock, at_us)
-        clock.ended_us = at_us
+        clock.ended_us, clock.pause_ends_us = at_us, None
         if how == "met":
             clock.satisfied_us = at_us
             clock.state = "met" if clock.breached_us is None else "missed"

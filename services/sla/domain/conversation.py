@@ -13,7 +13,7 @@ from services.sla.domain.derive import derive, facts_of
 from services.sla.domain.episode import Episode, Fold
 from services.sla.domain.events import Event
 from services.sla.domain.library import Library
-from services.sla.domain.policy import DEFAULT_LATENESS_S, Target
+from services.sla.domain.policy import DEFAULT_LATENESS_S, Book, Mode, Target
 from shared.contracts.ids import derive as derive_id
 from shared.contracts.instants import span_us
 
@@ -26,15 +26,22 @@ RETENTION_US = 7 * DAY_US  # after the last event, when nothing is open
 
 
 class Notice(msgspec.Struct, gc=False):
-    """What has been told about a clock: warnings by level, and its breach."""
+    """What has been told about a clock: warnings by level, its breach, levels of its ladder, and
+    when a breach was predicted."""
 
     warned: dict[str, int] = {}
     breached: bool = False
+    rungs: dict[str, int] = {}
+    predicted_us: int | None = None
+    looked: int = 0
 
 
 class Record(msgspec.Struct, gc=False):
     """An episode at rest. `key` names it for ever: the event that opened it, or its task.
-    `base`: the fold's state before `events`, once old events have been folded away."""
+    `base`: the fold's state before `events`, once old events have been folded away; then `book` is
+    the one in force there. `advanced_us`: what happens by itself has happened until here. `began`:
+    we wrote first. `assigned_us`: the last assignment, `replied` since; `estimate_us`: when the
+    router expects one."""
 
     key: str
     book: int
@@ -48,6 +55,20 @@ class Record(msgspec.Struct, gc=False):
     base: Episode | None = None
     order: int = 0
     touched_us: int = 0
+    advanced_us: int = 0
+    began: bool = False
+    assigned_us: int | None = None
+    replied: bool = False
+    estimate_us: int | None = None
+
+    def books(self) -> list[int]:
+        """The books it needs, one for each mention."""
+        return [self.book, *(book_of(e.key) for e in self.events if e.type == "policy_changed")]
+
+
+def book_of(key: str) -> int:
+    """The book that a change of policies leads to, from its event's key: "<book>:<instant>"."""
+    return int(key.partition(":")[0])
 
 
 class Conversation(msgspec.Struct, gc=False):
@@ -128,8 +149,9 @@ class Live:
         record.order += 1
         event = msgspec.structs.replace(event, order=record.order)
         late = bool(record.events) and event.sort_key < record.events[-1].sort_key
-        if record.base is not None and late and event.at_us < record.events[0].at_us:
-            event = msgspec.structs.replace(event, at_us=record.events[0].at_us)
+        late = late or event.at_us <= self.fold.episode.timed_us
+        if record.base is not None and event.at_us < (first := self._earliest()):
+            event = msgspec.structs.replace(event, at_us=first)
         record.events.append(event)
         if late:
             record.events.sort(key=_sort_key)
@@ -139,33 +161,77 @@ class Live:
         self._compact()
         return late
 
+    def _earliest(self) -> int:
+        """Nothing can happen before this any more: it is folded away."""
+        record = self.record
+        assert record.base is not None
+        return record.events[0].at_us if record.events else record.base.timed_us
+
     def again(self) -> None:
         """Derives everything from the list."""
         self.fold = self._derived()
 
-    def _derived(self) -> Fold:
+    def advance(self, now_us: int) -> None:
+        """What happens by itself until now: holds end, pauses reach their limit."""
+        self.record.advanced_us = now_us
+        self.fold.advance(now_us)
+
+    def change_policies(self, at_us: int, book: int, mode: Mode | None) -> None:
+        """Moves to another book from `at_us` on."""
+        fields = {} if mode is None else {"mode": mode}
+        self._library.pin(book)
+        self.add(Event(at_us, "policy_changed", 0, fields, f"{book}:{at_us}"))
+
+    def recount(self, at_us: int, calendar: str) -> None:
+        """The calendar's windows have changed: open clocks count again from their start, what has
+        ended stays. A task that is not bound yet is derived from its first event anyway."""
+        record = self.record
+        if record.task_id is None:
+            self.again()
+            return
+        self.fold.recount(at_us, calendar)
+        self._fold_away(record.events, self.fold.episode)
+        self.again()
+
+    def _derived(self, *, whole: bool = True) -> Fold:
         record = self.record
         book = self._library.book(record.book)
         if record.base is None:
-            return derive(record.events, facts_of(record.task, record.customer), book, self._book)
-        episode = _EPISODE.decode(_PACK.encode(record.base))
-        fold = Fold(episode, book, self._book)
-        for event in record.events:
-            fold.apply(event)
+            facts = facts_of(record.task, record.customer)
+            fold = derive(record.events, facts, book, self._book, began=record.began)
+        else:
+            fold = Fold(_EPISODE.decode(_PACK.encode(record.base)), book, self._book)
+            for event in record.events:
+                fold.apply(event)
+        if whole:
+            fold.advance(record.advanced_us)
         return fold
 
-    def _book(self, key: str) -> Any:
-        return self._library.book(int(key))
+    def _book(self, key: str) -> Book:
+        return self._library.book(book_of(key))
+
+    def _fold_away(self, events: list[Event], base: Episode) -> None:
+        """`base` is the state after `events`, which need not be kept any more."""
+        record = self.record
+        changes = [book_of(e.key) for e in events if e.type == "policy_changed"]
+        gone = {id(event) for event in events}
+        record.base = _EPISODE.decode(_PACK.encode(base))
+        record.events = [event for event in record.events if id(event) not in gone]
+        if changes:
+            before, record.book = record.book, changes[-1]
+            for number in (before, *changes[:-1]):
+                self._library.unpin(number)
 
     def _compact(self) -> None:
         """Folds the oldest events into the base, so that a long conversation stays bounded."""
         record = self.record
         if len(record.events) <= EVENTS_MAX:
             return
-        events = record.events
-        record.events = events[:-EVENTS_KEPT]
-        record.base = self._derived().episode
-        record.events = events[-EVENTS_KEPT:]
+        events, old = record.events, record.events[:-EVENTS_KEPT]
+        record.events = old
+        base = self._derived(whole=False).episode
+        record.events = events
+        self._fold_away(old, base)
 
 
 _ENDS = frozenset({"resolved", "closed", "abandoned", "cancelled"})

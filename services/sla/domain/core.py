@@ -9,8 +9,15 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from services.sla.domain.begun import Begun
 from services.sla.domain.clock import Clock
-from services.sla.domain.commands import COMMANDS, PutResource
+from services.sla.domain.commands import (
+    COMMANDS,
+    Command,
+    DeleteResource,
+    MigratePolicy,
+    PutResource,
+)
 from services.sla.domain.conversation import (
     EPISODES_MAX,
     RETENTION_US,
@@ -20,18 +27,23 @@ from services.sla.domain.conversation import (
     pack,
     unpack,
 )
+from services.sla.domain.due import FORETOLD, NEVER_US, Due, due_on
 from services.sla.domain.events import Event
 from services.sla.domain.intake import Message, Told, message_of, task_events, told_of
 from services.sla.domain.library import Library
+from services.sla.domain.moves import Move, Moves
 from services.sla.domain.notices import Seen, Teller, look
+from services.sla.domain.pace import Paces
+from services.sla.domain.policy import DEFAULT_LATENESS_S
 from services.sla.domain.rows import clock_row
 from shared.contracts import sla
 from shared.contracts.core import BEHIND, LIVE, Emitted, Entity, Input, Outcome
-from shared.contracts.instants import parse_instant
+from shared.contracts.instants import parse_instant, span_us
 from shared.contracts.problems import invalid
 from shared.contracts.topics import SLA_EVENTS
 
 VERSION = "1"
+DEFAULT_LATENESS_US = span_us(DEFAULT_LATENESS_S)
 _JSON = msgspec.json.Encoder()
 
 
@@ -41,6 +53,7 @@ class Meta(msgspec.Struct, gc=False):
     seq: int = 0
     behind: bool = False
     queues: dict[str, str] = {}
+    moves: list[Move] = []
 
 
 class _QueueBody(msgspec.Struct):
@@ -65,7 +78,9 @@ class SlaCore:
         self._loaded: list[str] = []
         self._heap: list[tuple[int, str]] = []
         self._due: dict[str, int] = {}
-        self._pins: dict[int, int] = {}
+        self._moves = Moves(self.library)
+        self._paces = Paces()
+        self._begun = Begun()
         self._changed: set[str] = set()
         self._closed: dict[str, Entity] = {}
         self._meta_changed = False
@@ -82,10 +97,9 @@ class SlaCore:
         self.now_us = now_us
         if not self._meta.behind:
             self._ring()
+            self._move_some()
         if command is not None:
-            put = self.library.put if isinstance(command, PutResource) else self.library.delete
-            self._outcome.reply, self._outcome.config = put(command)  # type: ignore[arg-type]
-            self._forget_books()
+            self._obey(command)
         elif what.kind == "event":
             self._take_event(what)
         elif what.kind == "config":
@@ -98,6 +112,8 @@ class SlaCore:
         self._take_in_loaded()
         if self._meta.behind:
             return None
+        if self._moves.planned:
+            return self.now_us
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
@@ -105,6 +121,7 @@ class SlaCore:
     def changes(self) -> list[Entity]:
         found = [*self.library.changes(), *self._closed.values()]
         found += [self._entity(name) for name in self._changed]
+        found += [*self._paces.changes(), *self._begun.changes()]
         if self._meta_changed:
             found.append(self._meta_entity())
         self._changed, self._closed, self._meta_changed = set(), {}, False
@@ -116,7 +133,12 @@ class SlaCore:
                 continue
             if entity.kind == "meta":
                 self._meta = msgspec.msgpack.decode(entity.body, type=Meta)
+                self._moves.load(self._meta.moves)
                 self.library.queues = self._meta.queues
+            elif entity.kind == "pace":
+                self._paces.load(entity)
+            elif entity.kind == "begun":
+                self._begun.load(entity)
             elif entity.kind == "conversation":
                 self.conversations[entity.key] = unpack(entity.body)
                 self._loaded.append(entity.key)
@@ -124,6 +146,7 @@ class SlaCore:
     def dump(self) -> list[Entity]:
         found = [*self.library.dump(), self._meta_entity()]
         found += [self._entity(name) for name in self.conversations]
+        found += [*self._paces.dump(), *self._begun.dump()]
         return sorted(found, key=lambda entity: (entity.kind, entity.key))
 
     def lives(self, conversation_id: str) -> list[Live]:
@@ -133,7 +156,37 @@ class SlaCore:
 
     # Inputs.
 
-    def _command(self, what: Input) -> object:
+    def _obey(self, command: Command) -> None:
+        done = self._outcome
+        if isinstance(command, PutResource):
+            done.reply, done.config = self.library.put(command)
+        elif isinstance(command, DeleteResource):
+            done.reply, done.config = self.library.delete(command)
+        else:
+            if isinstance(command, MigratePolicy):
+                reply = self._moves.migrate(command, self._lives, self.now_us)
+            else:
+                reply, done.config = self._moves.renew(command, self.now_us)
+            done.reply = _JSON.encode(reply)
+            self._meta.moves = self._moves.planned
+            self._meta_changed = True
+        self.library.forget()
+
+    def _move_some(self) -> None:
+        if self._moves.portion(self._lives, self._move_one):
+            self._meta.moves = self._moves.planned
+            self._meta_changed = True
+
+    def _move_one(self, move: Move, name: str) -> None:
+        def carry_out() -> bool:
+            for live in self._lives[name]:
+                if move.concerns(live):
+                    move.carry_out(live, self.now_us)
+            return False
+
+        self._with(name, carry_out)
+
+    def _command(self, what: Input) -> Command:
         kind = COMMANDS.get(what.name)
         if kind is None:
             raise invalid("", "unknown_command", f"unknown command {what.name!r}")
@@ -170,6 +223,11 @@ class SlaCore:
             self._with(message.conversation_id, lambda: self._take_message(message, what.id))
 
     def _take_message(self, message: Message, event_id: str) -> bool:
+        if message.kind == "agent_message" and message.conversation_id not in self.conversations:
+            at_us = message.at_us(DEFAULT_LATENESS_US)
+            event = Event(at_us, message.kind, 0, message.fields, event_id)
+            self._begun.note(message.conversation_id, event, self.now_us)
+            return False
         conversation = self._conversation(message.conversation_id, message.channel)
         live = self._home(conversation, message, event_id)
         if live is None:
@@ -177,7 +235,10 @@ class SlaCore:
         at_us = message.at_us(live.lateness_us)
         self._align(live, event_id, at_us)
         self._touch(live)
-        return live.add(Event(at_us, message.kind, 0, message.fields, event_id))
+        event = Event(at_us, message.kind, 0, message.fields, event_id)
+        late = live.add(event)
+        self._paces.heard(live, event)
+        return late
 
     def _home(self, conversation: Conversation, message: Message, event_id: str) -> Live | None:
         """The episode that a message belongs to; a customer's opens one where none is open."""
@@ -193,9 +254,8 @@ class SlaCore:
         if message.kind != "customer_message":
             return last
         facts = {**message.facts, "priority": 0}
-        return self._open(
-            conversation, Record(event_id, self.library.number, message.channel, facts)
-        )
+        record = Record(event_id, self.library.number, message.channel, facts)
+        return self._open(conversation, record, message.at_us(DEFAULT_LATENESS_US))
 
     def _align(self, live: Live, event_id: str, at_us: int) -> None:
         """The router was heard before the message that opened its task: the task begins with it."""
@@ -230,7 +290,8 @@ class SlaCore:
         live = next((one for one in lives if one.record.key == key), None)
         if live is None or live.record.task_id is not None:
             record = Record(key, self.library.number, told.channel, {})
-            live = self._open(conversation, record)
+            began_us = parse_instant(told.waiting_since or told.at)
+            live = self._open(conversation, record, began_us)
             self._move(told.event_id, live)
         record = live.record
         record.task_id, record.customer = told.task_id, told.customer
@@ -291,11 +352,25 @@ class SlaCore:
         live = self._of_task(told)
         if live is None:
             return False
+        if name == "routing.task.estimate.v1":
+            self._estimated(live, told)
+            return False
         late = False
         for event in task_events(name, told, live.fold.episode.facts.task.get("queue")):
             late = live.add(event) or late
+            self._paces.heard(live, event)
         self._touch(live)
         return late
+
+    def _estimated(self, live: Live, told: Told) -> None:
+        """The router says how long the task will wait: is that too long?"""
+        if told.wait_s is None:
+            return
+        live.record.estimate_us = parse_instant(told.at) + span_us(told.wait_s)
+        teller = Teller(self.now_us, self._emit)
+        for clock in live.clocks:
+            if clock.state == "running" and clock.metric in FORETOLD:
+                teller.looked(live, clock, self._paces.expected_us(live, clock, self.now_us))
 
     def _of_task(self, told: Told) -> Live | None:
         lives = self._lives.get(told.conversation_id or "", [])
@@ -310,9 +385,13 @@ class SlaCore:
             self._lives[name] = []
         return found
 
-    def _open(self, conversation: Conversation, record: Record) -> Live:
+    def _open(self, conversation: Conversation, record: Record, first_us: int) -> Live:
+        """A new episode that begins at `first_us`; ours from before decide whether we began."""
+        record.began, answers = self._begun.take(conversation.id, first_us)
+        record.events += answers
+        record.seen += [event.key for event in answers]
         conversation.episodes.append(record)
-        self._pins[record.book] = self._pins.get(record.book, 0) + 1
+        self.library.pin(record.book)
         live = Live(self.workspace, conversation, record, self.library)
         lives = self._lives[conversation.id]
         lives.append(live)
@@ -327,13 +406,8 @@ class SlaCore:
         self._unpin(live.record)
 
     def _unpin(self, record: Record) -> None:
-        self._pins[record.book] -= 1
-        if not self._pins[record.book]:
-            del self._pins[record.book]
-            self._forget_books()
-
-    def _forget_books(self) -> None:
-        self.library.forget(set(self._pins))
+        for number in record.books():
+            self.library.unpin(number)
 
     def _touch(self, live: Live) -> None:
         live.record.touched_us = self.now_us
@@ -349,8 +423,10 @@ class SlaCore:
             self._write(seen)
         if not self._lives[name]:
             del self.conversations[name], self._lives[name]
+            self._paces.follow(name, [])
             return
         self._changed.add(name)
+        self._paces.follow(name, self._lives[name])
         self._schedule(name)
 
     def _write(self, seen: Seen) -> None:
@@ -378,7 +454,10 @@ class SlaCore:
 
     def _next(self, live: Live) -> int:
         """When something happens to an episode by itself: a warning, a breach, or it is put away."""
-        found = [at_us for at_us, _, _ in notices_due(live)]
+        found = [due.at_us for due in due_on(live)]
+        own = live.fold.next_us()
+        if own is not None:
+            found.append(own)
         if found:
             return min(found)
         if any(clock.is_open for clock in live.clocks):
@@ -394,21 +473,41 @@ class SlaCore:
                 self._ring_one(name, at_us)
 
     def _ring_one(self, name: str, at_us: int) -> None:
+        if any(own is not None and own <= at_us for own in self._own(name)):
+            self._with(name, lambda: self._advance(name, at_us))
         teller = Teller(self.now_us, self._emit)
         for live in list(self._lives[name]):
-            told = [notice for notice in notices_due(live) if notice[0] <= at_us]
-            for _, clock, level in told:
-                if level is None:
-                    assert clock.due_us is not None
-                    teller.breached(live, clock, clock.due_us)
-                else:
-                    teller.warned(live, clock, level)
-                self._outcome.rows.append(clock_row(live, clock, self.now_us))
+            told = [due for due in due_on(live) if due.at_us <= at_us]
+            for due in told:
+                self._tell(teller, live, due)
             if not told and self._next(live) <= at_us:
                 self._put_away(live)
         if name in self.conversations:
             self._changed.add(name)
             self._schedule(name)
+
+    def _own(self, name: str) -> list[int | None]:
+        return [live.fold.next_us() for live in self._lives[name]]
+
+    def _advance(self, name: str, at_us: int) -> bool:
+        for live in self._lives[name]:
+            live.advance(at_us)
+        return False
+
+    def _tell(self, teller: Teller, live: Live, due: Due) -> None:
+        clock = due.clock
+        if due.kind == "breach":
+            assert clock.due_us is not None
+            teller.breached(live, clock, clock.due_us)
+        elif due.kind == "warning":
+            teller.warned(live, clock, due.level)
+        elif due.rung is not None:
+            teller.climbed(live, clock, due.rung)
+        else:
+            teller.looked(live, clock, self._paces.expected_us(live, clock, self.now_us))
+            live.record.notices[live.clock_id(clock)].looked += 1
+            return
+        self._outcome.rows.append(clock_row(live, clock, self.now_us))
 
     def _put_away(self, live: Live) -> None:
         """Nothing has happened for long and nothing is open: history, which only reads look up."""
@@ -420,6 +519,7 @@ class SlaCore:
         self._closed[name] = Entity("conversation", name, body, open=False)
         self._changed.discard(name)
         del self.conversations[name], self._lives[name]
+        self._paces.follow(name, [])
         self._unpin(live.record)
 
     # At rest.
@@ -435,8 +535,9 @@ class SlaCore:
                 for record in conversation.episodes
             ]
             for live in lives:
-                book = live.record.book
-                self._pins[book] = self._pins.get(book, 0) + 1
+                for number in live.record.books():
+                    self.library.pin(number)
+            self._paces.follow(name, lives)
             self._schedule(name)
 
     def _entity(self, name: str) -> Entity:
@@ -444,31 +545,6 @@ class SlaCore:
 
     def _meta_entity(self) -> Entity:
         return Entity("meta", "meta", msgspec.msgpack.encode(self._meta))
-
-
-NEVER_US = 2**62
-
-
-def notices_due(live: Live) -> list[tuple[int, Clock, float | None]]:
-    """The next warnings and breaches (level None) of an episode's running clocks, by time.
-
-    A breach is due one microsecond after the deadline: until then it is kept.
-    """
-    found: list[tuple[int, Clock, float | None]] = []
-    for clock in live.clocks:
-        if clock.state != "running":
-            continue
-        notice = live.record.notices.get(live.clock_id(clock))
-        if clock.due_us is not None and not (notice and notice.breached):
-            found.append((clock.due_us + 1, clock, None))
-        target = live.target(clock)
-        for level in target.warn_at if target else ():
-            if notice is not None and str(level) in notice.warned:
-                continue
-            at_us = live.fold.hands.used_at(clock, level)
-            if at_us is not None:
-                found.append((at_us, clock, level))
-    return sorted(found, key=lambda one: (one[0], one[1].metric, one[2] is None, one[2] or 0))
 
 
 class SlaFactory:

@@ -20,9 +20,12 @@ def derive(
     facts: Facts,
     book: Book,
     books: Callable[[str], Book],
+    *,
+    began: bool = False,
 ) -> Fold:
-    """The fold after all events, applied in their order (time, then kind, then arrival)."""
-    fold = Fold(Episode(facts, clocks=[], cycles={}), book, books)
+    """The fold after all events, applied in their order (time, then kind, then arrival). `began`: we
+    wrote first, so that no first response is due."""
+    fold = Fold(Episode(facts, clocks=[], cycles={}, answered=began), book, books)
     for event in sorted(events, key=lambda event: event.sort_key):
         fold.apply(event)
     return fold

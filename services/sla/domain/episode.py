@@ -10,7 +10,8 @@ import msgspec
 
 from services.sla.domain.clock import Clock, Ended, Hands
 from services.sla.domain.events import Event
-from services.sla.domain.policy import EVENTFUL, Book, Mode, Policy, Target
+from services.sla.domain.policy import EVENTFUL, HUMAN, Book, Goal, Mode, Policy, Target
+from shared.contracts.instants import parse_instant
 from shared.rules import Condition, Variables
 
 WAITING = "waiting_on_customer"
@@ -31,7 +32,8 @@ class Facts(msgspec.Struct, gc=False):
 
 class Episode(msgspec.Struct, gc=False):
     """The state of the fold. `awaiting_us`: the oldest customer message without an answer;
-    `answered`: the first exchange is over; `ended`: how the work ended, while it has."""
+    `answered`: the first exchange is over; `ended`: how the work ended, while it has; `resume_us`:
+    when a hold ends by itself; `timed_us`: when something last happened by itself."""
 
     facts: Facts
     clocks: list[Clock] = []
@@ -44,6 +46,8 @@ class Episode(msgspec.Struct, gc=False):
     answered: bool = False
     ended: str = ""
     cycles: dict[str, int] = {}
+    resume_us: int | None = None
+    timed_us: int = 0
 
 
 class Fold:
@@ -71,13 +75,43 @@ class Fold:
 
     def apply(self, event: Event) -> None:
         """One event. Its time must not be before the last one's."""
+        self.advance(event.at_us - 1)
+        self._take(event)
+
+    def advance(self, now_us: int) -> None:
+        """What happens by itself until now, in order: holds end, pauses reach their limit."""
+        while (at_us := self.next_us()) is not None and at_us <= now_us:
+            self.episode.timed_us = at_us
+            for clock in self.open_clocks():
+                if clock.pause_ends_us is not None and clock.pause_ends_us <= at_us:
+                    self._hands.resume(clock, at_us)
+                    clock.capped = True
+            if self.episode.resume_us is not None and self.episode.resume_us <= at_us:
+                self._take(Event(at_us, "resumed"))
+
+    def recount(self, at_us: int, calendar: str) -> None:
+        """The open clocks of a calendar whose windows have changed count again from their start."""
+        self.episode.timed_us = max(self.episode.timed_us, at_us)
+        for clock in self.open_clocks():
+            if any(span.calendar == calendar for span in clock.spans):
+                self._hands.retarget(clock, at_us, "recompute", clock.goal, clock.calendar)
+                clock.moved = "calendar_data"
+
+    def next_us(self) -> int | None:
+        """When something happens by itself next."""
+        found = [c.pause_ends_us for c in self.open_clocks() if c.pause_ends_us is not None]
+        if self.episode.resume_us is not None:
+            found.append(self.episode.resume_us)
+        return min(found, default=None)
+
+    def _take(self, event: Event) -> None:
         episode = self.episode
         self._event = {**event.fields, "type": event.type}
         self._variables = None
         self._note_facts(event)
         if not episode.chosen:
             episode.chosen = True
-            self._adopt(self._book.choose(self._vars()))
+            self._adopt(self._book.choose(self._choosing()))
         self._stop_named(event)
         _HANDLERS.get(event.type, _ignore)(self, event)
         self._start_named(event)
@@ -92,6 +126,19 @@ class Fold:
             values = {"task": facts.task, "customer": customer, "event": self._event}
             self._variables = Variables(EVENTFUL, values)
         return self._variables
+
+    def _choosing(self) -> Variables:
+        """What policies are chosen by: a priority that escalation raised is not among it."""
+        facts = self.episode.facts
+        if facts.task.get("priority") == facts.level:
+            return self._vars()
+        task = {**facts.task, "priority": facts.level}
+        customer = facts.customer or {}
+        return Variables(EVENTFUL, {"task": task, "customer": customer, "event": self._event})
+
+    def _goal(self, target: Target) -> Goal:
+        facts = self.episode.facts
+        return target.goal_at(facts.level, facts.task.get("channel"))
 
     def _holds(self, condition: Condition | None) -> bool:
         return condition is not None and condition.evaluate(self._vars()).holds
@@ -113,12 +160,14 @@ class Fold:
         if kind in _STATES:
             task["state"] = _STATES[kind]
         if kind in ("paused", "pending"):
+            self.episode.resume_us = _until(event)
             task["held"] = True
             task["hold_reason"] = WAITING if kind == "pending" else fields.get("reason")
         elif kind in _RELEASES or (
             kind == "customer_message" and task.get("hold_reason") == WAITING
         ):
             task["held"], task["hold_reason"] = False, None
+            self.episode.resume_us = None
         if kind == "customer_message" and task.get("state") == "wrapping":
             task["state"] = "assigned"
 
@@ -128,10 +177,11 @@ class Fold:
         self._policy = policy
         self.episode.policy = None if policy is None else (policy.id, policy.version)
 
-    def _choose_again(self, at_us: int, mode: Mode | None = None) -> None:
-        """Priority, queue or policies have changed: clocks follow."""
+    def _choose_again(self, at_us: int, mode: Mode | None = None, *, anew: bool = False) -> None:
+        """Priority, queue or policies have changed: clocks follow. `anew`: also where the policy is
+        the same, since its calendars may not be."""
         before = self._policy
-        self._adopt(self._book.choose(self._vars()))
+        self._adopt(self._book.choose(self._choosing()))
         policy = self._policy
         if policy is None:
             self._end_all(at_us, "cancelled")
@@ -142,9 +192,10 @@ class Fold:
             if target is None:
                 self._hands.end(clock, at_us, "cancelled")
                 continue
-            goal = target.goal_at(self.episode.facts.level)
-            if policy is not before or goal != clock.goal or target.calendar != clock.calendar:
-                self._hands.retarget(clock, at_us, how, goal, target.calendar)
+            goal = self._goal(target)
+            calendar = policy.calendar_of(target, self._choosing())
+            if anew or policy is not before or goal != clock.goal or calendar != clock.calendar:
+                self._hands.retarget(clock, at_us, how, goal, calendar)
                 clock.policy_id, clock.policy_version = policy.id, policy.version
                 clock.moved = self._event["type"]
         if policy is not before:
@@ -154,7 +205,7 @@ class Fold:
         """Other policies hold from here on."""
         self._book = self._books(event.key)
         self._hands = Hands(self._book.windows)
-        self._choose_again(event.at_us, event.fields.get("mode"))
+        self._choose_again(event.at_us, event.fields.get("mode"), anew=True)
 
     def _start_missing(self, at_us: int, *, retroactive: bool) -> None:
         """Starts what a policy that came later asks for; retroactively from where it would have
@@ -205,11 +256,13 @@ class Fold:
         episode = self.episode
         cycle = episode.cycles.get(target.metric, 0) + 1
         episode.cycles[target.metric] = cycle
-        goal = target.goal_at(episode.facts.level)
+        goal, calendar = self._goal(target), policy.calendar_of(target, self._choosing())
         clock = Clock(
-            target.metric, cycle, policy.id, policy.version, target.calendar, at_us, 0, goal, spans=[]
-        )  # fmt: skip
+            target.metric, cycle, policy.id, policy.version, calendar, at_us, 0, goal, spans=[]
+        )
         self._hands.start(clock, self._paused_because(target))
+        if clock.state == "paused":
+            self._hands.bound_pause(clock, at_us, target.pause_max_us)
         episode.clocks.append(clock)
         if len(episode.clocks) > CLOCKS_MAX:
             oldest = next((c for c in episode.clocks if not c.is_open), None)
@@ -245,8 +298,9 @@ class Fold:
                 because = self._paused_because(target)
             if because is None and clock.state == "paused":
                 self._hands.resume(clock, at_us)
-            elif because is not None and clock.state == "running":
-                self._hands.pause(clock, at_us, because)
+            elif because is not None and clock.state == "running" and not clock.capped:
+                assert target is not None
+                self._hands.pause(clock, at_us, because, target.pause_max_us)
 
     def _stop_named(self, event: Event) -> None:
         for target in self._policy.named if self._policy else ():
@@ -297,13 +351,30 @@ class Fold:
             self._await_answer(event.at_us)
 
     def on_agent_message(self, event: Event) -> None:
-        episode, at_us = self.episode, event.at_us
+        episode = self.episode
         self.on_first(event)
-        for metric in ("first_response", "next_response", "periodic_update"):
-            self._end(metric, at_us, "met")
-        episode.awaiting_us, episode.answered, episode.agent_spoke_us = None, True, at_us
-        if not episode.ended:
-            self._start("periodic_update", at_us)
+        self.on_reply(event)
+        episode.awaiting_us, episode.answered, episode.agent_spoke_us = None, True, event.at_us
+
+    def on_bot_message(self, event: Event) -> None:
+        self.on_first(event)
+        self.on_reply(event)
+
+    def on_reply(self, event: Event) -> None:
+        """Ends the response clocks that count this kind of message as an answer."""
+        episode = self.episode
+        for metric in ("first_response", "next_response"):
+            if self._open(metric) is not None and self._answers(metric, event.type):
+                self._end(metric, event.at_us, "met")
+                episode.awaiting_us, episode.answered = None, True
+        if self._answers("periodic_update", event.type):
+            self._end("periodic_update", event.at_us, "met")
+            if not episode.ended:
+                self._start("periodic_update", event.at_us)
+
+    def _answers(self, metric: str, kind: str) -> bool:
+        target = self._policy.targets.get(metric) if self._policy else None
+        return kind in (HUMAN if target is None else target.answered_by)
 
     def on_task_created(self, event: Event) -> None:
         episode, at_us = self.episode, event.at_us
@@ -383,6 +454,8 @@ class Fold:
         if metric in RESPONSES and last.state not in ("closed_unanswered", "abandoned"):
             return
         self._hands.carry_on(last, at_us, because, self._paused_because(target))
+        if last.state == "paused":
+            self._hands.bound_pause(last, at_us, target.pause_max_us)
 
 
 def _ignore(fold: Fold, event: Event) -> None:
@@ -403,7 +476,9 @@ _RELEASES = frozenset({"resumed", "resolved", "closed", "abandoned", "cancelled"
 _HANDLERS = {
     "customer_message": Fold.on_customer_message,
     "agent_message": Fold.on_agent_message,
-    "bot_message": Fold.on_first,
+    "agent_note": Fold.on_reply,
+    "bot_message": Fold.on_bot_message,
+    "auto_reply": Fold.on_reply,
     "task_created": Fold.on_task_created,
     "assigned": Fold.on_assigned,
     "transferred": Fold.on_changed,
@@ -419,6 +494,13 @@ _HANDLERS = {
 
 def _agent(fields: dict[str, Any]) -> Any:
     return fields.get("agent_id") or fields.get("agent")
+
+
+def _until(event: Event) -> int | None:
+    """When a hold ends by itself: `until`, an instant after the event."""
+    until = event.fields.get("until")
+    at_us = parse_instant(until.upper()) if isinstance(until, str) else None
+    return at_us if at_us is not None and at_us > event.at_us else None
 
 
 def _find(book: Book, pinned: tuple[str, int] | None) -> Policy | None:

@@ -14,6 +14,7 @@ from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import SILENT_FLAGS
 
 _KIND_OF_ROLE = {"customer": "customer_message", "agent": "agent_message", "bot": "bot_message"}
+OURS_TOO = frozenset({"auto_reply"})
 _COUNTED = (interactions.MESSAGE, interactions.TRANSCRIPT_SEGMENT)
 
 
@@ -71,7 +72,10 @@ def message_of(name: str, body: bytes, time_us: int) -> Message | None:
     if heard.replay_of is not None or heard.revision:
         return None
     kind = _KIND_OF_ROLE.get(heard.author.role)
-    if kind is None or SILENT_FLAGS.intersection(heard.flags):
+    silent = SILENT_FLAGS.intersection(heard.flags)
+    if silent == OURS_TOO and heard.author.role != "customer":
+        kind = "auto_reply"  # ours: it answers where a policy says so
+    elif kind is None or silent:
         return None
     return Message(
         heard.conversation_id,
@@ -112,6 +116,8 @@ class Told(msgspec.Struct):
     by: str = ""
     agent_id: str | None = None
     reason: str | None = None
+    until: str | None = None
+    wait_s: float | None = None
 
 
 class _Transfer(msgspec.Struct):
@@ -162,7 +168,7 @@ def task_events(name: str, told: Told, queue: str | None) -> list[Event]:
         case "routing.task.priority_changed.v1":
             kinds, fields = ("priority_changed",), {"priority": told.after, "by": told.by}
         case "routing.task.held.v1":
-            kinds, fields = ("paused",), {"reason": told.reason}
+            kinds, fields = ("paused",), {"reason": told.reason, "until": told.until}
         case "routing.task.resumed.v1":
             kinds = ("resumed",)
         case "routing.task.wrapping.v1":

@@ -9,7 +9,15 @@ from typing import Any
 
 import msgspec
 
-from services.sla.domain.commands import DeleteResource, PutResource, ResourceKind
+from services.sla.domain.commands import (
+    Change,
+    Command,
+    DeleteResource,
+    MigratePolicy,
+    PutResource,
+    RenewCalendar,
+    ResourceKind,
+)
 from services.sla.domain.policy import Book, Policy, check_references, compile_policy
 from shared.contracts.core import ConfigWrite, Entity
 from shared.contracts.problems import Refused, conflict, invalid, not_found
@@ -17,7 +25,8 @@ from shared.contracts.windows import Expanded, Windows, WindowTable
 
 
 class Version(msgspec.Struct, gc=False):
-    """One version of a resource. `place` orders policies; `windows` are a calendar's."""
+    """One version of a resource. `place` orders policies; `windows` are a calendar's, derived from
+    the time-zone and holiday `data`."""
 
     kind: ResourceKind
     id: str
@@ -25,6 +34,7 @@ class Version(msgspec.Struct, gc=False):
     body: bytes
     place: float = 0
     windows: Expanded | None = None
+    data: str = ""
 
 
 class Page(msgspec.Struct, gc=False):
@@ -50,6 +60,7 @@ class Library:
         self.pages: dict[int, Page] = {0: Page(0)}
         self.number = 0
         self.queues: dict[str, str] = {}
+        self.pins: dict[int, int] = {}
         self._compiled: dict[tuple[str, int], Policy] = {}
         self._tables: dict[tuple[str, int], WindowTable] = {}
         self._books: dict[int, Book] = {}
@@ -68,8 +79,18 @@ class Library:
 
     # Commands: `check` raises Refused and changes nothing, `put` and `delete` change.
 
-    def check(self, command: PutResource | DeleteResource) -> None:
+    def check(self, command: Command) -> None:
         """Raises Refused when the command cannot be done now."""
+        if isinstance(command, MigratePolicy):
+            if self.find("sla_policy", command.id) is None:
+                raise not_found("SLA policy", command.id)
+        elif isinstance(command, RenewCalendar):
+            if ("calendar", command.id, command.version) not in self.versions:
+                raise not_found("version of the calendar", command.id)
+        else:
+            self._check_change(command)
+
+    def _check_change(self, command: Change) -> None:
         before = self.find(command.resource, command.id)
         if command.if_version is not None and command.if_version != (
             before.version if before else 0
@@ -92,8 +113,7 @@ class Library:
             return
         for policy in self.listed("sla_policy"):
             compiled = self._policy(policy.id, policy.version)
-            used = {target.calendar for target in (*compiled.targets.values(), *compiled.named)}
-            if command.id in used:
+            if command.id in {name for _, name in compiled.calendars()}:
                 raise conflict("state", f"SLA policy {policy.id!r} counts on this calendar.")
         for queue, calendar in self.queues.items():
             if calendar == command.id:
@@ -118,6 +138,7 @@ class Library:
             body,
             self._place(command, before),
             command.windows,
+            command.data,
         )
         self.current[command.resource, command.id] = version
         self.versions[command.resource, command.id, number] = version
@@ -150,6 +171,19 @@ class Library:
         shared = command.resource == "calendar"
         writes = [ConfigWrite("calendar", command.id, None)] if shared else []
         return msgspec.json.encode({"id": command.id}), writes
+
+    def renew(self, command: RenewCalendar) -> tuple[bool, list[ConfigWrite]]:
+        """Takes in new windows of a version. True when they differ where both know them, so that
+        clocks must be counted again; and what others need."""
+        version = self.versions["calendar", command.id, command.version]
+        before = version.windows
+        assert before is not None
+        version.windows, version.data = command.windows, command.data
+        self._tables.pop((command.id, command.version), None)
+        self._touch(version)
+        shared = self.find("calendar", command.id) is version
+        writes = [ConfigWrite("calendar", command.id, version.body)] if shared else []
+        return not _agree(before, command.windows), writes
 
     def _turn_page(self) -> None:
         self.number += 1
@@ -191,8 +225,20 @@ class Library:
             found = self._tables[name, version] = WindowTable(expanded)
         return found
 
-    def forget(self, needed: set[int]) -> None:
+    def pin(self, number: int) -> None:
+        """An episode needs a book."""
+        self.pins[number] = self.pins.get(number, 0) + 1
+
+    def unpin(self, number: int) -> None:
+        """An episode needs it no more; the last one lets it go."""
+        self.pins[number] -= 1
+        if not self.pins[number]:
+            del self.pins[number]
+            self.forget()
+
+    def forget(self) -> None:
         """Drops the books that no episode is pinned to, and what only they named."""
+        needed = self.pins
         for number in [n for n in self.pages if n not in needed and n not in (0, self.number)]:
             del self.pages[number]
             self._books.pop(number, None)
@@ -270,3 +316,13 @@ def _name(kind: str, name: str, version: int) -> str:
 def _parse(key: str) -> Key:
     kind, name, version = key.split("/")
     return kind, name, int(version)
+
+
+def _agree(one: Expanded, other: Expanded) -> bool:
+    """Whether two expansions have the same windows where both know them."""
+    first, last = max(one.lo_us, other.lo_us), min(one.hi_us, other.hi_us)
+    known = [
+        [(max(s, first), min(e, last)) for s, e in each.windows if e > first and s < last]
+        for each in (one, other)
+    ]
+    return known[0] == known[1]

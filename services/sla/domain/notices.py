@@ -7,6 +7,7 @@ import msgspec
 
 from services.sla.domain.clock import OPEN, Clock
 from services.sla.domain.conversation import Live, Notice
+from services.sla.domain.policy import Rung
 from shared.contracts import sla
 from shared.contracts.instants import format_instant, optional_instant, seconds
 
@@ -111,7 +112,10 @@ class Teller:
 
     def _ended(self, new: Seen) -> None:
         if new.state == "met":
-            self._say(new, sla.ClockMet, satisfied_at=format_instant(new.satisfied_us or 0))
+            notice = new.live.record.notices.get(new.live.clock_id(new.clock))
+            predicted = notice is not None and notice.predicted_us is not None
+            satisfied = format_instant(new.satisfied_us or 0)
+            self._say(new, sla.ClockMet, satisfied_at=satisfied, predicted=predicted)
         elif new.state != "missed":  # a miss is told by its breach
             self._say(new, sla.ClockCancelled, state=new.state)
 
@@ -132,7 +136,11 @@ class Teller:
         notice = live.record.notices.setdefault(live.clock_id(clock), Notice())
         notice.breached = True
         event = self._make(
-            live, clock, sla.ClockBreached, detected_lag_s=seconds(self._now_us - due_us)
+            live,
+            clock,
+            sla.ClockBreached,
+            detected_lag_s=seconds(max(0, self._now_us - due_us)),
+            predicted=notice.predicted_us is not None,
         )
         event.due_at = format_instant(due_us)
         self._emit(live, clock, event)
@@ -142,6 +150,26 @@ class Teller:
         notice = live.record.notices.setdefault(live.clock_id(clock), Notice())
         notice.warned[str(level)] = self._now_us
         self._emit(live, clock, self._make(live, clock, sla.ClockWarning, level=level))
+
+    def climbed(self, live: Live, clock: Clock, rung: Rung) -> None:
+        """Tells a level of the ladder, once."""
+        notice = live.record.notices.setdefault(live.clock_id(clock), Notice())
+        notice.rungs[rung.name] = self._now_us
+        told = {"name": rung.name, "used": rung.used, "notify": list(rung.notify)}
+        self._emit(live, clock, self._make(live, clock, sla.ClockNotice, **told))
+
+    def looked(self, live: Live, clock: Clock, expected_us: int | None) -> None:
+        """Tells a breach that is to be expected, once; `expected_us`: when the clock should stop."""
+        notice = live.record.notices.setdefault(live.clock_id(clock), Notice())
+        late = expected_us is not None and clock.due_us is not None and expected_us > clock.due_us
+        if expected_us is None or not late or notice.predicted_us is not None:
+            return
+        notice.predicted_us = self._now_us
+        told = {
+            "expected_wait_s": seconds(expected_us - self._now_us),
+            "expected_at": format_instant(expected_us),
+        }
+        self._emit(live, clock, self._make(live, clock, sla.ClockPredictedBreach, **told))
 
     def _say(self, seen: Seen, kind: type[sla.SlaEvent], **fields: object) -> None:
         self._emit(seen.live, seen.clock, self._make(seen.live, seen.clock, kind, **fields))

@@ -1,0 +1,112 @@
+"""Open clocks on their way to other policies, or to the new windows of a calendar, in portions."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from services.sla.domain.commands import MigratePolicy, RenewCalendar
+from services.sla.domain.conversation import Live
+from services.sla.domain.library import Library
+from services.sla.domain.policy import Mode
+from shared.contracts.core import ConfigWrite
+
+MOVED_PER_INPUT = 100  # conversations that one input moves
+LOOKED_AT_PER_INPUT = 5_000
+
+
+class Move(msgspec.Struct, gc=False):
+    """To the policies of `book` (`policy`, `mode`), or to the new windows of `calendar` in the books
+    `pages`, as of `at_us`. `cursor`: the last conversation that was looked at."""
+
+    book: int
+    at_us: int
+    policy: str = ""
+    mode: Mode | None = None
+    calendar: str = ""
+    pages: list[int] = []
+    cursor: str = ""
+
+    def concerns(self, live: Live) -> bool:
+        """Whether an episode has open clocks that must move."""
+        if not any(clock.is_open for clock in live.clocks):
+            return False
+        books = live.record.books()
+        if self.calendar:
+            return any(book in self.pages for book in books)
+        return runs_under(live, self.policy) and max(books) < self.book
+
+    def carry_out(self, live: Live, now_us: int) -> None:
+        if self.policy:
+            live.change_policies(self.at_us, self.book, self.mode)
+        else:
+            live.recount(now_us, self.calendar)
+
+
+def runs_under(live: Live, policy: str) -> bool:
+    return live.fold.policy is not None and live.fold.policy.id == policy
+
+
+class Moves:
+    """The moves of one workspace, one after the other; `planned` is the part that is stored."""
+
+    def __init__(self, library: Library) -> None:
+        self.planned: list[Move] = []
+        self._library = library
+        self._names: list[str] | None = None
+
+    def load(self, planned: list[Move]) -> None:
+        self.planned = planned
+        for move in planned:
+            if move.book:
+                self._library.pin(move.book)
+
+    def migrate(
+        self, command: MigratePolicy, lives: Mapping[str, list[Live]], now_us: int
+    ) -> dict[str, object]:
+        """Plans a migration; the reply says how many open clocks run under the policy."""
+        library = self._library
+        policy = library.find("sla_policy", command.id)
+        assert policy is not None
+        library.pin(library.number)
+        move = Move(library.number, now_us, policy=command.id, mode=command.mode)
+        self.planned = [*self.planned, move]
+        clocks = sum(
+            clock.is_open
+            for each in lives.values()
+            for live in each
+            if move.concerns(live)
+            for clock in live.clocks
+        )
+        return {"id": policy.id, "version": policy.version, "mode": command.mode, "clocks": clocks}
+
+    def renew(
+        self, command: RenewCalendar, now_us: int
+    ) -> tuple[dict[str, object], list[ConfigWrite]]:
+        """Takes in a calendar's new windows; where they differ, its open clocks count again."""
+        moves, writes = self._library.renew(command)
+        key = (command.id, command.version)
+        if moves:
+            pages = [n for n, page in self._library.pages.items() if key in page.calendars]
+            move = Move(0, now_us, calendar=command.id, pages=pages)
+            self.planned = [*self.planned, move]
+        return {"id": command.id, "version": command.version, "moves": moves}, writes
+
+    def portion(self, lives: Mapping[str, list[Live]], act: Callable[[Move, str], None]) -> bool:
+        """Moves the next conversations, in order of their ids; False when nothing is planned."""
+        if not self.planned:
+            return False
+        move = self.planned[0]
+        if self._names is None:
+            self._names = sorted((name for name in lives if name > move.cursor), reverse=True)
+        moved = looked = 0
+        while self._names and moved < MOVED_PER_INPUT and looked < LOOKED_AT_PER_INPUT:
+            move.cursor = self._names.pop()
+            looked += 1
+            if any(move.concerns(live) for live in lives.get(move.cursor, ())):
+                moved += 1
+                act(move, move.cursor)
+        if not self._names:
+            self.planned, self._names = self.planned[1:], None
+            if move.book:
+                self._library.unpin(move.book)
+        return True

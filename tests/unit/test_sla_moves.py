@@ -1,0 +1,296 @@
+"""The running core beyond the plain life of a clock: migrations, new windows, notices, foresight."""
+
+import msgspec
+import pytest
+
+from services.sla.domain.core import SlaFactory
+from services.sla.domain.views import conversation_clocks
+from shared.calendars import expand
+from shared.contracts.core import Input
+from shared.contracts.instants import format_instant, parse_instant
+from shared.contracts.problems import Refused
+from tests.unit.test_sla_core import ALWAYS, POLICY, T0, Bench, S
+
+DAILY = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAYTIME = {"id": "daytime", "timezone": "UTC", "hours": {d: [["08:00", "18:00"]] for d in DAILY}}
+RESOLVE = {"id": "main", "calendar": "always", "targets": {"resolution": {"target_s": 3600}}}
+
+
+class Wide(Bench):
+    """A bench with more calendars and commands."""
+
+    def calendar(self, body: dict, at_s: float = -10):
+        windows = msgspec.to_builtins(expand(body, T0))
+        command = {"resource": "calendar", "id": body["id"], "body": body, "windows": windows}
+        return self.apply(at_s, Input("command", "PutResource", msgspec.json.encode(command)))
+
+    def command(self, at_s: float, name: str, **fields):
+        outcome = self.apply(at_s, Input("command", name, msgspec.json.encode(fields), id="c"))
+        return msgspec.json.decode(outcome.reply)
+
+    def settle(self, at_s: float) -> int:
+        """Timers until nothing is due; how many it took."""
+        rounds = 0
+        while (due := self.core.wake_at_us()) is not None and due <= T0 + round(at_s * S):
+            self.tick(at_s)
+            rounds += 1
+            assert rounds < 1_000
+        return rounds
+
+    def clocks(self, at_s: float, conversation: str = "cnv_1") -> list[dict]:
+        found = conversation_clocks(self.core, conversation, T0 + round(at_s * S))
+        return sorted(found, key=lambda clock: (clock["metric"], clock["cycle"]))
+
+    def reloaded(self) -> "Wide":
+        again = SlaFactory().create("acme", 1)
+        again.load(self.core.dump())
+        again.now_us = self.core.now_us
+        other = Wide(again)
+        other.number, other.routing_seq = self.number, self.routing_seq
+        return other
+
+    def at(self, at_s: float) -> str:
+        return format_instant(T0 + round(at_s * S))
+
+
+def bound(policy: dict = RESOLVE, conversations: int = 1) -> Wide:
+    bench = Wide()
+    bench.calendar(ALWAYS)
+    bench.calendar(DAYTIME)
+    bench.put("sla_policy", policy)
+    for number in range(1, conversations + 1):
+        names = {"conversation_id": f"cnv_{number}", "task_id": f"tsk_{number}"}
+        bench.message(0, event=f"e{number}", conversation_id=names["conversation_id"])
+        bench.created(0.1, f"e{number}", **names)
+    return bench
+
+
+# Migrations.
+
+
+@pytest.mark.parametrize(
+    ("mode", "started", "due"),
+    [
+        ("recompute", 0, 1800),
+        ("forward", 0, 600 + 1800),
+        ("reset", 600, 600 + 1800),
+        ("proportional", 0, 600 + 1500),
+        (None, 0, 600 + 1800),
+    ],
+)
+def test_open_clocks_move_only_by_a_migration_and_as_its_mode_says(mode, started, due):
+    bench = bound()
+    shorter = {**RESOLVE, "targets": {"resolution": {"target_s": 1800}}, "on_change": "forward"}
+    bench.put("sla_policy", shorter, at_s=300)
+    assert bench.clocks(300)[0]["due_at"] == bench.at(3600), "an edit alone moves nothing"
+    reply = bench.command(600, "MigratePolicy", id="main", **({"mode": mode} if mode else {}))
+    assert reply == {"id": "main", "version": 2, "mode": mode, "clocks": 1}
+    bench.settle(600)
+    clock = bench.clocks(600)[0]
+    assert (clock["started_at"], clock["due_at"]) == (bench.at(started), bench.at(due))
+    assert clock["policy"] == {"id": "main", "version": 2}
+    moved = next(data for kind, data in bench.events if kind == "moved")
+    assert (moved["due_at"], moved["because"]) == (bench.at(due), "policy_changed")
+    assert bench.reloaded().clocks(600) == bench.clocks(600)
+    assert bench.settle(700) == 0
+
+
+def test_a_migration_leaves_what_has_ended_and_other_policies():
+    bench = bound(conversations=2)
+    bench.told(60, "completed", conversation_id="cnv_2", task_id="tsk_2", agent_id="ana", disposition="done", handle_s=1)  # fmt: skip
+    before = bench.clocks(700, "cnv_2")
+    bench.put("sla_policy", {**RESOLVE, "targets": {"resolution": {"target_s": 30}}}, at_s=300)
+    assert bench.command(600, "MigratePolicy", id="main")["clocks"] == 1
+    bench.settle(601)
+    assert bench.clocks(700, "cnv_2") == before
+    breached = bench.clocks(700)[0]
+    assert (breached["breached_at"], breached["state"]) == (bench.at(30), "running")
+    with pytest.raises(Refused) as refusal:
+        bench.command(700, "MigratePolicy", id="nobody")
+    assert refusal.value.kind == "not-found"
+
+
+def test_a_long_migration_goes_in_portions_and_survives_a_take_over():
+    bench = bound(conversations=250)
+    bench.put("sla_policy", {**RESOLVE, "targets": {"resolution": {"target_s": 1800}}}, at_s=10)
+    bench.command(20, "MigratePolicy", id="main")
+    bench.tick(20)
+    assert sum(kind == "moved" for kind, _ in bench.events) == 100
+    other = bench.reloaded()
+    for each in (bench, other):
+        assert each.settle(21) == 2
+    assert other.core.dump() == bench.core.dump()
+    assert {c["due_at"] for n in range(1, 251) for c in other.clocks(21, f"cnv_{n}")} == {other.at(1800)}  # fmt: skip
+    assert len(other.core.library.pages) <= 4, "old books are let go once nobody needs them"
+
+
+def test_a_migration_takes_in_edited_calendars_and_late_events_fall_before_it():
+    policy = {"id": "main", "calendar": "daytime", "targets": {"resolution": {"target_s": 8 * 3600, "pause_when": "task.held"}}}  # fmt: skip
+    bench = bound(policy)
+    later = {**DAYTIME, "hours": {d: [["08:00", "12:00"]] for d in DAILY}}
+    bench.calendar(later, at_s=30)
+    assert bench.clocks(30)[0]["due_at"] == bench.at(8 * 3600)
+    bench.command(600, "MigratePolicy", id="main")
+    bench.settle(600)
+    assert bench.clocks(600)[0]["due_at"] == bench.at(48 * 3600)
+    bench.told(500, "held", now=610, reason="lunch")
+    bench.told(560, "resumed", now=611)
+    assert bench.clocks(700)[0]["due_at"] == bench.at(48 * 3600 + 60)
+
+
+# Windows that go further, or come from other data.
+
+
+def renew(bench: Wide, at_s: float, body: dict, now_s: float) -> dict:
+    windows = msgspec.to_builtins(expand(body, T0 + round(now_s * S)))
+    return bench.command(at_s, "RenewCalendar", id=body["id"], version=1, windows=windows, data="x")
+
+
+def test_windows_are_extended_in_place():
+    bench = bound({**RESOLVE, "calendar": "daytime"})
+    due = bench.clocks(1)[0]["due_at"]
+    before = bench.core.library.find("calendar", "daytime").windows.hi_us
+    year = 366 * 86_400
+    assert renew(bench, 10, DAYTIME, year) == {"id": "daytime", "version": 1, "moves": False}
+    assert bench.core.library.find("calendar", "daytime").windows.hi_us > before
+    assert bench.settle(11) == 0 and bench.clocks(11)[0]["due_at"] == due
+    with pytest.raises(Refused):
+        bench.command(12, "RenewCalendar", id="daytime", version=7, windows=msgspec.to_builtins(expand(DAYTIME, T0)))  # fmt: skip
+
+
+def test_other_data_counts_open_clocks_again_and_leaves_what_has_ended():
+    policy = {"id": "main", "calendar": "daytime", "targets": {"first_response": {"target_s": 1800}, "resolution": {"target_s": 8 * 3600}}}  # fmt: skip
+    bench = bound(policy)
+    bench.message(600, role="agent")
+    bench.told(900, "held", reason="lunch")
+    ended = bench.clocks(1000)[0]
+    assert (ended["state"], ended["elapsed_s"]) == ("met", 600)
+    shifted = {
+        **DAYTIME,
+        "hours": {d: [["09:05", "18:00"]] for d in DAILY},
+    }  # as if the zone had moved
+    assert renew(bench, 1000, shifted, 0)["moves"]
+    bench.settle(1000)
+    first, resolution = bench.clocks(1000)
+    assert first == ended
+    assert resolution["elapsed_s"] == 1000 - 300
+    assert resolution["due_at"] == bench.at(300 + 8 * 3600)
+    moved = next(data for kind, data in bench.events if kind == "moved")
+    assert moved["because"] == "calendar_data"
+    assert bench.reloaded().clocks(1000) == bench.clocks(1000)
+    bench.message(990, role="customer", received=1001)
+    assert bench.clocks(1001)[1]["elapsed_s"] == 1001 - 300
+
+
+# Notices: quiet hours and ladders.
+
+
+def test_warnings_wait_for_the_hours_of_notices_or_are_left_out():
+    for warnings, told in (("hold", [24 * 3600 - 3600]), ("skip", []), ("send", [14 * 3600])):
+        policy = {
+            "id": "main", "calendar": "always", "notices": {"calendar": "daytime", "warnings": warnings},
+            "targets": {"resolution": {"target_s": 28 * 3600, "warn_at": [0.5]}},
+        }  # fmt: skip
+        bench = bound(policy)
+        while bench.core.wake_at_us() <= T0 + 27 * 3600 * S:
+            bench.tick((bench.core.wake_at_us() - T0) / S)
+        assert [data["at"] for kind, data in bench.events if kind == "warning"] == [bench.at(s) for s in told]  # fmt: skip
+
+
+def test_a_ladder_tells_each_level_once_also_past_the_deadline():
+    ladder = [
+        {"name": "lead", "used": 1.5, "notify": ["supervisors"], "out_of_hours": "send"},
+        {"name": "agent", "used": 0.8, "notify": ["assignee"]},
+    ]
+    bench = bound({**RESOLVE, "targets": {"resolution": {"target_s": 3600, "ladder": ladder}}})
+    for second in (2879, 2880, 3601, 5399, 5400, 9000):
+        bench.settle(second)
+    told = [(data["name"], data["notify"], data["at"]) for kind, data in bench.events if kind == "notice"]  # fmt: skip
+    assert told == [("agent", ["assignee"], bench.at(2880)), ("lead", ["supervisors"], bench.at(5400))]  # fmt: skip
+
+
+def test_a_pause_that_ends_by_itself_is_told_when_it_does():
+    target = {"target_s": 3600, "pause_when": "task.held", "pause_max_s": 600}
+    bench = bound({**RESOLVE, "targets": {"resolution": target}})
+    bench.told(100, "held", reason="lunch")
+    assert bench.core.wake_at_us() == T0 + 700 * S
+    bench.settle(700)
+    assert bench.kinds()[-2:] == ["paused resolution", "resumed resolution"]
+    assert bench.clocks(800)[0]["due_at"] == bench.at(4200)
+    bench.told(650, "resumed", now=800)  # heard late: the pause was shorter than its limit
+    assert bench.clocks(800)[0]["due_at"] == bench.at(4150)
+    assert bench.reloaded().clocks(900) == bench.clocks(900)
+
+
+# Conversations that we began, and what is foreseen.
+
+
+def test_no_first_response_is_due_where_we_wrote_first():
+    bench = Bench().configured()
+    bench.message(0, role="agent")
+    bench.message(60, event="e1")
+    assert [kind for kind in bench.kinds() if "response" in kind] == ["started next_response"]
+    again = SlaFactory().create("acme", 1)
+    again.load(bench.core.dump())
+    assert again.dump() == bench.core.dump()
+
+
+def test_an_answer_that_overtakes_its_question_still_answers_it():
+    bench = Bench().configured()
+    bench.message(5, role="agent", received=6)
+    bench.message(0, event="e1", received=7)
+    clocks = {c["metric"]: c for c in conversation_clocks(bench.core, "cnv_1", T0 + 10 * S)}
+    assert clocks["first_response"]["state"] == "met"
+    assert clocks["first_response"]["elapsed_s"] == 5
+
+
+def learned(bench: Wide) -> None:
+    """Six tasks, one every 100 s, each answered 50 s after its assignment."""
+    for number in range(6):
+        names = {"conversation_id": f"old_{number}", "task_id": f"told_{number}"}
+        at_s = 100 * number
+        bench.message(at_s, event=f"old{number}", conversation_id=names["conversation_id"])
+        bench.created(at_s + 1, f"old{number}", **names)
+        bench.told(at_s + 2, "assigned", agent_id="ana", offer_id="o", queue="billing", waited_s=1, **names)  # fmt: skip
+        bench.message(at_s + 52, role="agent", event=f"re{number}", conversation_id=names["conversation_id"])  # fmt: skip
+
+
+def test_a_breach_is_foretold_from_the_place_in_the_queue():
+    policy = {**POLICY, "targets": {"first_response": {"target_s": 400}}}
+    bench = Wide()
+    bench.calendar(ALWAYS)
+    bench.put("sla_policy", policy)
+    learned(bench)
+    for number in (1, 2, 3):
+        names = {"conversation_id": f"cnv_{number}", "task_id": f"tsk_{number}"}
+        bench.message(1000 + number, event=f"e{number}", conversation_id=names["conversation_id"])
+        bench.created(1000 + number, f"e{number}", **names)
+    bench.settle(1202)
+    bench.settle(1203)
+    foretold = [data for kind, data in bench.events if kind == "predicted_breach"]
+    assert [data["conversation_id"] for data in foretold] == ["cnv_2", "cnv_3"]
+    # Half is used: second in the queue, 2 x 100 s until it is given out, 50 s until the answer.
+    assert foretold[0]["expected_wait_s"] == 250
+    bench.told(1210, "assigned", agent_id="ana", offer_id="o", queue="billing", waited_s=1, conversation_id="cnv_2", task_id="tsk_2")  # fmt: skip
+    bench.message(1220, role="agent", event="quick", conversation_id="cnv_2")
+    bench.settle(1500)
+    met = next(data for kind, data in bench.events if kind == "met" and data["conversation_id"] == "cnv_2")  # fmt: skip
+    assert met["predicted"] is True
+    missed = {data["conversation_id"]: data["predicted"] for kind, data in bench.events if kind == "breached"}  # fmt: skip
+    assert missed == {"cnv_1": True, "cnv_3": True}, "the first was foretold at the second look"
+    assert parse_instant(foretold[1]["expected_at"]) > parse_instant(foretold[1]["due_at"])
+
+
+def test_the_routers_estimate_foretells_at_once():
+    bench = Wide()
+    bench.calendar(ALWAYS)
+    bench.put("sla_policy", {**POLICY, "targets": {"first_response": {"target_s": 220}}})
+    learned(bench)
+    bench.message(1000, event="e1")
+    bench.created(1000, "e1")
+    bench.told(1001, "estimate", position=3, wait_s=100)
+    assert "predicted_breach first_response" not in bench.kinds()
+    bench.told(1002, "estimate", position=9, wait_s=400)
+    assert bench.kinds()[-1] == "predicted_breach first_response"
+    bench.told(1003, "estimate", position=9, wait_s=400)
+    assert bench.kinds().count("predicted_breach first_response") == 1
