@@ -7,7 +7,7 @@ only ever hands over a few conversations at a time.
 import asyncio
 import multiprocessing
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -18,7 +18,7 @@ from services.sla.domain.conversation import Live, pack, unpack
 from services.sla.domain.core import SlaCore
 from services.sla.domain.library import Library
 from services.sla.domain.policy import Mode
-from services.sla.live import as_sla
+from services.sla.live import as_sla, now_us
 from shared.calendars import expand
 from shared.contracts.core import Core, Entity
 from shared.contracts.instants import optional_instant, seconds
@@ -63,8 +63,8 @@ class Tally(msgspec.Struct, array_like=True):
 class Trial:
     """The process's side: the configuration with the change applied."""
 
-    def __init__(self, workspace: str, stored: list[Entity], what: Proposal, now_us: int) -> None:
-        self._workspace, self._what, self._now_us = workspace, what, now_us
+    def __init__(self, workspace: str, stored: list[Entity], what: Proposal, at_us: int) -> None:
+        self._workspace, self._what, self._now_us = workspace, what, at_us
         self._library = Library()
         self._library.load(stored)
         for body in what.calendars:
@@ -123,8 +123,9 @@ class Trial:
 class DryRuns:
     """The shell's side. One at a time; a second one waits for the first."""
 
-    def __init__(self, runtime: RuntimePort) -> None:
+    def __init__(self, runtime: RuntimePort, now_us: Callable[[SlaCore], int] = now_us) -> None:
         self._runtime = runtime
+        self._now_us = now_us
         self._one = asyncio.Lock()
 
     async def run(self, workspace: str, what: Proposal) -> AsyncIterator[dict[str, Any]]:
@@ -133,18 +134,22 @@ class DryRuns:
         Raises what `RuntimePort.query` raises.
         """
         async with self._one:
-            names, stored, now_us = await self._runtime.query(workspace, _beginning)
+            names, stored, at_us = await self._runtime.query(workspace, self._beginning)
             spawn = multiprocessing.get_context("spawn")
-            given = (workspace, msgspec.msgpack.encode(stored), what, now_us)
+            given = (workspace, msgspec.msgpack.encode(stored), what, at_us)
             pool = ProcessPoolExecutor(1, spawn, _prepare, given)
             try:
                 report = Report()
                 async for tally, done in self._portions(pool, workspace, names):
                     report.add(tally)
                     yield {"done": done, "of": len(names)}
-                yield report.shown(now_us)
+                yield report.shown(at_us)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    def _beginning(self, core: Core) -> tuple[list[str], list[Entity], int]:
+        sla = as_sla(core)
+        return list(sla.conversations), sla.library.dump(), self._now_us(sla)
 
     async def _portions(
         self, pool: ProcessPoolExecutor, workspace: str, names: list[str]
@@ -163,11 +168,6 @@ class DryRuns:
                 yield await first, upto
         for first, upto in running:
             yield await first, upto
-
-
-def _beginning(core: Core) -> tuple[list[str], list[Entity], int]:
-    sla: SlaCore = as_sla(core)
-    return list(sla.conversations), sla.library.dump(), sla.now_us
 
 
 def _packed(core: Core, names: list[str]) -> list[bytes]:
@@ -196,11 +196,11 @@ class Report:
         found.sort(key=lambda one: (not one.breaches, -abs(one.by_us), one.clock_id))
         self._furthest = found[:EXAMPLES]
 
-    def shown(self, now_us: int) -> dict[str, Any]:
+    def shown(self, at_us: int) -> dict[str, Any]:
         """How many of the open clocks would move, by how much, and which would breach."""
         by = sorted(self._by)
         return {
-            "at": optional_instant(now_us),
+            "at": optional_instant(at_us),
             "clocks": self._open,
             "moves": len(by),
             "earlier": sum(each < 0 for each in by),
@@ -237,10 +237,10 @@ def _at(ordered: list[int], share: float) -> float | None:
 _trial: list[Trial] = []
 
 
-def _prepare(workspace: str, stored: bytes, what: Proposal, now_us: int) -> None:
+def _prepare(workspace: str, stored: bytes, what: Proposal, at_us: int) -> None:
     os.nice(10)
     entities = msgspec.msgpack.decode(stored, type=list[Entity])
-    _trial.append(Trial(workspace, entities, what, now_us))
+    _trial.append(Trial(workspace, entities, what, at_us))
 
 
 def _portion(conversations: list[bytes]) -> Tally:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from services.sla.domain.core import SlaFactory
-from services.sla.domain.views import conversation_clocks
+from services.sla.domain.views import conversation_clocks, explanation
 from shared.calendars import expand
 from shared.contracts.core import Input
 from shared.contracts.instants import format_instant, parse_instant
@@ -294,3 +294,31 @@ def test_the_routers_estimate_foretells_at_once():
     assert bench.kinds()[-1] == "predicted_breach first_response"
     bench.told(1003, "estimate", position=9, wait_s=400)
     assert bench.kinds().count("predicted_breach first_response") == 1
+
+
+def test_the_ledger_of_a_clock_is_bounded_and_loses_no_second():
+    target = {"target_s": 50_000, "pause_when": "task.held"}
+    bench = bound({**RESOLVE, "targets": {"resolution": target}})
+    for number in range(1_050):
+        bench.told(20 * number + 10, "held", reason="lunch")
+        bench.told(20 * number + 20, "resumed")
+    clock = bench.clocks(21_000)[0]
+    assert (clock["elapsed_s"], clock["due_at"]) == (10_500, bench.at(21_000 + 39_500))
+    (live,) = bench.core.lives("cnv_1")
+    assert len(live.clocks[0].spans) <= 2_001
+    shorter = {**target, "target_s": 30_000}
+    bench.put("sla_policy", {**RESOLVE, "targets": {"resolution": shorter}}, at_s=21_000)
+    bench.command(21_000, "MigratePolicy", id="main")
+    bench.settle(21_000)
+    assert bench.clocks(21_000)[0]["due_at"] == bench.at(21_000 + 19_500)
+    assert bench.reloaded().clocks(21_000) == bench.clocks(21_000)
+
+
+def test_what_came_too_late_counts_when_it_came_and_stays_on_the_record():
+    bench = bound({**RESOLVE, "targets": {"first_response": {"target_s": 60}}})
+    bench.message(30, role="agent", received=900)
+    clock = bench.clocks(901)[0]
+    assert (clock["state"], clock["satisfied_at"]) == ("missed", bench.at(900))
+    found = explanation(bench.core, "cnv_1", clock["id"], T0 + 901 * S)
+    assert found is not None
+    assert found["late"] == [{"at": bench.at(900), "type": "agent_message", "late_s": 870}]

@@ -46,7 +46,8 @@ async def test_windows_are_renewed_before_they_end_and_when_the_data_changes():
 
 
 async def tried(bench: Wide, what: Proposal) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    steps = [step async for step in DryRuns(OneCore(bench, 600)).run("acme", what)]
+    runs = DryRuns(OneCore(bench, 600), lambda core: core.now_us)
+    steps = [step async for step in runs.run("acme", what)]
     return steps[:-1], steps[-1]
 
 

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Depends, Request, Response
-from pydantic import BaseModel, ConfigDict
 
 from services.sla import live
 from services.sla.api.context import Service, Sla
@@ -28,11 +27,7 @@ PROPOSED_MAX = 50
 Modes = Literal["recompute", "forward", "reset", "proportional"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class MigrateBody(_Model):
+class MigrateBody(msgspec.Struct, forbid_unknown_fields=True):
     """`mode`: how open clocks move (default: the policy's `on_change`); `dry_run`: only say what
     would happen."""
 
@@ -40,7 +35,7 @@ class MigrateBody(_Model):
     dry_run: bool = False
 
 
-class DryRunBody(_Model):
+class DryRunBody(msgspec.Struct, forbid_unknown_fields=True):
     """Policies and calendars as they would be written, and how open clocks would move to them."""
 
     policies: list[dict[str, Any]] = []

@@ -16,6 +16,7 @@ State = Literal["running", "paused", "met", "missed", "closed_unanswered", "aban
 Ended = Literal["met", "closed_unanswered", "abandoned", "cancelled"]
 OPEN: tuple[State, ...] = ("running", "paused")
 NEVER = 2**62
+SPANS_MAX = 2_000  # of one clock; past it the older half becomes one
 
 
 class Span(msgspec.Struct, array_like=True, gc=False):
@@ -33,7 +34,8 @@ class Clock(msgspec.Struct, gc=False):
     deadline lies beyond all hours known). `breached_us`: a breach that has been recorded; it
     stays. `goal` is what the policy asked for when the target was last set. `paused_us`: open time
     of pauses that have ended; `pause_ends_us`: when a pause has used up what the policy allows;
-    `capped`: it has, so that nothing pauses the clock any more."""
+    `capped`: it has, so that nothing pauses the clock any more. `settled_us`: what was counted in
+    spans that have been made one."""
 
     metric: str
     cycle: int
@@ -55,6 +57,7 @@ class Clock(msgspec.Struct, gc=False):
     paused_us: int = 0
     pause_ends_us: int | None = None
     capped: bool = False
+    settled_us: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -78,6 +81,7 @@ class Hands:
         """Stops counting; what is left is kept. `most_us`: open time that pauses may take."""
         self._settle(clock, at_us)
         _close(clock, at_us)
+        self._shorten(clock)
         clock.spans.append(Span(False, at_us, None, because, clock.calendar))
         clock.state, clock.due_us = "paused", None
         self.bound_pause(clock, at_us, most_us)
@@ -202,6 +206,21 @@ class Hands:
         clock.day_due_us = due
         clock.target_us = NEVER if due is None else windows.elapsed(from_us, due)
 
+    def _shorten(self, clock: Clock) -> None:
+        """Keeps the ledger bounded: the older half of too many spans becomes one."""
+        if len(clock.spans) < SPANS_MAX:
+            return
+        old, clock.spans = clock.spans[: SPANS_MAX // 2], clock.spans[SPANS_MAX // 2 :]
+        last = old[-1].to_us
+        assert last is not None
+        clock.settled_us += sum(
+            self.of(span.calendar).elapsed(span.from_us, span.to_us or 0)
+            for span in old
+            if span.runs
+        )
+        because = f"earlier history, {clock.settled_us / 1_000_000:g} s of it counted"
+        clock.spans.insert(0, Span(False, old[0].from_us, last, because, clock.calendar))
+
     def _recompute(self, clock: Clock, goal: Goal, calendar: str) -> None:
         """The same start and pauses under the new goal."""
         for span in clock.spans:
@@ -209,7 +228,7 @@ class Hands:
         clock.calendar = calendar
         self._aim(clock, goal, clock.started_us)
         windows = self.of(calendar)
-        clock.accrued_us = 0
+        clock.accrued_us = clock.settled_us
         if clock.spans[-1].runs:
             clock.spans[-1].to_us = None
         for span in clock.spans:
@@ -237,6 +256,7 @@ class Hands:
         self._aim(clock, goal, at_us)
         if mode == "reset":
             clock.spans, clock.accrued_us, clock.started_us = [], 0, at_us
+            clock.settled_us = 0
         else:
             if mode == "proportional" and before > 0:
                 clock.target_us = clock.target_us * (before - used) // before

@@ -235,7 +235,7 @@ class SlaCore:
         at_us = message.at_us(live.lateness_us)
         self._align(live, event_id, at_us)
         self._touch(live)
-        event = Event(at_us, message.kind, 0, message.fields, event_id)
+        event = Event(at_us, message.kind, 0, message.fields, event_id, message.late_us)
         late = live.add(event)
         self._paces.heard(live, event)
         return late

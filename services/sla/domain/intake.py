@@ -41,7 +41,7 @@ class _Heard(msgspec.Struct):
 
 
 class Message(NamedTuple):
-    """A message that clocks react to. `late_us`: how long it was on its way to us."""
+    """A message that clocks react to."""
 
     conversation_id: str
     channel: str
@@ -52,6 +52,11 @@ class Message(NamedTuple):
     task_id: str | None
     facts: dict[str, Any]
     fields: dict[str, Any]
+
+    @property
+    def late_us(self) -> int:
+        """How long it was on its way to us."""
+        return max(0, self.received_us - self.time_us)
 
     def at_us(self, lateness_us: int) -> int:
         """When it counts: at its own time, or at its receipt when it came too late or claims to

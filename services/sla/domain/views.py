@@ -6,7 +6,7 @@ from services.sla.domain.clock import Clock
 from services.sla.domain.conversation import Live
 from services.sla.domain.core import SlaCore
 from services.sla.domain.view import clock_view, ledger
-from shared.contracts.instants import format_instant
+from shared.contracts.instants import format_instant, optional_instant
 
 
 class Wanted(NamedTuple):
@@ -48,9 +48,19 @@ def explanation(core: SlaCore, conversation_id: str, clock_id: str, now_us: int)
                 return {
                     **shown(live, clock, now_us),
                     "summary": _summary(clock),
+                    "late": _late(live),
                     "ledger": ledger(clock, live.fold.hands, now_us),
                 }
     return None
+
+
+def _late(live: Live) -> list[dict[str, Any]]:
+    """The messages that came too late to count at their own time; `at` is when they counted."""
+    return [
+        {"at": format_instant(event.at_us), "type": event.type, "late_s": event.late_us / 1_000_000}
+        for event in live.record.events
+        if event.late_us > live.lateness_us
+    ]
 
 
 def shown(live: Live, clock: Clock, now_us: int) -> dict[str, Any]:
@@ -67,6 +77,7 @@ def shown(live: Live, clock: Clock, now_us: int) -> dict[str, Any]:
         "agent_id": task.get("agent_id"),
         "priority": task.get("priority"),
         **clock_view(clock, live.fold.hands, now_us),
+        "predicted_breach_at": optional_instant(notice.predicted_us if notice else None),
         "warnings": [
             {"level": float(level), "at": format_instant(at)}
             for level, at in sorted((notice.warned if notice else {}).items())
