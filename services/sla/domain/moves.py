@@ -12,6 +12,7 @@ from shared.contracts.core import ConfigWrite
 
 MOVED_PER_INPUT = 100  # conversations that one input moves
 LOOKED_AT_PER_INPUT = 5_000
+COUNTED_MAX = 5_000  # conversations, to count open clocks among
 
 
 class Move(msgspec.Struct, gc=False):
@@ -63,20 +64,18 @@ class Moves:
     def migrate(
         self, command: MigratePolicy, lives: Mapping[str, list[Live]], now_us: int
     ) -> dict[str, object]:
-        """Plans a migration; the reply says how many open clocks run under the policy."""
+        """Plans a migration; the reply says how many open clocks move (null: too many to count
+        within one input)."""
         library = self._library
         policy = library.find("sla_policy", command.id)
         assert policy is not None
         library.pin(library.number)
         move = Move(library.number, now_us, policy=command.id, mode=command.mode)
         self.planned = [*self.planned, move]
-        clocks = sum(
-            clock.is_open
-            for each in lives.values()
-            for live in each
-            if move.concerns(live)
-            for clock in live.clocks
-        )
+        clocks = None
+        if len(lives) <= COUNTED_MAX:
+            concerned = [one for each in lives.values() for one in each if move.concerns(one)]
+            clocks = sum(clock.is_open for live in concerned for clock in live.clocks)
         return {"id": policy.id, "version": policy.version, "mode": command.mode, "clocks": clocks}
 
     def renew(
