@@ -49,7 +49,7 @@ class Driver:
         what = Input("command", type(command).__name__, encode(command))
         return msgspec.json.decode(self.apply(what).reply)
 
-    def put(self, kind: ResourceKind, resource_id: str, **body: Any) -> Any:
+    def put(self, kind: ResourceKind, resource_id: str, /, **body: Any) -> Any:
         resource = msgspec.convert({"id": resource_id, **body}, TYPES[kind])
         raw = msgspec.Raw(msgspec.json.encode(resource))
         return self.command(PutResource(resource=kind, id=resource_id, body=raw))

@@ -25,6 +25,7 @@ ACTIONS_MAX = 10
 AGENT_QUEUES_MAX = 200
 AGENT_SKILLS_MAX = 200
 IDENTITIES_MAX = 50
+NAMED_AGENTS_MAX = 100
 SUPERVISORS_MAX = 100
 SERVICE_LEVELS_MAX = 20
 ATTRIBUTES_MAX_BYTES = 16_384
@@ -121,6 +122,7 @@ SpanOrNone = Annotated[float, Field(ge=0, le=SPAN_MAX_S)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=CAP_MAX)]
 NeededLevel = Annotated[int, Field(ge=1, le=LEVEL_MAX)]
+NamedAgents = Annotated[list[Id], Field(min_length=1, max_length=NAMED_AGENTS_MAX)]
 
 
 class Form(BaseModel):
@@ -164,12 +166,20 @@ class AgentForm(Form):
         return self
 
 
+class CoolDownsForm(Form):
+    declined_s: SpanOrNone | None = None
+    missed_s: SpanOrNone | None = None
+    requeued_s: SpanOrNone | None = None
+    transferred_s: SpanOrNone | None = None
+
+
 class OfferForm(Form):
     ttl_s: Annotated[float, Field(gt=0, le=OFFER_TTL_MAX_S)] = 20
     parallel: Annotated[int, Field(ge=1, le=PARALLEL_MAX)] = 1
     auto_accept: bool = False
     misses_before_away: Count = 3
     cool_down_s: SpanOrNone = 60
+    cool_down: CoolDownsForm = CoolDownsForm()
 
 
 class WrapUpForm(Form):
@@ -183,6 +193,19 @@ class ServiceLevelForm(Form):
 
 class OrphansForm(Form):
     after_s: SpanOrNone = 120
+
+
+class ResponseForm(Form):
+    limit_s: Span
+
+
+class DrainForm(Form):
+    limit_s: SpanOrNone = 600
+
+
+class SurgeForm(Form):
+    factor: Annotated[float, Field(gt=1, le=1000)] = 2
+    min_per_min: Annotated[float, Field(gt=0, le=UNITS_MAX)] = 10
 
 
 class LimitForm(Form):
@@ -203,6 +226,9 @@ class QueueForm(Form):
     calendar: Id | None = None
     orphans: OrphansForm = OrphansForm()
     limit: LimitForm | None = None
+    response: ResponseForm | None = None
+    drain: DrainForm = DrainForm()
+    surge: SurgeForm = SurgeForm()
 
     @model_validator(mode="after")
     def _overflow_elsewhere(self) -> Self:
@@ -230,13 +256,23 @@ class RequireForm(Form):
     level: NeededLevel = 1
     cel: AgentCel | None = None
     relax: Annotated[list[RelaxForm], Field(max_length=RELAX_MAX)] = []
+    agents: NamedAgents | None = None
+    not_agents: NamedAgents | None = None
+    preferred: bool = False
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        if (self.skill is None) == (self.cel is None):
-            raise fault("one_of", "a requirement is either a skill or CEL", "skill or cel")
-        if self.cel is not None and "level" in self.model_fields_set:
+        given = [self.skill, self.cel, self.agents, self.not_agents]
+        if sum(one is not None for one in given) != 1:
+            raise fault(
+                "one_of",
+                "a requirement is either a skill or CEL, or names agents",
+                "skill or cel",
+            )
+        if self.skill is None and "level" in self.model_fields_set:
             raise fault("one_of", "a level belongs to a skill", "level within the CEL", "/level")
+        if self.skill is None and self.preferred:
+            raise fault("one_of", "only a skill can be preferred", "a skill", "/preferred")
         self._relaxes_step_by_step()
         return self
 
@@ -250,8 +286,8 @@ class RequireForm(Form):
                 raise fault(
                     "order", "each stage comes later than the one before", "", f"{at}/after_s"
                 )
-            if stage.level is not None and self.cel is not None:
-                raise fault("one_of", "CEL can only be dropped", "drop: true", f"{at}/level")
+            if stage.level is not None and self.skill is None:
+                raise fault("one_of", "only a skill has levels", "drop: true", f"{at}/level")
             if stage.level is not None and stage.level >= level:
                 raise fault("order", "each stage asks for less", f"below {level}", f"{at}/level")
             level, after_s = stage.level or level, stage.after_s
@@ -364,6 +400,8 @@ class CustomerForm(Form):
     language: Annotated[str, Field(min_length=1, max_length=35)] | None = None
     identities: Annotated[list[IdentityForm], Field(max_length=IDENTITIES_MAX)] = []
     attributes: Attributes = {}
+    never_pair: Annotated[list[Id], Field(max_length=NAMED_AGENTS_MAX)] = []
+    timezone: Zone | None = None
 
 
 class TeamForm(Form):

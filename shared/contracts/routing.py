@@ -85,6 +85,8 @@ class TaskAssigned(RoutingEvent, kw_only=True):
     queue: str | None
     waited_s: float
     over_capacity: bool = False
+    estimated_s: float | None = None
+    actual_s: float | None = None
 
 
 class TaskTransferred(RoutingEvent, kw_only=True):
@@ -120,6 +122,7 @@ class TaskCompleted(RoutingEvent, kw_only=True):
     tags: list[str] = []
     note: str | None = None
     reason: str | None = None
+    deflected: bool = False
 
 
 class TaskCancelled(RoutingEvent, kw_only=True):
@@ -129,6 +132,7 @@ class TaskCancelled(RoutingEvent, kw_only=True):
 class TaskEstimate(RoutingEvent, kw_only=True):
     position: int
     wait_s: float | None
+    method: str = "recent_assignments"
 
 
 class TaskEscalated(RoutingEvent, kw_only=True):
@@ -178,6 +182,7 @@ class QueueSurge(RoutingEvent, kw_only=True):
     queue: str
     rate_per_min: float
     usual_per_min: float
+    surging: bool = True
 
 
 class ConfigChanged(RoutingEvent, kw_only=True):

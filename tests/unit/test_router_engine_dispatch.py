@@ -285,7 +285,7 @@ def test_expiry_is_judged_by_now_and_not_by_the_timer() -> None:
     assert caught.value.reason == "expired"
     assert driver.core.dump() == before
     driver.wait(0)
-    assert driver.types() == ["offer.expired"]
+    assert driver.types() == ["offer.expired", "task.estimate"]
 
 
 def test_misses_send_away_and_a_lone_agent_is_asked_again_after_the_cool_down() -> None:

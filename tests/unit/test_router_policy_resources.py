@@ -67,7 +67,7 @@ def ladder(**level: Any) -> dict[str, Any]:
         ("policy", policy(when="1 +"), ("/rules/0/when", "cel_syntax", "a value or a name")),
         ("policy", policy(when="task.chanel == 1"), ("/rules/0/when", "cel_unknown_variable", "task.channel")),
         ("policy", policy(when="[1].all(x, [1].all(y, true))"), ("/rules/0/when", "cel_nested_macro", "one macro after another")),
-        ("policy", policy(when="agent.id == 'a'"), ("/rules/0/when", "cel_unknown_variable", "one of conversation, customer, message, now, task")),
+        ("policy", policy(when="agent.id == 'a'"), ("/rules/0/when", "cel_unknown_variable", "one of conversation, customer, message, now, queues, task")),
         ("policy", policy(priority="10 +"), ("/rules/0/priority", "cel_syntax", "a value or a name")),
         ("policy", policy(priority=True), ("/rules/0/priority", "type", "a number or CEL that gives one")),
         ("policy", policy(priority=10**10), ("/rules/0/priority", "range", "at most 1000000000")),

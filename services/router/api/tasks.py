@@ -54,6 +54,7 @@ class TransferBody(msgspec.Struct, forbid_unknown_fields=True):
     mode: Literal["blind", "warm"] = "blind"
     keep_place: bool = True
     note: str | None = None
+    attributes: dict[str, Any] | None = None
 
 
 class ReasonBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -199,6 +200,7 @@ async def transfer(task: str, request: Request, caller: Acts, service: Service) 
         mode=body.mode,
         keep_place=body.keep_place,
         note=body.note,
+        attributes=body.attributes or {},
     )
     return await act(request, caller, service, command)
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from services.router.domain import requirements
 from services.router.domain.config import AgentQueue
 from services.router.domain.desk import Desk
-from services.router.domain.state import Task
+from services.router.domain.pools import place_at, sooner_by_head_start
+from services.router.domain.state import Task, named
 from services.router.domain.workspace import Workspace
 
 
@@ -56,14 +57,47 @@ def free_for(ws: Workspace, desk: Desk, channel: str) -> bool:
 
 
 def excluded(ws: Workspace, task: Task, agent_id: str) -> bool:
-    """Cooling down from this task, holding an offer of it, or its present owner (warm transfer)."""
+    """Cooling down from this task, holding an offer of it, its present owner (warm transfer), or
+    never to be paired with its customer."""
     until = task.refused.get(agent_id) if task.refused else None
     if until is not None and until > ws.now:
         return True
     if task.agent_id == agent_id:
         return True
+    if task.never and agent_id in task.never:
+        return True
+    if ws.drains and agent_id in ws.drains and drained(ws, task, ws.desks[agent_id]) is not None:
+        return True
     held = task.offers
     return bool(held) and any(ws.offers[offer].agent_id == agent_id for offer in held)
+
+
+def drained(ws: Workspace, task: Task, desk: Desk) -> Task | None:
+    """The task that the agent is kept free for, if that keeps this one from him: it comes first in
+    his ranks and the queues' order, and this one would take its room."""
+    other = ws.tasks.get(ws.drains.get(desk.id, ""))
+    if other is None or other is task or other.drain_agent != desk.id:
+        return None
+    if desk.id in named(task):
+        return None
+    if other.channel in ws.settings.channel(task.channel).interruptible_by:
+        return None
+    if task.channel in ws.settings.channel(other.channel).interruptible_by:
+        return None  # it could interrupt it anyway
+    return None if _comes_first(ws, task, other, desk) else other
+
+
+def _comes_first(ws: Workspace, task: Task, other: Task, desk: Desk) -> bool:
+    mine = serving(desk, task.queues, ws.closed_queues)
+    his = serving(desk, other.queues, ws.closed_queues)
+    if mine is None or his is None or mine.rank != his.rank:
+        return mine is not None and (his is None or mine.rank < his.rank)
+    queues = ws.queues.get(task.queues[0]), ws.queues.get(other.queues[0])
+    if queues[0] is None or queues[1] is None:
+        return True
+    if queues[0].order != queues[1].order:
+        return sooner_by_head_start(queues[0], task) < sooner_by_head_start(queues[1], other)
+    return place_at(queues[0], task, ws.now) < place_at(queues[1], other, ws.now)
 
 
 def serving(desk: Desk, queues: list[str] | tuple[str, ...], closed: set[str]) -> AgentQueue | None:
@@ -152,6 +186,12 @@ def _pairing(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
     until = task.refused.get(desk.id)
     if until is not None and until > ws.now:
         found.append(Condition("cool-down over", (until - ws.now) / 1e6, False, "cool_down"))
+    if desk.id in task.never:
+        text = f"may be paired with {task.customer_id}"
+        found.append(Condition(text, False, False, "never_pair"))
+    other = drained(ws, task, desk) if desk.id in ws.drains else None
+    if other is not None:
+        found.append(Condition(f"not kept free for {other.id}", other.id, False, "drain"))
     if task.agent_id == desk.id:
         found.append(Condition("another agent than now", desk.id, False, "owner"))
     if any(ws.offers[offer].agent_id == desk.id for offer in task.offers):

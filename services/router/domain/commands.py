@@ -105,6 +105,7 @@ class TransferTask(TaskCommand, kw_only=True):
     mode: Literal["blind", "warm"] = "blind"
     keep_place: bool = True
     note: str | None = None
+    attributes: dict[str, Any] = {}
 
 
 class RequeueTask(TaskCommand, kw_only=True):

@@ -14,6 +14,7 @@ Order = Literal["head_start", "strict_priority", "weighted_wait", "deadline"]
 Select = Literal["least_loaded", "longest_idle", "round_robin", "best_skilled", "ranked", "random"]
 OnEdit = Literal["keep", "take"]
 Skip = Literal["nobody_could"]
+Outcome = Literal["declined", "missed", "requeued", "transferred"]
 
 DEFAULT_COST: dict[str, int] = {"phone": 100, "chat": 30, "social": 25, "email": 20}
 DEFAULT_LEASE_S = 60.0
@@ -82,15 +83,31 @@ class Agent(msgspec.Struct, frozen=True, omit_defaults=True):
         return next((entry for entry in self.queues if entry.queue == queue), None)
 
 
+class CoolDowns(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long a task is not offered to an agent again, by what happened; None: `cool_down_s`."""
+
+    declined_s: float | None = None
+    missed_s: float | None = None
+    requeued_s: float | None = None
+    transferred_s: float | None = None
+
+
 class OfferRules(msgspec.Struct, frozen=True, omit_defaults=True):
     """`parallel`: open offers per task at most. After `misses_before_away` offers expired in a row
-    the agent is set away; after each miss or decline the pair waits `cool_down_s`."""
+    the agent is set away; after each miss or decline the pair waits `cool_down_s`, or what
+    `cool_down` says of the outcome."""
 
     ttl_s: float = 20
     parallel: int = 1
     auto_accept: bool = False
     misses_before_away: int = 3
     cool_down_s: float = 60
+    cool_down: CoolDowns = CoolDowns()
+
+    def cools_s(self, outcome: Outcome) -> float:
+        """Seconds before the pair may meet again."""
+        given = getattr(self.cool_down, f"{outcome}_s")
+        return self.cool_down_s if given is None else given
 
 
 class WrapUp(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -106,6 +123,27 @@ class Orphans(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tasks of an agent who went offline requeue after this long."""
 
     after_s: float = 120
+
+
+class Response(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An assigned agent who leaves a customer's message unanswered for so long loses the task: it
+    requeues in its place. Each agent who gets it has the whole span."""
+
+    limit_s: float
+
+
+class Drain(msgspec.Struct, frozen=True, omit_defaults=True):
+    """For how long an agent is kept from cheaper work so that he has room for a task of this queue
+    that waits longer; 0: never."""
+
+    limit_s: float = 600
+
+
+class Surge(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A surge: more than `factor` times the usual arrivals in a minute, and so many at least."""
+
+    factor: float = 2
+    min_per_min: float = 10
 
 
 class Limit(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -128,6 +166,9 @@ class Queue(msgspec.Struct, frozen=True, omit_defaults=True):
     calendar: str | None = None
     orphans: Orphans = Orphans()
     limit: Limit | None = None
+    response: Response | None = None
+    drain: Drain = Drain()
+    surge: Surge = Surge()
 
 
 class Relax(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -139,12 +180,17 @@ class Relax(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Require(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Either a skill with its least level, or a CEL condition over the agent and the task."""
+    """One of: a skill with its least level; `agents`, only these; `not_agents`, none of these; a CEL
+    condition over the agent and the task. `preferred` (of a skill): who lacks it comes after those
+    who have it, and nobody is ruled out."""
 
     skill: str | None = None
     level: int = 1
     cel: str | None = None
     relax: tuple[Relax, ...] = ()
+    agents: tuple[str, ...] = ()
+    not_agents: tuple[str, ...] = ()
+    preferred: bool = False
 
 
 class Prefer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -236,12 +282,16 @@ class CustomerIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Customer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`never_pair`: agents who get none of this customer's work. `timezone` None: the workspace's."""
+
     id: str
     name: str | None = None
     tier: str | None = None
     language: str | None = None
     identities: tuple[CustomerIdentity, ...] = ()
     attributes: dict[str, Any] = {}
+    never_pair: tuple[str, ...] = ()
+    timezone: str | None = None
 
 
 class Team(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -21,7 +21,7 @@ from services.router.domain.desk import Desk
 from services.router.domain.escalation import compile_ladder
 from services.router.domain.policy import CompiledPolicy
 from services.router.domain.references import Known, as_json, highest_skills, references, warnings
-from services.router.domain.state import OPEN, Agent, Resource
+from services.router.domain.state import OPEN, SEEKING, Agent, Resource, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
 from shared.contracts.core import ConfigWrite
@@ -189,10 +189,18 @@ def _write(
     ws: Workspace, kind: str, name: str, body: bytes, version: int, windows: Any = None
 ) -> int:
     resource = Resource(kind=kind, id=name, version=version, body=body, windows=windows or [])
+    paired = _never_pair(ws, name) if kind == "customer" else ()
     ws.add(kind, name, resource)
     use(ws, resource)
     _react(ws, kind, name)
+    if kind == "customer" and _never_pair(ws, name) != paired:
+        _pair_again(ws, name)
     return version
+
+
+def _never_pair(ws: Workspace, customer_id: str) -> tuple[str, ...]:
+    customer = ws.customers.get(customer_id)
+    return customer.never_pair if customer else ()
 
 
 # -- from stored form to what decides
@@ -265,15 +273,36 @@ def _replan(ws: Workspace, policy_id: str) -> None:
     if policy is None:
         return
     for task in _in_order(ws):
-        if task.state != "pending" or task.policy is None or task.policy.id != policy_id:
+        if task.state not in SEEKING or task.policy is None or task.policy.id != policy_id:
             continue
         if policy.policy.on_edit == "take" or task.reason == planning.NO_RULE:
-            membership.leave(ws, task)
-            lifecycle.count_pending(ws, task, -1)
-            planning.plan(ws, task, policy_id=policy_id)
-            lifecycle.count_pending(ws, task, 1)
-            ws.of_task(routing.TaskQueued, task, queues=task.queues)
-            planning.start_waiting(ws, task)
+            _plan_again(ws, task, policy_id)
+
+
+def _plan_again(ws: Workspace, task: Task, policy_id: str) -> None:
+    """The task takes the policy as it is now written. Its open offers go on."""
+    membership.leave(ws, task)
+    before = task.priority
+    waits = task.state == "pending"
+    if waits:
+        lifecycle.count_pending(ws, task, -1)
+    planning.plan(ws, task, policy_id=policy_id)
+    if waits:
+        lifecycle.count_pending(ws, task, 1)
+    ws.of_task(routing.TaskQueued, task, queues=task.queues)
+    if task.priority != before:
+        ws.of_task(
+            routing.TaskPriorityChanged, task, before=before, after=task.priority, by="policy"
+        )
+    planning.start_waiting(ws, task)
+
+
+def _pair_again(ws: Workspace, customer_id: str) -> None:
+    """The customer is never to be paired with other agents than before."""
+    for task in _in_order(ws):
+        if task.customer_id == customer_id and task.never != planning.never_pair(ws, task):
+            ws.task(task).never = planning.never_pair(ws, task)
+            membership.enter(ws, task)
 
 
 def _reweigh(ws: Workspace) -> None:

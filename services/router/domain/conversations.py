@@ -6,7 +6,7 @@ goes to whoever has it. Everything else only updates.
 
 import msgspec
 
-from services.router.domain import ladders, opening, tasks
+from services.router.domain import ladders, lifecycle, opening, tasks
 from services.router.domain.state import OPEN, Conversation, EarlyEdit, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import interactions, routing
@@ -94,6 +94,7 @@ def _later_message(
         tasks.resume(ws, task)
     if task.unanswered_us is None and task.state == "assigned":
         task.unanswered_us = said_us
+        lifecycle.await_response(ws, task)
     ladders.review(ws, task, data)
 
 
@@ -103,7 +104,7 @@ def _agent_spoke(ws: Workspace, data: Interaction) -> None:
     if task is None or data.author.role != "agent" or data.direction != "outbound":
         return
     ws.task(task).unread = 0
-    task.unanswered_us = None
+    task.unanswered_us = task.respond_us = None
 
 
 # -- edits

@@ -8,7 +8,7 @@ began to wait looks for an agent. So an idle, admissible agent and a waiting tas
 
 from hashlib import blake2b
 
-from services.router.domain import capacity, membership, offers
+from services.router.domain import capacity, drains, membership, offers
 from services.router.domain.desk import Desk
 from services.router.domain.pools import Key, Pool, head_start, urgency
 from services.router.domain.state import SEEKING, Task, named
@@ -53,6 +53,7 @@ def seek(ws: Workspace, task_id: str) -> None:
     while task is not None and wants_offer(ws, task):
         desk = choose_agent(ws, task)
         if desk is None:
+            drains.begin(ws, task)
             return
         offers.make(ws, task, desk)
 
@@ -128,6 +129,8 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
     room = {name for name in desk.config.channels if capacity.has_room(ws, desk, name)}
     if not room:
         return None
+    if len(desk.config.channels) > len(room):
+        _drain(ws, desk, room)
     lowest = NO_RANK
     found: list[tuple[Pool, Task]] = []
     for pool in desk.pools.values():
@@ -140,6 +143,18 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
                 lowest, found = rank, []
             found.append((pool, task))
     return _most_urgent(ws, found) if found else None
+
+
+def _drain(ws: Workspace, desk: Desk, room: set[str]) -> None:
+    """Work that he has no units for, and that waits first, has an agent kept free for it."""
+    for pool in desk.pools.values():
+        channel = pool.key.channel
+        if not pool.entries or channel in room or pool.queue.drain.limit_s <= 0:
+            continue
+        if desk.count.get(channel, 0) < desk.config.channels.get(channel, 0):
+            head = pool.head()
+            if head is not None:
+                drains.begin(ws, ws.tasks[head])
 
 
 def _kept(ws: Workspace, desk: Desk) -> Task | None:
@@ -155,6 +170,8 @@ def _first_of(ws: Workspace, pool: Pool, desk: Desk) -> Task | None:
     head = pool.head()
     if head is not None and not delay and not capacity.excluded(ws, ws.tasks[head], desk.id):
         return ws.tasks[head]
+    if desk.id in ws.drains and head is not None and capacity.drained(ws, ws.tasks[head], desk):
+        return None  # what comes after the head comes after what he is kept free for, too
 
     def suits(task_id: str) -> bool:
         task = ws.tasks[task_id]

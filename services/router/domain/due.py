@@ -5,12 +5,15 @@ import heapq
 from services.router.domain import (
     configuration,
     dispatch,
+    drains,
+    estimates,
     ladders,
     membership,
     offers,
     opening,
     planning,
     presence,
+    surge,
     tasks,
     timers,
 )
@@ -33,6 +36,7 @@ def rest(ws: Workspace) -> None:
     if ws.meta.behind:
         ws.seekers.clear()
         ws.freed.clear()
+        ws.untold.clear()
         return
     if len(ws.timers) > ws.timers_max:
         timers.compact(ws)
@@ -45,11 +49,17 @@ def rest(ws: Workspace) -> None:
         if task is not None:
             tasks.overflow(ws, task, seen)
             dispatch.settle(ws)
+    if ws.untold and not ws.catching_up:
+        estimates.tell_waiting(ws)
+    if len(ws.unranked) > estimates.UNRANKED_MAX:
+        estimates.rank_all(ws)
 
 
 def _fire(ws: Workspace, due_us: int, kind: int, key: str) -> None:
     if kind == timers.CALENDAR:
         configuration.turn(ws)
+    elif kind == timers.SURGE:
+        surge.look_again(ws, key, due_us)
     elif kind == timers.OFFER:
         offer = ws.offers.get(key)
         if offer is not None and offer.state == "open":
@@ -86,8 +96,18 @@ def _fire_task(ws: Workspace, task: Task, due_us: int, kind: int) -> None:
         case timers.ESCALATE:
             if task.escalate_us == due_us:
                 ladders.review(ws, task)
+        case timers.DRAIN:
+            if task.drain_until_us == due_us:
+                drains.end_in_vain(ws, task)
+        case timers.ESTIMATE:
+            if task.estimate_us == due_us and task.state == "pending":
+                estimates.review(ws, task)
+        case timers.RESPOND:
+            if task.respond_us == due_us and task.state == "assigned" and not task.held:
+                ladders.requeue(ws, task, "no_response", exclude=True)
         case timers.FORGET:
             if task.state == "completed" and task.forget_us == due_us:
+                ws.reopenable.pop(task.id, None)
                 ws.forget("task", task.id)
         case timers.RETRY if due_us not in task.refused.values():
             pass

@@ -125,11 +125,13 @@ def _able(
     """All who serve the queues and the channel and meet the requirements, whatever their presence
     and load, in the order of the first queue's `select`."""
     queue = ws.queues.get(queues[0], _NO_QUEUE)
+    never = planning.never_pair(ws, task)
     found: list[tuple[Key, str]] = []
     for desk in ws.desks.values():
         member = _member(desk, queues)
         serves = desk.config.channels.get(task.channel, 0) > 0
-        if member is not None and serves and met_by(asks, desk.facts):
+        paired = desk.id not in never
+        if member is not None and serves and paired and met_by(asks, desk.facts):
             found.append((agent_key(queue, asks, desk, member), desk.id))
     return [name for _, name in sorted(found)]
 

@@ -36,6 +36,8 @@ _REASONS = {
     "cool_down": "cooling down from it",
     "offered": "already having an offer of it",
     "owner": "having it",
+    "never_pair": "never to be paired with its customer",
+    "drain": "kept free for other work",
     "hold": "waiting while it is kept for another",
     "delay": "not due yet by their delay",
 }

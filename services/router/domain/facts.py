@@ -1,7 +1,8 @@
 """What the rules of the router get to see of a task, its customer, conversation and message."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from shared.rules import Declared, Variables
 
@@ -39,12 +40,17 @@ TASK_NAMES = Declared(
         "conversation": CONVERSATION_FIELDS,
         "message": MESSAGE_FIELDS,
         "now": None,
+        "queues": None,
     }
 )
 # For requirements: they are bound when the task is planned, so they cannot depend on the time.
 AGENT_NAMES = Declared(
     {
-        **{name: fields for name, fields in TASK_NAMES.variables.items() if name != "now"},
+        **{
+            name: fields
+            for name, fields in TASK_NAMES.variables.items()
+            if name not in ("now", "queues")
+        },
         "agent": AGENT_FIELDS,
     }
 )
@@ -67,21 +73,23 @@ class TaskFacts:
         customer: dict[str, Any] | None = None,
         conversation: dict[str, Any] | None = None,
         message: dict[str, Any] | None = None,
+        queues: Mapping[str, Any] | None = None,
     ) -> None:
         self.now_us = now_us
-        self.given = {
+        self.given: dict[str, Mapping[str, Any]] = {
             "task": task,
             "customer": customer or {},
             "conversation": conversation or {},
             "message": message or {},
+            "queues": queues or {},
         }
         self._variables: Variables | None = None
 
     def replaced(self, *, now_us: int | None = None, **names: dict[str, Any] | None) -> "TaskFacts":
         """The same facts at another moment, or with other fields of a name; None: as they are."""
-        given = {name: fields for name, fields in names.items() if fields is not None}
+        given: dict[str, Any] = {n: fields for n, fields in names.items() if fields is not None}
         now = self.now_us if now_us is None else now_us
-        return TaskFacts(now_us=now, **{**self.given, **given})
+        return TaskFacts(now_us=now, **cast("dict[str, Any]", {**self.given, **given}))
 
     @property
     def variables(self) -> Variables:
@@ -89,7 +97,9 @@ class TaskFacts:
             values: dict[str, Any] = {
                 name: {**_EMPTY[name], **{k: v for k, v in fields.items() if v is not None}}
                 for name, fields in self.given.items()
+                if name != "queues"
             }
+            values["queues"] = self.given["queues"]
             values["now"] = _EPOCH + timedelta(microseconds=self.now_us)
             self._variables = Variables(TASK_NAMES, values)
         return self._variables

@@ -153,7 +153,7 @@ def requeue(
     offers.revoke_all(ws, task, "requeued")
     membership.leave(ws, task)
     if former is not None:
-        until = ws.now + lifecycle.cool_down_us(ws, task)
+        until = ws.now + lifecycle.cool_down_us(ws, task, "requeued")
         lifecycle.release(ws, task)
         if exclude:
             lifecycle.refuse(ws, task, former, until)

@@ -2,18 +2,21 @@
 
 from typing import Any
 
-from services.router.domain import capacity, ladders, membership, timers
+from services.router.domain import capacity, drains, estimates, ladders, membership, timers
+from services.router.domain.config import OfferRules, Outcome
 from services.router.domain.desk import Desk
 from services.router.domain.state import Decision, Offer, QueueFigures, Task, TaskState
 from services.router.domain.workspace import (
     CLOSED_CONVERSATIONS_MAX,
     DECISIONS_MAX,
     ENDED_TASKS_MAX,
+    REOPENABLE_TASKS_MAX,
     Workspace,
 )
 from shared.contracts import routing
 from shared.contracts.instants import seconds, span_us
 
+_RULES = OfferRules()
 FIGURE_WEIGHT = 8  # a new interval counts one eighth of the running mean
 
 
@@ -26,6 +29,7 @@ def set_state(ws: Workspace, task: Task, state: TaskState, reason: str | None = 
     task.reason = reason
     if state == "pending":
         count_pending(ws, task, 1)
+        ws.untold[task.id] = None
 
 
 def count_pending(ws: Workspace, task: Task, change: int) -> None:
@@ -65,6 +69,9 @@ def assign(
     first = task.state != "assigned"
     membership.leave(ws, task)
     ws.task(task)
+    drains.end(ws, task)
+    task.drained = []
+    estimated_s, actual_s = estimates.met(ws, task)
     if task.agent_id is not None:
         release(ws, task)
     set_state(ws, task, "assigned")
@@ -85,6 +92,8 @@ def assign(
         queue=queue,
         waited_s=seconds(waited_us),
         over_capacity=over,
+        estimated_s=estimated_s,
+        actual_s=actual_s,
     )
     decide(ws, task, seq, "assigned", offer.why if offer else "assigned by hand", winner=desk.id)
     if task.conversation_id in ws.conversations:
@@ -93,8 +102,22 @@ def assign(
     if first and queue is not None:
         note_figures(ws, queue)
     task.unanswered_us = ws.now if task.unread else None
+    task.by_human = task.by_human or desk.config.kind == "human"
+    await_response(ws, task)
     if task.ladder is not None:
         ladders.review(ws, task)
+
+
+def await_response(ws: Workspace, task: Task) -> None:
+    """Start the time in which the agent must answer; more messages do not restart it."""
+    queue = ws.queue_of(task)
+    task.respond_us = None
+    if queue is None or queue.response is None or task.unanswered_us is None:
+        return
+    task.respond_us = max(task.unanswered_us, task.assigned_us or 0) + span_us(
+        queue.response.limit_s
+    )
+    ws.at_time(task.respond_us, timers.RESPOND, task.number, task.id)
 
 
 def own(ws: Workspace, task: Task, desk: Desk) -> None:
@@ -109,7 +132,7 @@ def release(ws: Workspace, task: Task) -> None:
     desk = ws.desks.get(task.agent_id or "")
     ws.task(task)
     task.agent_id = None
-    task.assigned_us = task.wrap_until_us = task.orphan_us = None
+    task.assigned_us = task.wrap_until_us = task.orphan_us = task.respond_us = None
     if desk is None or task.id not in desk.tasks:
         return
     units, slots = capacity.weight(ws, task)
@@ -149,6 +172,9 @@ def note_figures(ws: Workspace, queue: str) -> None:
         ws.add("queue_figures", queue, QueueFigures(id=queue, last_us=ws.now))
         return
     ws.edit("queue_figures", queue, figures)
+    if not figures.last_us:
+        figures.last_us = ws.now
+        return
     interval = ws.now - figures.last_us
     known = figures.interval_us
     figures.interval_us = known + (interval - known) // FIGURE_WEIGHT if known else interval
@@ -158,6 +184,8 @@ def note_figures(ws: Workspace, queue: str) -> None:
 def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None:
     """A task is completed or cancelled; it stays for late calls and for reopening."""
     membership.leave(ws, task)
+    drains.end(ws, task)
+    task.estimate_us = None
     last = task.agent_id
     if task.agent_id is not None:
         release(ws, task)
@@ -173,8 +201,18 @@ def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None
     if state == "completed" and task.reopen_within_us > 0:
         task.forget_us = ws.now + task.reopen_within_us
         ws.at_time(task.forget_us, timers.FORGET, task.number, task.id)
+        _keep_reopenable(ws, task)
     else:
         linger(ws, task)
+
+
+def _keep_reopenable(ws: Workspace, task: Task) -> None:
+    """It may reopen until its window ends, or until too many others have been completed since."""
+    ws.reopenable[task.id] = None
+    if len(ws.reopenable) > REOPENABLE_TASKS_MAX:
+        oldest = next(iter(ws.reopenable))
+        del ws.reopenable[oldest]
+        ws.forget("task", oldest)
 
 
 def linger(ws: Workspace, task: Task) -> None:
@@ -203,9 +241,10 @@ def retire(ws: Workspace, conversation_id: str) -> None:
         ws.forget("conversation", oldest)
 
 
-def cool_down_us(ws: Workspace, task: Task) -> int:
+def cool_down_us(ws: Workspace, task: Task, outcome: Outcome) -> int:
+    """For how long the task is not offered again to an agent with whom this happened."""
     queue = ws.queue_of(task)
-    return span_us(queue.offer.cool_down_s if queue else 60)
+    return span_us((queue.offer if queue else _RULES).cools_s(outcome))
 
 
 def refuse(ws: Workspace, task: Task, agent_id: str, until_us: int) -> None:

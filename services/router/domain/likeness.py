@@ -3,7 +3,7 @@
 A plan follows from the values at the paths that the rules read, so alike tasks share one plan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from services.router.domain.config import Policy
@@ -39,7 +39,7 @@ def reads(policy: Policy) -> tuple[Read, ...] | None:
     return tuple((path[0], path[1], path[2:]) for path in sorted(paths))
 
 
-def likeness(given: dict[str, dict[str, Any]], read: Iterable[Read]) -> Likeness | None:
+def likeness(given: Mapping[str, Mapping[str, Any]], read: Iterable[Read]) -> Likeness | None:
     """Equal for facts that the rules cannot tell apart; None where that is not worth finding out."""
     found: list[Any] = []
     for variable, field, inside in read:

@@ -4,7 +4,7 @@ Nothing here may depend on the order in which entities were loaded, else a take-
 otherwise than the owner before it.
 """
 
-from services.router.domain import configuration, membership, timers
+from services.router.domain import configuration, membership, surge, timers
 from services.router.domain.desk import Desk
 from services.router.domain.lifecycle import count_pending, own
 from services.router.domain.state import OPEN, OWNED, RESOURCE_KINDS, SEEKING
@@ -23,8 +23,12 @@ def derive(ws: Workspace) -> None:
     _offers(ws)
     _tasks(ws)
     _conversations(ws)
+    for name, figures in ws.figures.items():
+        if figures.surge:
+            ws.at_time(figures.minute_us + surge.MINUTE_US, timers.SURGE, 0, name)
     ws.seekers.clear()
     ws.freed.clear()
+    ws.untold.clear()
     ws.touched.clear()
 
 
@@ -54,11 +58,13 @@ def _tasks(ws: Workspace) -> None:
             count_pending(ws, task, 1)
         if task.state in OWNED and task.agent_id in ws.desks:
             own(ws, task, ws.desks[task.agent_id])
+        if task.drain_agent is not None:
+            ws.drains[task.drain_agent] = task.id
         if task.state in SEEKING or task.warm:
             membership.enter(ws, task)
-    ended = [t for t in ws.tasks.values() if t.state not in OPEN and t.forget_us is None]
+    ended = [task for task in ws.tasks.values() if task.state not in OPEN]
     for task in sorted(ended, key=lambda task: (task.ended_seq, task.number)):
-        ws.ended_tasks[task.id] = None
+        (ws.ended_tasks if task.forget_us is None else ws.reopenable)[task.id] = None
 
 
 def _conversations(ws: Workspace) -> None:

@@ -3,7 +3,7 @@
 Called when a task begins or ends to seek, and when agents, queues or opening hours change.
 """
 
-from services.router.domain import capacity, timers
+from services.router.domain import capacity, drains, timers
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
 from services.router.domain.pools import Member, Pool, PoolKey, signature_of
@@ -37,12 +37,22 @@ def enter(ws: Workspace, task: Task) -> None:
         ws.wishes.setdefault(agent_id, {})[task.id] = None
     if capacity.kept_for(task) is None and task.queues and wants_more(ws, task):
         _join(ws, task)
+    if task.drain_agent is not None:
+        _check_drain(ws, task, task.drain_agent)
+
+
+def _check_drain(ws: Workspace, task: Task, agent_id: str) -> None:
+    """Nobody is kept free for a task that he may not have."""
+    pool = ws.pool_of.get(task.id)
+    if pool is None or agent_id not in pool.members or capacity.excluded(ws, task, agent_id):
+        drains.end_in_vain(ws, task)
 
 
 def _join(ws: Workspace, task: Task) -> None:
     pool = pool_for(ws, tuple(task.queues), task, capacity.active(task))
     pool.add(task)
     ws.pool_of[task.id] = pool
+    ws.unranked[task.id] = None
     _arm_delay(ws, pool, task)
 
 
@@ -58,6 +68,7 @@ def leave(ws: Workspace, task: Task) -> None:
     pool = ws.pool_of.pop(task.id, None)
     if pool is not None:
         pool.discard(task.id)
+        ws.unranked[task.id] = None
     ws.seekers.pop(task.id, None)
     for agent_id in named(task):
         if agent_id in ws.wishes:
@@ -84,7 +95,11 @@ def pool_for(
 
 def _could(ws: Workspace, requires: tuple[Requirement, ...]) -> set[str] | dict[str, Desk]:
     """The fewest agents among whom everyone who meets the requirements is."""
-    sets = [ws.by_skill.get(item.skill, set[str]()) for item in requires if item.skill]
+    sets = [
+        ws.by_skill.get(item.skill, set[str]())
+        for item in requires
+        if item.skill and not item.preferred
+    ]
     return min(sets, key=len) if sets else ws.desks
 
 
@@ -121,6 +136,8 @@ def freed(ws: Workspace, desk: Desk) -> None:
         pool.stale[desk.id] = None
     if desk.takes_work:
         ws.freed[desk.id] = None
+    elif desk.id in ws.drains:
+        drains.agent_left(ws, desk.id)
 
 
 def agent_changed(ws: Workspace, desk: Desk) -> None:
@@ -137,6 +154,8 @@ def agent_changed(ws: Workspace, desk: Desk) -> None:
 
 
 def agent_gone(ws: Workspace, desk: Desk) -> None:
+    if desk.id in ws.drains:
+        drains.agent_left(ws, desk.id)
     for pool in list(desk.pools.values()):
         pool.leave(desk)
     for ids in ws.by_skill.values():

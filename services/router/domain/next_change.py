@@ -39,6 +39,8 @@ def _of_task(ws: Workspace, task: Task) -> Iterator[Change]:
         yield task.wrap_until_us, "its wrap-up ends"
     if task.state in OWNED and task.orphan_us is not None:
         yield task.orphan_us, f"it is taken from {task.agent_id}, who is offline"
+    if task.respond_us is not None and task.state == "assigned":
+        yield task.respond_us, f"it is taken from {task.agent_id}, who does not answer"
     if task.escalate_us is not None:
         yield task.escalate_us, f"the next level of the ladder {task.ladder}"
     for offer in task.offers:
@@ -50,6 +52,8 @@ def _of_task(ws: Workspace, task: Task) -> Iterator[Change]:
 def _of_wait(task: Task) -> Iterator[Change]:
     if task.not_after_us is not None:
         yield task.not_after_us, "it is too late for it"
+    if task.drain_until_us is not None:
+        yield task.drain_until_us, f"{task.drain_agent} is kept free for it no longer"
     if task.hold_until_us is not None:
         yield task.hold_until_us, f"it is kept for {task.prefer_agent} no longer"
     if task.step_until_us is not None and task.policy is not None:

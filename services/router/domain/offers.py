@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.router.domain import capacity, lifecycle, membership, presence, timers
+from services.router.domain import capacity, drains, lifecycle, membership, presence, timers
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
 from services.router.domain.pools import Pool
@@ -54,6 +54,8 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
     if desk.id in task.also:
         ws.wishes.get(desk.id, {}).pop(task.id, None)
         task.also = [agent_id for agent_id in task.also if agent_id != desk.id]
+    if task.drain_agent is not None:
+        drains.end(ws, task)
     if task.state == "pending":
         lifecycle.set_state(ws, task, "reserved")
     _announce(ws, task, offer, len(pool.members) if pool else 1, keys)
@@ -155,7 +157,7 @@ def decline(
     ws.touch_agent(agent_id)
     ws.desks[agent_id].agent.misses = 0
     task.declines += 1
-    until = ws.now + lifecycle.cool_down_us(ws, task) if retry_us is None else retry_us
+    until = ws.now + lifecycle.cool_down_us(ws, task, "declined") if retry_us is None else retry_us
     lifecycle.refuse(ws, task, agent_id, until)
     back_to_waiting(ws, task)
     return task
@@ -167,7 +169,7 @@ def expire(ws: Workspace, offer: Offer) -> None:
     close(ws, offer, "expired", None)
     ws.of_task(routing.OfferExpired, task, offer_id=offer.id, agent_id=offer.agent_id)
     desk = ws.desks[offer.agent_id]
-    until = ws.now if ws.catching_up else ws.now + lifecycle.cool_down_us(ws, task)
+    until = ws.now if ws.catching_up else ws.now + lifecycle.cool_down_us(ws, task, "missed")
     lifecycle.refuse(ws, task, desk.id, until)
     back_to_waiting(ws, task)
     if not ws.catching_up:

@@ -1,7 +1,7 @@
 """How tasks begin to be: by a customer's message, by command, again after completion."""
 
 from services.router.domain import commands as cmd
-from services.router.domain import ladders, lifecycle, planning, presence, timers
+from services.router.domain import ladders, lifecycle, planning, presence, surge, timers
 from services.router.domain.state import OPEN, Conversation, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -119,6 +119,8 @@ def _start(ws: Workspace, task: Task) -> None:
     else:
         lifecycle.count_pending(ws, task, 1)
     planning.announce(ws, task)
+    if task.queues:
+        surge.arrived(ws, task.queues[0])
     ws.at_time(task.not_after_us, timers.AFTER, task.number, task.id)
     if scheduled:
         ws.at_time(task.not_before_us, timers.BEFORE, task.number, task.id)
@@ -140,9 +142,11 @@ def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us:
     """A completed task goes on: pending, with preference for who had it, in a new cycle."""
     last = task.agent_id
     ws.task(task)
+    ws.reopenable.pop(task.id, None)
     task.agent_id = None
     task.cycle += 1
     task.fired, task.declines, task.refused, task.clocks = [], 0, {}, []
+    task.by_human = False
     task.relax_all, task.dropped, task.relaxed_to_us = False, [], 0
     task.unread, task.waiting_since_us = 1, said_us
     task.ended_us = task.forget_us = None

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from services.router.domain import capacity, ladders, lifecycle, membership, timers
+from services.router.domain import capacity, ladders, lifecycle, membership, surge, timers
 from services.router.domain.config import LAST_AGENT, Customer, Prefer, Step
 from services.router.domain.facts import TaskFacts
 from services.router.domain.policy import CompiledPolicy, Plan, first_step, queues_at
@@ -41,6 +41,7 @@ def facts(ws: Workspace, task: Task, message: Interaction | None = None) -> Task
         customer=_customer(ws.customers.get(task.customer_id or "")),
         conversation=_conversation(ws, task, message),
         message=_message(task, message),
+        queues=surge.QueueFacts(ws),
     )
 
 
@@ -91,6 +92,7 @@ def plan(
     policy = ws.policies.get(policy_id)
     found = policy.plan(facts(ws, task, message)) if policy else None
     ws.task(task)
+    task.never = never_pair(ws, task)
     if policy is None or found is None:
         task.policy = PolicyRef(policy_id, policy.version if policy else 0, -1, None)
         task.reason = NO_RULE
@@ -112,6 +114,12 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
     task.policy.step = start
     task.queues = list(queues_at(found.steps, start))
     _prefer(ws, task, found.prefer)
+
+
+def never_pair(ws: Workspace, task: Task) -> list[str]:
+    """The agents who get none of this customer's work."""
+    customer = ws.customers.get(task.customer_id or "")
+    return list(customer.never_pair) if customer else []
 
 
 def _could(ws: Workspace, task: Task, step: Step) -> bool:
@@ -144,7 +152,9 @@ def prefer_again(ws: Workspace, task: Task, agent_id: str | None) -> None:
     task.prefer_agent = task.hold_until_us = None
     if agent_id is not None and agent_id in ws.desks:
         task.prefer_agent = agent_id
-        if hold_s > 0 and _could_take(ws, task, agent_id):
+        if rule is not None and rule.hard:
+            task.hold_until_us = NEVER_US
+        elif hold_s > 0 and _could_take(ws, task, agent_id):
             task.hold_until_us = ws.now + span_us(hold_s)
 
 
@@ -163,6 +173,7 @@ def _could_take(ws: Workspace, task: Task, agent_id: str) -> bool:
     desk = ws.desks[agent_id]
     return (
         desk.agent.shown_status != "offline"
+        and agent_id not in task.never
         and desk.config.channels.get(task.channel, 0) > 0
         and capacity.serving(desk, task.queues, set()) is not None
         and met_by(capacity.active(task), desk.facts)
@@ -220,6 +231,7 @@ def start_waiting(ws: Workspace, task: Task) -> None:
     arm_relax(ws, task)
     ws.at_time(task.hold_until_us, timers.HOLD, task.number, task.id)
     ws.arrived[task.id] = ()
+    ws.untold[task.id] = None
     membership.enter(ws, task)
     ladders.review(ws, task)
 

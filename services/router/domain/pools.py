@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
-from services.router.domain.requirements import Requirement, Signature, signature
+from services.router.domain.requirements import Requirement, Signature, preferences, signature
 from services.router.domain.state import Task
 from shared.contracts.instants import span_us
 
@@ -46,8 +46,8 @@ class Pool:
     """One pool. `number` only names it; nothing is decided by it."""
 
     __slots__ = (
-        "delayed", "entries", "heaps", "key", "keyed", "members", "number", "queue", "requires", "stale",
-        "tasks", "used",
+        "delayed", "entries", "heaps", "key", "keyed", "members", "number", "prefers", "queue",
+        "requires", "stale", "tasks", "used",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +56,7 @@ class Pool:
         self.number = number
         self.key = key
         self.requires = requires
+        self.prefers = bool(preferences(requires))
         self.queue = queue
         self.tasks: list[tuple[Key, str]] = []
         self.entries: dict[str, Key] = {}
@@ -122,7 +123,9 @@ class Pool:
         desk.pools.pop(self.number, None)
 
     def agent_key(self, desk: Desk) -> Key:
-        return agent_key(self.queue, self.requires, desk, self.members[desk.id])
+        if self.prefers:
+            return agent_key(self.queue, self.requires, desk, self.members[desk.id])
+        return _select_key(self.queue, self.requires, desk, self.members[desk.id])
 
     def absorb(self, desks: dict[str, Desk], free: Callable[[Desk], bool]) -> None:
         """Take note of the agents that changed since the pool was last asked."""
@@ -217,19 +220,43 @@ def deadline(task: Task) -> int:
     return min(due, default=NEVER_US)
 
 
+order_key = task_key
+
+
 def urgency(pool: Pool, task: Task, now_us: int) -> Key:
     """A waiting task's place in its pool, made comparable between the parts of a weighted_wait
     queue."""
     if pool.queue.order == "weighted_wait":
+        return place_at(pool.queue, task, now_us)
+    return pool.entries[task.id]
+
+
+def place_at(queue: Queue, task: Task, now_us: int) -> Key:
+    """A waiting task's place in its queue's order at this moment, whatever its weight."""
+    if queue.order == "weighted_wait":
         waited = max(0, now_us - task.waiting_since_us)
         return (-max(1, task.priority) * waited, task.waiting_since_us, task.number)
-    return pool.entries[task.id]
+    return task_key(queue, task)
+
+
+def sooner_by_head_start(queue: Queue, task: Task) -> Key:
+    """What compares tasks of queues with several orders."""
+    return (head_start(queue, task), task.waiting_since_us, task.number)
 
 
 def agent_key(
     queue: Queue, requires: tuple[Requirement, ...], desk: Desk, member: Member
 ) -> Key:  # fmt: skip
-    """An agent's place in the queue's `select`, smallest first; the id breaks the last tie."""
+    """An agent's place in the queue's `select`, smallest first; the id breaks the last tie. Before
+    all comes how many of the preferred skills he lacks."""
+    key = _select_key(queue, requires, desk, member)
+    liked = preferences(requires)
+    return (sum(not item.suits(desk.facts) for item in liked), *key) if liked else key
+
+
+def _select_key(
+    queue: Queue, requires: tuple[Requirement, ...], desk: Desk, member: Member
+) -> Key:  # fmt: skip
     agent, select = desk.agent, queue.select
     if select == "longest_idle":
         return (agent.idle_us, agent.id)
@@ -246,7 +273,11 @@ def agent_key(
 
 def proficiency(requires: tuple[Requirement, ...], desk: Desk) -> int:
     """Sum of levels over the required skills."""
-    return sum(desk.config.skills.get(item.skill, 0) for item in requires if item.skill)
+    return sum(
+        desk.config.skills.get(item.skill, 0)
+        for item in requires
+        if item.skill and not item.preferred
+    )
 
 
 @lru_cache(maxsize=65_536)

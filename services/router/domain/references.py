@@ -153,6 +153,9 @@ def _requirement_doubts(rule: Rule, at: str, known: Known) -> Iterator[Warn]:
         return
     for number, require in enumerate(rule.require):
         pointer = f"{at}/require/{number}"
+        if isinstance(require, Require):
+            for name in (*require.agents, *require.not_agents):
+                yield from _doubt(pointer, "agent", name, known.agents)
         for skill, level in _asked(require):
             highest = known.skills.get(skill)
             if highest is None:
@@ -200,6 +203,8 @@ def _team_doubts(team: Team, known: Known) -> Iterator[Warn]:
 
 
 def _customer_doubts(customer: Customer, known: Known) -> Iterator[Warn]:
+    for place, agent in enumerate(customer.never_pair):
+        yield from _doubt(f"/never_pair/{place}", "agent", agent, known.agents)
     if known.customers is None:
         return
     for place, other in known.customers.claims(customer):

@@ -78,8 +78,13 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True):
     cel: str | None = None
     bound: str = "{}"
     relax: tuple[Relax, ...] = ()
+    preferred: bool = False
 
     def met_by(self, who: AgentFacts) -> bool:
+        """Whether the agent may have the task; what is only preferred rules nobody out."""
+        return self.preferred or self.suits(who)
+
+    def suits(self, who: AgentFacts) -> bool:
         if self.skill is not None:
             return who.skills.get(self.skill, -1) >= self.level
         return who.judge(_condition(self.cel or ""), _values(self.bound)).holds
@@ -94,7 +99,7 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.skill is not None:
             value = who.skills.get(self.skill)
             missing = f"skill {self.skill}" if value is None else None
-            passed = value is not None and value >= self.level
+            passed = self.preferred or (value is not None and value >= self.level)
             return Check(self.condition_text, value, passed, missing)
         verdict = who.judge(_condition(self.cel or ""), _values(self.bound))
         return Check(self.text, verdict.holds, verdict.holds, verdict.missing)
@@ -118,13 +123,17 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True):
             return None
         if self.skill is None or stage.level is None:
             return self
-        return msgspec.structs.replace(
-            self, level=stage.level, text=skill_text(self.skill, stage.level)
-        )
+        text = skill_text(self.skill, stage.level, preferred=self.preferred)
+        return msgspec.structs.replace(self, level=stage.level, text=text)
 
 
-def skill_text(skill: str, level: int) -> str:
-    return f"{skill} >= {level}"
+def skill_text(skill: str, level: int, *, preferred: bool = False) -> str:
+    return f"{skill} >= {level} preferred" if preferred else f"{skill} >= {level}"
+
+
+def preferences(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
+    """Those that only put agents in order."""
+    return tuple(item for item in requirements if item.preferred)
 
 
 def drops(requirement: Requirement, name: str) -> bool:
@@ -187,7 +196,7 @@ def signature(requirements: Iterable[Requirement]) -> Signature:
     return tuple(
         sorted(
             {
-                (f"s:{item.skill}", item.level)
+                (f"{'p' if item.preferred else 's'}:{item.skill}", item.level)
                 if item.skill is not None
                 else (f"c:{item.cel}", item.bound)
                 for item in requirements
@@ -210,15 +219,28 @@ def _bind(require: Require | str, facts: TaskFacts) -> list[Requirement]:
         return bind_cel(require, (), facts)
     if require.cel is not None:
         return bind_cel(require.cel, require.relax, facts)
-    name = require.skill or ""
+    if require.skill is None:
+        return [_bind_agents(require)]
     return [
         Requirement(
-            text=skill_text(name, require.level),
-            skill=name,
+            text=skill_text(require.skill, require.level, preferred=require.preferred),
+            skill=require.skill,
             level=require.level,
             relax=require.relax,
+            preferred=require.preferred,
         )
     ]
+
+
+def _bind_agents(require: Require) -> Requirement:
+    """Agents required or excluded by name."""
+    names = require.agents or require.not_agents
+    among = f"agent.id in {msgspec.json.encode(names).decode()}"
+    if require.agents:
+        return Requirement(text=f"agent is {' or '.join(names)}", cel=among, relax=require.relax)
+    return Requirement(
+        text=f"agent is not {' or '.join(names)}", cel=f"!({among})", relax=require.relax
+    )
 
 
 def paths_read(requires: Iterable[Require | str]) -> set[tuple[str, ...]]:

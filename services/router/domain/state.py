@@ -62,7 +62,11 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     `requires` are bound requirements as planned; what they ask now is `requirements.active(requires,
     relaxed_to_us, relax_all, dropped)`. `target_agent`: a transfer's addressee, `prefer_agent` with
     `hold_until_us`: who it waits for alone; `also`: agents that `offer_to` added. `refused`: agent →
-    end of his cool-down for this task. `queue`: the one it was assigned through.
+    end of his cool-down for this task. `queue`: the one it was assigned through. `never`: agents whom
+    its customer is never paired with. `respond_us`: when a silent agent loses it. `by_human`: a human
+    has had it in this cycle. `drain_agent`, until `drain_until_us`: who is kept from cheaper work for
+    it; `drained`: who was. `told_…`: the estimate last told, `first_…`: the first one of this wait;
+    `estimate_us`: when it is reviewed.
     """
 
     id: str
@@ -124,6 +128,18 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     revision: int = 0
     decisions: list[Decision] = []
     ended_seq: int = 0
+    never: list[str] = []
+    respond_us: int | None = None
+    by_human: bool = False
+    drain_agent: str | None = None
+    drain_until_us: int | None = None
+    drained: list[str] = []
+    told_position: int = 0
+    told_wait_us: int | None = None
+    told_us: int | None = None
+    first_wait_us: int | None = None
+    first_told_us: int | None = None
+    estimate_us: int | None = None
 
 
 def named(task: Task) -> list[str]:
@@ -230,11 +246,17 @@ class Resource(msgspec.Struct, array_like=True, kw_only=True, gc=False):
 
 
 class QueueFigures(msgspec.Struct, array_like=True, kw_only=True, gc=False):
-    """How fast a queue moves: a running mean of the time between assignments (0: not yet known)."""
+    """How fast a queue moves: a running mean of the time between assignments (0: not yet known); and
+    what comes: arrivals in the minute from `minute_us`, the usual number per minute."""
 
     id: str
     interval_us: int = 0
     last_us: int = 0
+    minute_us: int = 0
+    arrivals: int = 0
+    usual: float = 0.0
+    minutes: int = 0
+    surge: bool = False
 
 
 class Meta(msgspec.Struct, array_like=True, kw_only=True, gc=False):

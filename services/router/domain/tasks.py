@@ -55,7 +55,7 @@ def complete(ws: Workspace, command: cmd.CompleteTask) -> Task:
         return task
     lifecycle.set_state(ws, task, "wrapping")
     task.wrap_until_us = ws.now + span_us(queue.wrap_up.limit_s)
-    task.orphan_us = task.unanswered_us = None
+    task.orphan_us = task.unanswered_us = task.respond_us = None
     if task.held:
         lifecycle.set_held(ws, task, False, None)
     ws.at_time(task.wrap_until_us, timers.WRAP, task.number, task.id)
@@ -90,8 +90,15 @@ def finish(ws: Workspace, task: Task, reason: str | None) -> None:
         tags=task.tags,
         note=task.note,
         reason=reason,
+        deflected=_deflected(ws, task),
     )
     lifecycle.end(ws, task, "completed", reason)
+
+
+def _deflected(ws: Workspace, task: Task) -> bool:
+    """Done by a bot, and no human has had it in this cycle."""
+    desk = ws.desks.get(task.agent_id or "")
+    return desk is not None and desk.config.kind == "bot" and not task.by_human
 
 
 def cancel(ws: Workspace, task: Task, reason: str) -> None:
@@ -122,6 +129,7 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
     membership.leave(ws, task)
     ws.task(task)
     task.note = command.note or task.note
+    task.attributes = {**task.attributes, **command.attributes}
     task.prefer_agent = task.hold_until_us = None
     task.also, task.refused = [], {}
     if not warm:
@@ -156,6 +164,8 @@ def _check_addressee(ws: Workspace, task: Task, agent_id: str) -> None:
         raise invalid("/to/agent", "unknown_agent", f"There is no agent {agent_id!r}.")
     if agent_id == task.agent_id:
         raise conflict("state", "The task is this agent's already.")
+    if agent_id in task.never:
+        raise conflict("state", f"{agent_id} is never paired with {task.customer_id}.")
     if desk.config.channels.get(task.channel, 0) <= 0:
         raise conflict("state", f"{agent_id} does not serve {task.channel}.")
     if desk.agent.shown_status == "offline":
@@ -165,7 +175,7 @@ def _check_addressee(ws: Workspace, task: Task, agent_id: str) -> None:
 def _let_go(ws: Workspace, task: Task, former: str | None) -> None:
     """The task leaves its agent, who is not asked again at once."""
     if former is not None:
-        until = ws.now + lifecycle.cool_down_us(ws, task)
+        until = ws.now + lifecycle.cool_down_us(ws, task, "transferred")
         lifecycle.release(ws, task)
         lifecycle.refuse(ws, task, former, until)
     if task.state != "pending":
@@ -205,6 +215,8 @@ def assign(ws: Workspace, command: cmd.AssignTask) -> Task:
         raise invalid("/agent", "unknown_agent", f"There is no agent {command.to!r}.")
     if task.agent_id == desk.id:
         raise conflict("state", "The task is this agent's already.")
+    if desk.id in task.never:
+        raise conflict("state", f"{desk.id} is never paired with {task.customer_id}.")
     over = not _room_beside(ws, task, desk)
     if over and not command.override_capacity:
         raise conflict("state", f"{desk.id} has no capacity left for it.")
@@ -255,6 +267,9 @@ def resume_command(ws: Workspace, command: cmd.ResumeTask) -> Task:
 def resume(ws: Workspace, task: Task) -> None:
     """A held task counts in full again, even beyond capacity; that is recorded."""
     over = lifecycle.set_held(ws, task, False, None)
+    if task.unanswered_us is not None:
+        task.unanswered_us = max(task.unanswered_us, ws.now)
+    lifecycle.await_response(ws, task)
     ws.of_task(routing.TaskResumed, task, agent_id=task.agent_id, over_capacity=over)
 
 

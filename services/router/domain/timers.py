@@ -20,6 +20,10 @@ RETRY = 9  # a cool-down between an agent and a task ends
 DELAY = 10  # an agent's delay for a queue is over for a task
 ESCALATE = 11  # a level of the ladder
 FORGET = 12  # a completed task can reopen no longer
+RESPOND = 13  # a silent agent loses the task
+DRAIN = 14  # an agent is kept from cheaper work no longer
+ESTIMATE = 15  # what was told of the wait is looked at again
+SURGE = 16  # a minute of a surge is over
 
 
 def arm_task(ws: Workspace, task: Task) -> None:
@@ -36,6 +40,9 @@ def arm_task(ws: Workspace, task: Task) -> None:
         (task.step_until_us, STEP),
         (task.hold_until_us, HOLD),
         (task.escalate_us, ESCALATE),
+        (task.respond_us, RESPOND),
+        (task.drain_until_us, DRAIN),
+        (task.estimate_us, ESTIMATE),
     ):
         ws.at_time(due, kind, task.number, task.id)
     for until in task.refused.values():
@@ -57,7 +64,7 @@ def compact(ws: Workspace) -> None:
 
 def _may_matter(ws: Workspace, timer: Timer) -> bool:
     due_us, kind, _, key = timer
-    if kind == CALENDAR:
+    if kind in (CALENDAR, SURGE):
         return True
     if kind == OFFER:
         offer = ws.offers.get(key)

@@ -4,17 +4,13 @@ from typing import Any
 
 import msgspec
 
-from services.router.domain import requirements
+from services.router.domain import estimates, requirements
 from services.router.domain.capacity import active
 from services.router.domain.desk import Desk
-from services.router.domain.pools import head_start
-from services.router.domain.state import OWNED, SEEKING, Offer, Task
+from services.router.domain.state import OWNED, Offer, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import format_instant, optional_instant, seconds
 from shared.contracts.problems import not_found
-
-METHOD = "recent_assignments"
-
 
 # -- agents
 
@@ -72,6 +68,8 @@ def _offer(ws: Workspace, offer: Offer) -> dict[str, Any]:
         "waited_s": seconds(max(0, ws.now - task.waiting_since_us)),
         "customer": _customer(ws, task),
         "preview": task.text,
+        "attributes": task.attributes,
+        "note": task.note,
         "why": offer.why,
     }
 
@@ -100,6 +98,9 @@ def _own_task(task: Task) -> dict[str, Any]:
         "held": task.held,
         "hold_reason": task.hold_reason,
         "unread": task.unread,
+        "attributes": task.attributes,
+        "note": task.note,
+        "respond_until": optional_instant(task.respond_us),
         "preview": task.text,
         "wrap_up_until": optional_instant(task.wrap_until_us),
         "due": _due(task),
@@ -217,28 +218,11 @@ def _relaxed_at(found: Task, item: requirements.Requirement) -> str | None:
 
 
 def _estimate(ws: Workspace, found: Task) -> dict[str, Any] | None:
-    if found.state not in SEEKING or not found.queues:
+    known = estimates.estimate(ws, found)
+    if known is None:
         return None
-    position = _position(ws, found)
-    figures = ws.figures.get(found.queues[0])
-    known = figures is not None and figures.interval_us > 0
-    wait_s = seconds(position * figures.interval_us) if figures and known else None
-    return {"position": position, "wait_s": wait_s, "method": METHOD}
-
-
-def _position(ws: Workspace, found: Task) -> int:
-    """1 + those that share its first queue and come earlier by head start."""
-    queue = ws.queues.get(found.queues[0])
-    if queue is None:
-        return 1
-    mine = (head_start(queue, found), found.number)
-    ahead = 0
-    for pool in ws.pools.values():
-        if queue.id in pool.key.queues:
-            for other in pool.entries:
-                one = ws.tasks[other]
-                ahead += (head_start(queue, one), one.number) < mine
-    return ahead + 1
+    wait_s = None if known.wait_us is None else seconds(known.wait_us)
+    return {"position": known.position, "wait_s": wait_s, "method": estimates.METHOD}
 
 
 # -- queues and resources
@@ -248,22 +232,22 @@ def queue_status(ws: Workspace, name: str) -> dict[str, Any] | None:
     """Who waits and who works; None where there is no such queue."""
     if name not in ws.queues:
         return None
-    waiting = [t for t in ws.tasks.values() if t.state == "pending" and name in t.queues]
-    oldest = min((t.waiting_since_us for t in waiting), default=ws.now)
+    waiting = ws.pending.get(name, 0)
+    wait_us = estimates.expected_wait_us(ws, name, waiting + 1)
     figures = ws.figures.get(name)
-    interval = figures.interval_us if figures else 0
     return {
         "id": name,
         "open": name not in ws.closed_queues,
-        "waiting": len(waiting),
-        "longest_wait_s": seconds(max(0, ws.now - oldest)),
+        "waiting": waiting,
+        "longest_wait_s": seconds(estimates.longest_wait_us(ws, name)),
         "reserved": _count(ws, name, "reserved"),
         "assigned": sum(t.state in OWNED and t.queue == name for t in ws.tasks.values()),
         "agents": _agents(ws, name),
         "estimate": {
-            "wait_s": seconds((len(waiting) + 1) * interval) if interval else None,
-            "method": METHOD,
+            "wait_s": None if wait_us is None else seconds(wait_us),
+            "method": estimates.METHOD,
         },
+        "surge": figures is not None and figures.surge,
     }
 
 

@@ -15,6 +15,7 @@ from services.router.domain.desk import Desk
 from services.router.domain.escalation import Ladder, compile_ladder
 from services.router.domain.policy import CompiledPolicy
 from services.router.domain.pools import Pool, PoolKey
+from services.router.domain.ranks import Ranks
 from services.router.domain.state import (
     KINDS,
     Agent,
@@ -34,6 +35,9 @@ from shared.contracts.topics import ROUTING_EVENTS
 # Named limits: how much of what has ended stays in memory, so that late calls get exact answers.
 ENDED_TASKS_MAX = 10_000
 ENDED_OFFERS_MAX = 10_000
+REOPENABLE_TASKS_MAX = (
+    20_000  # completed, within `reopen_within_s`; beyond it the oldest leave first
+)
 CLOSED_CONVERSATIONS_MAX = 50_000
 DECISIONS_MAX = 12
 TIMERS_MIN = 4_096  # void timers are not looked for before there are so many
@@ -95,10 +99,16 @@ class Workspace:
         self.arrived: dict[str, tuple[str, ...]] = {}
         self.freed: dict[str, None] = {}
         self.ended_tasks: dict[str, None] = {}
+        self.reopenable: dict[str, None] = {}
         self.ended_offers: dict[str, None] = {}
         self.closed_conversations: dict[str, None] = {}
         self.team_supervisors: dict[tuple[str, ...], list[str]] = {}
         self.team_leads: dict[str, tuple[str, ...]] = {}
+        self.drains: dict[str, str] = {}
+        self.untold: dict[str, None] = {}
+        self.unranked: dict[str, None] = {}
+        self.ranked: dict[str, list[tuple[str, float, Any]]] = {}
+        self.ranks: dict[str, dict[float, Ranks]] = {}
         self.by_skill: dict[str, set[str]] = {}
         self.catching_up = False
         self.leaving: dict[str, None] = {}

@@ -1,0 +1,176 @@
+"""How long a waiting task will still wait, and telling so when it changes.
+
+Method `recent_assignments`: position × the running mean of the time between the queue's assignments;
+of a closed queue the time until it opens is added. The position counts the tasks that come before it
+in the queue's own order, whatever they ask of an agent. How well the first estimate was met is told
+with the assignment (`estimated_s`, `actual_s`) and published as a metric.
+"""
+
+from typing import NamedTuple
+
+from services.router.domain import timers
+from services.router.domain.config import Queue
+from services.router.domain.pools import order_key
+from services.router.domain.ranks import Key, Ranks
+from services.router.domain.state import SEEKING, Task
+from services.router.domain.workspace import Workspace
+from shared.contracts import routing
+from shared.contracts.instants import SECOND_US, seconds
+
+METHOD = "recent_assignments"
+REVIEW_EVERY_US = 15 * SECOND_US  # no task's estimate is looked at more often
+REVIEW_SHARE = 8  # a long wait is looked at when an eighth of it has passed
+GRID_US = 5 * SECOND_US  # reviews fall on whole fives of seconds, so that many share one wake-up
+NEAR = 10  # up to this position every step is told, beyond it every tenth part
+MOVED_US = 10 * SECOND_US  # smaller changes of the wait are not told
+FIGURE_WEIGHT = 8
+UNRANKED_MAX = 10_000
+
+
+class Estimate(NamedTuple):
+    """`wait_us` None: nothing has been assigned in this queue yet."""
+
+    position: int
+    wait_us: int | None
+
+
+# -- reading
+
+
+def estimate(ws: Workspace, task: Task) -> Estimate | None:
+    """Of a task that waits in a queue, else None."""
+    queue = ws.queues.get(task.queues[0]) if task.queues else None
+    if queue is None or task.state not in SEEKING:
+        return None
+    ahead = position(ws, queue, task)
+    return Estimate(ahead, expected_wait_us(ws, queue.id, ahead))
+
+
+def expected_wait_us(ws: Workspace, queue: str, ahead: int) -> int | None:
+    """How long until the `ahead`-th assignment from now in this queue."""
+    figures = ws.figures.get(queue)
+    if figures is None or figures.interval_us <= 0:
+        return None
+    silence = max(0, ws.now - figures.last_us - figures.interval_us)
+    return until_open_us(ws, queue) + ahead * (figures.interval_us + silence // FIGURE_WEIGHT)
+
+
+def until_open_us(ws: Workspace, name: str) -> int:
+    queue = ws.queues.get(name)
+    if queue is None or name not in ws.closed_queues or queue.calendar is None:
+        return 0
+    calendar = ws.resource("calendar", queue.calendar)
+    opens = (start for start, _ in (calendar.windows if calendar else ()) if start > ws.now)
+    return min(opens, default=ws.now) - ws.now
+
+
+def position(ws: Workspace, queue: Queue, task: Task) -> int:
+    """1 for the next in the queue's order."""
+    rank_all(ws)
+    parts = ws.ranks.get(queue.id, {})
+    if queue.order != "weighted_wait":
+        ranks = parts.get(0.0)
+        return 1 + (ranks.before(order_key(queue, task)) if ranks else 0)
+    urgency = max(1, task.priority) * max(0, ws.now - task.waiting_since_us)
+    ahead = 0
+    for weight, ranks in parts.items():
+        # Those of this weight who waited longer than `urgency / weight` come first.
+        ahead += ranks.before((ws.now - urgency / weight, task.number))
+    return 1 + ahead
+
+
+# -- the waiting tasks of each queue in order
+
+
+def rank_all(ws: Workspace) -> None:
+    """Take in what began and ceased to wait since the last look."""
+    for task_id in ws.unranked:
+        for queue, weight, key in ws.ranked.pop(task_id, ()):
+            ranks = ws.ranks[queue][weight]
+            ranks.discard(key)
+            if not ranks:
+                del ws.ranks[queue][weight]
+        pool = ws.pool_of.get(task_id)
+        if pool is not None:
+            ws.ranked[task_id] = _rank(ws, ws.tasks[task_id])
+    ws.unranked.clear()
+
+
+def _rank(ws: Workspace, task: Task) -> list[tuple[str, float, Key]]:
+    found: list[tuple[str, float, Key]] = []
+    for name in task.queues:
+        queue = ws.queues.get(name)
+        if queue is None:
+            continue
+        weight = max(1.0, task.priority) if queue.order == "weighted_wait" else 0.0
+        key = order_key(queue, task)
+        ws.ranks.setdefault(name, {}).setdefault(weight, Ranks()).add(key)
+        found.append((name, weight, key))
+    return found
+
+
+def longest_wait_us(ws: Workspace, queue: str) -> int:
+    """Of the pending tasks of a queue."""
+    since = (
+        task.waiting_since_us
+        for task in ws.tasks.values()
+        if task.state == "pending" and queue in task.queues
+    )
+    return max(0, ws.now - min(since, default=ws.now))
+
+
+# -- telling
+
+
+def tell_waiting(ws: Workspace) -> None:
+    """After dispatch: who was not offered to anybody learns where he stands."""
+    for task_id in ws.untold:
+        task = ws.tasks.get(task_id)
+        if task is not None and task.state == "pending":
+            review(ws, task)
+    ws.untold.clear()
+
+
+def review(ws: Workspace, task: Task) -> None:
+    """Tell the estimate if it is new or has moved, and look again later."""
+    found = estimate(ws, task)
+    if found is None:
+        return
+    if _moved(ws, task, found):
+        _tell(ws, task, found)
+    later = max(REVIEW_EVERY_US, (found.wait_us or 0) // REVIEW_SHARE)
+    due = (ws.now + later) // GRID_US * GRID_US + GRID_US
+    ws.task(task).estimate_us = due
+    ws.at_time(due, timers.ESTIMATE, task.number, task.id)
+
+
+def _moved(ws: Workspace, task: Task, found: Estimate) -> bool:
+    if task.told_us is None or (task.told_wait_us is None) != (found.wait_us is None):
+        return True
+    step = 1 if min(task.told_position, found.position) <= NEAR else task.told_position // NEAR
+    if abs(found.position - task.told_position) >= step:
+        return True
+    if task.told_wait_us is None or found.wait_us is None:
+        return False
+    left = task.told_wait_us - (ws.now - task.told_us)
+    return abs(found.wait_us - left) >= max(MOVED_US, task.told_wait_us // 5)
+
+
+def _tell(ws: Workspace, task: Task, found: Estimate) -> None:
+    ws.task(task)
+    wait_s = None if found.wait_us is None else seconds(found.wait_us)
+    ws.of_task(routing.TaskEstimate, task, position=found.position, wait_s=wait_s, method=METHOD)
+    task.told_position, task.told_wait_us, task.told_us = found.position, found.wait_us, ws.now
+    if task.first_told_us is None and found.wait_us is not None:
+        task.first_wait_us, task.first_told_us = found.wait_us, ws.now
+
+
+def met(ws: Workspace, task: Task) -> tuple[float | None, float | None]:
+    """(first estimate, what it became) in seconds, when a task gets its agent; told no more."""
+    if task.first_told_us is None or task.first_wait_us is None:
+        found: tuple[float | None, float | None] = (None, None)
+    else:
+        found = seconds(task.first_wait_us), seconds(ws.now - task.first_told_us)
+    task.told_us = task.told_wait_us = task.first_told_us = task.first_wait_us = None
+    task.estimate_us = None
+    return found

@@ -1,0 +1,70 @@
+"""Sorted keys with their ranks: how many come before one. For the position of waiting tasks."""
+
+from bisect import bisect_left, bisect_right, insort
+from typing import Any
+
+Key = tuple[Any, ...]
+CHUNK_MAX = 512
+
+
+class Ranks:
+    """A sorted multiset in chunks: adding and taking away move at most one chunk."""
+
+    __slots__ = ("_chunks", "_lasts")
+
+    def __init__(self) -> None:
+        self._chunks: list[list[Key]] = []
+        self._lasts: list[Key] = []
+
+    def add(self, key: Key) -> None:
+        if not self._chunks:
+            self._chunks.append([key])
+            self._lasts.append(key)
+            return
+        at = min(bisect_left(self._lasts, key), len(self._chunks) - 1)
+        chunk = self._chunks[at]
+        insort(chunk, key)
+        if len(chunk) > CHUNK_MAX:
+            half = len(chunk) // 2
+            self._chunks.insert(at + 1, chunk[half:])
+            del chunk[half:]
+            self._lasts.insert(at + 1, self._lasts[at])
+        self._lasts[at] = chunk[-1]
+        if at + 1 < len(self._chunks):
+            self._lasts[at + 1] = self._chunks[at + 1][-1]
+
+    def discard(self, key: Key) -> None:
+        """Take the key away; one that is not there is no fault."""
+        at = bisect_left(self._lasts, key)
+        if at >= len(self._chunks):
+            return
+        chunk = self._chunks[at]
+        place = bisect_left(chunk, key)
+        if place >= len(chunk) or chunk[place] != key:
+            return
+        del chunk[place]
+        if chunk:
+            self._lasts[at] = chunk[-1]
+        else:
+            del self._chunks[at]
+            del self._lasts[at]
+
+    def before(self, key: Key) -> int:
+        """How many keys are smaller."""
+        at = bisect_left(self._lasts, key)
+        if at >= len(self._chunks):
+            return len(self)
+        return sum(map(len, self._chunks[:at])) + bisect_left(self._chunks[at], key)
+
+    def up_to(self, key: Key) -> int:
+        """How many keys are smaller or equal."""
+        at = bisect_right(self._lasts, key)
+        if at >= len(self._chunks):
+            return len(self)
+        return sum(map(len, self._chunks[:at])) + bisect_right(self._chunks[at], key)
+
+    def first(self) -> Key | None:
+        return self._chunks[0][0] if self._chunks else None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._chunks))

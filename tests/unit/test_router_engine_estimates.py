@@ -1,0 +1,189 @@
+"""Position and expected wait: told at once, told again when they move, measured; surges."""
+
+import random
+
+import pytest
+
+from services.router.domain import commands as cmd
+from services.router.domain import estimates, invariants, views
+from services.router.domain.ranks import CHUNK_MAX, Ranks
+from services.router.driver import Driver
+from tests.unit.router_centre import accept, centre, come, complete, has, task_of
+
+ONE = {"ana": {"channels": {"chat": 1}}}
+
+
+def steady(driver: Driver, count: int, each_s: float) -> None:
+    """Conversations that come and are done, one after the other."""
+    for number in range(count):
+        driver.say(f"past{number}")
+        task = accept(driver, "ana")
+        driver.wait(each_s)
+        complete(driver, task)
+
+
+def told(driver: Driver, thread: str) -> list[tuple[int, float | None]]:
+    task = task_of(driver, thread)["id"]
+    events = [event for event in driver.found("task.estimate") if event["task_id"] == task]
+    return [(event["position"], event["wait_s"]) for event in events]
+
+
+def test_who_waits_is_told_his_place_at_once_and_when_it_moves():
+    driver = come(centre(ONE), "ana")
+    steady(driver, 3, 60)
+    for name in ("now", "one", "two", "three"):
+        driver.say(name)
+    assert told(driver, "now") == [], "offered at once"
+    assert told(driver, "one") == [(1, 60.0)]
+    assert told(driver, "three") == [(3, 180.0)]
+    complete(driver, accept(driver, "ana"))
+    driver.wait(30)
+    assert [place for place, _ in told(driver, "three")] == [3, 2]
+    shown = task_of(driver, "three")["estimate"]
+    assert (shown["position"], shown["method"]) == (2, "recent_assignments")
+
+
+def test_far_behind_not_every_step_is_told_and_near_the_head_each_is():
+    driver = come(centre(ONE), "ana")
+    steady(driver, 3, 20)
+    for number in range(31):
+        driver.say(f"w{number}")
+    for _ in range(30):
+        task = accept(driver, "ana")
+        driver.wait(20)
+        complete(driver, task)
+    places = [place for place, _ in told(driver, "w30")]
+    assert places[0] == 30 and places[-1] <= 2 and places == sorted(places, reverse=True)
+    far = [one for one in places if one > 10]
+    assert all(a - b >= a // 10 for a, b in zip(far, far[1:], strict=False))
+    assert len(far) < 15
+
+
+def test_how_well_the_first_estimate_was_met_comes_with_the_assignment():
+    driver = come(centre(ONE), "ana")
+    steady(driver, 3, 60)
+    driver.say("now")
+    task = accept(driver, "ana")
+    driver.say("one")
+    driver.wait(90)
+    complete(driver, task)
+    accept(driver, "ana")
+    event = driver.found("task.assigned")[-1]
+    assert (event["estimated_s"], event["actual_s"]) == (60.0, 90.0)
+    assert driver.found("task.assigned")[-2]["estimated_s"] is None, "never told to wait"
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("head_start", ["old0", "late5", "new2", "new0"]),
+        ("strict_priority", ["late5", "new2", "old0", "new0"]),
+        ("weighted_wait", ["late5", "old0", "new2", "new0"]),
+    ],
+)
+def test_the_position_is_that_of_the_queues_order(order: str, expected: list[str]):
+    """old0 came first, the digit is the priority."""
+    driver = centre({"ana": {"channels": {"chat": 1}}}, order=order, head_start_s=10)
+    rule = {"priority": "int(task.attributes.p)", "steps": [{"queue": "main"}]}
+    driver.put("policy", "default", rules=[rule])
+    for name, wait_s in (("old0", 60), ("new2", 0), ("new0", 10), ("late5", 20)):
+        driver.say(name, attributes={"p": name[-1]})
+        driver.wait(wait_s)
+    places = {task_of(driver, name)["estimate"]["position"]: name for name in expected}
+    assert [places[place] for place in sorted(places)] == expected
+    come(driver, "ana")
+    for name in expected:
+        task = accept(driver, "ana")
+        assert has(driver, "ana") == [name]
+        complete(driver, task)
+
+
+def test_of_a_closed_queue_the_time_until_it_opens_counts():
+    driver = come(centre(ONE), "ana")
+    steady(driver, 3, 60)
+    opens = driver.now_us + 3_600_000_000
+    driver.config("calendar", "office", 1, {"id": "office"}, [[opens, opens + 10**9]])
+    driver.put("queue", "main", calendar="office")
+    driver.say("one")
+    assert told(driver, "one") == [(1, 3660.0)]
+    assert views.queue_status(driver.core, "main")["estimate"]["wait_s"] == pytest.approx(
+        3720, abs=9
+    )
+
+
+def test_ranks_are_those_of_a_sorted_list():
+    chance, ranks, plain = random.Random(3), Ranks(), []
+    for _ in range(6 * CHUNK_MAX):
+        key = (chance.randrange(500), chance.randrange(10_000))
+        if plain and chance.random() < 0.4:
+            gone = plain.pop(chance.randrange(len(plain)))
+            ranks.discard(gone)
+        ranks.add(key)
+        plain.append(key)
+        if chance.random() < 0.05:
+            probe = (chance.randrange(500), chance.randrange(10_000))
+            assert ranks.before(probe) == sum(one < probe for one in plain)
+            assert ranks.up_to(key) == sum(one <= key for one in plain)
+    assert len(ranks) == len(plain) and ranks.first() == min(plain)
+    ranks.discard((999, 0))
+    for key in plain:
+        ranks.discard(key)
+    assert len(ranks) == 0 and ranks.first() is None
+
+
+def test_positions_follow_a_random_history():
+    chance = random.Random(5)
+    driver = centre({"ana": {"channels": {"chat": 2}}, "ben": {"channels": {"chat": 1}}})
+    for number in range(120):
+        driver.say(f"c{number}")
+        waiting = [task for _, task in views.tasks(driver.core, states=["pending"])]
+        if number == 40:
+            come(driver, "ana", "ben")
+        if waiting and chance.random() < 0.3:
+            task = waiting[chance.randrange(len(waiting))]["id"]
+            driver.command(cmd.ReprioritizeTask(task=task, priority=chance.randrange(5)))
+        driver.wait(chance.random() * 10)
+        order = sorted(
+            (task for task in driver.core.tasks.values() if task.id in driver.core.pool_of),
+            key=lambda task: (task.waiting_since_us - task.priority * 60_000_000, task.number),
+        )
+        found = [estimates.estimate(driver.core, task) for task in order]
+        assert [one.position for one in found if one] == list(range(1, len(order) + 1))
+    assert invariants.check(driver.core) == []
+
+
+# -- surges
+
+
+def test_a_surge_begins_and_ends_and_policies_see_it():
+    driver = centre({})
+    driver.put("queue", "relief")
+    rules = [
+        {"when": "queues.main.surge", "name": "relief", "steps": [{"queue": "relief"}]},
+        {"steps": [{"queue": "main"}]},
+    ]
+    driver.put("policy", "default", rules=rules)
+    for number in range(40):
+        driver.say(f"usual{number}")
+        driver.wait(15)
+    assert driver.found("queue.surge") == []
+    for number in range(20):
+        driver.say(f"much{number}")
+        driver.wait(1)
+    [event] = driver.found("queue.surge")
+    assert (event["queue"], event["surging"], event["rate_per_min"]) == ("main", True, 10)
+    assert event["usual_per_min"] == pytest.approx(4, abs=0.5)
+    assert views.queue_status(driver.core, "main")["surge"] is True
+    assert task_of(driver, "much19")["policy"]["rule"] == "relief"
+    driver.wait(200)
+    assert [one["surging"] for one in driver.found("queue.surge")] == [True, False]
+    assert driver.core.wake_at_us() is not None
+    driver.say("after")
+    assert task_of(driver, "after")["queue"] == "main"
+
+
+def test_nothing_is_unusual_in_the_first_minutes():
+    driver = centre({})
+    for number in range(50):
+        driver.say(f"c{number}")
+    assert driver.found("queue.surge") == []
