@@ -27,6 +27,7 @@ AGENT_SKILLS_MAX = 200
 IDENTITIES_MAX = 50
 NAMED_AGENTS_MAX = 100
 SUPERVISORS_MAX = 100
+SHIFTS_MAX = 50
 SERVICE_LEVELS_MAX = 20
 ATTRIBUTES_MAX_BYTES = 16_384
 NAME_MAX_CHARS = 200
@@ -404,10 +405,16 @@ class CustomerForm(Form):
     timezone: Zone | None = None
 
 
+class ShiftForm(Form):
+    calendar: Id
+    agents: Annotated[list[Id], Field(max_length=AGENT_QUEUES_MAX)] = []
+
+
 class TeamForm(Form):
     id: Id
     name: Name | None = None
     supervisors: Annotated[list[Id], Field(max_length=SUPERVISORS_MAX)] = []
+    shifts: Annotated[list[ShiftForm], Field(max_length=SHIFTS_MAX)] = []
 
 
 FORMS: dict[str, type[Form]] = {

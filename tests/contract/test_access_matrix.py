@@ -50,6 +50,7 @@ TABLE = [
     ("POST", r"/sla-policies:dry-run", {SUPERVISOR, OPS, ADMIN}),
     ("GET", r"/calendars/\{name\}/days", {SUPERVISOR, OPS, ADMIN}),
     ("POST", r"/sla-policies/\{name\}:migrate", {ADMIN}),
+    ("GET", r"/teams/\{name\}/duty", {SUPERVISOR, OPS, ADMIN}),
     ("GET", rf"/({CONFIG})(/\{{name\}})?", {SUPERVISOR, OPS, ADMIN}),
     ("PUT DELETE", rf"/({CONFIG})/\{{name\}}", {ADMIN}),
     # sla

@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.router.api.context import Service, put, submit, wanted_version
-from services.router.domain import evaluate, views
+from services.router.domain import duty, evaluate, views
 from services.router.domain.commands import DeleteResource, PutResource, ResourceKind
 from services.router.evaluation import EvaluationBody, read_evaluation
 from services.router.resources import parse
@@ -113,6 +113,17 @@ async def queue_status(
     if found is None:
         raise not_found("queue", name)
     return json_reply(found)
+
+
+teams = api_router("teams")
+
+
+@teams.get("/teams/{name}/duty")
+async def team_duty(
+    name: str, caller: Annotated[Caller, Depends(require("config:read"))], service: Service
+) -> Response:
+    """Who of the team is on duty now, by its shifts, and who is there."""
+    return json_reply(await service.look(caller.workspace, lambda ws: duty.roster(ws, name)))
 
 
 @queues.post("/policies:evaluate")

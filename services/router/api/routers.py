@@ -8,6 +8,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     agents.router,
     tasks.router,
     resources.queues,
+    resources.teams,
     *(resources.resource_router(kind) for kind in resources.PLURALS),
     journal.router,
 )

@@ -9,12 +9,21 @@ from services.router.api.context import Service, act, wall_us
 from services.router.domain import commands, explanation, views
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.domain.state import Task
+from services.router.domain.workspace import Workspace
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import Refused, invalid, not_found
 from shared.contracts.topics import Channel
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
-from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
+from shared.http.pages import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    Cursor,
+    Limit,
+    decode_cursor,
+    encode_cursor,
+    page,
+)
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 from shared.runtime.past import rebuild
@@ -154,21 +163,39 @@ async def explain_task(
     service: Service,
     agent: str | None = None,
     at: str | None = None,
+    cursor: Cursor = None,
+    limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT)] = None,
 ) -> Response:
-    """Why the task is where it is, who could have it, and what will change next."""
+    """Why the task is where it is, who could have it, and what will change next. With `limit` (then
+    `cursor`) all agents in pages, the nearest first."""
+    pages = _page(cursor, limit)
     shown = await _task(task, caller, service)
     moment = _instant("/query/at", at)
     if moment is not None:
         past = await rebuild(service.store, RouterFactory(), caller.workspace, moment)
         assert isinstance(past, RouterCore)
-        return json_reply(explanation.explain_task(past, task, agent=agent))
+        return json_reply(explained(past, task, agent, pages))
     if "estimate" not in shown:
         stored = await _stored(task, caller, service)
         return json_reply(explanation.explain_stored(stored, format_instant(wall_us())))
-    found = await service.look(
-        caller.workspace, lambda ws: explanation.explain_task(ws, task, agent=agent)
-    )
+    found = await service.look(caller.workspace, lambda ws: explained(ws, task, agent, pages))
     return json_reply(found)
+
+
+def explained(
+    ws: Workspace, task: str, agent: str | None, pages: explanation.Page | None
+) -> dict[str, Any]:
+    """With the place of the next page as the cursor that clients send back."""
+    found = explanation.explain_task(ws, task, agent=agent, page=pages)
+    following = found["next"]
+    return {**found, "next": None if following is None else encode_cursor(following)}
+
+
+def _page(cursor: str | None, limit: int | None) -> explanation.Page | None:
+    if cursor is None and limit is None:
+        return None
+    start = 0 if cursor is None else decode_cursor(cursor, int)
+    return explanation.Page(max(0, start), limit or DEFAULT_LIMIT)
 
 
 @router.post("/tasks/{task}:complete")

@@ -294,12 +294,21 @@ class Customer(msgspec.Struct, frozen=True, omit_defaults=True):
     timezone: str | None = None
 
 
+class Shift(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who works while a calendar is open; `agents` empty: the whole team. A calendar has its own
+    time zone, so agents elsewhere have a shift of their own."""
+
+    calendar: str
+    agents: tuple[str, ...] = ()
+
+
 class Team(msgspec.Struct, frozen=True, omit_defaults=True):
     """`supervisors` are ids of agents. A team serves the queues that its agents serve."""
 
     id: str
     name: str | None = None
     supervisors: tuple[str, ...] = ()
+    shifts: tuple[Shift, ...] = ()
 
 
 TYPES: dict[str, type[msgspec.Struct]] = {

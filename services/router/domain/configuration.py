@@ -1,20 +1,19 @@
 """Changes of configuration: resources put and deleted by command, and those that other services
 write (settings, calendars) arriving as config inputs."""
 
-from bisect import bisect_right
 from typing import Any, cast
 
 import msgspec
 
 from services.router.domain import (  # fmt: skip
     config,
+    hours,
     ladders,
     lifecycle,
     membership,
     planning,
     presence,
     tasks,
-    timers,
 )
 from services.router.domain.commands import DeleteResource, PutResource
 from services.router.domain.desk import Desk
@@ -93,7 +92,7 @@ def _known(ws: Workspace) -> Known:
         escalations=frozenset(ws.ladders),
         calendars=frozenset(one.id for one in calendars if one.body),
         agents=frozenset(ws.desks),
-        teams=frozenset(ws.team_leads),
+        teams=frozenset(ws.teams),
         skills=highest_skills(desk.config for desk in ws.desks.values()),
         customers=ws.customers,
     )
@@ -220,7 +219,8 @@ def use(ws: Workspace, resource: Resource) -> None:
         case "escalation":
             _place(ws.ladders, name, written and compile_ladder(written))
         case "team":
-            _place(ws.team_leads, name, written and written.supervisors)
+            _place(ws.teams, name, written)
+            ws.has_shifts = any(team.shifts for team in ws.teams.values())
         case "customer":
             ws.customers.remove(name)
             if written is not None:
@@ -253,6 +253,7 @@ def _react(ws: Workspace, kind: str, name: str) -> None:
             _replan(ws, name)
         case "team":
             ws.team_supervisors.clear()
+            turn(ws)
         case "escalation":
             for task in _in_order(ws):
                 if task.ladder == name:
@@ -364,36 +365,11 @@ def _windows(given: ConfigInput, raw: bytes) -> list[tuple[int, int]]:
 
 def turn(ws: Workspace) -> None:
     """Open and close queues as their calendars say, and wake for the next change."""
-    closed = {name for name, queue in ws.queues.items() if not is_open(ws, queue.calendar)}
+    closed = {name for name, queue in ws.queues.items() if not hours.is_open(ws, queue.calendar)}
     changed = sorted(closed ^ ws.closed_queues)
     ws.closed_queues = closed
     for queue in changed:
         membership.queue_changed(ws, queue)
-    arm_calendars(ws)
-
-
-def is_open(ws: Workspace, calendar: str | None) -> bool:
-    """A queue whose calendar is gone is open."""
-    found = ws.resource("calendar", calendar) if calendar else None
-    if found is None or not found.body:
-        return True
-    at = bisect_right(found.windows, (ws.now, 2**62)) - 1
-    return at >= 0 and ws.now < found.windows[at][1]
-
-
-def arm_calendars(ws: Workspace) -> None:
-    """One timer for the next instant at which any used calendar opens or closes."""
-    names = {queue.calendar for queue in ws.queues.values() if queue.calendar}
-    edges = [
-        edge
-        for name in names
-        if (found := ws.resource("calendar", name)) is not None
-        for edge in _next_edges(found.windows, ws.now)
-    ]
-    if edges:
-        ws.at_time(min(edges), timers.CALENDAR, 0, "")
-
-
-def _next_edges(windows: list[tuple[int, int]], now_us: int) -> list[int]:
-    at = max(0, bisect_right(windows, (now_us, 2**62)) - 1)
-    return [edge for window in windows[at : at + 2] for edge in window if edge > now_us]
+    if ws.skipped:
+        ladders.review_skipped(ws)
+    hours.arm(ws)

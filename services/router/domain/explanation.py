@@ -43,6 +43,13 @@ _REASONS = {
 }
 
 
+class Page(NamedTuple):
+    """Agents from place `start` (from 0) in the order of nearness, `limit` of them."""
+
+    start: int
+    limit: int
+
+
 class Judged(NamedTuple):
     """An agent held against a task: every condition, and his place in the queue's order."""
 
@@ -58,19 +65,28 @@ class Judged(NamedTuple):
 # -- a task
 
 
-def explain_task(ws: Workspace, task_id: str, *, agent: str | None = None) -> dict[str, Any]:
-    """The explanation of a task; with `agent`, of this agent alone. Raises Refused (not-found)."""
+def explain_task(
+    ws: Workspace, task_id: str, *, agent: str | None = None, page: Page | None = None
+) -> dict[str, Any]:
+    """The explanation of a task; with `agent`, of this agent alone; with `page`, of all of them page
+    by page, the nearest first. Raises Refused (not-found)."""
     task = ws.tasks.get(task_id)
     if task is None:
         raise not_found("task", task_id)
     if agent is not None and agent not in ws.desks:
         raise not_found("agent", agent)
     found = candidates.candidates(ws, task) if task.state in OPEN else []
-    desks = candidates.nearest(found, JUDGED_IN_FULL)
+    most = JUDGED_IN_FULL if page is None else page.start + page.limit
+    desks = candidates.nearest(found, most)
+    following: int | None = None
+    if page is not None:
+        following = most if len(found) > most else None
+        desks = desks[page.start :]
     if agent is not None:
         desks = [ws.desks[agent]] if found else []
     queue = _queue(ws, task)
-    shown = nsmallest(NEAREST, (_judge(ws, task, desk, queue) for desk in desks), key=_nearness)
+    judged = (_judge(ws, task, desk, queue) for desk in desks)
+    shown = nsmallest(NEAREST, judged, key=_nearness) if page is None else list(judged)
     change = next_change(ws, task, [(one.desk, one.failed) for one in shown])
     return {
         "task_id": task.id,
@@ -82,6 +98,7 @@ def explain_task(ws: Workspace, task_id: str, *, agent: str | None = None) -> di
         "agents": [_agent(one) for one in shown],
         "next_change": change,
         "decisions": [_decision(one) for one in task.decisions],
+        "next": following,
     }
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from services.router.domain import lifecycle, membership, offers, planning, timers
+from services.router.domain import duty, lifecycle, membership, offers, planning, timers
 from services.router.domain.config import SUPERVISORS
 from services.router.domain.escalation import (
     Act,
@@ -35,14 +35,42 @@ def review(ws: Workspace, task: Task, message: "Interaction | None" = None) -> N
     if ladder is None or task.state not in OPEN or task.state == "scheduled":
         return
     for _ in range(LEVELS_MAX):
-        levels = due(ladder, view(ws, task, message), ws.now, task.fired)
-        if not levels:
+        level = _due_level(ws, task, due(ladder, view(ws, task, message), ws.now, task.fired))
+        if level is None:
             break
-        fire(ws, task, levels[0])
-    at = next_at(ladder, view(ws, task, None), task.fired)
+        fire(ws, task, level)
+    at = next_at(ladder, view(ws, task, None), [*task.fired, *task.skipped])
     if at != task.escalate_us:
         ws.task(task).escalate_us = at
         ws.at_time(at, timers.ESCALATE, task.number, task.id)
+
+
+def _due_level(
+    ws: Workspace, task: Task, levels: tuple[CompiledLevel, ...]
+) -> CompiledLevel | None:
+    """The first that does anything; those that turn to people of whom nobody is on duty are passed
+    over until somebody is."""
+    for level in levels:
+        if duty.reaches(ws, task, level):
+            return level
+        if level.name not in task.skipped:
+            ws.task(task).skipped = [*task.skipped, level.name]
+            ws.skipped[task.id] = None
+            because = f"{level.name}: nobody on duty"
+            lifecycle.decide(ws, task, ws.meta.seq, "skipped", because)
+    return None
+
+
+def review_skipped(ws: Workspace) -> None:
+    """A shift has begun or ended: perhaps a level that was passed over reaches somebody now."""
+    waiting = [ws.tasks[task_id] for task_id in ws.skipped if task_id in ws.tasks]
+    ws.skipped.clear()
+    for task in sorted(waiting, key=lambda task: task.number):
+        if task.state in OPEN:
+            ws.skipped[task.id] = None
+            review(ws, task)
+        if not task.skipped:
+            ws.skipped.pop(task.id, None)
 
 
 def view(ws: Workspace, task: Task, message: "Interaction | None") -> TaskView:
@@ -63,13 +91,14 @@ def view(ws: Workspace, task: Task, message: "Interaction | None") -> TaskView:
 def fire(ws: Workspace, task: Task, level: CompiledLevel) -> None:
     """Carry out a level's actions; the event comes first and names them."""
     ws.task(task).fired = [*task.fired, level.name]
+    task.skipped = [name for name in task.skipped if name != level.name]
     seq = ws.of_task(
         routing.TaskEscalated,
         task,
         ladder=task.ladder,
         level=level.name,
         actions=list(level.written),
-        supervisors=supervisors(ws, task),
+        supervisors=duty.supervisors(ws, task),
     )
     lifecycle.decide(ws, task, seq, "escalated", level.name)
     for action in level.actions:
@@ -131,7 +160,7 @@ def _offer_to(ws: Workspace, task: Task, who: str) -> None:
     """One more offer as soon as one of them may have it; on an assigned task the event tells."""
     if task.state not in SEEKING:
         return
-    named = supervisors(ws, task) if who == SUPERVISORS else [who]
+    named = duty.supervisors(ws, task) if who == SUPERVISORS else [who]
     membership.leave(ws, task)
     ws.task(task).also = [agent_id for agent_id in named if agent_id in ws.desks]
     membership.enter(ws, task)
@@ -168,22 +197,3 @@ def requeue(
     planning.arm_relax(ws, task)
     membership.enter(ws, task)
     review(ws, task)
-
-
-def supervisors(ws: Workspace, task: Task) -> list[str]:
-    """Those of the teams that serve the task's queues (the queues that the team's agents serve),
-    else all of the workspace."""
-    key = tuple(task.queues)
-    if key not in ws.team_supervisors:
-        serving = {
-            desk.config.team
-            for desk in ws.desks.values()
-            if desk.config.team and any(desk.config.serves(queue) for queue in key)
-        }
-        named = _of_teams(ws, serving) or _of_teams(ws, set(ws.stored["team"]))
-        ws.team_supervisors[key] = named
-    return ws.team_supervisors[key]
-
-
-def _of_teams(ws: Workspace, names: "set[str]") -> list[str]:
-    return sorted({who for name in names for who in ws.team_leads.get(name, ())})

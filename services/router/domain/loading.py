@@ -4,7 +4,7 @@ Nothing here may depend on the order in which entities were loaded, else a take-
 otherwise than the owner before it.
 """
 
-from services.router.domain import configuration, membership, surge, timers
+from services.router.domain import configuration, hours, membership, surge, timers
 from services.router.domain.desk import Desk
 from services.router.domain.lifecycle import count_pending, own
 from services.router.domain.state import OPEN, OWNED, RESOURCE_KINDS, SEEKING
@@ -16,9 +16,9 @@ def derive(ws: Workspace) -> None:
         for resource in ws.stored[kind].values():
             configuration.use(ws, resource)
     ws.closed_queues = {
-        name for name, queue in ws.queues.items() if not configuration.is_open(ws, queue.calendar)
+        name for name, queue in ws.queues.items() if not hours.is_open(ws, queue.calendar)
     }
-    configuration.arm_calendars(ws)
+    hours.arm(ws)
     _agents(ws)
     _offers(ws)
     _tasks(ws)
@@ -58,6 +58,8 @@ def _tasks(ws: Workspace) -> None:
             count_pending(ws, task, 1)
         if task.state in OWNED and task.agent_id in ws.desks:
             own(ws, task, ws.desks[task.agent_id])
+        if task.skipped and task.state in OPEN:
+            ws.skipped[task.id] = None
         if task.drain_agent is not None:
             ws.drains[task.drain_agent] = task.id
         if task.state in SEEKING or task.warm:

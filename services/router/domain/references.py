@@ -47,6 +47,8 @@ def references(resource: msgspec.Struct, known: Known) -> list[Fault]:
             return list(_policy_faults(resource, known))
         case Escalation():
             return list(_escalation_faults(resource, known))
+        case Team():
+            return list(_team_faults(resource, known))
         case _:
             return []
 
@@ -109,6 +111,12 @@ def _escalation_faults(escalation: Escalation, known: Known) -> Iterator[Fault]:
         for number, action in enumerate(level.do):
             at = f"/levels/{place}/do/{number}/add_queue"
             yield from _missing(at, "queue", action.add_queue, known.queues)
+
+
+def _team_faults(team: Team, known: Known) -> Iterator[Fault]:
+    for place, shift in enumerate(team.shifts):
+        at = f"/shifts/{place}/calendar"
+        yield from _missing(at, "calendar", shift.calendar, known.calendars)
 
 
 # -- doubts
@@ -200,6 +208,9 @@ def _escalation_doubts(escalation: Escalation, known: Known) -> Iterator[Warn]:
 def _team_doubts(team: Team, known: Known) -> Iterator[Warn]:
     for place, agent in enumerate(team.supervisors):
         yield from _doubt(f"/supervisors/{place}", "agent", agent, known.agents)
+    for number, shift in enumerate(team.shifts):
+        for place, agent in enumerate(shift.agents):
+            yield from _doubt(f"/shifts/{number}/agents/{place}", "agent", agent, known.agents)
 
 
 def _customer_doubts(customer: Customer, known: Known) -> Iterator[Warn]:

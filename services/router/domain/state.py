@@ -66,7 +66,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     its customer is never paired with. `respond_us`: when a silent agent loses it. `by_human`: a human
     has had it in this cycle. `drain_agent`, until `drain_until_us`: who is kept from cheaper work for
     it; `drained`: who was. `told_…`: the estimate last told, `first_…`: the first one of this wait;
-    `estimate_us`: when it is reviewed.
+    `estimate_us`: when it is reviewed. `skipped`: levels that are due while nobody is on duty.
     """
 
     id: str
@@ -140,6 +140,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     first_wait_us: int | None = None
     first_told_us: int | None = None
     estimate_us: int | None = None
+    skipped: list[str] = []
 
 
 def named(task: Task) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from services.router.domain.config import Escalation, Queue, Settings
+from services.router.domain.config import Escalation, Queue, Settings, Team
 from services.router.domain.customers import CustomerIndex
 from services.router.domain.desk import Desk
 from services.router.domain.escalation import Ladder, compile_ladder
@@ -103,7 +103,9 @@ class Workspace:
         self.ended_offers: dict[str, None] = {}
         self.closed_conversations: dict[str, None] = {}
         self.team_supervisors: dict[tuple[str, ...], list[str]] = {}
-        self.team_leads: dict[str, tuple[str, ...]] = {}
+        self.teams: dict[str, Team] = {}
+        self.has_shifts = False
+        self.skipped: dict[str, None] = {}
         self.drains: dict[str, str] = {}
         self.untold: dict[str, None] = {}
         self.unranked: dict[str, None] = {}

@@ -1,0 +1,82 @@
+"""Teams: who supervises a task, and who of them is on duty.
+
+A shift is a calendar (in its own time zone) and the agents who work it; one that names nobody is of the
+whole team. An agent whom no shift concerns is always on duty.
+"""
+
+from typing import Any
+
+from services.router.domain import hours
+from services.router.domain.config import SUPERVISORS
+from services.router.domain.escalation import CompiledLevel, Notify, OfferTo
+from services.router.domain.state import Task
+from services.router.domain.workspace import Workspace
+from shared.contracts.problems import not_found
+
+
+def on_duty(ws: Workspace, agent_id: str) -> bool:
+    if not ws.has_shifts:
+        return True
+    calendars = _shifts_of(ws, agent_id)
+    return not calendars or any(hours.is_open(ws, calendar) for calendar in calendars)
+
+
+def _shifts_of(ws: Workspace, agent_id: str) -> list[str]:
+    desk = ws.desks.get(agent_id)
+    own = desk.config.team if desk else None
+    return [
+        shift.calendar
+        for name, team in sorted(ws.teams.items())
+        for shift in team.shifts
+        if agent_id in shift.agents
+        or (not shift.agents and (name == own or agent_id in team.supervisors))
+    ]
+
+
+def supervisors(ws: Workspace, task: Task) -> list[str]:
+    """Those on duty of the teams that serve the task's queues (the queues that the team's agents
+    serve), else of all of the workspace."""
+    key = tuple(task.queues)
+    if key not in ws.team_supervisors:
+        serving = {
+            desk.config.team
+            for desk in ws.desks.values()
+            if desk.config.team and any(desk.config.serves(queue) for queue in key)
+        }
+        ws.team_supervisors[key] = _leads(ws, serving) or _leads(ws, set(ws.teams))
+    found = ws.team_supervisors[key]
+    return [who for who in found if on_duty(ws, who)] if ws.has_shifts else found
+
+
+def _leads(ws: Workspace, names: "set[str]") -> list[str]:
+    teams = (ws.teams[name] for name in names if name in ws.teams)
+    return sorted({who for team in teams for who in team.supervisors})
+
+
+def reaches(ws: Workspace, task: Task, level: CompiledLevel) -> bool:
+    """Whether a level does anything now: one that only turns to people needs one on duty."""
+    if not ws.has_shifts:
+        return True
+    return any(_reaches(ws, task, action) for action in level.actions)
+
+
+def _reaches(ws: Workspace, task: Task, action: object) -> bool:
+    if not isinstance(action, OfferTo | Notify):
+        return True
+    return bool(supervisors(ws, task)) if action.who == SUPERVISORS else on_duty(ws, action.who)
+
+
+def roster(ws: Workspace, team_id: str) -> dict[str, Any]:
+    """Who of a team is on duty. Raises Refused (not-found)."""
+    team = ws.teams.get(team_id)
+    if team is None:
+        raise not_found("team", team_id)
+    members = {desk.id for desk in ws.desks.values() if desk.config.team == team_id}
+    everybody = sorted(members | {who for who in team.supervisors if who in ws.desks})
+    return {
+        "id": team_id,
+        "supervisors": [who for who in team.supervisors if on_duty(ws, who)],
+        "on_duty": [who for who in everybody if on_duty(ws, who)],
+        "off_duty": [who for who in everybody if not on_duty(ws, who)],
+        "present": [who for who in everybody if ws.agents[who].shown_status != "offline"],
+    }
