@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from services.router.domain import timers
 from services.router.domain.config import Queue
-from services.router.domain.pools import order_key
+from services.router.domain.pools import task_key
 from services.router.domain.ranks import Key, Ranks
 from services.router.domain.state import SEEKING, Task
 from services.router.domain.workspace import Workspace
@@ -70,7 +70,7 @@ def position(ws: Workspace, queue: Queue, task: Task) -> int:
     parts = ws.ranks.get(queue.id, {})
     if queue.order != "weighted_wait":
         ranks = parts.get(0.0)
-        return 1 + (ranks.before(order_key(queue, task)) if ranks else 0)
+        return 1 + (ranks.before(task_key(queue, task)) if ranks else 0)
     urgency = max(1, task.priority) * max(0, ws.now - task.waiting_since_us)
     ahead = 0
     for weight, ranks in parts.items():
@@ -103,7 +103,7 @@ def _rank(ws: Workspace, task: Task) -> list[tuple[str, float, Key]]:
         if queue is None:
             continue
         weight = max(1.0, task.priority) if queue.order == "weighted_wait" else 0.0
-        key = order_key(queue, task)
+        key = task_key(queue, task)
         ws.ranks.setdefault(name, {}).setdefault(weight, Ranks()).add(key)
         found.append((name, weight, key))
     return found

@@ -220,7 +220,7 @@ def deadline(task: Task) -> int:
     return min(due, default=NEVER_US)
 
 
-order_key = task_key
+
 
 
 def urgency(pool: Pool, task: Task, now_us: int) -> Key:
