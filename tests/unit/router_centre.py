@@ -63,7 +63,11 @@ def complete(driver: Driver, task: str) -> dict[str, Any]:
 
 def task_of(driver: Driver, thread: str) -> dict[str, Any]:
     """The conversation's last task."""
-    return [one for _, one in views.tasks(driver.core) if one["conversation_id"] == thread][-1]
+    return [
+        one
+        for _, one in views.tasks(driver.core, limit=100_000)
+        if one["conversation_id"] == thread
+    ][-1]
 
 
 def answer(driver: Driver, thread: str, agent: str) -> None:

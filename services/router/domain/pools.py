@@ -220,9 +220,6 @@ def deadline(task: Task) -> int:
     return min(due, default=NEVER_US)
 
 
-
-
-
 def urgency(pool: Pool, task: Task, now_us: int) -> Key:
     """A waiting task's place in its pool, made comparable between the parts of a weighted_wait
     queue."""
