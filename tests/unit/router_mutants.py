@@ -38,7 +38,7 @@ def no_channel_cap():
 
     return _patches(
         (capacity, "has_room", roomy),
-        (capacity, "free_for", lambda ws, desk, ch: desk.takes_work and roomy(ws, desk, ch)),
+        (capacity, "freedom", lambda ws, ch: lambda desk: desk.takes_work and roomy(ws, desk, ch)),
     )
 
 
@@ -48,7 +48,7 @@ def no_units():
 
     return _patches(
         (capacity, "has_room", capped),
-        (capacity, "free_for", lambda ws, desk, ch: desk.takes_work and capped(ws, desk, ch)),
+        (capacity, "freedom", lambda ws, ch: lambda desk: desk.takes_work and capped(ws, desk, ch)),
     )
 
 
@@ -217,7 +217,7 @@ def the_giver_stays_attached():
 
 
 def pairs_are_not_looked_at():
-    return patch.object(planning, "never_pair", lambda ws, task: [])
+    return patch.object(planning, "never_pair", lambda ws, task: ())
 
 
 def leaving_closes_wrap_up():

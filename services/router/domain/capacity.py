@@ -5,6 +5,7 @@ and one that costs nothing while held takes no slot of its channel either. Tasks
 new task's channel may interrupt are not counted against it.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from services.router.domain import requirements
@@ -54,6 +55,20 @@ def free_for(ws: Workspace, desk: Desk, channel: str) -> bool:
     if desk.count.get(channel, 0) >= desk.config.channels.get(channel, 0):
         return False  # the commonest reason first
     return desk.takes_work and has_room(ws, desk, channel)
+
+
+def freedom(ws: Workspace, channel: str) -> Callable[[Desk], bool]:
+    """`free_for` of one channel, for asking many agents."""
+    cost = ws.settings.channel(channel).cost
+
+    def free(desk: Desk) -> bool:
+        config = desk.config
+        if desk.count.get(channel, 0) >= config.channels.get(channel, 0) or not desk.takes_work:
+            return False
+        room = config.capacity - cost
+        return desk.used <= room or used_against(ws, desk, channel) <= room
+
+    return free
 
 
 def excluded(ws: Workspace, task: Task, agent_id: str) -> bool:

@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 from services.router.domain import capacity, drains, membership, offers
 from services.router.domain.desk import Desk
-from services.router.domain.pools import Key, Pool, head_start, urgency
+from services.router.domain.pools import Pool, sooner_by_head_start, urgency
 from services.router.domain.state import SEEKING, Task, named
 from services.router.domain.workspace import Workspace
 
@@ -81,7 +81,7 @@ def choose_agent(ws: Workspace, task: Task) -> Desk | None:
     best = pool.best(
         ws.desks,
         ws.now - task.waiting_since_us,
-        lambda desk: capacity.free_for(ws, desk, task.channel),
+        capacity.freedom(ws, task.channel),
         lambda agent_id: capacity.excluded(ws, task, agent_id),
     )
     return None if best is None else ws.desks[best[1]]
@@ -136,8 +136,9 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
     for pool in desk.pools.values():
         if not pool.entries or pool.key.channel not in room:
             continue
-        rank = pool.members[desk.id].rank
-        task = _first_of(ws, pool, desk) if rank <= lowest else None
+        member = pool.members[desk.id]
+        rank = member.rank
+        task = _first_of(ws, pool, desk, member.delay_us) if rank <= lowest else None
         if task is not None:
             if rank < lowest:
                 lowest, found = rank, []
@@ -165,12 +166,13 @@ def _kept(ws: Workspace, desk: Desk) -> Task | None:
     return None
 
 
-def _first_of(ws: Workspace, pool: Pool, desk: Desk) -> Task | None:
-    delay = pool.members[desk.id].delay_us
+def _first_of(ws: Workspace, pool: Pool, desk: Desk, delay: int) -> Task | None:
     head = pool.head()
-    if head is not None and not delay and not capacity.excluded(ws, ws.tasks[head], desk.id):
+    if head is None:
+        return None
+    if not delay and not capacity.excluded(ws, ws.tasks[head], desk.id):
         return ws.tasks[head]
-    if desk.id in ws.drains and head is not None and capacity.drained(ws, ws.tasks[head], desk):
+    if desk.id in ws.drains and capacity.drained(ws, ws.tasks[head], desk):
         return None  # what comes after the head comes after what he is kept free for, too
 
     def suits(task_id: str) -> bool:
@@ -185,12 +187,7 @@ def _most_urgent(ws: Workspace, found: list[tuple[Pool, Task]]) -> Task:
     """Queues of one order compare in it; queues of several orders compare by head start."""
     if len(found) == 1:
         return found[0][1]
-    orders = {pool.queue.order for pool, _ in found}
-
-    def key(entry: tuple[Pool, Task]) -> Key:
-        pool, task = entry
-        if len(orders) > 1:
-            return (head_start(pool.queue, task), task.waiting_since_us, task.number)
-        return urgency(pool, task, ws.now)
-
-    return min(found, key=key)[1]
+    order = found[0][0].queue.order
+    if any(pool.queue.order != order for pool, _ in found):
+        return min(found, key=lambda one: sooner_by_head_start(one[0].queue, one[1]))[1]
+    return min([(urgency(pool, task, ws.now), task.number, task) for pool, task in found])[2]

@@ -21,7 +21,7 @@ def begin(ws: Workspace, task: Task) -> None:
     if task.drain_agent is not None or task.state != "pending" or len(task.drained) >= DRAINS_MAX:
         return
     pool = ws.pool_of.get(task.id)
-    if pool is None or pool.queue.drain.limit_s <= 0 or pool.head() != task.id:
+    if pool is None or not pool.mixed or pool.queue.drain.limit_s <= 0 or pool.head() != task.id:
         return
     if not _has_cheaper(ws, task.channel):
         return
@@ -31,7 +31,7 @@ def begin(ws: Workspace, task: Task) -> None:
     ws.task(task)
     task.drain_agent = desk.id
     task.drain_until_us = ws.now + span_us(pool.queue.drain.limit_s)
-    task.drained = [*task.drained, desk.id]
+    task.drained = (*task.drained, desk.id)
     ws.drains[desk.id] = task.id
     ws.at_time(task.drain_until_us, timers.DRAIN, task.number, task.id)
 
@@ -45,7 +45,7 @@ def _has_cheaper(ws: Workspace, channel: str) -> bool:
 def _nearest(ws: Workspace, pool: Pool, task: Task) -> Desk | None:
     """Of those who lack nothing but units, the one with the least to finish."""
     found: tuple[int, str] | None = None
-    for agent_id in pool.members:
+    for agent_id in pool.mixed:
         desk = ws.desks[agent_id]
         if _lacks_units_only(ws, pool, task, desk):
             key = (capacity.used_against(ws, desk, task.channel), agent_id)
@@ -59,7 +59,6 @@ def _lacks_units_only(ws: Workspace, pool: Pool, task: Task, desk: Desk) -> bool
     return (
         desk.count.get(task.channel, 0) < cap
         and desk.takes_work
-        and len(desk.config.channels) > 1
         and ws.settings.channel(task.channel).cost <= desk.config.capacity
         and not capacity.has_room(ws, desk, task.channel)
         and desk.id not in ws.drains

@@ -39,8 +39,10 @@ class Estimate(NamedTuple):
 
 def estimate(ws: Workspace, task: Task) -> Estimate | None:
     """Of a task that waits in a queue, else None."""
-    queue = ws.queues.get(task.queues[0]) if task.queues else None
-    if queue is None or task.state not in SEEKING:
+    if task.state not in SEEKING or not task.queues:
+        return None
+    queue = ws.queues.get(task.queues[0])
+    if queue is None:
         return None
     ahead = position(ws, queue, task)
     return Estimate(ahead, expected_wait_us(ws, queue.id, ahead))

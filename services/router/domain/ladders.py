@@ -54,7 +54,7 @@ def _due_level(
         if duty.reaches(ws, task, level):
             return level
         if level.name not in task.skipped:
-            ws.task(task).skipped = [*task.skipped, level.name]
+            ws.task(task).skipped = (*task.skipped, level.name)
             ws.skipped[task.id] = None
             because = f"{level.name}: nobody on duty"
             lifecycle.decide(ws, task, ws.meta.seq, "skipped", because)
@@ -91,7 +91,7 @@ def view(ws: Workspace, task: Task, message: "Interaction | None") -> TaskView:
 def fire(ws: Workspace, task: Task, level: CompiledLevel) -> None:
     """Carry out a level's actions; the event comes first and names them."""
     ws.task(task).fired = [*task.fired, level.name]
-    task.skipped = [name for name in task.skipped if name != level.name]
+    task.skipped = tuple(name for name in task.skipped if name != level.name)
     seq = ws.of_task(
         routing.TaskEscalated,
         task,

@@ -70,7 +70,7 @@ def assign(
     membership.leave(ws, task)
     ws.task(task)
     drains.end(ws, task)
-    task.drained = []
+    task.drained = ()
     estimated_s, actual_s = estimates.met(ws, task)
     if task.agent_id is not None:
         release(ws, task)

@@ -116,10 +116,10 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
     _prefer(ws, task, found.prefer)
 
 
-def never_pair(ws: Workspace, task: Task) -> list[str]:
+def never_pair(ws: Workspace, task: Task) -> tuple[str, ...]:
     """The agents who get none of this customer's work."""
     customer = ws.customers.get(task.customer_id or "")
-    return list(customer.never_pair) if customer else []
+    return customer.never_pair if customer else ()
 
 
 def _could(ws: Workspace, task: Task, step: Step) -> bool:

@@ -43,10 +43,11 @@ class Member(NamedTuple):
 
 
 class Pool:
-    """One pool. `number` only names it; nothing is decided by it."""
+    """One pool. `number` only names it; nothing is decided by it. `mixed`: members who serve more than
+    one channel."""
 
     __slots__ = (
-        "delayed", "entries", "heaps", "key", "keyed", "members", "number", "prefers", "queue",
+        "delayed", "entries", "heaps", "key", "keyed", "members", "mixed", "number", "prefers", "queue",
         "requires", "stale", "tasks", "used",
     )  # fmt: skip
 
@@ -65,6 +66,7 @@ class Pool:
         self.keyed: dict[str, Key] = {}
         self.stale: dict[str, None] = {}
         self.delayed: dict[int, int] = {}
+        self.mixed: set[str] = set()
 
     # -- tasks
 
@@ -109,6 +111,8 @@ class Pool:
 
     def join(self, desk: Desk, member: Member) -> None:
         self.members[desk.id] = member
+        if len(desk.config.channels) > 1:
+            self.mixed.add(desk.id)
         if member.delay_us:
             self.delayed[member.delay_us] = self.delayed.get(member.delay_us, 0) + 1
         desk.pools[self.number] = self
@@ -118,6 +122,7 @@ class Pool:
         member = self.members.pop(desk.id, None)
         if member is not None and member.delay_us:
             self.delayed[member.delay_us] -= 1
+        self.mixed.discard(desk.id)
         self.keyed.pop(desk.id, None)
         self.stale.pop(desk.id, None)
         desk.pools.pop(self.number, None)

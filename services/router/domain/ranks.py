@@ -10,28 +10,35 @@ CHUNK_MAX = 512
 class Ranks:
     """A sorted multiset in chunks: adding and taking away move at most one chunk."""
 
-    __slots__ = ("_chunks", "_lasts")
+    __slots__ = ("_chunks", "_lasts", "_size")
 
     def __init__(self) -> None:
         self._chunks: list[list[Key]] = []
         self._lasts: list[Key] = []
+        self._size = 0
 
     def add(self, key: Key) -> None:
-        if not self._chunks:
-            self._chunks.append([key])
-            self._lasts.append(key)
+        self._size += 1
+        if not self._chunks or key > self._lasts[-1]:
+            self._append(key)
             return
-        at = min(bisect_left(self._lasts, key), len(self._chunks) - 1)
+        at = bisect_left(self._lasts, key)
         chunk = self._chunks[at]
         insort(chunk, key)
         if len(chunk) > CHUNK_MAX:
             half = len(chunk) // 2
             self._chunks.insert(at + 1, chunk[half:])
             del chunk[half:]
-            self._lasts.insert(at + 1, self._lasts[at])
-        self._lasts[at] = chunk[-1]
-        if at + 1 < len(self._chunks):
-            self._lasts[at + 1] = self._chunks[at + 1][-1]
+            self._lasts.insert(at, chunk[-1])
+
+    def _append(self, key: Key) -> None:
+        """The commonest case: who comes last is last."""
+        if not self._chunks or len(self._chunks[-1]) >= CHUNK_MAX:
+            self._chunks.append([key])
+            self._lasts.append(key)
+        else:
+            self._chunks[-1].append(key)
+            self._lasts[-1] = key
 
     def discard(self, key: Key) -> None:
         """Take the key away; one that is not there is no fault."""
@@ -43,6 +50,7 @@ class Ranks:
         if place >= len(chunk) or chunk[place] != key:
             return
         del chunk[place]
+        self._size -= 1
         if chunk:
             self._lasts[at] = chunk[-1]
         else:
@@ -53,18 +61,24 @@ class Ranks:
         """How many keys are smaller."""
         at = bisect_left(self._lasts, key)
         if at >= len(self._chunks):
-            return len(self)
-        return sum(map(len, self._chunks[:at])) + bisect_left(self._chunks[at], key)
+            return self._size
+        return self._before(at) + bisect_left(self._chunks[at], key)
 
     def up_to(self, key: Key) -> int:
         """How many keys are smaller or equal."""
         at = bisect_right(self._lasts, key)
         if at >= len(self._chunks):
-            return len(self)
-        return sum(map(len, self._chunks[:at])) + bisect_right(self._chunks[at], key)
+            return self._size
+        return self._before(at) + bisect_right(self._chunks[at], key)
+
+    def _before(self, at: int) -> int:
+        """Keys in the chunks before one, counted from the nearer end."""
+        if 2 * at > len(self._chunks):
+            return self._size - sum(map(len, self._chunks[at:]))
+        return sum(map(len, self._chunks[:at]))
 
     def first(self) -> Key | None:
         return self._chunks[0][0] if self._chunks else None
 
     def __len__(self) -> int:
-        return sum(map(len, self._chunks))
+        return self._size

@@ -128,19 +128,19 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     revision: int = 0
     decisions: list[Decision] = []
     ended_seq: int = 0
-    never: list[str] = []
+    never: tuple[str, ...] = ()
     respond_us: int | None = None
     by_human: bool = False
     drain_agent: str | None = None
     drain_until_us: int | None = None
-    drained: list[str] = []
+    drained: tuple[str, ...] = ()
     told_position: int = 0
     told_wait_us: int | None = None
     told_us: int | None = None
     first_wait_us: int | None = None
     first_told_us: int | None = None
     estimate_us: int | None = None
-    skipped: list[str] = []
+    skipped: tuple[str, ...] = ()
 
 
 def named(task: Task) -> list[str]:

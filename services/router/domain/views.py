@@ -7,7 +7,7 @@ import msgspec
 from services.router.domain import estimates, requirements
 from services.router.domain.capacity import active
 from services.router.domain.desk import Desk
-from services.router.domain.state import OWNED, Offer, Task
+from services.router.domain.state import OWNED, SEEKING, Offer, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import format_instant, optional_instant, seconds
 from shared.contracts.problems import not_found
@@ -157,7 +157,8 @@ def tasks(
 def show_task(ws: Workspace, found: Task) -> dict[str, Any]:
     """A task as API.md has it, with an estimate while it waits."""
     shown = stored_task(found)
-    shown["estimate"] = _estimate(ws, found)
+    if found.state in SEEKING:
+        shown["estimate"] = _estimate(ws, found)
     return shown
 
 
