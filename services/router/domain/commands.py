@@ -37,6 +37,17 @@ class DeleteResource(Command, kw_only=True):
     id: str
 
 
+class MergeCustomer(Command, kw_only=True):
+    """`customer` is from now on `into`: identities, open work and history together."""
+
+    customer: str
+    into: str
+
+
+class UnmergeCustomer(Command, kw_only=True):
+    customer: str
+
+
 class SetPresence(Command, kw_only=True):
     """`after_current`: from the moment the agent has no work left, last write wins."""
 
@@ -146,6 +157,8 @@ COMMANDS: dict[str, type[Command]] = {
     for command in (
         PutResource,
         DeleteResource,
+        MergeCustomer,
+        UnmergeCustomer,
         SetPresence,
         AcceptOffer,
         DeclineOffer,

@@ -118,6 +118,9 @@ def _check_unused(ws: Workspace, kind: str, name: str) -> None:
     ]
     if users:
         raise conflict("state", f"The policy {users[0]!r} names this {kind}.")
+    merged = [one.id for one in ws.stored["customer_merge"].values() if name in (one.id, one.into)]
+    if kind == "customer" and merged:
+        raise conflict("state", f"The merge of {merged[0]!r} names this customer; undo it first.")
     if kind == "queue" and any(
         name in task.queues for task in ws.tasks.values() if task.state in OPEN
     ):
@@ -193,7 +196,7 @@ def _write(
     use(ws, resource)
     _react(ws, kind, name)
     if kind == "customer" and _never_pair(ws, name) != paired:
-        _pair_again(ws, name)
+        pair_again(ws)
     return version
 
 
@@ -298,10 +301,10 @@ def _plan_again(ws: Workspace, task: Task, policy_id: str) -> None:
     planning.start_waiting(ws, task)
 
 
-def _pair_again(ws: Workspace, customer_id: str) -> None:
-    """The customer is never to be paired with other agents than before."""
+def pair_again(ws: Workspace) -> None:
+    """Some customers are never to be paired with other agents than before."""
     for task in _in_order(ws):
-        if task.customer_id == customer_id and task.never != planning.never_pair(ws, task):
+        if task.customer_id is not None and task.never != planning.never_pair(ws, task):
             ws.task(task).never = planning.never_pair(ws, task)
             membership.enter(ws, task)
 

@@ -19,6 +19,7 @@ from services.router.domain import (
     due,
     ladders,
     loading,
+    merges,
     offers,
     opening,
     presence,
@@ -248,6 +249,8 @@ def _cancel(core: RouterCore, command: cmd.CancelTask) -> Task:
 _HANDLERS: dict[str, Callable[[Any, Any], Any]] = {
     "PutResource": configuration.put,
     "DeleteResource": configuration.delete,
+    "MergeCustomer": merges.merge,
+    "UnmergeCustomer": merges.unmerge,
     "SetPresence": _set_presence,
     "AcceptOffer": _accept,
     "DeclineOffer": _decline,

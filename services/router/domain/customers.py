@@ -1,11 +1,22 @@
 """Who a customer is: identities of every channel resolved to one customer."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from services.router.domain.config import Customer
 from shared.contracts.interactions import Identity
 
 Key = tuple[str, str]
+
+# The rules of resolution, as operators see them (`POST customers:resolve`).
+RULES = (
+    "E-mail addresses are compared without regard to case.",
+    "Numbers of phone, sms, tel and whatsapp are one scheme, compared as + and digits; 00 is +.",
+    "Other schemes are compared as written, without spaces at the ends.",
+    "Of several identities the first that is known decides.",
+    "An identity that several customers claim belongs to the smallest id.",
+    "A merged customer is the one he was merged into, until the merge is undone.",
+)
 
 _NUMBERS = frozenset({"phone", "sms", "tel", "whatsapp"})
 
@@ -39,17 +50,56 @@ class CustomerIndex:
     def __init__(self) -> None:
         self._customers: dict[str, Customer] = {}
         self._owners: dict[Key, list[str]] = {}
+        self._merged: dict[str, str] = {}
+        self._whole: dict[str, Customer] = {}
 
     def __len__(self) -> int:
         return len(self._customers)
 
     def get(self, customer: str) -> Customer | None:
-        return self._customers.get(customer)
+        """The customer, with what was merged into him; of a merged one, who he was merged into."""
+        if not self._merged:
+            return self._customers.get(customer)
+        name = self.canonical(customer)
+        return self._whole.get(name) or self._customers.get(name)
+
+    def canonical(self, customer: str) -> str:
+        """Whom a customer was merged into, in the end; himself where he was not."""
+        while (into := self._merged.get(customer)) is not None and into in self._customers:
+            customer = into
+        return customer
+
+    def parts(self, customer: str) -> list[str]:
+        """Customers merged into this one, directly or through others, in the order of ids."""
+        found = [name for name, into in self._merged.items() if into == customer]
+        return sorted({*found, *(part for name in found for part in self.parts(name))})
+
+    def merge(self, customer: str, into: str) -> None:
+        """From now on `customer` is `into`; the caller has seen that this makes no circle."""
+        self._merged[customer] = into
+        self._gather()
+
+    def split(self, customer: str) -> None:
+        """Undo his merge; one that never was is no fault."""
+        self._merged.pop(customer, None)
+        self._gather()
+
+    def _gather(self) -> None:
+        """Profiles of those into whom others were merged: their own fields first."""
+        self._whole.clear()
+        for name in sorted({self.canonical(name) for name in self._merged}):
+            if name in self._customers:
+                parts = [
+                    self._customers[part] for part in self.parts(name) if part in self._customers
+                ]
+                self._whole[name] = _joined(self._customers[name], parts)
 
     def put(self, customer: Customer) -> None:
         """Adds or replaces a customer."""
         self.remove(customer.id)
         self._customers[customer.id] = customer
+        if self._merged:
+            self._gather()
         for key in _keys(customer):
             owners = self._owners.setdefault(key, [])
             owners.append(customer.id)
@@ -63,14 +113,33 @@ class CustomerIndex:
             owners.remove(customer)
             if not owners:
                 del self._owners[key]
+        if self._merged and known:
+            self._gather()
 
     def resolve(self, identities: Iterable[Identity]) -> Customer | None:
         """The customer that the identities mean."""
         for identity in identities:
             owners = self._owners.get(normalise(identity.scheme, identity.value))
             if owners:
-                return self._customers[owners[0]]
+                return self.get(owners[0])
         return None
+
+    def explain(self, identities: Iterable[Identity]) -> list[dict[str, Any]]:
+        """What each identity means, in the order in which they decide."""
+        found: list[dict[str, Any]] = []
+        for identity in identities:
+            key = normalise(identity.scheme, identity.value)
+            owners = self._owners.get(key, [])
+            chosen = owners[0] if owners else None
+            found.append(
+                {
+                    "scheme": key[0],
+                    "value": key[1],
+                    "claimed_by": list(owners),
+                    "customer": None if chosen is None else self.canonical(chosen),
+                }
+            )
+        return found
 
     def claims(self, customer: Customer) -> list[tuple[int, str]]:
         """Identities that someone else has too: (place in the customer's list, the other's id)."""
@@ -79,6 +148,33 @@ class CustomerIndex:
             owners = self._owners.get(normalise(identity.scheme, identity.value), [])
             found.extend((place, other) for other in owners if other != customer.id)
         return found
+
+
+def _joined(customer: Customer, parts: list[Customer]) -> Customer:
+    """One profile: what the customer himself says, gaps filled by the others in order."""
+    identities = {normalise(one.scheme, one.value): one for one in customer.identities}
+    attributes = dict(customer.attributes)
+    never = dict.fromkeys(customer.never_pair)
+    for part in parts:
+        for one in part.identities:
+            identities.setdefault(normalise(one.scheme, one.value), one)
+        attributes = {**part.attributes, **attributes}
+        never.update(dict.fromkeys(part.never_pair))
+
+    def first(field: str) -> Any:
+        values = (getattr(one, field) for one in (customer, *parts))
+        return next((value for value in values if value is not None), None)
+
+    return Customer(
+        id=customer.id,
+        name=first("name"),
+        tier=first("tier"),
+        language=first("language"),
+        identities=tuple(identities.values()),
+        attributes=attributes,
+        never_pair=tuple(never),
+        timezone=first("timezone"),
+    )
 
 
 def _keys(customer: Customer) -> list[Key]:

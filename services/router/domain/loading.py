@@ -15,6 +15,8 @@ def derive(ws: Workspace) -> None:
     for kind in RESOURCE_KINDS:
         for resource in ws.stored[kind].values():
             configuration.use(ws, resource)
+    for entry in ws.stored["customer_merge"].values():
+        ws.customers.merge(entry.id, entry.into)
     ws.closed_queues = {
         name for name, queue in ws.queues.items() if not hours.is_open(ws, queue.calendar)
     }

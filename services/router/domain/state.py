@@ -246,6 +246,14 @@ class Resource(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     windows: list[tuple[int, int]] = []
 
 
+class CustomerMerge(msgspec.Struct, array_like=True, kw_only=True, gc=False):
+    """The customer `id` is, until this is undone, the customer `into`."""
+
+    id: str
+    into: str
+    at_us: int
+
+
 class QueueFigures(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """How fast a queue moves: a running mean of the time between assignments (0: not yet known); and
     what comes: arrivals in the minute from `minute_us`, the usual number per minute."""
@@ -286,6 +294,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "calendar": Resource,
     "workspace": Resource,
     "queue_figures": QueueFigures,
+    "customer_merge": CustomerMerge,
     "meta": Meta,
 }
 RESOURCE_KINDS: tuple[str, ...] = (

@@ -157,6 +157,8 @@ def tasks(
 def show_task(ws: Workspace, found: Task) -> dict[str, Any]:
     """A task as API.md has it, with an estimate while it waits."""
     shown = stored_task(found)
+    if found.customer_id is not None:
+        shown["customer_id"] = ws.customers.canonical(found.customer_id)
     if found.state in SEEKING:
         shown["estimate"] = _estimate(ws, found)
     return shown

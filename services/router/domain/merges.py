@@ -1,0 +1,108 @@
+"""Customers who are one person: merged, seen as one, and taken apart again.
+
+A merge is a note beside the customers, which stay as they were written; so undoing it loses nothing.
+"""
+
+from typing import Any
+
+from services.router.domain import commands as cmd
+from services.router.domain import configuration
+from services.router.domain.state import OPEN, CustomerMerge, Task
+from services.router.domain.workspace import Workspace
+from shared.contracts import routing
+from shared.contracts.instants import format_instant, optional_instant
+from shared.contracts.problems import conflict, invalid, not_found
+
+RECENT_MAX = 50
+CONVERSATIONS_MAX = 200
+
+
+def merge(ws: Workspace, command: cmd.MergeCustomer) -> dict[str, Any]:
+    """MergeCustomer. Repeated, it answers the same."""
+    known = ws.stored["customer_merge"].get(command.customer)
+    if known is None or known.into != command.into:
+        _check(ws, command, known)
+        entry = CustomerMerge(id=command.customer, into=command.into, at_us=ws.now)
+        ws.add("customer_merge", command.customer, entry)
+        ws.customers.merge(command.customer, command.into)
+        _announce(ws, command.customer)
+    return profile(ws, command.into)
+
+
+def _check(ws: Workspace, command: cmd.MergeCustomer, known: CustomerMerge | None) -> None:
+    for pointer, name in (("", command.customer), ("/into", command.into)):
+        if ws.resource("customer", name) is None:
+            raise (
+                not_found("customer", name)
+                if not pointer
+                else invalid(pointer, "unknown_customer", f"There is no customer {name!r}.")
+            )
+    if known is not None:
+        raise conflict("state", f"{command.customer} is merged into {known.into}; undo that first.")
+    if ws.customers.canonical(command.into) == command.customer:
+        raise conflict("state", f"{command.into} is {command.customer} already.")
+
+
+def unmerge(ws: Workspace, command: cmd.UnmergeCustomer) -> dict[str, Any]:
+    """UnmergeCustomer: both are as they were written."""
+    if command.customer not in ws.stored["customer_merge"]:
+        raise conflict("state", f"{command.customer} is not merged into anybody.")
+    ws.remove("customer_merge", command.customer)
+    ws.customers.split(command.customer)
+    _announce(ws, command.customer)
+    return profile(ws, command.customer)
+
+
+def _announce(ws: Workspace, name: str) -> None:
+    found = ws.resource("customer", name)
+    version = found.version if found is not None else 0
+    ws.emit(routing.ConfigChanged, name, kind="customer", id=name, version=version)
+    configuration.pair_again(ws)
+
+
+def profile(ws: Workspace, name: str) -> dict[str, Any]:
+    """A customer over all channels: who he is, open and recent work, who had it last. Raises
+    Refused (not-found)."""
+    customer = ws.customers.get(name)
+    if customer is None:
+        raise not_found("customer", name)
+    names = {customer.id, *ws.customers.parts(customer.id)}
+    mine = [task for task in ws.tasks.values() if task.customer_id in names]
+    mine.sort(key=lambda task: -task.number)
+    threads = [one for one in ws.conversations.values() if one.customer_id in names]
+    threads.sort(key=lambda thread: -thread.number)
+    return {
+        "id": customer.id,
+        "name": customer.name,
+        "tier": customer.tier,
+        "language": customer.language,
+        "timezone": customer.timezone,
+        "identities": [{"scheme": i.scheme, "value": i.value} for i in customer.identities],
+        "attributes": customer.attributes,
+        "never_pair": list(customer.never_pair),
+        "merged": [
+            {"id": part, "at": format_instant(ws.stored["customer_merge"][part].at_us)}
+            for part in ws.customers.parts(customer.id)
+        ],
+        "open": [_work(task) for task in mine if task.state in OPEN],
+        "recent": [_work(task) for task in mine if task.state not in OPEN][:RECENT_MAX],
+        "last_agents": list(dict.fromkeys(one.last_agent for one in threads if one.last_agent)),
+        "conversations": [
+            {"id": one.id, "channel": one.channel, "last_agent": one.last_agent}
+            for one in threads[:CONVERSATIONS_MAX]
+        ],
+    }
+
+
+def _work(task: Task) -> dict[str, Any]:
+    return {
+        "task_id": task.id,
+        "state": task.state,
+        "channel": task.channel,
+        "conversation_id": task.conversation_id,
+        "agent_id": task.agent_id,
+        "queue": task.queue or (task.queues[0] if task.queues else None),
+        "created_at": format_instant(task.created_us),
+        "ended_at": optional_instant(task.ended_us),
+        "disposition": task.disposition,
+    }

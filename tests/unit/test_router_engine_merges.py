@@ -1,0 +1,107 @@
+"""Customers who are one person: merged, used as one everywhere, and taken apart again."""
+
+import pytest
+
+from services.router.domain import commands as cmd
+from services.router.domain import merges
+from services.router.domain.core import RouterFactory
+from services.router.driver import WORKSPACE, Driver
+from shared.contracts.interactions import Identity
+from shared.contracts.problems import Refused
+from tests.unit.router_centre import accept, centre, come, complete, offered, task_of
+
+MAIL = {"scheme": "email", "value": "Kim@Example.org"}
+CALL = {"scheme": "phone", "value": "0049 151 1234"}
+
+
+def two() -> Driver:
+    driver = come(centre({"ana": {}}), "ana")
+    rule = {"priority": 'customer.tier == "gold" ? 10 : 0', "steps": [{"queue": "main"}]}
+    driver.put("policy", "default", rules=[rule])
+    driver.put("customer", "kim", tier="gold", identities=[MAIL], attributes={"a": 1})
+    driver.put("customer", "k2", language="de", identities=[CALL], attributes={"a": 2, "b": 3})
+    return driver
+
+
+def joined(driver: Driver) -> dict:
+    return driver.command(cmd.MergeCustomer(customer="k2", into="kim"))
+
+
+def test_a_merged_customer_is_the_other_everywhere():
+    driver = two()
+    driver.say("before", identities=[CALL])
+    complete(driver, accept(driver, "ana"))
+    found = joined(driver)
+    assert (found["tier"], found["language"], found["attributes"]) == (
+        "gold",
+        "de",
+        {"a": 1, "b": 3},
+    )
+    assert [one["value"] for one in found["identities"]] == [MAIL["value"], CALL["value"]]
+    assert [one["conversation_id"] for one in found["recent"]] == ["before"]
+    assert found["last_agents"] == ["ana"]
+    driver.say("after", identities=[CALL])
+    task = task_of(driver, "after")
+    assert (task["customer_id"], task["priority"]) == ("kim", 10)
+    assert task_of(driver, "before")["customer_id"] == "kim"
+    assert joined(driver)["merged"] == found["merged"], "repeated, it answers the same"
+
+
+def test_undoing_a_merge_loses_nothing_and_a_take_over_remembers_it():
+    driver = two()
+    joined(driver)
+    fresh = RouterFactory().create(WORKSPACE, 1)
+    fresh.load(driver.core.dump())
+    assert fresh.last_seq and fresh.customers.canonical("k2") == "kim"
+    driver.command(cmd.UnmergeCustomer(customer="k2"))
+    assert merges.profile(driver.core, "k2")["attributes"] == {"a": 2, "b": 3}
+    assert merges.profile(driver.core, "kim")["attributes"] == {"a": 1}
+    driver.say("c1", identities=[CALL])
+    assert task_of(driver, "c1")["customer_id"] == "k2"
+    driver.core.changes()
+    assert all(entity.kind != "customer_merge" for entity in driver.core.dump())
+
+
+def test_never_pair_lists_are_merged_for_waiting_work_too():
+    driver = two()
+    driver.put("customer", "k2", identities=[CALL], never_pair=["ana"])
+    driver.put("queue", "main", offer={"ttl_s": 5, "cool_down_s": 1})
+    driver.say("c1", identities=[MAIL])
+    assert offered(driver, "ana") == ["c1"]
+    joined(driver)
+    driver.wait(60)
+    assert offered(driver, "ana") == []
+    driver.command(cmd.UnmergeCustomer(customer="k2"))
+    assert offered(driver, "ana") == ["c1"]
+
+
+def test_what_cannot_be_merged_is_refused():
+    driver = two()
+    driver.put("customer", "k3")
+    joined(driver)
+    for command in (
+        cmd.MergeCustomer(customer="kim", into="k2"),
+        cmd.MergeCustomer(customer="kim", into="kim"),
+        cmd.MergeCustomer(customer="k2", into="k3"),
+        cmd.MergeCustomer(customer="nobody", into="kim"),
+        cmd.MergeCustomer(customer="k3", into="nobody"),
+        cmd.UnmergeCustomer(customer="k3"),
+        cmd.DeleteResource(resource="customer", id="kim"),
+    ):
+        before = driver.core.dump()
+        with pytest.raises(Refused):
+            driver.command(command)
+        assert driver.core.dump() == before
+    driver.command(cmd.MergeCustomer(customer="kim", into="k3"))
+    assert driver.core.customers.canonical("k2") == "k3", "a chain ends in one"
+    assert driver.core.customers.parts("k3") == ["k2", "kim"]
+
+
+def test_operators_see_what_an_identity_means_and_why():
+    driver = two()
+    driver.put("customer", "a0", identities=[MAIL])
+    joined(driver)
+    found = driver.core.customers.explain([Identity(**CALL), Identity(**MAIL)])
+    assert [one["customer"] for one in found] == ["kim", "a0"]
+    assert found[1]["claimed_by"] == ["a0", "kim"]
+    assert found[0]["value"] == "+491511234"
