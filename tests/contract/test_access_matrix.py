@@ -50,7 +50,9 @@ TABLE = [
     ("POST", r"/sla-policies:dry-run", {SUPERVISOR, OPS, ADMIN}),
     ("GET", r"/calendars/\{name\}/days", {SUPERVISOR, OPS, ADMIN}),
     ("POST", r"/sla-policies/\{name\}:migrate", {ADMIN}),
-    ("GET", r"/teams/\{name\}/duty", {SUPERVISOR, OPS, ADMIN}),
+    ("GET", r"/teams/\{name\}/duty|/customers/\{name\}/profile", {SUPERVISOR, OPS, ADMIN}),
+    ("POST", r"/customers:resolve", {SUPERVISOR, OPS, ADMIN}),
+    ("POST", r"/customers:import|/customers/\{name\}:(un)?merge", {ADMIN}),
     ("GET", rf"/({CONFIG})(/\{{name\}})?", {SUPERVISOR, OPS, ADMIN}),
     ("PUT DELETE", rf"/({CONFIG})/\{{name\}}", {ADMIN}),
     # sla

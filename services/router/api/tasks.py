@@ -1,6 +1,8 @@
 """Tasks: created, read, and moved through their life by agents, supervisors and platforms."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import Depends, Query, Request, Response
@@ -89,18 +91,22 @@ async def create_task(
     caller: Annotated[Caller, Depends(require("tasks:create"))],
     service: Service,
 ) -> Response:
-    """A call-back, ticket or custom task, in a conversation or for a customer (a new one)."""
+    """A call-back, ticket or custom task, in a conversation or for a customer (a new one). Times
+    without an offset are in the customer's time zone, else the workspace's."""
     body = await read_body(request, NewTask)
     if (body.conversation_id is None) == (body.customer_id is None):
         message = "Name either the conversation or the customer."
         raise invalid("/conversation_id", "one_of", message, "conversation_id or customer_id")
+    zone = await service.look(
+        caller.workspace, lambda ws: views.zone_of(ws, body.conversation_id, body.customer_id)
+    )
     command = commands.CreateTask(
         channel=body.channel,
         conversation_id=body.conversation_id,
         customer_id=body.customer_id,
         kind=body.kind,
-        not_before_us=_instant("/not_before", body.not_before),
-        not_after_us=_instant("/not_after", body.not_after),
+        not_before_us=_local_instant("/not_before", body.not_before, zone),
+        not_after_us=_local_instant("/not_after", body.not_after, zone),
         attributes=body.attributes or {},
         priority=body.priority,
         text=body.text,
@@ -298,6 +304,18 @@ async def _finish(request: Request) -> dict[str, Any]:
     if len(body.note or "") > MAX_NOTE_CHARS:
         raise invalid("/note", "length", "The note is too long.", f"at most {MAX_NOTE_CHARS}")
     return {"disposition": body.disposition, "tags": body.tags or [], "note": body.note}
+
+
+def _local_instant(pointer: str, text: str | None, zone: str) -> int | None:
+    """Microseconds; a time without an offset is a wall clock's in `zone`."""
+    if text is not None:
+        try:
+            local = datetime.fromisoformat(text)
+        except ValueError:
+            local = None
+        if local is not None and local.tzinfo is None:
+            text = local.replace(tzinfo=ZoneInfo(zone)).isoformat()
+    return _instant(pointer, text)
 
 
 def _instant(pointer: str, text: str | None) -> int | None:

@@ -228,6 +228,13 @@ def _estimate(ws: Workspace, found: Task) -> dict[str, Any] | None:
     return {"position": known.position, "wait_s": wait_s, "method": estimates.METHOD}
 
 
+def zone_of(ws: Workspace, conversation: str | None, customer: str | None) -> str:
+    """The time zone of a customer, or of a conversation's; the workspace's where none is known."""
+    known = ws.conversations.get(conversation or "")
+    found = ws.customers.get(customer or (known.customer_id if known else None) or "")
+    return (found.timezone if found else None) or ws.settings.timezone
+
+
 # -- queues and resources
 
 
