@@ -1,8 +1,12 @@
 """Whoever takes a workspace over decides as the owner before would have."""
 
+import msgspec
+
 from services.router.domain import commands as cmd
 from services.router.domain import views
 from services.router.domain.core import RouterFactory
+from services.router.domain.state import QueueFigures, Task
+from services.router.domain.workspace import pack, unpack
 from services.router.driver import WORKSPACE, Driver
 from shared.contracts.core import Input
 
@@ -59,3 +63,13 @@ def both_decide_alike(driver: Driver) -> None:
     due = Input("timer", "due")
     told = driver.core.apply(driver.now_us, driver.number + 1, due).events
     assert told and successor.apply(driver.now_us, driver.number + 1, due).events == told
+
+
+def test_state_stored_before_fields_were_added_still_loads():
+    """Structs are arrays whose new fields come last, with defaults."""
+    task = Task(id="t", number=1, kind="k", state="pending", conversation_id="c", channel="chat")
+    whole = msgspec.msgpack.decode(pack(task))
+    older = msgspec.msgpack.encode(whole[: Task.__struct_fields__.index("never")])
+    assert unpack("task", older) == task
+    figures = msgspec.msgpack.encode(["main", 5, 7])
+    assert unpack("queue_figures", figures) == QueueFigures(id="main", interval_us=5, last_us=7)
