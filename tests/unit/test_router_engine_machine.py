@@ -57,6 +57,9 @@ PARTS = st.fixed_dictionaries(
         "calendar": st.sampled_from([None, None, "office"]),
         "limit": st.sampled_from([None, {"waiting": 3, "overflow_to": "q1"}, {"waiting": 2}]),
         "orphans": st.just({"after_s": 20}),
+        "response": st.sampled_from([None, {"limit_s": 30}]),
+        "drain": st.sampled_from([{"limit_s": 0}, {"limit_s": 25}, {"limit_s": 600}]),
+        "surge": st.sampled_from([{}, {"factor": 1.5, "min_per_min": 1}]),
     }
 )
 RULE = {
@@ -97,7 +100,12 @@ class Workplace(RuleBasedStateMachine):
                 parts = {**parts, "limit": None}
             self.driver.put("queue", f"q{number}", **parts)
         self.driver.put("escalation", "ladder", levels=LEVELS)
-        self.driver.put("team", "t1", supervisors=["sam"])
+        shifts = [{"calendar": "office", "agents": ["sam"]}] if variant % 2 else []
+        self.driver.put("team", "t1", supervisors=["sam"], shifts=shifts)
+        for name in ("k1", "k2"):
+            identities = [{"scheme": "crm", "value": name}]
+            never = ["ana"] if name == "k1" else []
+            self.driver.put("customer", name, identities=identities, never_pair=never)
         self.driver.put("policy", "default", rules=rules(variant))
         for agent in AGENTS:
             self.hire(agent, variant)
@@ -140,7 +148,8 @@ class Workplace(RuleBasedStateMachine):
     )
     def customer_writes(self, thread: str, language: str | None, channel: str, ago: int) -> None:
         channel = ["chat", "email", "phone"][THREADS.index(thread) % 3]
-        self.driver.say(thread, language=language, channel=channel, ago_s=ago)
+        who = {"scheme": "crm", "value": f"k{THREADS.index(thread) % 4}"}
+        self.driver.say(thread, language=language, channel=channel, ago_s=ago, identities=[who])
 
     @rule(thread=st.sampled_from(THREADS), reason=st.sampled_from(["ended", "abandoned"]))
     def conversation_ends(self, thread: str, reason: str) -> None:
@@ -233,6 +242,11 @@ class Workplace(RuleBasedStateMachine):
                 channel="chat", conversation_id=thread, not_before_us=at, not_after_us=late
             )
         )
+
+    @rule(undo=st.booleans())
+    def customers_are_one(self, undo: bool) -> None:
+        merge = cmd.MergeCustomer(customer="k1", into="k2")
+        self.try_(cmd.UnmergeCustomer(customer="k1") if undo else merge)
 
     @rule(thread=st.sampled_from(THREADS), name=st.sampled_from(["warning", "breached", "started"]))
     def clock(self, thread: str, name: str) -> None:
