@@ -27,24 +27,36 @@ class Candidate(NamedTuple):
 class _Asked(NamedTuple):
     """What every agent is held against."""
 
+    queues: frozenset[str]
     requires: tuple[Requirement, ...]
     is_open: bool
 
 
 def candidates(ws: Workspace, task: Task) -> list[Candidate]:
     """All agents of the workspace, in the order of their ids' creation."""
-    is_open = any(queue not in ws.closed_queues for queue in task.queues)
-    asked = _Asked(capacity.active(task), is_open)
+    asked = _asked(ws, task)
     return [_candidate(ws, task, desk, asked) for desk in ws.desks.values()]
+
+
+def _asked(ws: Workspace, task: Task) -> _Asked:
+    is_open = any(queue not in ws.closed_queues for queue in task.queues)
+    return _Asked(frozenset(task.queues), capacity.active(task), is_open)
 
 
 def nearest(found: list[Candidate], most: int) -> list[Desk]:
     """Those who lack least, present before absent, less loaded before more loaded."""
 
-    def key(one: Candidate) -> tuple[int, bool, float, str]:
-        return one.lacks, one.failure == "presence", one.desk.share, one.desk.id
-
-    return [one.desk for one in nsmallest(most, found, key=key)]
+    groups: dict[tuple[int, bool], list[Candidate]] = {}
+    for one in found:
+        groups.setdefault((one.lacks, one.failure == "presence"), []).append(one)
+    chosen: list[Desk] = []
+    for place in sorted(groups):
+        left = most - len(chosen)
+        if left <= 0:
+            break
+        group = nsmallest(left, groups[place], key=lambda one: (one.desk.share, one.desk.id))
+        chosen += [one.desk for one in group]
+    return chosen
 
 
 def reasons(found: list[Candidate]) -> dict[str, int]:
@@ -55,13 +67,15 @@ def reasons(found: list[Candidate]) -> dict[str, int]:
 
 def first_failure(ws: Workspace, task: Task, desk: Desk) -> str | None:
     """Kind of the first of `capacity.conditions` that fails; None when all pass."""
-    is_open = any(queue not in ws.closed_queues for queue in task.queues)
-    return _candidate(ws, task, desk, _Asked(capacity.active(task), is_open)).failure
+    return _candidate(ws, task, desk, _asked(ws, task)).failure
 
 
 def _candidate(ws: Workspace, task: Task, desk: Desk, asked: _Asked) -> Candidate:
     direct = task.target_agent == desk.id or desk.id in task.also
-    serves = direct or capacity.serving(desk, task.queues, set()) is not None
+    own = desk.config.queues
+    serves = direct or (
+        bool(asked.queues) if own is None else any(entry.queue in asked.queues for entry in own)
+    )
     unmet = [] if direct else [item for item in asked.requires if not item.met_by(desk.facts)]
     cap = desk.config.channels.get(task.channel, 0)
     lacks = len(unmet) + (not serves) + (cap <= 0)

@@ -49,7 +49,7 @@ def put(ws: Workspace, command: PutResource) -> dict[str, Any]:
     """PutResource. Raises Refused for what it names in vain and for a stale `if_version`."""
     body = bytes(command.body)
     resource = _DECODERS[command.resource].decode(body)
-    known = _known(ws)
+    known = _known(ws, command.resource)
     faults = references(resource, known)
     if faults:
         raise Refused("validation", faults[0].message, errors=faults)
@@ -85,15 +85,19 @@ def delete(ws: Workspace, command: DeleteResource) -> dict[str, Any]:
     return {"id": command.id}
 
 
-def _known(ws: Workspace) -> Known:
+def _known(ws: Workspace, kind: str) -> Known:
+    """What a resource of this kind may name. An agent names none of the many other agents, and only
+    policies name skills: looking through all agents for each of them would take long."""
     calendars = ws.stored["calendar"].values()
+    desks = () if kind == "agent" else ws.desks
+    skilled = ws.desks.values() if kind == "policy" else ()
     return Known(
         queues=frozenset(ws.queues),
         escalations=frozenset(ws.ladders),
         calendars=frozenset(one.id for one in calendars if one.body),
-        agents=frozenset(ws.desks),
+        agents=frozenset(desks),
         teams=frozenset(ws.teams),
-        skills=highest_skills(desk.config for desk in ws.desks.values()),
+        skills=highest_skills(desk.config for desk in skilled),
         customers=ws.customers,
     )
 

@@ -21,7 +21,7 @@ from shared.contracts.instants import format_instant, seconds, span_us
 from shared.contracts.problems import not_found
 
 NEAREST = 20
-JUDGED_IN_FULL = 200  # of the agents, those who lack least are held against every condition
+JUDGED_IN_FULL = 60  # of the agents, those who lack least are held against every condition
 WAITING_JUDGED_MAX = 500  # of the tasks that wait, the longest waiting are held against an agent
 _INSTANTS_FROM_US = 10**14  # smaller numbers in order keys are no instants
 

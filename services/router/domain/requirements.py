@@ -82,7 +82,9 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def met_by(self, who: AgentFacts) -> bool:
         """Whether the agent may have the task; what is only preferred rules nobody out."""
-        return self.preferred or self.suits(who)
+        if self.skill is not None:
+            return self.preferred or who.skills.get(self.skill, -1) >= self.level
+        return self.suits(who)
 
     def suits(self, who: AgentFacts) -> bool:
         if self.skill is not None:
