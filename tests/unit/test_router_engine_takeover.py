@@ -73,3 +73,17 @@ def test_state_stored_before_fields_were_added_still_loads():
     assert unpack("task", older) == task
     figures = msgspec.msgpack.encode(["main", 5, 7])
     assert unpack("queue_figures", figures) == QueueFigures(id="main", interval_us=5, last_us=7)
+
+
+def test_an_estimate_that_was_due_while_the_task_was_offered_is_not_told_after_a_load():
+    driver = office()
+    driver.say("c1")
+    for agent in ("ana", "ben"):
+        driver.command(cmd.SetPresence(agent=agent, status="available"))
+    driver.wait(100)
+    assert driver.core.tasks[driver.core.conversations["c1"].task_id or ""].state == "reserved"
+    fresh = RouterFactory().create(WORKSPACE, 1)
+    fresh.load(driver.core.dump())
+    assert fresh.wake_at_us() == driver.core.wake_at_us()
+    version = views.tasks(driver.core)[0][1]["version"]
+    assert version < driver.number, "what is told of the wait makes no new version"

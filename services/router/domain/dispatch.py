@@ -53,7 +53,6 @@ def seek(ws: Workspace, task_id: str) -> None:
     while task is not None and wants_offer(ws, task):
         desk = choose_agent(ws, task)
         if desk is None:
-            drains.begin(ws, task)
             return
         offers.make(ws, task, desk)
 
@@ -148,6 +147,7 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
 
 def _drain(ws: Workspace, desk: Desk, room: set[str]) -> None:
     """Work that he has no units for, and that waits first, has an agent kept free for it."""
+    heads: list[tuple[Pool, Task]] = []
     for pool in desk.pools.values():
         channel = pool.key.channel
         if not pool.entries or channel in room or pool.queue.drain.limit_s <= 0:
@@ -155,7 +155,10 @@ def _drain(ws: Workspace, desk: Desk, room: set[str]) -> None:
         if desk.count.get(channel, 0) < desk.config.channels.get(channel, 0):
             head = pool.head()
             if head is not None:
-                drains.begin(ws, ws.tasks[head])
+                heads.append((pool, ws.tasks[head]))
+    heads.sort(key=lambda one: sooner_by_head_start(one[0].queue, one[1]))  # not as pools were made
+    for _, task in heads:
+        drains.begin(ws, task)
 
 
 def _kept(ws: Workspace, desk: Desk) -> Task | None:

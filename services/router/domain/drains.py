@@ -16,6 +16,16 @@ from shared.contracts.instants import span_us
 DRAINS_MAX = 20  # agents kept free for one task, one after the other
 
 
+def begin_all(ws: Workspace) -> None:
+    """For what began to wait in this input and found nobody. Not for whatever merely looked again: a
+    timer that no longer means anything must change nothing, since a take-over forgets it."""
+    for task_id in ws.undrained:
+        task = ws.tasks.get(task_id)
+        if task is not None:
+            begin(ws, task)
+    ws.undrained.clear()
+
+
 def begin(ws: Workspace, task: Task) -> None:
     """Keep an agent free for the task if it is its pool's first, and there is such an agent."""
     if task.drain_agent is not None or task.state != "pending" or len(task.drained) >= DRAINS_MAX:
@@ -87,7 +97,7 @@ def end(ws: Workspace, task: Task) -> None:
 def end_in_vain(ws: Workspace, task: Task) -> None:
     """The time is over, or the agent cannot take it any more: perhaps another one is kept free."""
     end(ws, task)
-    ws.seekers[task.id] = None
+    ws.seekers[task.id] = ws.undrained[task.id] = None
 
 
 def agent_left(ws: Workspace, agent_id: str) -> None:

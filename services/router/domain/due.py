@@ -37,6 +37,7 @@ def rest(ws: Workspace) -> None:
         ws.seekers.clear()
         ws.freed.clear()
         ws.untold.clear()
+        ws.undrained.clear()
         return
     if len(ws.timers) > ws.timers_max:
         timers.compact(ws)
@@ -49,6 +50,8 @@ def rest(ws: Workspace) -> None:
         if task is not None:
             tasks.overflow(ws, task, seen)
             dispatch.settle(ws)
+    if ws.undrained and not ws.catching_up:
+        drains.begin_all(ws)
     if ws.untold and not ws.catching_up:
         estimates.tell_waiting(ws)
     if len(ws.unranked) > estimates.UNRANKED_MAX:
@@ -100,7 +103,7 @@ def _fire_task(ws: Workspace, task: Task, due_us: int, kind: int) -> None:
             if task.drain_until_us == due_us:
                 drains.end_in_vain(ws, task)
         case timers.ESTIMATE:
-            if task.estimate_us == due_us and task.state == "pending":
+            if task.estimate_us == due_us:
                 estimates.review(ws, task)
         case timers.RESPOND:
             if task.respond_us == due_us and task.state == "assigned" and not task.held:

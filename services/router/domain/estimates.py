@@ -134,15 +134,18 @@ def tell_waiting(ws: Workspace) -> None:
 
 
 def review(ws: Workspace, task: Task) -> None:
-    """Tell the estimate if it is new or has moved, and look again later."""
-    found = estimate(ws, task)
+    """Tell the estimate if it is new or has moved, and look again later. Of a task that does not
+    wait just now nothing is told, and nothing stays due: a take-over would tell it. What was told is
+    no new version of the task."""
+    ws.edit("task", task.id, task).estimate_us = None
+    found = estimate(ws, task) if task.state == "pending" else None
     if found is None:
         return
     if _moved(ws, task, found):
         _tell(ws, task, found)
     later = max(REVIEW_EVERY_US, (found.wait_us or 0) // REVIEW_SHARE)
     due = (ws.now + later) // GRID_US * GRID_US + GRID_US
-    ws.task(task).estimate_us = due
+    task.estimate_us = due
     ws.at_time(due, timers.ESTIMATE, task.number, task.id)
 
 
@@ -159,7 +162,6 @@ def _moved(ws: Workspace, task: Task, found: Estimate) -> bool:
 
 
 def _tell(ws: Workspace, task: Task, found: Estimate) -> None:
-    ws.task(task)
     wait_s = None if found.wait_us is None else seconds(found.wait_us)
     ws.of_task(routing.TaskEstimate, task, position=found.position, wait_s=wait_s, method=METHOD)
     task.told_position, task.told_wait_us, task.told_us = found.position, found.wait_us, ws.now

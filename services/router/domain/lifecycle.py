@@ -30,6 +30,7 @@ def set_state(ws: Workspace, task: Task, state: TaskState, reason: str | None = 
     if state == "pending":
         count_pending(ws, task, 1)
         ws.untold[task.id] = None
+        ws.undrained[task.id] = None
 
 
 def count_pending(ws: Workspace, task: Task, change: int) -> None:

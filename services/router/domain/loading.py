@@ -31,6 +31,7 @@ def derive(ws: Workspace) -> None:
     ws.seekers.clear()
     ws.freed.clear()
     ws.untold.clear()
+    ws.undrained.clear()
     ws.touched.clear()
 
 

@@ -232,6 +232,7 @@ def start_waiting(ws: Workspace, task: Task) -> None:
     ws.at_time(task.hold_until_us, timers.HOLD, task.number, task.id)
     ws.arrived[task.id] = ()
     ws.untold[task.id] = None
+    ws.undrained[task.id] = None
     membership.enter(ws, task)
     ladders.review(ws, task)
 

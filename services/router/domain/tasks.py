@@ -252,6 +252,7 @@ def hold(ws: Workspace, command: cmd.HoldTask) -> Task:
     """HoldTask: it counts at `held_cost` until it is resumed."""
     task = find(ws, command, frozenset({"assigned"}))
     lifecycle.set_held(ws, task, True, command.reason)
+    task.respond_us = None
     ws.of_task(routing.TaskHeld, task, reason=command.reason, agent_id=task.agent_id)
     return task
 

@@ -108,6 +108,7 @@ class Workspace:
         self.skipped: dict[str, None] = {}
         self.drains: dict[str, str] = {}
         self.untold: dict[str, None] = {}
+        self.undrained: dict[str, None] = {}  # began to wait in this input
         self.unranked: dict[str, None] = {}
         self.ranked: dict[str, list[tuple[str, float, Any]]] = {}
         self.ranks: dict[str, dict[float, Ranks]] = {}
