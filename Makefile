@@ -10,7 +10,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 UV_COMPILE := ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: connectors help install install-dev run run-kafka test bench lint types format lock contracts clean
+.PHONY: connectors help install install-dev run run-kafka test bench mail-report lint types format lock contracts clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ test: $(DEV_STAMP) ## the whole test suite
 
 bench: $(DEV_STAMP) ## ratios against baselines of the same run
 	$(BIN)/python -m bench
+
+mail-report: $(DEV_STAMP) ## how well sample mails are read (MAILS=folder)
+	@$(BIN)/python -m tests.mail.report $(MAILS)
 
 lint: $(DEV_STAMP) ## style and import rules
 	$(BIN)/ruff check .

@@ -5,11 +5,12 @@ RFC 3834 (Auto-Submitted), RFC 3464 (delivery status), RFC 2369 and 2919 (lists)
 
 import re
 from collections.abc import Iterable
-from email.message import Message
 
 import msgspec
 
-from services.channels.connectors.email.headers import BROKEN, Headers, message_ids, readable
+from services.channels.connectors.email import encodings
+from services.channels.connectors.email.headers import Headers, message_ids, readable
+from services.channels.connectors.email.structure import Part
 from shared.contracts.interactions import Address, Bounce, Flag
 
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
@@ -32,38 +33,40 @@ class Report(msgspec.Struct):
     message_id: str | None = None
 
 
-def read_report(message: Message) -> Report | None:
-    """The report in a mail, None when it carries none."""
-    if message.get_content_type() != "multipart/report":
+def read_report(root: Part) -> Report | None:
+    """The report in a mail, None when it carries none. A gateway may have put it into a mixed mail,
+    with its own words around."""
+    found = _report_part(root)
+    if found is None:
         return None
-    report = Report(kind=_parameter(message, "report-type"))
-    for part in _parts(message, 40):
+    report = Report(kind=found.parameters.get("report-type", "").lower())
+    for part in found.children[:MAX_PARTS]:
         _read_part(part, report)
     return report
 
 
-def _parts(message: Message, limit: int) -> list[Message]:
-    payload = message.get_payload()
-    return payload[:limit] if isinstance(payload, list) else []  # pyright: ignore[reportReturnType]
+MAX_PARTS = 40
 
 
-def _parameter(message: Message, name: str) -> str:
-    try:
-        value = message.get_param(name)
-    except BROKEN:
-        return ""
-    return value.lower() if isinstance(value, str) else ""
+def _report_part(root: Part) -> Part | None:
+    if root.kind == "multipart/report":
+        return root
+    if any(each.kind in _STATUS_KINDS for each in root.children):
+        return root
+    return next((each for each in root.children if each.kind == "multipart/report"), None)
 
 
-def _read_part(part: Message, report: Report) -> None:
-    kind = part.get_content_type()
-    if kind in ("message/delivery-status", "message/global-delivery-status"):
+_STATUS_KINDS = ("message/delivery-status", "message/global-delivery-status")
+
+
+def _read_part(part: Part, report: Report) -> None:
+    if part.kind in _STATUS_KINDS:
         report.kind = report.kind or "delivery-status"
         _read_status(source_of(part), report)
-    elif kind == "message/disposition-notification":
+    elif part.kind == "message/disposition-notification":
         report.kind = report.kind or "disposition-notification"
         report.message_id = _field(source_of(part), "Original-Message-ID") or report.message_id
-    elif kind in ("message/rfc822", "message/rfc822-headers", "text/rfc822-headers"):
+    elif part.kind in ("message/rfc822", "message/rfc822-headers", "text/rfc822-headers"):
         report.message_id = report.message_id or _field(source_of(part), "Message-ID")
 
 
@@ -95,21 +98,16 @@ def _field(text: str, name: str) -> str | None:
     return value or None
 
 
-def source_of(part: Message, limit: int = 100_000) -> str:
-    """The text of a part that holds headers, however deep the parser filed them."""
-    payload = part.get_payload()
-    if isinstance(payload, str):
-        text = payload
-    else:
-        try:
-            text = "\n\n".join(each.as_string() for each in _parts(part, 40))
-        except BROKEN:
-            text = "\n\n".join(_headers_of(each) for each in _parts(part, 40))
-    return readable(text[:limit].replace("\r\n", "\n"))
+def source_of(part: Part, limit: int = 100_000) -> str:
+    """The text of a part that holds headers."""
+    name = encodings.encoding(part.field("content-transfer-encoding"))
+    raw = encodings.decoded(part.body[:limit], name, text=True)
+    return readable_lines(raw)
 
 
-def _headers_of(message: Message) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in message.raw_items())
+def readable_lines(raw: bytes) -> str:
+    """Lines of headers as text, whatever they are in."""
+    return "\n".join(readable(line) for line in raw.splitlines())
 
 
 def bounce_of(

@@ -1,16 +1,15 @@
 """The bodies and files of a mail's parts: which part is text to read, and which is a file."""
 
-import binascii
 import re
-from email.message import Message
 
 import msgspec
 
-from services.channels.connectors.email import charsets, markup
-from services.channels.connectors.email.headers import BROKEN, decoded, readable
+from services.channels.connectors.email import charsets, encodings, markup
+from services.channels.connectors.email.headers import decoded, readable
+from services.channels.connectors.email.parameters import parameters
+from services.channels.connectors.email.structure import Part, split
 from services.channels.connectors.fields import clean
 
-MAX_DEPTH = 60
 _TEXTS = ("text/plain", "text/html")
 _REPORTS = (
     "message/delivery-status",
@@ -64,34 +63,30 @@ class Bodies(msgspec.Struct):
         )
 
 
-def collect(message: Message) -> Bodies:
+def collect(root: Part) -> Bodies:
     """Walk a mail's parts, in order."""
     found = Bodies()
-    _walk(message, found, parent="", depth=0)
+    _walk(root, found, parent="")
+    if not any(each.plain.strip() or each.html.strip() for each in found.sections):
+        found.sections += _enclosed(root)
     return found
 
 
-def _walk(part: Message, found: Bodies, parent: str, depth: int) -> None:
-    kind = part.get_content_type()
-    payload = part.get_payload()
-    if isinstance(payload, list) and part.get_content_maintype() == "multipart":
-        children = [each for each in payload if isinstance(each, Message)]
-        if depth >= MAX_DEPTH:
-            return
-        if kind == "multipart/alternative":
-            _alternatives(children, found, depth)
-        else:
-            for child in children:
-                _walk(child, found, kind, depth + 1)
-        return
-    _leaf(part, kind, found, parent)
+def _walk(part: Part, found: Bodies, parent: str) -> None:
+    if not part.children:
+        _leaf(part, found, parent)
+    elif part.kind == "multipart/alternative":
+        _alternatives(part.children, found)
+    else:
+        for child in part.children:
+            _walk(child, found, part.kind)
 
 
-def _alternatives(children: list[Message], found: Bodies, depth: int) -> None:
+def _alternatives(children: list[Part], found: Bodies) -> None:
     """The same content several times: one section with the best of each form."""
     inner = Bodies()
     for child in children:
-        _walk(child, inner, "multipart/alternative", depth + 1)
+        _walk(child, inner, "multipart/alternative")
     plain = "\n\n".join(each.plain for each in inner.sections if each.plain.strip())
     html = "\n".join(each.html for each in inner.sections if each.html.strip())
     if plain or html:
@@ -100,21 +95,38 @@ def _alternatives(children: list[Message], found: Bodies, depth: int) -> None:
     found.charset = found.charset or inner.charset
 
 
-def _leaf(part: Message, kind: str, found: Bodies, parent: str) -> None:
-    name = _filename(part)
-    disposition = _word(part, "content-disposition")
+def _enclosed(root: Part) -> list[Section]:
+    """The text of the first mail within a mail that says nothing itself: somebody passed it on."""
+    part = next((each for each in (root, *root.children) if each.kind == "message/rfc822"), None)
+    if part is None:
+        return []
+    inner = Bodies()
+    _walk(split(_content(part, text=False)), inner, parent="")
+    return inner.sections
+
+
+def _leaf(part: Part, found: Bodies, parent: str) -> None:
+    kind = part.kind
     in_report = parent == "multipart/report" and kind in _REPORTS
-    if (in_report and not name) or kind in _UNREAD:
+    if kind in _UNREAD:
         return
-    file_like = disposition == "attachment" or name is not None
-    readable_kind = kind in _TEXTS or kind.startswith("multipart/")
-    if readable_kind and not file_like and not _encoded_file(part):
-        _body(part, kind, found)
+    value = part.field("content-disposition")
+    disposition, named = parameters(value) if value else ("", {})
+    name = _filename(part, named)
+    if in_report and not name:
         return
+    file_like = disposition == "attachment" or (name is not None and parent != "")
+    uuencoded = encodings.encoding(part.field("content-transfer-encoding")) == "uu"
+    # A part that is uuencoded as a whole is a file, whatever type it claims.
+    if kind in _TEXTS and not file_like and not uuencoded:
+        _body(part, found)
+        return
+    if uuencoded and name is None and (begun := _BEGUN.search(part.body, 0, 2000)):
+        name = readable(begun[1].strip())
     content_id = _header(part, "content-id").strip("<> ") or None
     found.files.append(
         File(
-            content=_file_content(part),
+            content=_content(part, text=False),
             content_type=kind,
             name=name,
             inline=disposition == "inline" or (disposition == "" and content_id is not None),
@@ -123,17 +135,20 @@ def _leaf(part: Message, kind: str, found: Bodies, parent: str) -> None:
     )
 
 
-def _encoded_file(part: Message) -> bool:
-    """A part that is uuencoded as a whole is a file, whatever type it claims."""
-    encoding = _word(part, "content-transfer-encoding")
-    return encoding in ("x-uuencode", "uuencode", "x-uue", "uue")
+_BEGUN = re.compile(rb"(?m)^begin [0-7]{3,4} (\S.{0,200}?)\r?$")
+_HTML = re.compile(r"(?i)\s*(?:<!doctype html|<html[\s>])")
+_META_CHARSET = re.compile(rb"(?i)<meta\b[^>]{0,200}?\bcharset\s*=\s*[\"']?([a-z0-9._:-]{1,40})")
 
 
-def _body(part: Message, kind: str, found: Bodies) -> None:
-    charset = _charset(part)
+def _body(part: Part, found: Bodies) -> None:
+    charset = part.parameters.get("charset") or None
+    content = _content(part, text=True)
+    if charset is None and part.kind == "text/html":
+        meta = _META_CHARSET.search(content, 0, 4096)
+        charset = meta[1].decode("ascii") if meta else None
     found.charset = found.charset or charset
-    text = charsets.decode(_content(part), charset)
-    if kind == "text/html":
+    text = charsets.decode(content, charset).removeprefix("\ufeff")
+    if part.kind == "text/html" or (not part.declared and _HTML.match(text)):
         found.sections.append(Section(html=text))
     else:
         text, files = extract_uuencoded(text)
@@ -141,73 +156,25 @@ def _body(part: Message, kind: str, found: Bodies) -> None:
         found.sections.append(Section(plain=text))
 
 
-def _content(part: Message) -> bytes:
+def _content(part: Part, *, text: bool) -> bytes:
     """The decoded content; the bytes as they are where the encoding is broken."""
-    try:
-        content = part.get_payload(decode=True)
-    except BROKEN:
-        content = None
-    if isinstance(content, bytes):
-        return content
-    payload = part.get_payload()
-    return payload.encode("utf-8", "surrogateescape") if isinstance(payload, str) else b""
+    name = encodings.encoding(part.field("content-transfer-encoding"))
+    if name == "base64" and part.kind.startswith("message/") and b":" in part.body[:200]:
+        return part.body  # declared base64, but a mail as it is
+    return encodings.decoded(part.body, name, text=text) if name else part.body
 
 
-def _file_content(part: Message) -> bytes:
-    """A file's bytes; a mail within the mail as its source."""
-    payload = part.get_payload()
-    if not isinstance(payload, list):
-        return _content(part)
-    inner = [each for each in payload if isinstance(each, Message)]
-    try:
-        return b"\n".join(each.as_bytes() for each in inner)
-    except BROKEN:
-        return b"\n".join(_source(each) for each in inner)
-
-
-def _source(message: Message) -> bytes:
-    """A mail's source where the standard library cannot write it: its headers and, of a simple one,
-    its content."""
-    lines = [f"{name}: {value}\n" for name, value in message.raw_items()]
-    head = "".join(lines).encode("utf-8", "surrogateescape")
-    payload = message.get_payload()
-    inner = payload if isinstance(payload, list) else []
-    parts = [_source(each) for each in inner if isinstance(each, Message)]
-    return head + b"\n" + (b"\n".join(parts) if parts else _content(message))
-
-
-def _charset(part: Message) -> str | None:
-    try:
-        charset = part.get_param("charset")
-    except BROKEN:
-        return None
-    if isinstance(charset, tuple):
-        charset = charset[2]
-    return charset if isinstance(charset, str) and charset else None
-
-
-def _filename(part: Message) -> str | None:
+def _filename(part: Part, named: dict[str, str]) -> str | None:
     """The file's name from either header; None where neither gives one."""
-    try:
-        name = part.get_filename()
-    except BROKEN:
-        name = None
+    name = named.get("filename") or named.get("name") or part.parameters.get("name")
     if not name:
         return None
-    name = decoded(readable(str(name), _charset(part)))
-    name = re.split(r"[\\/]", name)[-1]
+    name = re.split(r"[\\/]", decoded(name))[-1]
     return " ".join(name.split())[:255] or None
 
 
-def _word(part: Message, name: str) -> str:
-    """The first word of a header, in lower case; "" for what is no plain word."""
-    value = _header(part, name).partition(";")[0].strip().lower()
-    return value if re.fullmatch(r"[a-z0-9-]{1,40}", value) else ""
-
-
-def _header(part: Message, name: str) -> str:
-    value = next((str(v) for k, v in part.raw_items() if str(k).lower() == name), "")
-    return clean(readable(value), 512)
+def _header(part: Part, name: str) -> str:
+    return clean(readable(part.field(name)), 512)
 
 
 _BEGIN = re.compile(r"begin [0-7]{3,4} (\S.{0,200})\Z")
@@ -242,9 +209,9 @@ def _uu_block(lines: list[str], at: int) -> tuple[bytes, int] | None:
         if line.strip() == "end":
             return b"".join(chunks), at + 1
         if line.strip("` "):
-            try:
-                chunks.append(binascii.a2b_uu(line.encode("ascii")))
-            except (binascii.Error, UnicodeError):
+            chunk = encodings.uu_line(line.encode("ascii", "replace"))
+            if chunk is None:
                 return None
+            chunks.append(chunk)
         at += 1
     return None

@@ -45,6 +45,7 @@ _ALIASES = {
     "cp-850": "cp850",
 }
 _NOT_TEXT = {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem"}
+_WESTERN = {"cp1252", "iso8859-1", "iso8859-15"}
 _WIDE = {"gb18030", "cp950", "cp949", "cp932", "euc_jp", "big5hkscs"}
 
 
@@ -69,7 +70,10 @@ def decode(raw: bytes, declared: str | None = None, fallback: str | None = None)
     if raw.isascii() and b"\x1b" not in raw:
         name = codec(declared)
         return _strict(raw, "utf-7") or raw.decode() if name == "utf-7" else raw.decode("ascii")
-    tried = dict.fromkeys((codec(declared) or "utf-8", "utf-8", codec(fallback) or "utf-8"))
+    name = codec(declared) or "utf-8"
+    if name in _WESTERN and (text := _strict(raw, "utf-8")) is not None:
+        return text  # nobody writes "Ã¼"; gateways do that to a declaration
+    tried = dict.fromkeys((name, "utf-8", codec(fallback) or "utf-8"))
     for name in tried:
         text = _japanese(raw, name) if name.startswith("iso2022_jp") else _strict(raw, name)
         if text is not None:

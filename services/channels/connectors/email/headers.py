@@ -1,77 +1,39 @@
-"""Headers of a mail as people broke them: repaired, unfolded, decoded; addresses and ids read out."""
+"""Headers of a mail as people broke them: unfolded, decoded; addresses and ids read out."""
 
-import base64
 import binascii
-import quopri
 import re
 from datetime import UTC
 from email.errors import MessageError
-from email.message import Message
 from email.utils import parsedate_to_datetime
 
 from services.channels.connectors.email import charsets
+from services.channels.connectors.email.encodings import padded
 from services.channels.connectors.fields import clean
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Address
 
-# What the standard library's e-mail package is known to raise on broken mail.
-BROKEN = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    RecursionError,
-    MessageError,
-)
+# What the standard library is known to raise on a broken date.
+_BROKEN = (ValueError, LookupError, TypeError, AttributeError, MessageError, OverflowError)
 MAX_HEADER = 32_768
 MAX_ADDRESSES = 200
 MAX_IDS = 100
-
-_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
-_KNOWN = re.compile(
-    rb"(?i)(from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to"
-    rb"|return-path|references|in-reply-to|delivered-to|x-[a-z0-9-]+)[ \t]*:"
-)
-_END = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
-
-
-def repair(raw: bytes) -> bytes:
-    """The mail without what makes parsers stop early: leading blank lines, a byte-order mark, and
-    lines within the headers that are neither a header nor a continuation."""
-    raw = raw.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
-    end = _END.search(raw)
-    head = raw[: end.start()] if end else raw
-    lines = head.splitlines(keepends=True)
-    known = (at for at in range(len(lines) - 1, -1, -1) if _KNOWN.match(lines[at]))
-    last = next(known, 0)
-    dropped = {at for at, line in enumerate(lines[:last]) if not _well_formed(line, at)}
-    if not dropped:
-        return raw
-    kept = b"".join(line for at, line in enumerate(lines) if at not in dropped)
-    return kept + raw[len(head) :]
-
-
-def _well_formed(line: bytes, at: int) -> bool:
-    folded = line[:1] in (b" ", b"\t") and at > 0
-    return (
-        folded or bool(_FIELD.match(line)) or (at == 0 and line.startswith((b"From ", b">From ")))
-    )
 
 
 class Headers:
     """All headers of one entity by name, raw as they came; reads never raise."""
 
-    def __init__(self, message: Message, charset: str | None = None) -> None:
+    def __init__(self, fields: list[tuple[str, bytes]], charset: str | None = None) -> None:
         self._charset = charset
-        self._raw: dict[str, list[str]] = {}
-        for name, value in message.raw_items():
-            self._raw.setdefault(str(name).lower().strip(), []).append(_unfolded(str(value)))
+        self._raw: dict[str, list[bytes]] = {}
+        for name, value in fields:
+            self._raw.setdefault(name, []).append(value)
 
     def raw(self, name: str) -> str:
         """The first non-empty value, unfolded, bytes decoded, encoded words left as they are."""
-        value = next((each for each in self._raw.get(name, ()) if each.strip()), "")
-        return readable(value, self._charset)
+        values = self._raw.get(name)
+        if values is None:
+            return ""
+        return readable(next((each for each in values if each.strip()), b""), self._charset)
 
     def all(self, name: str) -> list[str]:
         """Every value of a header."""
@@ -99,23 +61,20 @@ class Headers:
         return message_ids(self.raw(name))
 
 
-def _unfolded(value: str) -> str:
+def readable(value: bytes, charset: str | None = None) -> str:
+    """A raw header value as text; `charset` is the one that the mail's body declares."""
     value = value[:MAX_HEADER]
-    if "\n" in value or "\r" in value:
-        value = re.sub(r"[\r\n]+[ \t]*", " ", value)
-    return value.strip()
+    if value.isascii() and b"\x1b" not in value:
+        text = value.decode("ascii")
+        return text.replace("\x00", "") if "\x00" in text else text
+    declared = "iso-2022-jp" if b"\x1b" in value else None
+    return clean(charsets.decode(value, declared, charset), MAX_HEADER)
 
 
-def readable(value: str, charset: str | None = None) -> str:
-    """A raw header value, in which stdlib left bytes as surrogates, as text."""
-    if value.isascii():
-        return value.replace("\x00", "")
-    raw = value.encode("utf-8", "surrogateescape")
-    return clean(charsets.decode(raw, None, charset), MAX_HEADER)
-
-
-_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
+# A question mark inside a word ought to be encoded, but often is not.
+_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?((?:[^?]|\?(?!=|[bBqQ]\?)){0,2000})\?=")
 _BETWEEN = re.compile(r"(\?=)\s+(?==\?[^?\s]{1,60}\?[bBqQ]\?)")
+_UNCLOSED = re.compile(r"=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\??\Z")
 
 
 def decoded(value: str) -> str:
@@ -124,6 +83,8 @@ def decoded(value: str) -> str:
     if "=?" not in value:
         return clean(value).strip()
     value = _BETWEEN.sub(r"\1", value)
+    if _UNCLOSED.search(value):
+        value = value.removesuffix("?") + "?="
     out: list[str] = []
     pending, charset, end = b"", "", 0
     for word in _WORD.finditer(value):
@@ -139,16 +100,16 @@ def decoded(value: str) -> str:
 def _word_bytes(encoding: str, body: str) -> bytes:
     raw = body.encode("utf-8", "replace")
     if encoding in "qQ":
-        return quopri.decodestring(raw.replace(b" ", b"_"), header=True)
-    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", raw)
-    try:
-        return base64.b64decode(kept + b"=" * (-len(kept) % 4))
-    except (binascii.Error, ValueError):
-        return base64.b64decode(kept[: len(kept) // 4 * 4])
+        return binascii.a2b_qp(raw.replace(b" ", b"_"), header=True)
+    return padded(re.sub(rb"[^A-Za-z0-9+/]", b"", raw))
 
 
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|<[^<>]*>|\((?:[^()\\]|\\.)*\)|[,;]|[^,;"<(]+|.', re.DOTALL)
+_PIECE = re.compile(
+    r'"(?:[^"\\]|\\.)*"|<[^<>]*>|\((?:[^()\\]|\\.|\([^()]*\))*\)|[,;]|[^,;"<(]+|.', re.DOTALL
+)
 _BARE = re.compile(r"[^\s<>()\"',;:\[\]]{1,256}@[^\s<>()\"',;:]{1,255}")
+
+_QUOTED_LOCAL = re.compile(r'"[^"<>]{1,200}"@[^\s<>"]{1,255}\Z')
 
 
 def addresses(value: str) -> list[Address]:
@@ -156,7 +117,10 @@ def addresses(value: str) -> list[Address]:
     line, none at all."""
     found: list[Address] = []
     pending: str | None = None
-    for chunk in _chunks(value[:MAX_HEADER]):
+    value = value[:MAX_HEADER].replace("<<", "<").replace(">>", ">")
+    if "=?" in value and "@" not in value:
+        value = decoded(value)  # the address is inside an encoded word
+    for chunk in _chunks(value):
         address = _address(chunk)
         if address is None:
             continue
@@ -205,8 +169,13 @@ def _address(chunk: list[str]) -> Address | None:
 
 
 def _tidy(address: str) -> str:
-    """An angle address without mailto:, blanks and quotes."""
-    address = clean(decoded(address)).strip().strip("'\"").removeprefix("mailto:")
+    """An angle address without mailto:, route, blanks and quotes."""
+    address = clean(decoded(address)).strip().removeprefix("mailto:")
+    if _QUOTED_LOCAL.match(address):
+        return address
+    if address.startswith("@"):
+        address = address.rpartition(":")[2]  # "<@relay.example:kim@example.org>"
+    address = re.sub(r"\s*@\s*", "@", address.strip("'\" "))
     bare = _BARE.search(address)
     return address if bare is None or "@" not in address.partition(" ")[2] else bare[0]
 
@@ -218,7 +187,7 @@ def _unquoted(piece: str) -> str:
 
 
 def _name(text: str) -> str:
-    return " ".join(decoded(text).split()).strip("'\" ")[:512]
+    return " ".join(decoded(text).split()).strip("'\"<> ")[:512]
 
 
 def message_ids(value: str) -> list[str]:
@@ -239,5 +208,5 @@ def instant(value: str) -> int | None:
         moment = parsedate_to_datetime(value.strip())
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return parse_instant(moment.astimezone(UTC).isoformat())
-    except (*BROKEN, OverflowError):
+    except _BROKEN:
         return None

@@ -1,17 +1,15 @@
 """A raw RFC 5322 mail to what it says: subject, people, text, HTML, attachments. Never an exception,
 best text always."""
 
-from email.message import Message
-from email.parser import BytesHeaderParser, BytesParser
-from email.policy import compat32
 from hashlib import sha256
 
 import msgspec
 
 from services.channels.connectors.email import automatic, headers, markup
 from services.channels.connectors.email.bodies import Bodies, collect
-from services.channels.connectors.email.headers import BROKEN, Headers
+from services.channels.connectors.email.headers import Headers
 from services.channels.connectors.email.reply import reply_of
+from services.channels.connectors.email.structure import Part, split
 from services.channels.connectors.fields import clean
 from services.channels.connectors.port import Blob, Parsed
 from shared.contracts.interactions import Address, Attachment, Bounce
@@ -51,13 +49,13 @@ _RECIPIENTS = ("to", "cc", "delivered-to", "x-original-to", "envelope-to", "x-en
 
 def parse_mail(raw: bytes, parsed: Parsed) -> Mail:
     """The mail in some bytes; what was wrong, and the attachments' contents, go to `parsed`."""
-    message = _message(headers.repair(raw), parsed)
-    found = collect(message)
-    head = Headers(message, found.charset)
-    sender = head.addresses("from") or head.addresses("sender")
+    root = _tree(raw, parsed)
+    found = collect(root)
+    head = Headers(root.fields, found.charset)
+    sender = _sender(head)
     subject = head.text("subject")
     text = _text(found, parsed)
-    report = automatic.read_report(message)
+    report = automatic.read_report(root)
     digest = _digest(head, raw)
     message_id = next(iter(head.ids("message-id")), "")
     return Mail(
@@ -83,19 +81,23 @@ def parse_mail(raw: bytes, parsed: Parsed) -> Mail:
     )
 
 
-def _message(raw: bytes, parsed: Parsed) -> Message:
-    """The parsed structure; a mail with too many or too deeply nested parts is read as one text."""
+def _tree(raw: bytes, parsed: Parsed) -> Part:
+    """The mail's parts; one with too many or too deeply nested ones is read as one text."""
     if raw.lower().count(b"boundary") <= MAX_PARTS:
-        try:
-            return BytesParser(policy=compat32).parsebytes(raw)
-        except BROKEN:
-            parsed.note("broken_mime", "The mail's structure cannot be read; taken as one text.")
-    else:
-        parsed.note("too_many_parts", f"The mail has more than {MAX_PARTS} nested parts.")
-    message = BytesHeaderParser(policy=compat32).parsebytes(raw)
-    for name in ("content-type", "content-transfer-encoding", "content-disposition"):
-        del message[name]
-    return message
+        return split(raw)
+    parsed.note("too_many_parts", f"The mail has more than {MAX_PARTS} nested parts.")
+    return split(raw, flat=True)
+
+
+_SENDERS = ("from", "sender", "reply-to", "return-path")
+
+
+def _sender(head: Headers) -> list[Address]:
+    """Who sent it; where From names nobody, the next best header that does."""
+    found = (head.addresses(name) for name in _SENDERS)
+    given = [each for each in found if each]
+    named = (each for each in given if any(one.address for one in each))
+    return next(named, given[0] if given else [])
 
 
 def _text(found: Bodies, parsed: Parsed) -> str:

@@ -1,0 +1,90 @@
+"""Content-Transfer-Encoding, undone: what is no valid encoding is given as it is, never lost."""
+
+import binascii
+import re
+
+_WORD = re.compile(rb"[A-Za-z0-9-]{1,40}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,3}\Z")
+_BLANKS = b" \t\r\n\x00"
+_NAMES = {
+    b"quoted-printable": "qp", b"quotedprintable": "qp", b"qp": "qp",
+    b"base64": "base64", b"base-64": "base64", b"b64": "base64",
+    b"x-uuencode": "uu", b"uuencode": "uu", b"x-uue": "uu", b"uue": "uu",
+}  # fmt: skip
+
+
+def encoding(value: bytes) -> str:
+    """ "qp", "base64", "uu", or "" for bytes as they are."""
+    word = _WORD.search(value)
+    return _NAMES.get(word[0].lower(), "") if word else ""
+
+
+def decoded(body: bytes, name: str, *, text: bool) -> bytes:
+    """The bytes of a body. What follows a text's base64 (the footer of a list) is kept below it."""
+    if name == "qp":
+        return binascii.a2b_qp(body)
+    if name == "base64":
+        return _base64(body, text)
+    if name == "uu":
+        return uudecoded(body)
+    return body
+
+
+def _base64(body: bytes, text: bool) -> bytes:
+    kept = body.translate(None, _BLANKS)
+    if not _BASE64.match(kept):
+        if text:
+            return _mixed(body)
+        kept = re.sub(rb"[^A-Za-z0-9+/]+", b"", kept.partition(b"==")[0])
+    return padded(kept.rstrip(b"="))
+
+
+def padded(kept: bytes) -> bytes:
+    """Base64 without blanks and padding, decoded; a last character that stands alone is dropped."""
+    if len(kept) % 4 == 1:
+        kept = kept[:-1]
+    try:
+        return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _mixed(body: bytes) -> bytes:
+    """A text of which some lines are base64: those decoded, the others as they are."""
+    lines = body.splitlines(keepends=True)
+    at = 0
+    while at < len(lines) and _BASE64.match(lines[at].translate(None, b"\t\r\n")):
+        at += 1
+    good = b"".join(lines[:at]).translate(None, _BLANKS)
+    if len(good) < 8:
+        return body
+    rest = b"".join(lines[at:])
+    return padded(good.rstrip(b"=")) + (b"\n\n" + rest if rest.strip() else b"")
+
+
+def uudecoded(body: bytes) -> bytes:
+    """The bytes of a uuencoded body, from its "begin" (or its first line) to its "end"."""
+    chunks: list[bytes] = []
+    for line in body.splitlines():
+        if line.startswith(b"begin ") or not line.strip(b"` "):
+            continue
+        if line.strip() == b"end":
+            break
+        chunk = uu_line(line)
+        if chunk is None:
+            return b"".join(chunks) if chunks else body
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def uu_line(line: bytes) -> bytes | None:
+    """One line of uuencode; None for what is none. Some encoders write more characters than the
+    line's length says."""
+    try:
+        return binascii.a2b_uu(line)
+    except binascii.Error:
+        wanted = ((line[0] - 32 & 63) * 4 + 5) // 3
+        try:
+            return binascii.a2b_uu(line[:wanted])
+        except binascii.Error:
+            return None
