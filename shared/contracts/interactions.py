@@ -108,6 +108,9 @@ class Bounce(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Email(msgspec.Struct, omit_defaults=True, rename={"sender": "from"}):
+    """`no_auto_reply`: the sender asks for no automatic answer (X-Auto-Response-Suppress); the mail
+    itself may well be a person's."""
+
     sender: list[Address] = []
     to: list[Address] = []
     cc: list[Address] = []
@@ -117,6 +120,7 @@ class Email(msgspec.Struct, omit_defaults=True, rename={"sender": "from"}):
     references: list[str] = []
     date: str | None = None
     bounce: Bounce | None = None
+    no_auto_reply: bool = False
 
 
 class Interaction(msgspec.Struct, omit_defaults=True, kw_only=True):

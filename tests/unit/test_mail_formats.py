@@ -240,3 +240,143 @@ def test_cost_grows_with_length_only(piece: bytes) -> None:
 
     small = max(min(cost(2_000) for _ in range(3)), 1e-3)
     assert cost(16_000) < small * 8 * 12
+
+
+# --- what machines write ------------------------------------------------------------------------
+
+OURS = EmailSettings(addresses=["help@acme.example"], message_id_domains=["out.acme.example"])
+
+
+def notice(sender: str, subject: str, text: str, more: str = "") -> bytes:
+    return (
+        f"From: {sender}\nTo: help@acme.example\nSubject: {subject}\nMessage-ID: <n1@mx.example>\n"
+        f"{more}\n{text}"
+    ).encode()
+
+
+QMAIL = """Hi. This is the qmail-send program at mx.example.
+I'm afraid I wasn't able to deliver your message to the following addresses.
+
+<kim@example.org>:
+192.0.2.1 does not like recipient.
+Remote host said: 550 5.1.1 User unknown
+
+--- Below this line is a copy of the message.
+
+Return-Path: <help@acme.example>
+Message-ID: <out1@out.acme.example>
+Subject: Your parcel
+"""
+EXIM = """This message was created automatically by mail delivery software.
+
+A message that you sent could not be delivered to one or more of its recipients.
+
+  kim@example.org
+    mailbox is full: retry timeout exceeded
+
+------ This is a copy of the message, including all the headers. ------
+
+Message-ID: <out1@out.acme.example>
+"""
+SENDMAIL = """The original message was received at Mon, 2 Mar 2026 10:00:00 GMT
+
+   ----- The following addresses had permanent fatal errors -----
+<kim@example.org>
+    (reason: 550 5.1.1 User unknown)
+
+Message-ID: <out1@out.acme.example>
+"""
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (notice("MAILER-DAEMON@mx.example", "failure notice", QMAIL), "5.1.1"),
+        (notice("<mailer-daemon@mx.example>", "?", QMAIL), "5.1.1"),
+        (notice("Mail Delivery System <Mailer-Daemon@mx.example>", "Mail delivery failed", EXIM), None),
+        (notice("x@mx.example", "?", EXIM, "X-Failed-Recipients: kim@example.org\n"), None),
+        (notice("Mail Delivery Subsystem <MAILER-DAEMON@mx.example>", "Returned mail", SENDMAIL), "5.1.1"),
+        (notice("postmaster@mx.example", "Unzustellbar: Paket", SENDMAIL), "5.1.1"),
+        (notice("postmaster@mx.example", "Échec de remise : Colis", SENDMAIL), "5.1.1"),
+        (notice("MAILER-DAEMON", "系统退信", SENDMAIL, "Return-Path: <>\n"), "5.1.1"),
+    ],
+)  # fmt: skip
+def test_bounces_without_a_report(raw: bytes, status: str | None) -> None:
+    found = normalise(read(raw), OURS)
+    assert found.flags[0] == "bounce" and found.email is not None
+    bounce = found.email.bounce
+    assert bounce is not None
+    assert (bounce.status, bounce.recipient) == (status, "kim@example.org")
+    assert bounce.message_id == "out1@out.acme.example"
+    assert "id:out1@out.acme.example" in found.thread_candidates
+
+
+def report(kind: str, *parts: str, outer: str = "report") -> bytes:
+    inner = "".join(f"--edge\n{part}\n" for part in parts)
+    head = f'Content-Type: multipart/{outer}; report-type={kind}; boundary="edge"\n'
+    text = f"--edge\nContent-Type: text/plain\n\nwords\n{inner}--edge--\n"
+    return notice("Postmaster <postmaster@mx.example>", "Notice", text, head)
+
+
+STATUS = "Content-Type: message/delivery-status\n{}\nReporting-MTA: dns; mx.example\n\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "status"),
+    [
+        ("Final-Recipient: rfc822;kim@example.org\nAction: failed\nStatus: 5.1.10", "5.1.10"),
+        ("Final-Recipient: RFC822; <kim@example.org>\nAction: Failed\nStatus: 5.2.2 (full)", "5.2.2"),
+        ("Original-Recipient: rfc822;kim@example.org\nAction: failed\nStatus: 550\n"
+         "Diagnostic-Code: smtp; 550-5.1.1 no such\n user", "5.1.1"),
+        ("Final-Recipient: rfc822;a@example.org\nAction: delivered\nStatus: 2.0.0\n\n"
+         "Final-Recipient: rfc822;kim@example.org\nAction: failed\nStatus: 5.4.4", "5.4.4"),
+        ("Final-Recipient: rfc822;kim@example.org\nAction: delayed\nStatus: 4.4.7", "4.4.7"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("outer", ["report", "mixed"])
+def test_reports_of_delivery(rows: str, status: str, outer: str) -> None:
+    original = "Content-Type: text/rfc822-headers\n\nMessage-ID: <out1@out.acme.example>"
+    raw = report("delivery-status", STATUS.format("") + rows, original, outer=outer)
+    found = normalise(read(raw), OURS)
+    assert found.flags[0] == "bounce" and found.email is not None
+    bounce = found.email.bounce
+    assert bounce is not None
+    assert (bounce.status, bounce.recipient) == (status, "kim@example.org")
+    assert bounce.message_id == "out1@out.acme.example"
+
+
+def test_a_report_may_be_encoded() -> None:
+    rows = (
+        STATUS.format("Content-Transfer-Encoding: quoted-printable\n")
+        + "Action: fail=\ned\nStatus: 5=2E1.1"
+    )
+    mail = read(report("delivery-status", rows))
+    assert mail.bounce is not None and mail.bounce.status == "5.1.1"
+
+
+def test_a_receipt_is_automatic_and_names_the_message_it_is_about() -> None:
+    part = (
+        "Content-Type: message/disposition-notification\n\nFinal-Recipient: rfc822;kim@example.org\n"
+        "Original-Message-ID: <out1@out.acme.example>\nDisposition: manual-action; displayed"
+    )
+    found = normalise(read(report("disposition-notification", part)), OURS)
+    assert found.flags == ["auto_reply"]
+    assert found.thread_candidates == ["id:out1@out.acme.example"]
+
+
+def test_a_wish_for_no_automatic_answer_silences_nobody() -> None:
+    found = normalise(read(HEAD + b"X-Auto-Response-Suppress: All\n\nwords"), OURS)
+    assert found.flags == [] and found.email is not None and found.email.no_auto_reply
+
+
+FORM = b"From: Acme <help@acme.example>\nTo: help@acme.example\nReply-To: Kim <kim@example.org>\n"
+
+
+def test_a_form_that_writes_in_our_name_is_the_customers_mail() -> None:
+    found = normalise(read(FORM + b"Subject: Form\n\nwords"), OURS)
+    assert (found.direction, found.flags) == ("inbound", [])
+    assert (found.author.role, found.author.id) == ("customer", "kim@example.org")
+    back = normalise(read(FORM + b"X-Loop: help@acme.example\nSubject: Form\n\nwords"), OURS)
+    assert "own_loop" in back.flags
+    ours = FORM.replace(b"To: help", b"To: kim", 1)
+    assert "own_loop" in normalise(read(ours + b"Subject: x\n\nwords"), OURS).flags

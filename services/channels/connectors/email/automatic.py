@@ -15,11 +15,23 @@ from shared.contracts.interactions import Address, Bounce, Flag
 
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _RECIPIENT = re.compile(r"<?([^\s<>;:,]{1,128}@[^\s<>;:,]{1,255})>?")
-_DAEMON = re.compile(r"(?i)\A(mailer-daemon|postmaster|mail-daemon|mdaemon|bounce[sd]?)\b")
+_DAEMON = re.compile(
+    r"(?i)\A(?:mailer-daemon|postmaster|mail-daemon|mdaemon|bounce[sd]?|microsoftexchange[0-9a-f]{8,})\b"
+)
 _FAILED = re.compile(
-    r"(?i)undeliver|delivery (status|failure|has failed)|mail delivery|returned mail"
-    r"|failure notice|non.?delivery|delivery.{0,20}delayed|unzustellbar|nicht zugestellt"
-    r"|non remis|no se (ha )?pud|mancata consegna|onbestelbaar"
+    r"(?i)undeliver|delivery (?:status|failure|problem|report|has failed|incomplete)|mail delivery"
+    r"|mail (?:system error|returned)|returned mail|failure (?:notice|delivery)|failed delivery"
+    r"|non.?delivery|delivery.{0,20}delayed|could not be delivered|message not delivered"
+    r"|unzustellbar|nicht zugestellt|zustellung|non remis|non distribu|échec de (?:la )?remise"
+    r"|no se (?:ha )?pud|no entregado|mancata consegna|non recapitabile|onbestelbaar|niet bezorgd"
+    r"|não (?:foi )?entregue|kan ikke leveres|kunde inte levereras|niedostarczon|zwrot poczty"
+    r"|не (?:удалось|может быть) достав|недоставлен|teslim edilemedi|退信|无法传递|無法傳遞|配信不能|반송"
+)
+# How programs that write no report begin: qmail, exim, sendmail, and those who copied them.
+_NOTICE = re.compile(
+    r"(?i)\A\s*(?:hi\. this is the .{0,60}(?:qmail-send|deliver program)|this message was created"
+    r" automatically by (?:the )?mail delivery software|this is the mail system at host"
+    r"|the original message was received at|your message cannot be delivered)"
 )
 
 
@@ -77,6 +89,7 @@ def _read_status(text: str, report: Report) -> None:
     block = blocks[0] if blocks else text
     report.action = (_field(block, "Action") or "").lower() or None
     found = _STATUS.search(_field(block, "Status") or "")
+    found = found or _STATUS.search(_field(block, "Diagnostic-Code") or "")
     report.status = found[1] if found else None
     whom = _field(block, "Final-Recipient") or _field(block, "Original-Recipient") or ""
     report.recipient = _recipient(whom)
@@ -125,10 +138,18 @@ def bounce_of(
         )
     failed = headers.raw("x-failed-recipients")
     daemon = any(_DAEMON.match(sender.address) for sender in senders)
-    null = headers.raw("return-path").strip() == "<>"
-    if not failed and not (daemon and (null or _FAILED.search(headers.text("subject")))):
-        return None
-    return _bounce_by_text(headers, senders, text)
+    if failed or (daemon and (_null_path(headers) or _tells_failure(headers, text))):
+        return _bounce_by_text(headers, senders, text)
+    return None
+
+
+def _null_path(headers: Headers) -> bool:
+    """The empty return path of RFC 5321: nobody is to answer, above all no machine."""
+    return re.sub(r"\s", "", headers.raw("return-path")) == "<>"
+
+
+def _tells_failure(headers: Headers, text: str) -> bool:
+    return bool(_FAILED.search(headers.text("subject")) or _NOTICE.match(text))
 
 
 def _bounce_by_text(headers: Headers, senders: Iterable[Address], text: str) -> Bounce:
@@ -146,39 +167,108 @@ def _recipient_in(text: str, senders: Iterable[Address]) -> str | None:
     return next((each for each in found if each.lower() not in own), None)
 
 
+def reported_ids(report: Report | None, bounce: Bounce | None) -> list[str]:
+    """The Message-IDs that a bounce or a receipt is about."""
+    found = (each.message_id for each in (report, bounce) if each is not None)
+    return list(dict.fromkeys(each for each in found if each))
+
+
 _AUTOMATIC = ("auto-generated", "auto-replied", "auto-notified")
-_AUTO_HEADERS = ("x-autoreply", "x-autorespond", "x-auto-reply-from", "x-mail-autoreply")
+# Whatever they hold, but for a plain "no": what autoresponders write beside or before RFC 3834.
+_AUTO_HEADERS = (
+    "x-autoreply",
+    "x-autorespond",
+    "x-autoresponder",
+    "x-auto-reply-from",
+    "x-autoreply-from",
+    "x-autoreply-domain",
+    "x-mail-autoreply",
+    "x-mailautoreply",
+    "x-vacation",
+    "x-fc-machinegenerated",
+)
+_LIST_HEADERS = (
+    "list-id", "list-unsubscribe", "list-post", "list-help", "mailing-list", "x-mailing-list",
+)  # fmt: skip
 
 
 def flags_of(
     headers: Headers, *, bounce: bool, report: Report | None, own_loop: bool
 ) -> list[Flag]:
-    """The mail's flags, kept apart: each says one thing."""
+    """The mail's flags, kept apart: each says one thing. `suppress` goes with a machine's mail
+    only: a person's mail may ask for no automatic answer too; see `asks_no_answer`."""
     flags: list[Flag] = []
     if bounce:
         flags.append("bounce")
-    listed = headers.has("list-id") or headers.has("list-unsubscribe")
-    precedence = headers.token("precedence")
-    listed = listed or precedence == "list"
+    listed = any(headers.has(name) for name in _LIST_HEADERS)
+    listed = listed or headers.token("precedence") == "list"
     if _automatic(headers, listed) or (report is not None and not bounce):
         flags.append("auto_reply")
+    automatic = bool(flags)
     if listed:
         flags.append("list")
-    suppress = headers.raw("x-auto-response-suppress").strip().lower()
-    if suppress and suppress != "none":
+    if automatic and asks_no_answer(headers):
         flags.append("suppress")
     if own_loop:
         flags.append("own_loop")
     return flags
 
 
+def asks_no_answer(headers: Headers) -> bool:
+    """Whether the sender's program asks for no automatic answer, as Exchange and web forms do. It
+    is no proof that a machine wrote the mail. MS-OXCMAIL 2.2.3.2.14."""
+    return headers.token("x-auto-response-suppress") not in ("", "none", "no")
+
+
 def _automatic(headers: Headers, listed: bool) -> bool:
     """RFC 3834's header by its token (auto-forwarded is a person's mail), and its predecessors. A
     null return path or a bulk precedence says it too, unless a list explains them."""
-    submitted = headers.token("auto-submitted")
-    if submitted in _AUTOMATIC or any(headers.has(name) for name in _AUTO_HEADERS):
-        return headers.token("x-autoreply") != "no"
-    if headers.token("precedence") == "auto_reply" or headers.has("x-loop"):
+    if headers.token("auto-submitted") in _AUTOMATIC or _autoresponder(headers):
         return True
-    bulk = headers.token("precedence") in ("bulk", "junk")
-    return not listed and (bulk or headers.raw("return-path").strip() == "<>")
+    precedence = headers.token("precedence")
+    if precedence == "auto_reply" or headers.has("x-loop") or _away_subject(headers):
+        return True
+    return not listed and (precedence in ("bulk", "junk") or _null_path(headers))
+
+
+def _autoresponder(headers: Headers) -> bool:
+    named = (headers.token(name) for name in _AUTO_HEADERS if headers.has(name))
+    if any(value not in ("no", "false", "0") for value in named):
+        return True
+    return (
+        headers.token("x-autogenerated") == "reply"
+        or headers.token("x-precedence") == "auto_reply"
+        or headers.token("preference") == "auto_reply"
+        or "autoresponder" in headers.raw("x-post-messageclass").lower()
+        or "mailbox rules agent" in headers.raw("x-ms-exchange-generated-message-source").lower()
+    )
+
+
+# What mail servers put before the subject that they answer; nobody types it.
+_AUTO_SUBJECT = re.compile(
+    r"(?i)\A(?:automatic reply|auto(?:matic)?[ -]?(?:reply|response|antwort)|autoreply"
+    r"|automatische antwort|automatisch antwoord|automatisk (?:svar|besvarelse)|automatiskt svar"
+    r"|autosvar|réponse automatique|respuesta automática|resposta automática|risposta automatica"
+    r"|automaattinen vastaus|automatyczna odpowiedź|odpowiedź automatyczna|automatická odpověď"
+    r"|automatická odpoveď|automatikus válasz|răspuns automat|автоматический ответ|автоответ"
+    r"|автоматична відповідь|автоматичен отговор|αυτόματη απάντηση|otomatik (?:yanıt|cevap)"
+    r"|自动(?:答复|回复)|自動(?:回覆|回復|応答|返信)|자동 ?(?:회신|응답))\s*[:：]"
+)
+# What people set as their own notice. A customer may begin so too, so that it takes a second sign.
+_AWAY_SUBJECT = re.compile(
+    r"(?i)\A(?:out of (?:the )?office|ooo\b|vacation|on (?:annual )?leave|away from (?:my mail|office)"
+    r"|auto(?:matic)?[ -]?(?:reply|response)|abwesen|urlaub|nicht im (?:haus|büro)|absen(?:ce|t)"
+    r"|en congés?|fuera de (?:la )?oficina|ausen(?:te|cia)|fora do escritório|fuori (?:sede|ufficio)"
+    r"|assen(?:te|za)|afwezig|niet aanwezig|frånvaro|fravær|ikke til stede|poza biurem|nieobecn"
+    r"|вне офиса|нет на месте|поза офісом|ofis dışında|外出|不在|休暇|부재)"
+)
+
+
+def _away_subject(headers: Headers) -> bool:
+    """An answer of a machine by its subject. The weaker words count only in an answer, or where the
+    mail asks for no answer itself."""
+    subject = headers.text("subject").lstrip("[ ")[:200]
+    if _AUTO_SUBJECT.match(subject):
+        return True
+    answers = headers.has("in-reply-to") or headers.has("references")
+    return bool(_AWAY_SUBJECT.match(subject)) and (answers or asks_no_answer(headers))

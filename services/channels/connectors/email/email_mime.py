@@ -22,7 +22,7 @@ from services.channels.connectors.port import (
 from services.channels.connectors.signatures import Unsigned
 from shared.contracts import interactions
 from shared.contracts.instants import format_instant, parse_instant
-from shared.contracts.interactions import Author, Email
+from shared.contracts.interactions import Address, Author, Email
 
 
 class EmailSettings(Settings):
@@ -62,6 +62,7 @@ def thread_candidates(mail: Mail, settings: EmailSettings) -> list[str]:
         token=threading.token_of(mail.recipients, settings.addresses),
         in_reply_to=mail.in_reply_to,
         references=mail.references,
+        reported=automatic.reported_ids(mail.report, mail.bounce),
         subject=mail.subject,
     )
 
@@ -69,7 +70,7 @@ def thread_candidates(mail: Mail, settings: EmailSettings) -> list[str]:
 def normalise(mail: Mail, settings: EmailSettings) -> Normalised:
     """The event of a mail; connectors of providers that hand over raw mail use it too."""
     own = {address for each in settings.addresses if (address := email(each))}
-    sender = next(iter(mail.sender), None)
+    sender = _writer(mail, own)
     address = email(sender.address) if sender else None
     own_loop = _own_loop(mail, address, own, settings.message_id_domains)
     flags = automatic.flags_of(
@@ -80,7 +81,7 @@ def normalise(mail: Mail, settings: EmailSettings) -> Normalised:
         conversation_key=threading.fallback_key(mail.message_id, mail.in_reply_to, mail.references),
         occurred_at_us=mail.date_us,
         direction="outbound" if own_loop else "inbound",
-        author=_author(mail, address, own_loop),
+        author=_author(mail, sender, own_loop),
         text=mail.text or None,
         html=mail.html,
         reply_text=mail.reply_text or None,
@@ -95,8 +96,21 @@ def normalise(mail: Mail, settings: EmailSettings) -> Normalised:
     )
 
 
-def _author(mail: Mail, address: str | None, own_loop: bool) -> Author:
-    name = mail.sender[0].name if mail.sender else None
+def _writer(mail: Mail, own: set[str]) -> Address | None:
+    """Who wrote it. A form on our own site writes to us in our name and puts the customer into
+    Reply-To; taken for our own mail coming back it would be lost."""
+    sender = next(iter(mail.sender), None)
+    answer_to = next(iter(mail.reply_to), None)
+    if sender is None or answer_to is None or not answer_to.address or mail.in_reply_to:
+        return sender
+    to_us = any(email(each.address) in own for each in mail.to)
+    form = to_us and email(sender.address) in own and email(answer_to.address) not in own
+    return answer_to if form else sender
+
+
+def _author(mail: Mail, sender: Address | None, own_loop: bool) -> Author:
+    name = sender.name if sender else None
+    address = email(sender.address) if sender else None
     if mail.bounce is not None:
         return Author(role="system", name=name, id=address)
     return Author(role="agent" if own_loop else "customer", name=name, id=address)
@@ -121,6 +135,7 @@ def _email(mail: Mail) -> Email:
         references=mail.references,
         date=_date(mail.date_us),
         bounce=mail.bounce,
+        no_auto_reply=automatic.asks_no_answer(mail.headers),
     )
 
 

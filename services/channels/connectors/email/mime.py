@@ -8,7 +8,7 @@ import msgspec
 from services.channels.connectors.email import automatic, headers, markup
 from services.channels.connectors.email.bodies import Bodies, collect
 from services.channels.connectors.email.headers import Headers
-from services.channels.connectors.email.reply import reply_of
+from services.channels.connectors.email.reply import is_forwarded, reply_of
 from services.channels.connectors.email.structure import Part, split
 from services.channels.connectors.fields import clean
 from services.channels.connectors.port import Blob, Parsed
@@ -74,7 +74,7 @@ def parse_mail(raw: bytes, parsed: Parsed) -> Mail:
         date_us=headers.instant(head.raw("date")),
         text=text,
         html=_html(found, parsed),
-        reply_text=reply_of(text),
+        reply_text=reply_of(text, forwarded=is_forwarded(subject)),
         attachments=_attachments(found, parsed),
         report=report,
         bounce=automatic.bounce_of(head, sender, report, text),

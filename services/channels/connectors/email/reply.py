@@ -7,84 +7,37 @@ libraries search with patterns of quadratic cost and lose or keep the wrong part
 over lines with patterns that look at one line.
 """
 
-import re
 from itertools import islice
 from typing import NamedTuple
+
+from services.channels.connectors.email.reply_words import (
+    ANY_ATTRIBUTION,
+    ATTRIBUTION,
+    DATED_SENDER,
+    DELIMITER,
+    EVIDENCE,
+    FORWARD,
+    FORWARDED_SUBJECT,
+    FROM_LINE,
+    INTRO,
+    LABEL_LINES,
+    MOBILE,
+    POINTS_BELOW,
+    RULE,
+    SEPARATOR,
+    STAMP,
+    STRICT_DELIMITER,
+    TELLING,
+    ZOHO,
+)
 
 MAX_LINES = 20_000
 MAX_ATTRIBUTIONS = 400
 _MAX_SIGNATURE = 14
+_MAX_SIGNATURE_LINE = 120
 _VERB_WITHIN = 240  # characters before the colon
-
-_WROTE = (
-    r"wrote|writes|schrieb|geschrieben|a écrit|ecrit|écrit|escribió|escribio|escreveu|ha scritto"
-    r"|scrisse|schreef|heeft .{0,80}geschreven|geschreven|skrev|skrifaði|kirjoitti|napisał\(a\)"
-    r"|napisał|napisała|pisze|написал|написала|написав|пише|пишет|napsal|napísal|írta|yazdı|写道"
-    r"|寫道|のメッセージ|さんは書きました|작성"
-)
-_ATTRIBUTION = re.compile(rf"(?is)(?:\b|(?<=\s))(?:{_WROTE})(?:[^:：]{{0,200}}[:：]){{1,4}}\s*\Z")
-_EVIDENCE = re.compile(r"@|\d{1,2}[:.h]\d{2}|\b(?:19|20)\d\d\b|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
-# A customer who tells of an earlier mail: "On Monday at 10:00 I wrote:".
-_MYSELF = re.compile(
-    r"(?i)\b(?:i|we|ich|wir|je|nous|yo|nosotros|io|noi|ik|wij|eu|jag|jeg|я|мы)\s+(?:\w+\s+)?"
-    rf"(?:{_WROTE})|\b(?:schrieb|schrieben) (?:ich|wir)\b|\bj'ai écrit|\b(?:escribí|scrissi|escrevi)\b"
-)
-_STAMP = re.compile(r"@|\d{1,2}[:.h]\d{2}|\b(?:19|20)\d\d-\d\d-\d\d\b")
-_DATED_SENDER = re.compile(r"\A\s*\d{1,4}[-./年 ].{0,120}<\s*[^<>\s]+@[^<>\s]+\s*>\s*[:：]\s*\Z")
-_ZOHO = re.compile(r"(?i)\A\s*-{2,}\s.{0,300}\b(?:wrote|schrieb|escribió|a écrit)\s*-{2,}\s*\Z")
-
-# How the first line of a wrapped attribution begins: "On Mon, 2 Mar", "Am 02.03.", a date.
-_INTRO = re.compile(
-    r"(?i)\A[\s>]*(?:(?:on|at|am|le|el|il|op|em|den|på|w dniu|dnia|dne)\b.{0,40}\d"
-    r"|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}\.? [^\W\d]{2,12}\.? \d{4}|在 ?\d)"
-)
-
-_ORIGINAL = (
-    r"original|ursprüngliche|origine|originel|originale|mensaje|mensagem|messaggio|message|nachricht"
-    r"|bericht|forwarded|weitergeleitete|transféré|reenviado|encaminhada|inoltrato|doorgestuurd"
-    r"|vidarebefordrat|videresendt|исходное|пересылаемое|пересланное|przekazana|oryginalna|转发|原始"
-    r"|reply above|reply message|antwort"
-)
-_SEPARATOR = re.compile(
-    rf"(?i)\A[\s>*]*[-_=]{{3,}}\s*[^-_=]{{0,40}}(?:{_ORIGINAL})[^-_=]{{0,40}}[-_=]{{3,}}"
-)
-_BEGIN_FORWARD = re.compile(
-    r"(?i)\A\s*(?:begin forwarded message|anfang der weitergeleiteten nachricht"
-    r"|début du message (?:réexpédié|transféré)|inicio del mensaje reenviado"
-    r"|inizio messaggio inoltrato|begin doorgestuurd bericht)\s*[:：]\s*\Z"
-)
-_RULE = re.compile(r"\A\s*(?:_{5,}|-{20,}|={20,})\s*\Z")
-
-_FROM = r"from|von|de|da|van|från|fra|lähettäjä|od|от|від|发件人|寄件者|差出人|보낸 사람"
-_OTHER = {
-    "date": r"sent|date|gesendet|datum|enviado(?: el| em)?|fecha|data|envoyé|inviato|verzonden|skickat"
-    r"|datum|päivämäärä|wysłano|дата|отправлено|надіслано|发送时间|日期|送信日時",
-    "to": r"to|an|para|à|a|aan|till|til|do|кому|vastaanottaja|收件人|宛先",
-    "subject": r"subject|betreff|asunto|assunto|objet|oggetto|onderwerp|ämne|emne|temat|тема|主题|主旨"
-    r"|件名|aihe",
-    "cc": r"cc|kopie|kopia|копия|抄送",
-    "reply": r"reply-to|antwort an|risposta|responder a|répondre à",
-}
-_FROM_LINE = re.compile(rf"(?i)\A[\s>]*\*?(?:{_FROM})\s?\*?\s*[:：]\*?\s*\S")
-_OTHER_LINES = {
-    name: re.compile(rf"(?i)\A[\s>]*\*?(?:{labels})\s?\*?\s*[:：]")
-    for name, labels in _OTHER.items()
-}
-_ON_BEHALF = ("date", "to", "subject", "cc", "reply")
-
-_MOBILE = re.compile(
-    r"(?i)\A[\s(<>*_\[]*(?:"
-    r"(?:sent|posted|written|typed) (?:from|via|with|by|using) .{1,80}"
-    r"|get \[?outlook for .{1,80}|from my .{1,40}|.{1,30} from mobile"
-    r"|envoyé (?:depuis|de|à partir de) .{1,60}|enviado (?:desde|do|de) .{1,60}"
-    r"|inviato (?:da|dal) .{1,60}|verzonden (?:vanaf|met|via) .{1,60}|skickat från .{1,60}"
-    r"|(?:von|diese nachricht wurde von) mein.{1,60} gesendet|gesendet (?:von|mit) .{1,60}"
-    r"|von mein.{1,40} gesendet|отправлено (?:с|из) .{1,60}|надіслано (?:з|із) .{1,60}"
-    r"|从我的.{1,30}发送|發自我的.{1,30}|從我的.{1,30}傳送|iphoneから送信|sendt fra .{1,60}"
-    r"|wysłane z .{1,60}|lähetetty .{1,60}"
-    r")[\s)>*_\].!;]*\Z"
-)
-_DELIMITER = re.compile(r"\A\s*(?:--|—|–)\s*\Z")
+_LABEL_WITHIN = 40
+_BLOCK = 7  # lines of headers within the text that are looked at
 
 
 class _Body(NamedTuple):
@@ -94,48 +47,102 @@ class _Body(NamedTuple):
     spans: list[int]
 
 
-def reply_of(text: str) -> str:
-    """The visible reply; all of the text where nothing would remain."""
+def is_forwarded(subject: str) -> bool:
+    """Whether a subject says that the mail passes on another."""
+    return bool(FORWARDED_SUBJECT.match(subject[:200]))
+
+
+def reply_of(text: str, *, forwarded: bool = False) -> str:
+    """The visible reply; all of the text where nothing would remain. What a mail forwards is what
+    its sender wants read: from there on everything stays. `forwarded`: its subject says so, which
+    tells an Outlook forward from an Outlook reply."""
     written = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(written) > MAX_LINES:
         return text
     body = _Body(written, _spans(written))
-    kept = _without_head(body, _before_tail(body, _history(body)))
-    reply = "\n".join(kept).strip("\n")
+    end, passed_on = _history(body)
+    if passed_on or (forwarded and end < len(written)):
+        return text.strip("\n")
+    reply = _reply(body, end)
+    if end < len(written) and POINTS_BELOW.search(reply):
+        reply = _reply(body, len(written))
     return reply if reply.strip() else text.strip()
+
+
+def _reply(body: _Body, end: int) -> str:
+    return "\n".join(_without_head(body, _before_tail(body, end))).strip("\n")
 
 
 def _quoted(line: str) -> bool:
     return line.lstrip().startswith(">")
 
 
-def _history(body: _Body) -> int:
-    """Where unmarked history begins: everything below is somebody else's."""
+def _history(body: _Body) -> tuple[int, bool]:
+    """(where unmarked history begins: everything below is somebody else's; whether it is what the
+    sender forwards)."""
     for at, line in enumerate(body.lines):
-        if line.strip() and not _quoted(line) and _separates(body, at):
-            return _above_rule(body, at)
-    return len(body.lines)
+        if not line.strip() or len(line) > 400:
+            continue
+        if _quoted(line):
+            if _opens_quoted_forward(body, at):
+                return at, True
+            continue
+        if _forwards(line):
+            return at, True
+        if _separates(body, at):
+            return _above_rule(body, at), False
+    return len(body.lines), False
+
+
+def _forwards(line: str) -> bool:
+    marked = line.lstrip()[:1] in ("-", "_", "=", "*") or line.rstrip()[-1:] in (":", "：")
+    return marked and bool(FORWARD.match(line))
+
+
+def _opens_quoted_forward(body: _Body, at: int) -> bool:
+    """Apple Mail marks even what it forwards; but in the quote of an answer it is history."""
+    line = body.lines[at].strip()
+    if not _forwards(line[1:].strip() or " "):
+        return False
+    above = at - 1
+    while above >= 0 and not body.lines[above].strip():
+        above -= 1
+    return above < 0 or not (_quoted(body.lines[above]) or body.spans[above])
 
 
 def _separates(body: _Body, at: int) -> bool:
     line = body.lines[at]
-    if len(line) > 400:
-        return False
     first = line.lstrip()[:1]
-    if first in "-_=*" and (_SEPARATOR.match(line) or _ZOHO.match(line)):
+    if first in ("-", "_", "=", "*") and (SEPARATOR.match(line) or ZOHO.match(line)):
         return True
-    if _BEGIN_FORWARD.match(line) or _header_block(body.lines, at):
+    if _header_block(body.lines, at):
         return True
     return body.spans[at] > 0 and _unmarked_below(body, at)
 
 
 def _header_block(lines: list[str], at: int) -> bool:
-    """A From line with at least two more headers right below it."""
-    if not _FROM_LINE.match(lines[at]):
+    """Headers of a mail, a From among them, with what no form of a customer's has: a subject, a
+    time of sending, or an address of the sender."""
+    label = _label(lines[at])
+    if label not in ("from", "sent", "date"):
         return False
-    below = [line for line in lines[at + 1 : at + 7] if line.strip()]
-    seen = {name for line in below for name in _ON_BEHALF if _OTHER_LINES[name].match(line)}
-    return len(seen) >= 2
+    block: dict[str, str] = {}
+    for line in lines[at : at + _BLOCK]:
+        if line.strip() and (found := _label(line)):
+            block.setdefault(found, line)
+    if "from" not in block or len(block) < 3:
+        return False
+    return "subject" in block or "sent" in block or "@" in block["from"]
+
+
+def _label(line: str) -> str | None:
+    """Which header of a mail a line within the text is, in whatever language."""
+    head = line[:_LABEL_WITHIN]
+    if ":" not in head and "：" not in head:
+        return None
+    if FROM_LINE.match(line):
+        return "from"
+    return next((name for name, label in LABEL_LINES.items() if label.match(line)), None)
 
 
 def _spans(lines: list[str]) -> list[int]:
@@ -153,28 +160,40 @@ def attribution(lines: list[str], end: int) -> int:
     and carries an address or a date."""
     if not lines[end].rstrip().endswith((":", "：")):
         return 0
+    marked = _marked_below(lines, end)
     joined, found = "", 0
     for count in (1, 2, 3):
         at = end - count + 1
         if at < 0 or not lines[at].strip() or len(lines[at]) > 400:
             break
         joined = f"{lines[at].strip(' >')} {joined}".strip()
-        if found and not _INTRO.match(lines[at]):
+        if found and not INTRO.match(lines[at]):
             continue
-        if _DATED_SENDER.match(joined) or (
-            _ATTRIBUTION.search(joined[-_VERB_WITHIN:])
-            and _EVIDENCE.search(joined)
-            and not _MYSELF.search(joined)
-        ):
+        if _names_writer(joined, marked):
             found = count
     return found
+
+
+def _names_writer(joined: str, marked: bool) -> bool:
+    if DATED_SENDER.match(joined) or (marked and ANY_ATTRIBUTION.match(joined)):
+        return True
+    return bool(
+        ATTRIBUTION.search(joined[-_VERB_WITHIN:])
+        and EVIDENCE.search(joined)
+        and not TELLING.search(joined)
+    )
+
+
+def _marked_below(lines: list[str], at: int) -> bool:
+    below = (line for line in lines[at + 1 : at + 4] if line.strip())
+    return next((_quoted(line) for line in below), False)
 
 
 def _unmarked_below(body: _Body, at: int) -> bool:
     """Whether what an attribution introduces is not marked with ">"."""
     lines, spans = body
     words = " ".join(lines[at - spans[at] + 1 : at + 1])
-    if not _STAMP.search(words):
+    if not STAMP.search(words):
         return False
     for below in range(at + 1, min(at + 12, len(lines))):
         wrapped = below + 1 < len(lines) and spans[below + 1] == 2
@@ -187,9 +206,9 @@ def _above_rule(body: _Body, at: int) -> int:
     """The start of a history, rules, blank lines and wrapped attribution above it included."""
     at -= max(body.spans[at] - 1, 0)
     above = at
-    while above > 0 and (not body.lines[above - 1].strip() or _RULE.match(body.lines[above - 1])):
+    while above > 0 and (not body.lines[above - 1].strip() or RULE.match(body.lines[above - 1])):
         above -= 1
-    return above if any(_RULE.match(line) for line in body.lines[above:at]) else at
+    return above if any(RULE.match(line) for line in body.lines[above:at]) else at
 
 
 def _before_tail(body: _Body, end: int) -> int:
@@ -204,7 +223,7 @@ def _before_tail(body: _Body, end: int) -> int:
 def _before_quotes(body: _Body, end: int) -> int:
     while end > 0:
         line = body.lines[end - 1]
-        if not line.strip() or _quoted(line) or _MOBILE.match(line[:200]):
+        if not line.strip() or _quoted(line) or MOBILE.match(line[:200]):
             end -= 1
         elif body.spans[end - 1]:
             end -= body.spans[end - 1]
@@ -217,14 +236,25 @@ def _before_signature(lines: list[str], end: int) -> int:
     """The line of a signature's delimiter, when only a short block follows it. An underscore rule
     counts only below a quote: people draw lines too."""
     for at in range(end - 1, max(end - 2 - _MAX_SIGNATURE, -1), -1):
-        if _DELIMITER.match(lines[at]):
-            return at
-        if _RULE.match(lines[at]) and at > 0:
+        if DELIMITER.match(lines[at]):
+            return at if _signs(lines, at, end) else end
+        if RULE.match(lines[at]) and at > 0:
             above = next(
                 (each for each in reversed(lines[max(at - 20, 0) : at]) if each.strip()), ""
             )
             return at if _quoted(above) else end
     return end
+
+
+def _signs(lines: list[str], at: int, end: int) -> bool:
+    """Whether a delimiter opens a signature: the standard's own, or one that stands alone in the
+    mail above short lines that ask nothing. Others separate what somebody wrote."""
+    if lines[at] == STRICT_DELIMITER:
+        return True
+    below = [line.strip() for line in lines[at + 1 : end]]
+    if any(len(line) > _MAX_SIGNATURE_LINE or line.endswith(("?", "？")) for line in below):
+        return False
+    return not any(DELIMITER.match(line) for line in lines[max(at - MAX_LINES, 0) : at])
 
 
 def _without_head(body: _Body, end: int) -> list[str]:

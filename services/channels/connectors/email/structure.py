@@ -126,11 +126,11 @@ def _pieces(part: Part) -> list[bytes]:
     pieces, before = _between(part.body, declared) if declared else ([], b"")
     if pieces:
         return pieces
+    if before.strip():
+        part.body = before
     found = _LOOKS_DELIMITED.search(part.body, 0, _SEARCHED)
     if found:
         pieces, _ = _between(part.body, found[1])
-    elif before.strip():
-        part.body = before
     if not pieces:
         part.kind, part.declared = "text/plain", False
     return pieces

@@ -38,12 +38,14 @@ def candidates(
     token: str | None,
     in_reply_to: list[str],
     references: list[str],
+    reported: list[str],
     subject: str,
 ) -> list[str]:
-    """Candidates as "token:…", "id:…", "thread:…", "subject:…", each once, best first."""
+    """`reported` is what a bounce or a receipt is about. Candidates as "token:…", "id:…", "thread:…", "subject:…", each once, best first."""
     found = [f"token:{token}"] if token else []
     found += [f"id:{each}" for each in in_reply_to]
     found += [f"id:{each}" for each in reversed(references)]
+    found += [f"id:{each}" for each in reported]
     for name in _VENDOR_THREADS:
         value = "".join(headers.raw(name).split())
         if value:
