@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import deadlines, latency, posts, router, simulate
+from bench import deadlines, language, latency, mail, posts, router, simulate
 from bench.core import run as core
 from bench.figures import Figure, cores, keep, show, told
 from shared.testing.kafka import why_no_kafka
@@ -26,6 +26,8 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
         "contacts a second of omniroute simulate, rules and journal on",
     ),
     "deadlines": (deadlines.run, False, "business-time deadlines on a cached calendar"),
+    "language": (language.run, False, "the language of a chat message"),
+    "mail": (mail.run, False, "mails of 10 KB, from bytes to an event"),
     "latency": (latency.run, False, "event posted to offer in the long-poll, one process"),
     "burst": (router.burst, True, "new conversations into free capacity, Kafka and PostgreSQL"),
     "lives": (router.lives, True, "event, offer, accept, complete; Kafka and PostgreSQL"),
