@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 MAX_PARTITIONS = 1024
 SPOOL_RECORDS = 100_000
+MAIL_BYTES = 30 * 1024 * 1024
+MAIL_RECIPIENTS = 100
+MAIL_TIMEOUT_S = 300
 LEASE_S = 10.0
 
 
@@ -34,8 +37,10 @@ class Settings:
     `database_url` None: an embedded server in `data_dir`. `kafka` None: the log in PostgreSQL.
     `public_url` is where vendors reach us (None: `advertised_url`); `blob_url` where attachments
     are kept (None: a folder in `data_dir`); `spool_records` how many records may wait while the bus
-    is away; `fetch_allow` networks that connectors may call though they are not public; after `lease_s` without a sign of life a replica's shards go to others. `jwt_issuer`
-    None: API keys only. Claims are names or dotted paths.
+    is away; `fetch_allow` networks that connectors may call though they are not public; after
+    `lease_s` without a sign of life a replica's shards go to others. `jwt_issuer` None: API keys
+    only. Claims are names or dotted paths. Mail is taken by LMTP and by SMTP where `lmtp_port` and
+    `smtp_port` say so; `mail_tls_cert` and `mail_tls_key` are PEM files.
     """
 
     data_dir: Path = Path(".omniroute")
@@ -56,6 +61,14 @@ class Settings:
     jwt_workspace_claim: str = "workspace"
     jwt_roles_claim: str = "roles"
     jwt_agent_claim: str = "agent"
+    mail_host: str = "127.0.0.1"
+    lmtp_port: int | None = None
+    smtp_port: int | None = None
+    mail_bytes: int = MAIL_BYTES
+    mail_recipients: int = MAIL_RECIPIENTS
+    mail_timeout_s: int = MAIL_TIMEOUT_S
+    mail_tls_cert: Path | None = None
+    mail_tls_key: Path | None = None
     database_url: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     metrics_token: str | None = field(default=None, repr=False)
@@ -88,12 +101,22 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         jwt_workspace_claim=source.take("OMNIROUTE_JWT_WORKSPACE_CLAIM", str, "workspace"),
         jwt_roles_claim=source.take("OMNIROUTE_JWT_ROLES_CLAIM", str, "roles"),
         jwt_agent_claim=source.take("OMNIROUTE_JWT_AGENT_CLAIM", str, "agent"),
+        mail_host=source.take("OMNIROUTE_MAIL_HOST", str, host),
+        lmtp_port=source.take("OMNIROUTE_LMTP_PORT", _port, None),
+        smtp_port=source.take("OMNIROUTE_SMTP_PORT", _port, None),
+        mail_bytes=source.take("OMNIROUTE_MAIL_BYTES", _mail_bytes, MAIL_BYTES),
+        mail_recipients=source.take("OMNIROUTE_MAIL_RECIPIENTS", _recipients, MAIL_RECIPIENTS),
+        mail_timeout_s=source.take("OMNIROUTE_MAIL_TIMEOUT_S", _mail_timeout, MAIL_TIMEOUT_S),
+        mail_tls_cert=source.take("OMNIROUTE_MAIL_TLS_CERT", _file, None),
+        mail_tls_key=source.take("OMNIROUTE_MAIL_TLS_KEY", _file, None),
         database_url=source.take("DATABASE_URL", _database, None),
         secret_key=source.take("OMNIROUTE_SECRET_KEY", _secret_key, None),
         metrics_token=source.take("OMNIROUTE_METRICS_TOKEN", _token, None),
     )
     if settings.jwt_issuer is None and (settings.jwt_audience or settings.jwt_jwks_url):
         source.faults.append("OMNIROUTE_JWT_ISSUER: is needed with the other OMNIROUTE_JWT_ ones")
+    if (settings.mail_tls_cert is None) != (settings.mail_tls_key is None):
+        source.faults.append("OMNIROUTE_MAIL_TLS_CERT: is needed with OMNIROUTE_MAIL_TLS_KEY")
     if source.faults:
         raise SettingsError(source.faults)
     return settings
@@ -140,6 +163,25 @@ def _partitions(text: str) -> int:
 
 def _spool(text: str) -> int:
     return _whole(text, 0, 100_000_000)
+
+
+def _mail_bytes(text: str) -> int:
+    return _whole(text, 1024, 40 * 1024 * 1024)
+
+
+def _recipients(text: str) -> int:
+    return _whole(text, 1, 1000)
+
+
+def _mail_timeout(text: str) -> int:
+    return _whole(text, 1, 3600)
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise ValueError("is not a readable file")
+    return path
 
 
 def _lease(text: str) -> float:

@@ -108,6 +108,18 @@ class ChannelsStore:
         async with reading(self._engine) as connection:
             return [stored_connector(row) for row in await connection.execute(query)]
 
+    async def connectors_of_kind(self, kind: str, limit: int) -> list[StoredConnector]:
+        """The enabled connectors of a kind, over all workspaces."""
+        table = tables.connector
+        query = (
+            select(table)
+            .where(table.c.kind == kind, table.c.enabled)
+            .order_by(table.c.workspace, table.c.id)
+            .limit(limit)
+        )
+        async with reading(self._engine) as connection:
+            return [_connector(row) for row in await connection.execute(query)]
+
     async def delete_connector(self, workspace: str, name: str, demand: Precondition) -> bool:
         """False when there is none. Raises Refused (412)."""
         table = tables.connector

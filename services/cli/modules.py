@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from services.channels.connectors import registry
 from services.channels.context import Channels
 from services.channels.directory import Directory
 from services.channels.intake import Intake, draining
+from services.channels.mail.delivery import Deliveries
+from services.channels.mail.listener import MailSettings, listening
+from services.channels.mail.mailboxes import Mailboxes
 from services.channels.outgoing.errands import Errands
 from services.channels.outgoing.service import outgoing
 from services.channels.outgoing.store import OutgoingStore
@@ -48,6 +52,7 @@ from shared.runtime.limits import with_lease
 from shared.runtime.port import EnrichConfig, RuntimePort
 from shared.runtime.runtime import Runtime
 from shared.runtime.store.postgres import PostgresStore, Projector, RowStatements
+from shared.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +155,26 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
     archive = runtime(
         parts, ArchiveFactory(), projector=write_archive, row_statements=archive_statements
     )
-    async with draining(intake), fetching, archive as (running, _):
-        yield Module(CHANNELS_ROUTERS, {"channels": service}, readiness("archive", running))
+    mail = listening(Deliveries(service, Mailboxes(service.store)), _mail(settings))
+    async with draining(intake), fetching, archive as (running, _), mail as heard:
+        state = {"channels": service, "mail": heard}
+        yield Module(CHANNELS_ROUTERS, state, readiness("archive", running))
+
+
+def _mail(settings: Settings) -> MailSettings:
+    tls = None
+    if settings.mail_tls_cert is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(settings.mail_tls_cert, settings.mail_tls_key)
+    return MailSettings(
+        host=settings.mail_host,
+        lmtp_port=settings.lmtp_port,
+        smtp_port=settings.smtp_port,
+        max_bytes=settings.mail_bytes,
+        max_recipients=settings.mail_recipients,
+        timeout_s=settings.mail_timeout_s,
+        tls=tls,
+    )
 
 
 @contextlib.asynccontextmanager

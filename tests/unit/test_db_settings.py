@@ -91,3 +91,34 @@ def test_settings_do_not_change():
 )
 def test_the_address_of_this_machine(host, url):
     assert read_settings({"OMNIROUTE_HOST": host}).advertised_url == url
+
+
+def test_mail_is_off_until_a_port_is_named(tmp_path):
+    settings = read_settings({"OMNIROUTE_HOST": "0.0.0.0"})
+    assert settings.lmtp_port is settings.smtp_port is settings.mail_tls_cert is None
+    assert (settings.mail_host, settings.mail_recipients) == ("0.0.0.0", 100)
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("x")
+    settings = read_settings(
+        {
+            "OMNIROUTE_LMTP_PORT": "2424",
+            "OMNIROUTE_MAIL_HOST": "127.0.0.1",
+            "OMNIROUTE_MAIL_BYTES": "1048576",
+            "OMNIROUTE_MAIL_TLS_CERT": str(tmp_path / "cert.pem"),
+            "OMNIROUTE_MAIL_TLS_KEY": str(tmp_path / "key.pem"),
+        }
+    )
+    assert (settings.lmtp_port, settings.smtp_port, settings.mail_bytes) == (2424, None, 1048576)
+    with pytest.raises(SettingsError) as wrong:
+        read_settings(
+            {
+                "OMNIROUTE_SMTP_PORT": "smtp",
+                "OMNIROUTE_MAIL_BYTES": "1",
+                "OMNIROUTE_MAIL_TLS_CERT": "/no/such/file",
+                "OMNIROUTE_MAIL_TLS_KEY": str(tmp_path / "key.pem"),
+            }
+        )
+    assert [fault.split(":")[0] for fault in wrong.value.faults] == [
+        "OMNIROUTE_SMTP_PORT", "OMNIROUTE_MAIL_BYTES", "OMNIROUTE_MAIL_TLS_CERT",
+        "OMNIROUTE_MAIL_TLS_CERT",
+    ]  # fmt: skip
