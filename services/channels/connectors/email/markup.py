@@ -4,24 +4,20 @@ import html as entities
 import re
 
 import nh3
-from inscriptis import get_text
-from inscriptis.model.config import ParserConfig
-from lxml.etree import LxmlError
+
+from services.channels.connectors.email.readable_html import readable_html
 
 MAX_HTML = 200_000  # characters that go on the bus
 MAX_SOURCE = 1_000_000
 
-_CONFIG = ParserConfig(display_links=False, display_images=False)
 _SCHEMES = {"http", "https", "mailto", "tel", "cid"}
-_TAG = re.compile(r"<[^>]{0,5000}>")
-_GONE = re.compile(r"(?is)<(script|style|head|title)\b[^>]{0,2000}>.{0,200000}?</\1\s*>")
 
 
 def safe(html: str) -> str:
     """The HTML with nothing that runs, loads styles or leaves the page unasked."""
     source = html[:MAX_SOURCE]
     if _tangled(source):
-        return of_text(_tidied(_stripped(source)))
+        return of_text(to_text(source))
     return nh3.clean(source, url_schemes=_SCHEMES)
 
 
@@ -80,6 +76,8 @@ _MAX_COPIES = 500_000
 def _tangled(html: str) -> bool:
     """Whether an HTML parser would take quadratic time or copy formatting into every block: unclosed
     tags by the thousand. Such HTML is nobody's mail."""
+    if html.count("<") <= _MAX_FORMATTING:
+        return False
     depth = formatting = deepest_formatting = tags = 0
     for slash, name in _OPENING.findall(html):
         name = name.lower()
@@ -97,19 +95,9 @@ def _tangled(html: str) -> bool:
 
 
 def to_text(html: str) -> str:
-    """Readable text of HTML."""
+    """Readable text of HTML; quoted history, where its program marks it, with ">"."""
     source = html[:MAX_SOURCE]
-    if not source.strip():
-        return ""
-    try:
-        text = get_text(source, _CONFIG)
-    except (ValueError, RecursionError, LxmlError, KeyError, AttributeError, TypeError, IndexError):
-        text = ""
-    return _tidied(text or _stripped(source))
-
-
-def _stripped(html: str) -> str:
-    return entities.unescape(_TAG.sub(" ", _GONE.sub(" ", html)))
+    return _tidied(readable_html(source)) if source.strip() else ""
 
 
 def _tidied(text: str) -> str:
