@@ -1,6 +1,7 @@
 # Everything works from Python >= 3.11 and make alone; `make help` lists the targets.
 PYTHON ?= python3
 PORT ?= 8080
+SECONDS ?= 30
 VENV := .venv
 BIN := $(VENV)/bin
 # Positions are those of one log: what runs on Kafka keeps its data apart from what does not.
@@ -10,7 +11,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 UV_COMPILE := ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: connectors help install install-dev run run-kafka test bench mail-report lint types format lock contracts clean
+.PHONY: connectors help install install-dev run run-kafka test bench mail-report fuzz-mail lint types format lock contracts clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +49,9 @@ bench: $(DEV_STAMP) ## ratios against baselines of the same run
 
 mail-report: $(DEV_STAMP) ## how well sample mails are read (MAILS=folder)
 	@$(BIN)/python -m tests.mail.report $(MAILS)
+
+fuzz-mail: $(DEV_STAMP) ## feed the mail parser with mutated mails (SECONDS=30)
+	@$(BIN)/python -m tests.mail.fuzz $(SECONDS)
 
 lint: $(DEV_STAMP) ## style and import rules
 	$(BIN)/ruff check .

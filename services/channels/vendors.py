@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from services.channels.connectors import registry
+from services.channels.connectors.email.threading import CONVERSATION
 from services.channels.connectors.handling import Event, Handled, handle, rethread
 from services.channels.connectors.port import Answer, InboundRequest, Problem
 from services.channels.context import Channels, outgoing
@@ -206,15 +207,24 @@ async def threaded(channels: Channels, workspace: str, events: list[Event]) -> l
             found.append(event)
             continue
         own = event.interaction.email.message_id or event.envelope.id
+        named = await _named(channels, workspace, event)
         conversation = await channels.store.thread_conversation(
             workspace,
-            [_sign(one) for one in event.thread_candidates[:MAX_SIGNS]],
+            [] if named else [_sign(one) for one in event.thread_candidates[:MAX_SIGNS]],
             [_sign(f"id:{own}")],  # as later mails refer to it
-            ids.conversation_id(workspace, "", "email", own),
+            named or ids.conversation_id(workspace, "", "email", own),
         )
         key = event.interaction.conversation_key or own
         found.append(rethread(event, conversation, key))
     return found
+
+
+async def _named(channels: Channels, workspace: str, event: Event) -> str | None:
+    """The conversation whose id is the mail's own token, where there is such a one."""
+    token = next((each[6:] for each in event.thread_candidates if each[:6] == "token:"), "")
+    if not CONVERSATION.fullmatch(token):
+        return None
+    return token if await channels.store.conversation(workspace, token) else None
 
 
 def _sign(text: str) -> bytes:

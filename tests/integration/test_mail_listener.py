@@ -187,6 +187,41 @@ async def test_the_same_mail_by_another_way_is_the_same_message(house):
     assert [one["text"] for one in found].count("Only once") == 1
 
 
+async def conversation_of(house, text):
+    """The conversation that ends with a text."""
+    await house.messages("acme", text)
+    listed = (await house.clients["acme"].get("/conversations")).json()["conversations"]
+    for one in listed:
+        path = f"/conversations/{one['conversation_id']}/messages"
+        found = (await house.clients["acme"].get(path)).json()["messages"]
+        if any(each["text"] == text for each in found):
+            return one["conversation_id"]
+    raise AssertionError(text)
+
+
+async def test_threads_go_across_the_connectors_of_a_workspace(house):
+    ids = []
+    await lmtp(house, ["help@acme.example"], mail("t1", "Thread begins"))
+    ids.append(await conversation_of(house, "Thread begins"))
+    answer = mail("t2", "By reference", References="<t0@example.org> <t1@example.org>", Subject="x")
+    await lmtp(house, ["jobs@acme.example"], answer)
+    ids.append(await conversation_of(house, "By reference"))
+    await lmtp(house, [f"jobs+{ids[0]}@acme.example"], mail("t3", "By token", Subject="y"))
+    ids.append(await conversation_of(house, "By token"))
+    tagged = mail("t4", "Has a tag", In_Reply_To="<t3@example.org>", Subject="Re: [Ticket#77] y")
+    await lmtp(house, ["help@acme.example"], tagged)
+    ids.append(await conversation_of(house, "Has a tag"))
+    await lmtp(house, ["jobs@acme.example"], mail("t5", "By tag", Subject="[Ticket#77] z"))
+    ids.append(await conversation_of(house, "By tag"))
+    assert len(set(ids)) == 1
+    stranger = mail("t6", "Not his", Subject="[Ticket#77] z", From="eve@example.net")
+    await lmtp(house, ["help@acme.example"], stranger)
+    unknown = mail("t7", "No such token", Subject="w")
+    await lmtp(house, [f"help+cnv_{'0' * 32}@acme.example"], unknown)
+    for text in ("Not his", "No such token"):
+        assert await conversation_of(house, text) not in ids
+
+
 async def test_a_mail_by_smtp(house):
     def send():
         with smtplib.SMTP("127.0.0.1", house.ports.smtp_port, timeout=20) as client:

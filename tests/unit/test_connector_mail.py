@@ -396,10 +396,18 @@ def test_thread_candidates_are_in_order() -> None:
         "id:r9@x",
         "id:r1@x",
         "thread:thread-index:AQHabcdefghijklmnopqrstuvwxyz0",
-        "subject:4711",
+        "subject:4711:kim@example.org",
     ]
     foreign = mail(To="help+cnv42@other.example")
     assert thread_candidates(read(foreign), OURS) == []
+
+
+def test_a_message_id_of_ours_names_its_conversation() -> None:
+    name = "cnv_" + "0a" * 16
+    raw = mail(In_Reply_To="<x@y>", References=f"<{name}.7@OUT.acme.example> <x@y>")
+    assert thread_candidates(read(raw), OURS)[0] == f"token:{name}"
+    foreign = mail(References=f"<{name}@elsewhere.example>")
+    assert thread_candidates(read(foreign), OURS) == [f"id:{name}@elsewhere.example"]
 
 
 def test_a_thread_has_one_key_without_an_index() -> None:

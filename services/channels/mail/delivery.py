@@ -49,6 +49,10 @@ class Deliveries:
         """An answer for each recipient, in their order. Recipients of one connector share it: the
         mail reaches a mailbox once."""
         owners = [await self._owner(each) for each in recipients]
+        shared: dict[tuple[str, str], list[str]] = {}
+        for recipient, owner in zip(recipients, owners, strict=True):
+            if isinstance(owner, StoredConnector):
+                shared.setdefault((owner.workspace, owner.id), []).append(recipient)
         given: dict[tuple[str, str], str] = {}
         answers: list[str] = []
         for owner in owners:
@@ -57,8 +61,7 @@ class Deliveries:
                 continue
             place = (owner.workspace, owner.id)
             if place not in given:
-                theirs = [to for to, one in zip(recipients, owners, strict=True) if one is owner]
-                given[place] = await self._keep(owner, traced(sender, theirs, content))
+                given[place] = await self._keep(owner, traced(sender, shared[place], content))
             answers.append(given[place])
         return answers
 

@@ -83,9 +83,10 @@ class _Handler:
 
 
 def _single(answers: list[str]) -> str:
-    """SMTP has one answer for all recipients: a good one only when all is kept. Who sends again
-    what was kept for some sends nothing new to them."""
-    return next((each for each in answers if each != OK), OK)
+    """SMTP has one answer for all recipients: a good one only when all is kept, "later" before "no".
+    Who sends again what was kept for some sends nothing new to them."""
+    later = next((each for each in answers if each.startswith("4")), None)
+    return later or next((each for each in answers if each != OK), OK)
 
 
 class _Sessions:

@@ -1,5 +1,6 @@
 """Whose address is this? Recipients to `email_mime` connectors, over all workspaces."""
 
+import contextlib
 import time
 from collections.abc import Iterable
 from typing import Protocol
@@ -12,6 +13,7 @@ from shared.db.engine import DatabaseUnavailable
 
 KIND = "email_mime"
 FRESH_S = 2.0
+UNKNOWN_FRESH_S = 0.05
 MAX_CONNECTORS = 10_000
 
 log = structlog.get_logger(__name__)
@@ -28,8 +30,8 @@ class ConnectorSource(Protocol):
 
 
 class Mailboxes:
-    """The addresses of all `email_mime` connectors, at most FRESH_S old, older ones only while the
-    database is away."""
+    """The addresses of all `email_mime` connectors, at most FRESH_S old. An address that is not among
+    them is looked up anew before it is called unknown: a refusal is for good."""
 
     def __init__(self, source: ConnectorSource) -> None:
         self._source = source
@@ -39,29 +41,31 @@ class Mailboxes:
     async def of(self, recipient: str) -> StoredConnector | None:
         """The connector of an address ("support+TOKEN@" is "support@"); None for an unknown one.
 
-        Raises Ambiguous, and DatabaseUnavailable where nothing was ever read.
+        Raises Ambiguous, and DatabaseUnavailable where only the database could tell.
         """
-        await self._refresh()
-        found = next((each for name in _names(recipient) if (each := self._known.get(name))), None)
-        if found is None:
-            return None
+        with contextlib.suppress(DatabaseUnavailable):
+            await self._refresh(FRESH_S)
+        found = self._find(recipient)
+        if not found:
+            await self._refresh(UNKNOWN_FRESH_S)
+            found = self._find(recipient)
         if len({each.workspace for each in found}) > 1:
             raise Ambiguous(recipient)
-        return found[0]
+        return found[0] if found else None
 
-    async def _refresh(self) -> None:
-        if self._read_at is not None and time.monotonic() - self._read_at < FRESH_S:
+    def _find(self, recipient: str) -> list[StoredConnector]:
+        found = (self._known.get(name) for name in _names(recipient))
+        return next((each for each in found if each), [])
+
+    async def _refresh(self, fresh_s: float) -> None:
+        if self._read_at is not None and time.monotonic() - self._read_at < fresh_s:
             return
-        try:
-            rows = await self._source.connectors_of_kind(KIND, MAX_CONNECTORS)
-        except DatabaseUnavailable:
-            if self._read_at is None:
-                raise
-            return
+        asked_at = time.monotonic()
+        rows = await self._source.connectors_of_kind(KIND, MAX_CONNECTORS)
         if len(rows) == MAX_CONNECTORS:
             log.warning("mail.too_many_connectors", limit=MAX_CONNECTORS)
         self._known = _by_address(rows)
-        self._read_at = time.monotonic()
+        self._read_at = asked_at
 
 
 def _by_address(connectors: Iterable[StoredConnector]) -> dict[str, list[StoredConnector]]:

@@ -29,20 +29,23 @@ class EmailSettings(Settings):
     addresses: list[str] = Field(
         default_factory=list,
         description="Our own addresses. A mail from one of them is our own coming back; "
-        "`support+TOKEN@` names a conversation.",
+        "`support+TOKEN@` names a conversation, where TOKEN is its id or anything of yours.",
     )
     message_id_domains: list[str] = Field(
         default_factory=list,
-        description="Domains of the Message-IDs that we send with, to know our own mail again.",
+        description="Domains of the Message-IDs that we send with, to know our own mail again; "
+        "one with a conversation's id in it (`<cnv_…@domain>`) brings its answers there.",
     )
 
 
 SETUP = """\
-1. Have the mail server pipe each message, unchanged, to the connector's inbound URL:
-   `curl --data-binary @- -H 'Content-Type: message/rfc822' --fail URL`. The URL is a secret.
-2. Treat any answer but 2xx as a temporary failure and try again later.
-3. List your own addresses under `addresses`, the domains of your Message-IDs under
+1. List your own addresses under `addresses`, the domains of your Message-IDs under
    `message_id_domains`.
+2. Have the mail server deliver these addresses by LMTP to `OMNIROUTE_LMTP_PORT` (or by SMTP to
+   `OMNIROUTE_SMTP_PORT`).
+3. Or have it pipe each message, unchanged, to the connector's inbound URL:
+   `curl --data-binary @- -H 'Content-Type: message/rfc822' --fail URL`. The URL is a secret. Treat
+   any answer but 2xx as a temporary failure and try again later.
 """
 
 
@@ -57,9 +60,13 @@ def parse(request: InboundRequest, settings: EmailSettings, _: Context) -> Parse
 
 def thread_candidates(mail: Mail, settings: EmailSettings) -> list[str]:
     """What the thread index may know this mail by, best first; see `threading`."""
+    ids = (*mail.in_reply_to, *reversed(mail.references))
+    token = threading.token_of(mail.recipients, settings.addresses)
+    sender = next(iter(mail.sender), None)
     return threading.candidates(
         mail.headers,
-        token=threading.token_of(mail.recipients, settings.addresses),
+        sender=email(sender.address) if sender else None,
+        token=token or threading.token_in_ids(ids, settings.message_id_domains),
         in_reply_to=mail.in_reply_to,
         references=mail.references,
         reported=automatic.reported_ids(mail.report, mail.bounce),

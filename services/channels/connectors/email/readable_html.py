@@ -16,7 +16,6 @@ _TAG = re.compile(
     r"(?P<more>(?>[^<>\"']++|\"[^\"]{0,2000}\"|'[^']{0,2000}'|[\"']){0,100}+)>",
     re.DOTALL,
 )
-_BLANKS = re.compile(r"[ \t\r\n\f\v\xa0]+")
 _HIDDEN = re.compile(r"(?i)\bstyle\s*=\s*[\"'][^\"']*\b(?:display\s*:\s*none|mso-hide\s*:\s*all)")
 _CITED = re.compile(
     r"(?i)\btype\s*=\s*[\"']?cite|\bclass\s*=\s*[\"'][^\"']*(?:gmail_quote|yahoo_quoted|protonmail_quote"
@@ -184,9 +183,12 @@ def _words(raw: str, page: _Page, state: _State) -> None:
     if state.kept:
         page.write_kept(text.replace("\r\n", "\n").replace("\xa0", " "))
         return
-    text = _BLANKS.sub(" ", text)
-    if text:
-        page.write(text)
+    words = " ".join(text.split())
+    if not words:
+        page.write(" ")
+        return
+    before = " " if text[0].isspace() else ""
+    page.write(f"{before}{words} " if text[-1].isspace() else before + words)
 
 
 def _open(name: str, more: str, page: _Page, state: _State) -> None:

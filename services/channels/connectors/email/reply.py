@@ -7,6 +7,7 @@ libraries search with patterns of quadratic cost and lose or keep the wrong part
 over lines with patterns that look at one line.
 """
 
+import re
 from itertools import islice
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ _MAX_SIGNATURE = 14
 _MAX_SIGNATURE_LINE = 120
 _VERB_WITHIN = 240  # characters before the colon
 _LABEL_WITHIN = 40
+_MARKED = re.compile(r"[:：]|--|__|==")  # what every beginning of a history has
 _BLOCK = 7  # lines of headers within the text that are looked at
 
 
@@ -81,7 +83,7 @@ def _history(body: _Body) -> tuple[int, bool]:
     """(where unmarked history begins: everything below is somebody else's; whether it is what the
     sender forwards)."""
     for at, line in enumerate(body.lines):
-        if not line.strip() or len(line) > 400:
+        if len(line) > 400 or not _MARKED.search(line):
             continue
         if _quoted(line):
             if _opens_quoted_forward(body, at):

@@ -16,6 +16,7 @@ _TAG = re.compile(
     r"\[(?:[^\[\]#]{0,40})#[ ]?([A-Za-z0-9-]{1,40})\]|\((?:ticket|case)[ #:]{1,3}([A-Za-z0-9-]{1,40})\)",
     re.IGNORECASE,
 )
+CONVERSATION = re.compile(r"cnv_[0-9a-f]{32}")
 _VENDOR_THREADS = ("x-gm-thrid", "x-conversation-id", "thread-index")
 _THREAD_INDEX = 30  # base64 of the 22 bytes that all mails of an Outlook conversation share
 MAX_CANDIDATES = 120
@@ -32,16 +33,28 @@ def token_of(recipients: Iterable[Address], own: Iterable[str]) -> str | None:
     return None
 
 
+def token_in_ids(ids: Iterable[str], domains: Iterable[str]) -> str | None:
+    """The conversation that a Message-ID of ours names; see `email_mime`'s settings."""
+    ours = {domain.lower() for domain in domains}
+    for each in ids:
+        local, _, domain = each.lower().rpartition("@")
+        if domain in ours and (found := CONVERSATION.search(local)):
+            return found[0]
+    return None
+
+
 def candidates(
     headers: Headers,
     *,
+    sender: str | None,
     token: str | None,
     in_reply_to: list[str],
     references: list[str],
     reported: list[str],
     subject: str,
 ) -> list[str]:
-    """`reported` is what a bounce or a receipt is about. Candidates as "token:…", "id:…", "thread:…", "subject:…", each once, best first."""
+    """`reported` is what a bounce or a receipt is about. A subject's tag counts among the mails of one
+    sender: others may write "[#1]" too, and must not be led into his conversation. Candidates as "token:…", "id:…", "thread:…", "subject:…", each once, best first."""
     found = [f"token:{token}"] if token else []
     found += [f"id:{each}" for each in in_reply_to]
     found += [f"id:{each}" for each in reversed(references)]
@@ -53,7 +66,7 @@ def candidates(
             found.append(f"thread:{name}:{short}")
     tag = _TAG.search(subject[:500])
     if tag:
-        found.append(f"subject:{(tag[1] or tag[2]).lower()}")
+        found.append(f"subject:{(tag[1] or tag[2]).lower()}:{sender or ''}")
     return list(dict.fromkeys(found))[:MAX_CANDIDATES]
 
 
