@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.channels.connectors.email.reply import is_forwarded, reply_of
@@ -230,6 +230,7 @@ def test_several_attributions_in_a_row_take_no_customer_line() -> None:
     assert "Mine" in kept.splitlines() and "Mine too" in kept
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_gives_a_reply_out_of_it(text: str) -> None:
     reply = reply_of(text)
@@ -237,6 +238,7 @@ def test_any_text_gives_a_reply_out_of_it(text: str) -> None:
     assert set(reply.replace("\n", "")) <= set(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["plain words", "more words", "> quoted", ""]), max_size=12))
 def test_unquoted_lines_are_never_lost_without_history(lines: list[str]) -> None:
     kept = reply_of("\n".join(lines)).splitlines()
