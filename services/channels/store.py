@@ -118,7 +118,7 @@ class ChannelsStore:
             .limit(limit)
         )
         async with reading(self._engine) as connection:
-            return [_connector(row) for row in await connection.execute(query)]
+            return [stored_connector(row) for row in await connection.execute(query)]
 
     async def delete_connector(self, workspace: str, name: str, demand: Precondition) -> bool:
         """False when there is none. Raises Refused (412)."""
