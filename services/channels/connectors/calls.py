@@ -40,8 +40,8 @@ def utterance(
 ) -> Normalised:
     """One utterance of a call, as far as it is known.
 
-    `key` names it within the connector: every partial and the final one are the same message, each
-    partial text its own event. Offsets count from `began_us`, the start of the call by the wall
+    `key` names it within the connector: every partial, the final one and what later revises it are
+    the same message, each text its own event; the same text again is the same event. Offsets count from `began_us`, the start of the call by the wall
     clock, where that is known. `more`: fields of Normalised, and `confidence`, `speaker` of Segment.
     """
     if occurred_at_us is None and began_us is not None and start_ms is not None:
@@ -54,7 +54,7 @@ def utterance(
         confidence=more.pop("confidence", None),
     )
     return Normalised(
-        vendor_id=key if final else f"{key}:partial:{short_hash(text)}",
+        vendor_id=f"{key}:{'final' if final else 'partial'}:{short_hash(text)}",
         message_key=key,
         conversation_key=call,
         type=interactions.TRANSCRIPT_SEGMENT if final else interactions.TRANSCRIPT_PARTIAL,

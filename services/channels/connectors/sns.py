@@ -31,6 +31,9 @@ the subscription of that topic is confirmed.
 """
 
 
+_GREETING = b"Successfully validated SNS topic"
+
+
 class SnsSettings(Settings):
     topic_arn: str | None = Field(
         default=None, description="The topic whose messages count; others are left aside."
@@ -73,6 +76,9 @@ def _opened(
     text = envelope.get("Message")
     content = (text if isinstance(text, str) else "").encode("utf-8", "replace")
     inner = fields.decode_json(content, Parsed())
+    if content.startswith(_GREETING):
+        parsed.note("operation", f"The message {identity} only tests the topic.")
+        return None
     if not isinstance(inner, dict):
         parsed.lose("unusable_payload", f"The message {identity} holds no JSON object.")
         return None

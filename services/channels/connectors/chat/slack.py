@@ -130,6 +130,10 @@ def _message(
 ) -> None:
     subtype = fields.text(raw, "subtype")
     inner = fields.obj(raw, "message") if subtype == "message_changed" else raw
+    if fields.text(inner, "subtype") == "tombstone":
+        # The first message of a thread that goes on: Slack shows a stone in its place.
+        raw = {**raw, "deleted_ts": fields.at(inner, "ts")}
+        subtype = "message_deleted"
     if subtype == "message_deleted":
         inner = fields.obj(raw, "previous_message")
     channel = fields.key(raw, "channel")

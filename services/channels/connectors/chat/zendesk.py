@@ -170,8 +170,38 @@ def _chat(payload: dict[str, Any], parsed: Parsed) -> None:
     parsed.events.append(event)
 
 
+def _linked(payload: dict[str, Any], parsed: Parsed) -> None:
+    """A file of a comment comes as an event of its own, beside the comment's."""
+    file, number = fields.obj(payload, "event", "attachment"), _comment_of(payload)
+    url = fields.text(file, "content_url")
+    if url is None and fields.key(file, "id") is None:
+        parsed.lose("missing_id", "A file has neither an id nor an address.")
+        return
+    event = _event(
+        payload,
+        author=Author("system"),
+        flags=["suppress"],
+        in_reply_to=number,
+        attachments=[
+            Attachment(
+                name=fields.text(file, "filename"),
+                content_type=fields.text(file, "content_type"),
+                size=fields.integer(file, "size"),
+                url=url,
+                vendor_id=fields.key(file, "id"),
+            )
+        ],
+    )
+    event.vendor |= fields.known(comment_id=number)
+    parsed.events.append(event)
+
+
+def _comment_of(payload: dict[str, Any]) -> str | None:
+    return fields.key(payload, "event", "comment", "id")
+
+
 def _redacted(payload: dict[str, Any], parsed: Parsed) -> None:
-    number = fields.key(payload, "event", "comment", "id")
+    number = _comment_of(payload)
     if number is None:
         parsed.lose("missing_original", "A redaction does not say of which comment.")
         return
@@ -195,6 +225,7 @@ _READERS: dict[str, Callable[[dict[str, Any], Parsed], None]] = {
     "ticket.created": _created,
     "ticket.comment_added": _comment,
     "ticket.comment_redacted": _redacted,
+    "ticket.attachment_linked_to_comment": _linked,
     "ticket.status_changed": _status,
     "messaging_ticket.message_added": _chat,
 }

@@ -93,7 +93,13 @@ def _proof(request: InboundRequest) -> dict[str, Any]:
 def parse(request: InboundRequest, settings: EmailSettings, _: Context) -> Parsed:
     parsed = Parsed()
     if request.media_type == "application/json":
-        _notice(fields.decode_json(request.body, parsed), parsed)
+        payload = fields.decode_json(request.body, parsed)
+        raw = fields.at(payload, "body-mime")
+        if isinstance(raw, str) and raw:  # what stayed at Mailgun, fetched
+            mail = raw.encode("utf-8", "replace")
+            parsed.events.append(provided.raw_event(mail, settings, parsed))
+        else:
+            _notice(payload, parsed)
         return parsed
     found = forms.fields_of(request)
     if not found:
@@ -106,7 +112,7 @@ def parse(request: InboundRequest, settings: EmailSettings, _: Context) -> Parse
     elif {"message-headers", "body-plain", "body-html", "from"} & plain.keys():
         event = _pieces(found, plain, settings, parsed)
     else:
-        parsed.lose("unusable_payload", "The form holds no mail.")
+        _at_mailgun(fields.text(plain, "message-url"), fields.key(plain, "Message-Id"), parsed)
         return parsed
     event.vendor |= fields.known(
         token=fields.key(plain, "token"),
@@ -189,12 +195,17 @@ def _notice(payload: Any, parsed: Parsed) -> None:
     if what is None:
         parsed.lose("unusable_payload", "The JSON has no event-data.event.")
         return
+    if what == "stored":
+        _at_mailgun(fields.text(data, "storage", "url"), message, parsed)
+        return
     status = _STATUS.get(what)
     if status is None or message is None:
         parsed.note("not_an_interaction", f"The event {what[:64]!r} is no message.")
         return
-    why = fields.text(data, "delivery-status", "description") or fields.text(data, "reason")
-    at = fields.number(data, "timestamp")
+    if status == "failed" and fields.text(data, "severity") == "temporary":
+        parsed.note("not_an_interaction", "A temporary failure: Mailgun tries again.")
+        return
+    at, why = fields.number(data, "timestamp"), _why(data)
     identity = fields.key(data, "id") or sha256(f"{what}:{message}".encode()).hexdigest()
     parsed.events.append(
         Normalised(
@@ -208,6 +219,24 @@ def _notice(payload: Any, parsed: Parsed) -> None:
             vendor=fields.known(id=identity, event=what, recipient=fields.key(data, "recipient")),
         )
     )
+
+
+def _why(data: dict[str, Any]) -> str | None:
+    """The mail server's words for a failure, else Mailgun's."""
+    told = fields.obj(data, "delivery-status")
+    return (
+        fields.text(told, "description")
+        or fields.text(told, "message")
+        or fields.text(data, "reason")
+    )
+
+
+def _at_mailgun(url: str | None, key: str | None, parsed: Parsed) -> None:
+    """A mail of which only the address at Mailgun was told."""
+    if url is None:
+        parsed.lose("unusable_payload", "Neither a mail nor the address of one.")
+    else:
+        parsed.want("message", key or url, message_url=url)
 
 
 URL = "https://omniroute.example/v1/workspaces/demo/connectors/mailgun/inbound"
@@ -295,6 +324,14 @@ CONNECTOR = Connector(
             auth="basic:=api",
             hosts=("mailgun.net", "mailgun.org"),
             read=file,
+        ),
+        Fetch(
+            "message",
+            "GET {message_url}",
+            secret="api_key",
+            auth="basic:=api",
+            hosts=("mailgun.net", "mailgun.org"),
+            headers=(("Accept", "message/rfc2822"),),
         ),
     ),
 )

@@ -92,7 +92,7 @@ def _stream(
             "missing_call", "The message names no session; add ?conversation_key= to the URL."
         )
     session = session or call
-    found = calls.listed(parsed, message, "messages") if whole else [message]
+    found = _latest(calls.listed(parsed, message, "messages")) if whole else [message]
     for each in found:
         kind = fields.text(each, "type") or "Turn"
         if kind == "Turn":
@@ -108,6 +108,16 @@ def _stream(
             parsed.note("not_an_interaction", f"A message of the type {kind[:64]!r}.")
     if not (parsed.events or parsed.problems):
         parsed.note("silence", "A session without turns.")
+
+
+def _latest(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A session's messages with each turn once, as it was last told: formatted, where it was."""
+    last = {fields.key(each, "turn_order"): at for at, each in enumerate(messages)}
+    return [
+        each
+        for at, each in enumerate(messages)
+        if (order := fields.key(each, "turn_order")) is None or last[order] == at
+    ]
 
 
 def _turn(

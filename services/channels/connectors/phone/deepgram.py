@@ -90,8 +90,13 @@ def parse(request: InboundRequest, settings: DeepgramSettings, _: Context) -> Pa
         _recording(message, about, parsed)
     elif kind in (None, "Results") and "channel" in message:
         _result(message, about, parsed)
-    elif kind in ("UtteranceEnd", "SpeechStarted", "Metadata", "Finalize", "Error"):
+    elif kind == "TurnInfo":
+        _turn(message, about, parsed)
+    elif kind in ("UtteranceEnd", "SpeechStarted", "Metadata", "Finalize", "Error", "Connected"):
         parsed.note("not_an_interaction", f"A message of the type {kind}.")
+    elif "err_code" in message:
+        why = fields.text(message, "err_msg") or fields.text(message, "err_code") or "unknown"
+        parsed.note("operation", f"Deepgram could not transcribe: {why[:200]}.")
     else:
         parsed.lose("unusable_payload", "The payload holds no result.")
     return parsed
@@ -148,6 +153,34 @@ def _result(message: dict[str, Any], about: _About, parsed: Parsed) -> None:
             from_finalize=message.get("from_finalize"),
             speaker=speaker,
         ),
+    )
+    parsed.events.append(event)
+
+
+def _turn(message: dict[str, Any], about: _About, parsed: Parsed) -> None:
+    """A turn as Flux tells it: it may still grow until EndOfTurn. A turn that is resumed has not
+    ended.
+
+    https://developers.deepgram.com/docs/flux/quickstart
+    """
+    number, text = fields.integer(message, "turn_index"), fields.text(message, "transcript")
+    if number is None or text is None:
+        parsed.note("silence", "A turn without words.")
+        return
+    start = fields.number(message, "audio_window_start")
+    end = fields.number(message, "audio_window_end")
+    event = calls.utterance(
+        about.call,
+        f"{about.stream}:turn:{number}",
+        text,
+        role=_role(0, None, about.settings),
+        index=number,
+        final=fields.text(message, "event") == "EndOfTurn",
+        start_ms=None if start is None else start * 1000,
+        end_ms=None if end is None else end * 1000,
+        began_us=about.began_us,
+        confidence=fields.number(message, "end_of_turn_confidence"),
+        vendor=fields.known(request_id=about.stream, turn_index=str(number), type="TurnInfo"),
     )
     parsed.events.append(event)
 

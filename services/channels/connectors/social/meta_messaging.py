@@ -22,6 +22,12 @@ _HANDOVER = (
     "policy_enforcement",
     "account_linking",
     "game_play",
+    "typing_on",
+    "typing_off",
+    "payment",
+    "pre_checkout",
+    "checkout_update",
+    "response_feedback",
 )
 
 
@@ -271,6 +277,28 @@ def _referral(item: Item, referral: dict[str, Any], parsed: Parsed) -> None:
     )
 
 
+def _feedback(item: Item, told: dict[str, Any], parsed: Parsed) -> None:
+    """Answers to a feedback template: one event for each question with a number for an answer."""
+    stamp = fields.key(item.raw, "timestamp") or ""
+    before = len(parsed.events)
+    for screen in fields.items(told, "feedback_screens"):
+        for name, answer in fields.obj(screen, "questions").items():
+            survey: Any = (fields.text(answer, "type") or "").lower()
+            score = fields.number(answer, "payload")
+            if survey not in ("csat", "nps", "ces") or score is None:
+                continue
+            event = item.event(
+                f"feedback:{item.customer}:{stamp}:{fields.clean(str(name), 64)}",
+                type=interactions.FEEDBACK,
+                survey=survey,
+                score=score,
+                comment=fields.text(answer, "follow_up", "payload"),
+            )
+            parsed.events.append(event)
+    if len(parsed.events) == before:
+        parsed.lose("unknown_event", "A feedback without an answer that could be read.")
+
+
 def _optin(item: Item, optin: dict[str, Any], parsed: Parsed) -> None:
     parsed.note("not_an_interaction", "optin is no interaction.")
 
@@ -284,4 +312,5 @@ _READERS: dict[str, Callable[[Item, dict[str, Any], Parsed], None]] = {
     "delivery": _statuses("delivered"),
     "referral": _referral,
     "optin": _optin,
+    "messaging_feedback": _feedback,
 }

@@ -1,0 +1,191 @@
+"""What vendors send seldom: each becomes the event that a reader would expect, or a note."""
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from services.channels.connectors import registry
+from services.channels.connectors.handling import Handled, handle
+from services.channels.connectors.port import InboundRequest
+from shared.contracts import interactions
+from shared.contracts.instants import parse_instant
+from shared.contracts.interactions import Interaction
+
+AT = parse_instant("2026-03-02T09:20:00Z")
+SECONDS = AT // 1_000_000
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+
+def run(kind: str, payload: Any, content_type: str = JSON, **settings: Any) -> Handled:
+    connector = registry.get(kind)
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    headers = (("Content-Type", content_type),)
+    return handle(
+        connector,
+        connector.settings.model_validate(settings),
+        {},
+        InboundRequest("POST", "https://omniroute.example/inbound", headers, body, AT),
+        connector_id="main",
+        workspace="acme",
+        trial=True,
+    )
+
+
+def only(handled: Handled) -> tuple[str, Interaction]:
+    assert len(handled.events) == 1 and handled.dead_letter is None, handled.problems
+    return handled.events[0].envelope.type, handled.events[0].interaction
+
+
+def codes(handled: Handled) -> list[tuple[str, bool]]:
+    return [(problem.code, problem.lost) for problem in handled.problems]
+
+
+def slack(event: dict[str, Any]) -> Handled:
+    payload = {"type": "event_callback", "team_id": "T1", "event_id": "Ev1", "event": event}
+    return run("slack", payload)
+
+
+def test_a_tombstone_of_slack_is_a_deletion_by_the_author_of_what_was_said() -> None:
+    ts = f"{SECONDS}.000100"
+    said = {"type": "message", "channel": "C1", "channel_type": "channel", "ts": ts, "user": "U1"}
+    _, first = only(slack({**said, "text": "My password is x"}))
+    stone = {"subtype": "tombstone", "user": "USLACKBOT", "text": "This message was deleted."}
+    gone = {
+        **{name: said[name] for name in ("type", "channel", "channel_type")},
+        "ts": f"{SECONDS + 5}.000100",
+        "subtype": "message_changed",
+        "message": {**stone, "ts": ts},
+        "previous_message": {**said, "text": "My password is x"},
+    }
+    kind, data = only(slack(gone))
+    assert kind == interactions.MESSAGE_DELETED and data.text is None
+    assert data.replaces_message_id == first.message_id and data.author.id == "U1"
+    assert data.conversation_id == first.conversation_id
+
+
+def test_a_file_linked_to_a_zendesk_comment_is_kept_and_opens_nothing() -> None:
+    file = {"id": 4, "filename": "a.png", "content_type": "image/png", "content_url": "https://z/a"}
+    payload = {
+        "type": "zen:event-type:ticket.attachment_linked_to_comment",
+        "id": "e1",
+        "time": "2026-03-02T09:19:50Z",
+        "subject": "zen:ticket:7",
+        "detail": {"id": "7"},
+        "event": {"attachment": file, "comment": {"id": "c1"}},
+    }
+    kind, data = only(run("zendesk", payload))
+    assert (kind, data.flags, data.in_reply_to) == (interactions.MESSAGE, ["suppress"], "c1")
+    assert [(each.name, each.url) for each in data.attachments] == [("a.png", "https://z/a")]
+
+
+def test_a_feedback_template_of_messenger_is_feedback() -> None:
+    question = {
+        "type": "csat",
+        "payload": "4",
+        "follow_up": {"type": "free_form", "payload": "quick"},
+    }
+    item = {
+        "sender": {"id": "U"},
+        "recipient": {"id": "P"},
+        "timestamp": AT // 1000,
+        "messaging_feedback": {
+            "feedback_screens": [{"screen_id": 0, "questions": {"q": question}}]
+        },
+    }
+    payload = {"object": "page", "entry": [{"id": "P", "messaging": [item]}]}
+    kind, data = only(run("messenger", payload))
+    assert kind == interactions.FEEDBACK
+    assert (data.survey, data.score, data.comment) == ("csat", 4.0, "quick")
+    question["payload"] = "later"
+    assert codes(run("messenger", payload)) == [("unknown_event", True)]
+
+
+def mailgun_event(**data: Any) -> Handled:
+    proof = {"timestamp": str(SECONDS), "token": "t", "signature": "s"}
+    head = {"message": {"headers": {"message-id": "ours@acme.example"}}, "timestamp": SECONDS}
+    return run("mailgun", {"signature": proof, "event-data": {"id": "e1", **head, **data}})
+
+
+def test_a_mail_that_mailgun_still_tries_has_not_failed() -> None:
+    assert codes(mailgun_event(event="failed", severity="temporary")) == [
+        ("not_an_interaction", False)
+    ]
+    told = {"code": 550, "message": "5.1.1 no such user", "description": ""}
+    _, data = only(mailgun_event(event="failed", severity="permanent", **{"delivery-status": told}))
+    assert data.delivery_status is not None
+    assert data.delivery_status.error == "5.1.1 no such user"
+
+
+def test_a_mail_that_mailgun_only_stored_is_to_be_fetched() -> None:
+    url = "https://storage.example/v3/domains/acme.example/messages/A"
+    form = urlencode({"recipient": "help@acme.example", "message-url": url, "token": "t"}).encode()
+    asked = (
+        run("mailgun", form, FORM).wanted
+        + mailgun_event(event="stored", storage={"url": url}).wanted
+    )
+    assert [each.ids["message_url"] for each in asked] == [url, url]
+    assert codes(run("mailgun", urlencode({"token": "t"}).encode(), FORM)) == [
+        ("unusable_payload", True)
+    ]
+
+
+def test_a_test_of_an_sns_topic_is_no_dead_letter() -> None:
+    payload = {
+        "Type": "Notification",
+        "MessageId": "m1",
+        "TopicArn": "arn:aws:sns:eu-central-1:1:t",
+        "Message": "Successfully validated SNS topic for Amazon SES event publishing.",
+    }
+    assert codes(run("ses_sns", payload)) == [("operation", False)]
+
+
+def flux(event: str, text: str) -> Handled:
+    turn = {"type": "TurnInfo", "request_id": "r", "turn_index": 2, "event": event}
+    return run("deepgram", {**turn, "audio_window_end": 1.5, "transcript": text})
+
+
+def test_a_turn_of_deepgrams_flux_is_one_utterance() -> None:
+    partial, (kind, data) = only(flux("Update", "my inv")), only(flux("EndOfTurn", "My invoice"))
+    assert (partial[0], kind) == (interactions.TRANSCRIPT_PARTIAL, interactions.TRANSCRIPT_SEGMENT)
+    assert partial[1].message_id == data.message_id and data.conversation_key == "r"
+    assert codes(
+        run("deepgram", {"request_id": "r", "err_code": "TIMEOUT", "err_msg": "slow"})
+    ) == [("operation", False)]
+
+
+def genesys(text: str, *, final: bool) -> Handled:
+    heard = {"offsetMs": 1500, "durationMs": 900, "confidence": 0.9, "transcript": text}
+    said = {"utteranceId": "u1", "isFinal": final, "channel": "EXTERNAL", "alternatives": [heard]}
+    started = {"transcriptionStartTimeMs": AT // 1000 - 60_000}
+    return run("genesys_transcription", {"conversationId": "c1", "transcripts": [said], **started})
+
+
+def test_a_revised_final_is_the_same_utterance_with_an_event_of_its_own() -> None:
+    spoken = [("my in", False), ("my invoice", True), ("my invoice", True), ("My invoice.", True)]
+    events = [genesys(text, final=final).events[0] for text, final in spoken]
+    assert len({event.interaction.message_id for event in events}) == 1
+    ids = [event.envelope.id for event in events]
+    assert ids[1] == ids[2], "the same again is the same"
+    assert len({ids[0], ids[1], ids[3]}) == 3
+    assert len({event.envelope.time for event in events}) == 1, "and it does not look new"
+
+
+def test_a_session_of_assemblyai_has_each_turn_once_as_it_was_told_last() -> None:
+    def turn(order: int, text: str, *, formatted: bool) -> dict[str, Any]:
+        return {
+            "type": "Turn",
+            "turn_order": order,
+            "turn_is_formatted": formatted,
+            "end_of_turn": True,
+            "transcript": text,
+        }
+
+    told = [
+        turn(0, "my invoice is wrong", formatted=False),
+        turn(0, "My invoice is wrong.", formatted=True),
+        turn(1, "which one", formatted=False),
+    ]
+    handled = run("assemblyai", {"session_id": "s1", "messages": told})
+    texts = [event.interaction.text for event in handled.events]
+    assert texts == ["My invoice is wrong.", "which one"]
