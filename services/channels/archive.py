@@ -103,7 +103,7 @@ def _rows(what: Input, event: Interaction) -> Iterable[Row]:
     time_us = what.time_us or parse_instant(event.received_at)
     yield Row(CONVERSATIONS, _conversation(what.name, event, time_us))
     if what.name in (interactions.MESSAGE, interactions.TRANSCRIPT_SEGMENT):
-        yield Row(MESSAGES, _message(what, event, time_us))
+        yield Row(MESSAGES, message_values(what.name, event, time_us))
     elif what.name in (interactions.MESSAGE_EDITED, interactions.MESSAGE_DELETED):
         yield Row(EDITS, _edit(what.name, event, time_us))
     elif what.name == interactions.DELIVERY_STATUS and event.delivery_status is not None:
@@ -140,13 +140,14 @@ def _feedback(event: Interaction, time_us: int) -> dict[str, Any] | None:
     }
 
 
-def _message(what: Input, event: Interaction, time_us: int) -> dict[str, Any]:
+def message_values(event_type: str, event: Interaction, time_us: int) -> dict[str, Any]:
+    """What the archive keeps of a message or a final transcript segment."""
     return {
         "message_id": event.message_id,
         "conversation_id": event.conversation_id,
         "time_us": time_us,
         "received_us": parse_instant(event.received_at),
-        "type": what.name,
+        "type": event_type,
         "direction": event.direction,
         "author": _builtins(event.author),
         "text": event.text,

@@ -9,8 +9,9 @@ from services.channels.blobs import Blobs
 from services.channels.directory import Directory
 from services.channels.intake import Intake
 from services.channels.outgoing.errands import Errands
+from services.channels.revision_store import RevisionStore
 from services.channels.store import ChannelsStore
-from shared.bus.port import Outgoing
+from shared.bus.port import Bus, Outgoing
 from shared.contracts import topics
 from shared.contracts.envelope import Envelope, to_headers
 from shared.contracts.interactions import TRANSCRIPT_PARTIAL
@@ -28,6 +29,8 @@ class Channels:
     blobs: Blobs
     secrets: SecretBox
     replies: Replies
+    bus: Bus
+    revisions: RevisionStore
     public_url: str
     errands: Errands
 

@@ -1,6 +1,7 @@
 """A vendor's request as a record: kept on the topic `raw`, and among the dead letters. Pure.
 
-Header values that may be credentials are left out; the signature was checked before this is made.
+What may be a credential is left out: headers, query parameters, the unguessable end of an address.
+The signature was checked before this is made. Query parameters that codecs read stay.
 """
 
 import base64
@@ -10,7 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from services.channels.connectors.port import InboundRequest
-from shared.bus.port import Outgoing
+from shared.bus.port import Outgoing, Record
 from shared.contracts import ids, topics
 from shared.contracts.deadletter import DeadLetter, to_envelope
 from shared.contracts.envelope import Envelope, to_headers
@@ -20,7 +21,10 @@ RAW_REQUEST = "raw.request.v1"
 MAX_INLINE_BYTES = 256 * 1024
 
 _CREDENTIAL = re.compile(r"auth|cookie|token|secret|key|signature|password", re.IGNORECASE)
-_QUERY_CREDENTIAL = re.compile(r"([?&][^=&]*(?:token|secret|key|sig)[^=&]*=)[^&]*", re.IGNORECASE)
+_QUERY_CREDENTIAL = re.compile(
+    r"([?&](?!conversation_key=)[^=&]*(?:token|secret|key|sig)[^=&]*=)[^&]*", re.IGNORECASE
+)
+_PATH_CREDENTIAL = re.compile(r"(/inbound/)[^/?#]+")
 
 
 class RawRequest(msgspec.Struct, omit_defaults=True):
@@ -43,7 +47,7 @@ class RawRequest(msgspec.Struct, omit_defaults=True):
 def raw_request(request: InboundRequest, connector: str, blob: str | None) -> RawRequest:
     headers = [(name, text) for name, text in request.headers if not _may_be_credential(name)]
     body = None if blob is not None else base64.b64encode(request.body).decode()
-    url = _QUERY_CREDENTIAL.sub(r"\1…", request.url)
+    url = _QUERY_CREDENTIAL.sub(r"\1…", _PATH_CREDENTIAL.sub(r"\1…", request.url))
     return RawRequest(connector, request.method, url, headers, request.received_at_us, body, blob)
 
 
@@ -58,6 +62,16 @@ def raw_record(raw: RawRequest, workspace: str, partition: int) -> Outgoing:
     return Outgoing(
         topics.RAW, partition, raw.connector.encode(), envelope.data, to_headers(envelope)
     )
+
+
+def read_raw(record: Record | Outgoing, workspace: str, connector: str) -> RawRequest | None:
+    """The kept request of this connector in a record of the topic `raw`; None for another's."""
+    if record.key != connector.encode() or record.value is None:
+        return None
+    place = next((value for name, value in record.headers if name == "ce_workspace"), b"")
+    if place != workspace.encode():
+        return None
+    return msgspec.json.decode(record.value, type=RawRequest)
 
 
 def dead_request(

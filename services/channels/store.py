@@ -134,12 +134,19 @@ class ChannelsStore:
         return gone
 
     async def thread_conversation(
-        self, workspace: str, signs: list[bytes], own: list[bytes], fresh: str
+        self,
+        workspace: str,
+        signs: list[bytes],
+        own: list[bytes],
+        fresh: str,
+        *,
+        remember: bool = True,
     ) -> str:
         """The conversation of an e-mail: that of the first known sign, else `fresh`.
 
-        All of `own` (what later mails will refer to) are remembered as belonging to it. Two mails of
-        one thread at the same time agree: the first to be stored wins.
+        All of `own` (what later mails will refer to) are remembered as belonging to it, unless the
+        caller only looks. Two mails of one thread at the same time agree: the first to be stored
+        wins.
         """
         table = tables.thread
         async with transaction(self._engine) as connection:
@@ -151,7 +158,7 @@ class ChannelsStore:
             found = {row.sign: row.conversation_id for row in known}
             chosen = next((found[sign] for sign in own + signs if sign in found), fresh)
             missing = sorted(sign for sign in {*own, *signs} if sign not in found)
-            if missing:
+            if missing and remember:
                 rows = [
                     {
                         "workspace": workspace,

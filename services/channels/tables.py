@@ -142,6 +142,19 @@ thread = Table(
     Column("at", _instant, nullable=False),
 )
 
+# How often an event was normalised again, so that each new revision has an id of its own. `run` is
+# the one that raised it last: what comes twice in one run is one revision.
+renormalised = Table(
+    "renormalised",
+    METADATA,
+    Column("workspace", Text, primary_key=True),
+    Column("event", LargeBinary, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("at", _instant, nullable=False),
+    Index("renormalised_at", "at"),
+)
+
 # While Kafka is away, accepted records wait here, in order. `spooling` says for each partition that
 # all replicas must append to the spool rather than send, `drainer` (until `drains_until`) who
 # empties it.

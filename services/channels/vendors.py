@@ -199,7 +199,9 @@ async def _raw(
     return records
 
 
-async def threaded(channels: Channels, workspace: str, events: list[Event]) -> list[Event]:
+async def threaded(
+    channels: Channels, workspace: str, events: list[Event], *, remember: bool = True
+) -> list[Event]:
     """E-mails put into the conversation that the workspace's thread index knows."""
     found: list[Event] = []
     for event in events:
@@ -213,6 +215,7 @@ async def threaded(channels: Channels, workspace: str, events: list[Event]) -> l
             [] if named else [_sign(one) for one in event.thread_candidates[:MAX_SIGNS]],
             [_sign(f"id:{own}")],  # as later mails refer to it
             named or ids.conversation_id(workspace, "", "email", own),
+            remember=remember,
         )
         key = event.interaction.conversation_key or own
         found.append(rethread(event, conversation, key))
@@ -237,9 +240,24 @@ async def replay(channels: Channels, stored: StoredConnector, raw: RawRequest) -
     Its signature was checked when it came. Raises Refused when it still cannot be used.
     """
     workspace = await channels.directory.of(stored.workspace)
+    handled = await reread(channels, stored, raw, workspace)
+    lost = next((problem for problem in handled.problems if problem.lost), None)
+    if lost is not None and not handled.events:
+        raise Refused("conflict", f"It still cannot be used: {lost.message}", reason="state")
+    records, large = await _events(channels, stored, handled, workspace)
+    if large is not None:
+        raise Refused("conflict", f"It still cannot be used: {large.message}", reason="state")
+    await channels.intake.publish(records)
+    return len(records)
+
+
+async def reread(
+    channels: Channels, stored: StoredConnector, raw: RawRequest, workspace: WorkspaceFacts
+) -> Handled:
+    """What a kept request becomes today. Raises Refused (gone) when its body is no longer kept."""
     body = await _body(channels, raw)
     connector = registry.get(stored.kind)
-    handled = handle(
+    return handle(
         connector,
         connector.settings.model_validate(stored.settings),
         {},
@@ -249,14 +267,6 @@ async def replay(channels: Channels, stored: StoredConnector, raw: RawRequest) -
         languages=workspace.languages,
         trial=True,
     )
-    lost = next((problem for problem in handled.problems if problem.lost), None)
-    if lost is not None and not handled.events:
-        raise Refused("conflict", f"It still cannot be used: {lost.message}", reason="state")
-    records, large = await _events(channels, stored, handled, workspace)
-    if large is not None:
-        raise Refused("conflict", f"It still cannot be used: {large.message}", reason="state")
-    await channels.intake.publish(records)
-    return len(records)
 
 
 async def _body(channels: Channels, raw: RawRequest) -> bytes:

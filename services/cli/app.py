@@ -228,6 +228,32 @@ async def replay(
 
 @app.command()
 @command
+async def renormalise(
+    workspace: Annotated[str, typer.Option()],
+    connector: Annotated[str, typer.Option(help="the connector whose payloads to read again")],
+    since: Annotated[str, typer.Option("--from", help="received from this instant on (RFC 3339)")],
+    until: Annotated[str | None, typer.Option("--to", help="and before this one; now")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would change")] = False,
+    url: Annotated[str | None, typer.Option(help="where the channels service answers")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Read kept payloads again through today's codec, and publish new revisions, which only update.
+
+    With OMNIROUTE_TOKEN as the token, else with a key of its own made in the database.
+    """
+    from services.cli.apply.commands import Addresses, reached
+    from services.cli.renormalising import renormalised
+
+    settings = read_settings()
+    where = Addresses(url or f"http://127.0.0.1:{settings.port}")
+    async with reached(settings, workspace, where) as api:
+        report = await renormalised(api, connector, since, until, dry_run, None if as_json else out)
+    if as_json:
+        print(msgspec.json.encode(report).decode())
+
+
+@app.command()
+@command
 async def apply(
     file: Annotated[Path, typer.Option("-f", "--file", help="workspace.yaml", exists=True)],
     url: Annotated[str | None, typer.Option(help="where the services answer")] = None,

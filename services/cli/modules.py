@@ -28,6 +28,7 @@ from services.channels.mail.mailboxes import Mailboxes
 from services.channels.outgoing.errands import Errands
 from services.channels.outgoing.service import outgoing
 from services.channels.outgoing.store import OutgoingStore
+from services.channels.revision_store import RevisionStore
 from services.channels.spool_store import NOTIFY_CHANNEL, SpoolStore
 from services.channels.store import ChannelsStore
 from services.cli.foundation import Foundation
@@ -146,6 +147,8 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         ),
         secrets=parts.secrets,
         replies=parts.replies,
+        bus=parts.bus,
+        revisions=RevisionStore(parts.engine),
         public_url=settings.public_url or parts.url,
         errands=Errands(OutgoingStore(parts.engine)),
     )

@@ -30,6 +30,7 @@ TABLE = [
     ("GET", r"/connector-kinds|/connectors(/\{connector\})?", {OPS, ADMIN}),
     ("PUT DELETE", r"/connectors/\{connector\}", {ADMIN}),
     ("POST", r"/connectors:preview", {OPS, ADMIN}),
+    ("POST", r"/connectors/\{connector\}:renormalise", {ADMIN}),
     ("GET", r"/conversations/\{conversation\}/clocks", {SUPERVISOR, OPS, ADMIN}),
     ("GET", r"/conversations/\{conversation\}/messages/\{message\}/attachments/\{index\}", EVERYBODY),
     ("GET", r"/conversations(/\{conversation\}(/messages)?)?", EVERYBODY),

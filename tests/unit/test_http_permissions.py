@@ -15,6 +15,7 @@ EXPECTED = {
     "connectors:read": "o",
     "connectors:write": "",
     "connectors:preview": "o",
+    "connectors:renormalise": "",
     "conversations:read": "paso",
     "messages:write": "pas",
     "dead-letters:read": "o",

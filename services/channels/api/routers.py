@@ -2,12 +2,20 @@
 
 from fastapi import APIRouter
 
-from services.channels.api import connectors, conversations, dead_letters, events, inbound
+from services.channels.api import (
+    connectors,
+    conversations,
+    dead_letters,
+    events,
+    inbound,
+    renormalise,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     inbound.router,
     connectors.router,
+    renormalise.router,
     conversations.router,
     dead_letters.router,
 )

@@ -30,11 +30,13 @@ MAX_EVENTS = 5000
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One event: its envelope, and its data both decoded and, in the envelope, as JSON."""
+    """One event: its envelope, and its data both decoded and, in the envelope, as JSON. Its id
+    derives from `vendor_id` and the data's revision."""
 
     envelope: Envelope
     interaction: Interaction
     thread_candidates: tuple[str, ...] = ()
+    vendor_id: str = ""
 
 
 class Handled(msgspec.Struct, frozen=True):
@@ -187,7 +189,7 @@ def _event(
         data=msgspec.json.encode(data),
         partitionkey=data.conversation_id,
     )
-    return Event(envelope, data, tuple(found.thread_candidates))
+    return Event(envelope, data, tuple(found.thread_candidates), found.vendor_id)
 
 
 def rethread(event: Event, conversation_id: str, conversation_key: str) -> Event:
@@ -197,6 +199,19 @@ def rethread(event: Event, conversation_id: str, conversation_key: str) -> Event
     )
     envelope = msgspec.structs.replace(
         event.envelope, data=msgspec.json.encode(data), partitionkey=conversation_id
+    )
+    return msgspec.structs.replace(event, envelope=envelope, interaction=data)
+
+
+def revised(event: Event, count: int) -> Event:
+    """The same event as its `count`-th further revision, which only updates (DESIGN §3)."""
+    found = event.interaction
+    revision = found.revision + count
+    data = msgspec.structs.replace(found, revision=revision, replay_of=event.envelope.id)
+    envelope = msgspec.structs.replace(
+        event.envelope,
+        id=ids.event_id(found.workspace, found.connector, event.vendor_id, revision),
+        data=msgspec.json.encode(data),
     )
     return msgspec.structs.replace(event, envelope=envelope, interaction=data)
 

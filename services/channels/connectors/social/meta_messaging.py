@@ -229,8 +229,9 @@ def _edit(item: Item, edit: dict[str, Any], parsed: Parsed) -> None:
     number = max(fields.integer(edit, "num_edit") or 1, 1)
     parsed.events.append(
         item.event(
-            mid,
+            f"{mid}:edit:{number}",
             mid=mid,
+            message_key=mid,
             revision=min(number, 1_000_000),
             type=interactions.MESSAGE_EDITED,
             replaces=mid,
