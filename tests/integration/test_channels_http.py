@@ -644,3 +644,57 @@ async def test_preview_publishes_nothing(house):
     assert answer.json()["verdict"] == "valid"
     assert [one["type"] for one in answer.json()["events"]] == list(example.events)
     assert len(await house.records(topics.RAW)) == before
+
+
+async def test_a_conversation_is_exported_as_a_vcon_that_can_be_imported(house):
+    """Through the archive and back: the same words at the same times under the same id."""
+    first = await house.post(key="export", name="x-1", kind="conversation_started", text=...)
+    await house.post(key="export", name="x-2", text="My invoice is wrong")
+    agent = {"role": "agent", "id": "ana", "name": "Ana"}
+    picture = {
+        "name": "a.txt",
+        "content_type": "text/plain",
+        "content_base64": base64.b64encode(b"hello").decode(),
+    }
+    await house.post(
+        key="export",
+        name="x-3",
+        direction="outbound",
+        author=agent,
+        attachments=[picture],
+        time="2026-11-22T09:01:00Z",
+    )
+    conversation = first["conversation_id"]
+    await house.messages(conversation, lambda some: len(some) == 2)
+    answer = await house.platform.get(f"/conversations/{conversation}/vcon")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/vcon+json"
+    document = answer.json()
+    assert (document["vcon"], len(document["dialog"])) == ("0.0.2", 2)
+    assert (await house.platform.get(f"/conversations/{conversation}/vcon")).content == (
+        answer.content
+    )
+    assert (await house.ben.get(f"/conversations/{conversation}/vcon")).status_code == 404
+    assert (await house.admin.get("/conversations/cnv_0/vcon")).status_code == 404
+
+    made = await put(house, "vcons", {"kind": "vcon"})
+    path = made.json()["inbound_url"].removeprefix("https://omni.example")
+    sent = await house.open.post(
+        path, content=answer.content, headers={"Content-Type": "application/vcon+json"}
+    )
+    assert sent.status_code == 200, sent.text
+
+    async def again():
+        found = (await house.admin.get("/conversations", params={"connector": "vcons"})).json()
+        held = found["conversations"]
+        if not held or held[0]["conversation_key"] != document["uuid"]:
+            return None
+        back = (await house.admin.get(f"/conversations/{held[0]['id']}/vcon")).json()
+        return back if len(back["attachments"]) == 1 else None
+
+    back = await eventually(again)
+    assert back["uuid"] == document["uuid"]
+    assert [(one["start"], one["body"]) for one in back["dialog"]] == [
+        (one["start"], one["body"]) for one in document["dialog"]
+    ]
+    assert back["attachments"][0]["body"] == document["attachments"][0]["body"]

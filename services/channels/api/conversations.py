@@ -47,7 +47,7 @@ async def list_conversations(
     )
     return page(
         "conversations",
-        [_conversation(row) for row in rows],
+        [shown_conversation(row) for row in rows],
         limit,
         lambda one: (one["last_at"], one["conversation_id"]),
     )
@@ -55,7 +55,9 @@ async def list_conversations(
 
 @router.get("/conversations/{conversation}")
 async def get_conversation(conversation: str, caller: Reads, channels: Service) -> Response:
-    return json_reply(_conversation(await _existing(channels, caller, conversation)))
+    return json_reply(
+        shown_conversation(await existing_conversation(channels, caller, conversation))
+    )
 
 
 @router.get("/conversations/{conversation}/messages")
@@ -67,12 +69,12 @@ async def list_messages(
     limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
     """Oldest first, with edits and deletions applied."""
-    await _existing(channels, caller, conversation)
+    await existing_conversation(channels, caller, conversation)
     after = None if cursor is None else place(cursor)
     rows = await channels.store.messages(caller.workspace, conversation, after, limit + 1)
     return page(
         "messages",
-        [_message(row) for row in rows],
+        [shown_message(row) for row in rows],
         limit,
         lambda one: (one["time"], one["message_id"]),
     )
@@ -111,7 +113,7 @@ async def post_message(
     once, also when the first answer was lost.
     """
     reply = await read_body(request, NewReply)
-    found = await _existing(channels, caller, conversation)
+    found = await existing_conversation(channels, caller, conversation)
     key = idempotency_of(request, caller, await request.body())
     event = reply_event(
         reply,
@@ -153,7 +155,9 @@ def _recorded(event: ReplyEvent) -> dict[str, Any]:
     }
 
 
-async def _existing(channels: Channels, caller: Caller, conversation: str) -> dict[str, Any]:
+async def existing_conversation(
+    channels: Channels, caller: Caller, conversation: str
+) -> dict[str, Any]:
     """The conversation; an agent finds only those that were offered or given to him."""
     found = await channels.store.conversation(caller.workspace, conversation)
     agent = caller.only_agent
@@ -181,7 +185,7 @@ def instant_text(moment: datetime | None) -> str | None:
     return None if moment is None else format_instant(round(moment.timestamp() * 1_000_000))
 
 
-def _conversation(row: dict[str, Any]) -> dict[str, Any]:
+def shown_conversation(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "conversation_id": row["conversation_id"],
         "id": row["conversation_id"],
@@ -200,7 +204,7 @@ def _conversation(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _message(row: dict[str, Any]) -> dict[str, Any]:
+def shown_message(row: dict[str, Any]) -> dict[str, Any]:
     edited = row["edited_at"] is not None
     deleted = row["deleted"]
     flags = [*(row["flags"] or ()), *(("deleted",) if deleted else ("edited",) if edited else ())]

@@ -9,6 +9,7 @@ from services.channels.api import (
     events,
     inbound,
     renormalise,
+    vcons,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -17,5 +18,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     connectors.router,
     renormalise.router,
     conversations.router,
+    vcons.router,
     dead_letters.router,
 )

@@ -124,10 +124,12 @@ class _Reader:
             event.text = f"Recording: {file.name or 'unnamed'}"
             event.text += f" ({length:g} s)" if length is not None else ""
             event.attachments, event.generated = [file], True
+            event.attributes = fields.known(vcon_dialog=kind, duration_s=length)
         else:
             why = fields.text(dialog, "disposition")
             event.text = f"Call {kind}{f': {why}' if why else ''}"
             event.author, event.generated = Author(role="system"), True
+            event.attributes = fields.known(vcon_dialog=kind, disposition=why)
         self._parsed.events.append(event)
 
     def _event(self, place: str, part: dict[str, Any]) -> Normalised:
@@ -201,7 +203,7 @@ class _Reader:
             return
         event = self._event(f"analysis:{number}", analysis)
         event.text, event.generated = f"{kind.capitalize()}: {text}", True
-        event.flags = ["suppress"]
+        event.flags, event.attributes = ["suppress"], {"vcon_analysis": kind}
         event.vendor |= {"analysis": str(number), "type": kind}
         self._parsed.events.append(event)
 
