@@ -151,15 +151,17 @@ ON CONFLICT (workspace, conversation_id) DO UPDATE SET
 INSERT INTO channels.message AS held
   (workspace, message_id, conversation_id, time, received_at, type, direction, author, text, html,
    reply_text, subject, attachments, flags, language, in_reply_to, segment, agent_id, task_id,
-   attributes, revision, vendor_id)
+   attributes, revision, vendor_id, no)
 SELECT workspace, message_id, conversation_id, {_instant("time_us")}, {_instant("received_us")},
    type, direction, author, text, html, reply_text, subject, attachments, flags, language,
-   in_reply_to, segment, agent_id, task_id, attributes, revision, vendor_id
-FROM jsonb_to_recordset($1::text::jsonb) AS new
+   in_reply_to, segment, agent_id, task_id, attributes, revision, vendor_id,
+   nextval('channels.message_no')
+FROM (SELECT * FROM jsonb_to_recordset($1::text::jsonb) AS given
   (workspace text, message_id text, conversation_id text, time_us bigint, received_us bigint,
    type text, direction text, author jsonb, text text, html text, reply_text text, subject text,
    attachments jsonb, flags jsonb, language text, in_reply_to text, segment jsonb, agent_id text,
    task_id text, attributes jsonb, revision integer, vendor_id text)
+  ORDER BY time_us, message_id) AS new
 ON CONFLICT (workspace, message_id) DO UPDATE SET
   conversation_id = excluded.conversation_id, time = excluded.time,
   received_at = excluded.received_at, type = excluded.type, direction = excluded.direction,
@@ -168,7 +170,7 @@ ON CONFLICT (workspace, message_id) DO UPDATE SET
   attachments = excluded.attachments, flags = excluded.flags, language = excluded.language,
   in_reply_to = excluded.in_reply_to, segment = excluded.segment, agent_id = excluded.agent_id,
   task_id = excluded.task_id, attributes = excluded.attributes, revision = excluded.revision,
-  vendor_id = excluded.vendor_id
+  vendor_id = excluded.vendor_id, no = coalesce(held.no, excluded.no)
 WHERE held.revision IS NULL OR held.revision <= excluded.revision
 """,
     archive.EDITS: f"""

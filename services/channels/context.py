@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from services.channels.blobs import Blobs
+from services.channels.chat_waits import ChatWaits
 from services.channels.directory import Directory
 from services.channels.intake import Intake
 from services.channels.outgoing.errands import Errands
@@ -17,6 +18,10 @@ from shared.contracts.envelope import Envelope, to_headers
 from shared.contracts.interactions import TRANSCRIPT_PARTIAL
 from shared.db.secrets import SecretBox
 from shared.http.idempotency import Replies
+from shared.http.ratelimit import Rate, RateLimiter
+
+CHAT_RATE = Rate(per_s=2, burst=30)
+"""What one visitor may call, a second in the long run and at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class Channels:
     replies: Replies
     bus: Bus
     revisions: RevisionStore
+    chat_waits: ChatWaits
+    chat_rates: RateLimiter
     public_url: str
     errands: Errands
 

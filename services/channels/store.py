@@ -3,6 +3,7 @@
 The archive's own writes are in `archive_store`, the spool's in `spool_store`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -274,6 +275,27 @@ class ChannelsStore:
             table.c.time.is_not(None),
         )
         return next(iter(await self._rows(query)), None)
+    async def arrived(
+        self, workspace: str, conversation: str, after: int, limit: int
+    ) -> list[dict[str, Any]]:
+        """In their order of arrival, `limit` messages after the first `after` of them."""
+        table = tables.message
+        query = (
+            select(table)
+            .where(table.c.workspace == workspace, table.c.conversation_id == conversation)
+            .where(table.c.no.is_not(None))
+            .order_by(table.c.no)
+            .offset(after)
+            .limit(limit)
+        )
+        return await self._rows(query)
+
+    async def newest(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """The number of the last message to arrive of each (workspace, conversation) that has any."""
+        async with reading(self._engine) as connection:
+            columns = tuple(zip(*places, strict=True))
+            rows = await connection.exec_driver_sql(_NEWEST, (list(columns[0]), list(columns[1])))
+            return {(row.workspace, row.conversation): row.no for row in rows}
 
     async def dead_letters(
         self, workspace: str, before: tuple[datetime, str] | None, limit: int
@@ -306,6 +328,16 @@ class ChannelsStore:
 
 
 _CHANGED = select(func.pg_notify(CONNECTOR_CHANNEL, ""))
+_NEWEST = """
+SELECT asked.workspace, asked.conversation, last.no
+FROM unnest($1::text[], $2::text[]) AS asked (workspace, conversation)
+CROSS JOIN LATERAL (
+  SELECT no FROM channels.message
+  WHERE workspace = asked.workspace AND conversation_id = asked.conversation AND no IS NOT NULL
+  ORDER BY no DESC LIMIT 1
+) AS last
+"""
+
 _SHOWN = [column for column in tables.conversation.c if column.name != "last_text"]
 
 

@@ -57,7 +57,8 @@ conversation_agent = Table(
     Column("since", _instant, nullable=False),
 )
 
-# What was said (null until the message itself has come), and beside it what edits say of it.
+# What was said (null until the message itself has come), and beside it what edits say of it. `no`
+# counts up in the order of arrival, for readers who want what is new.
 message = Table(
     "message",
     METADATA,
@@ -83,11 +84,13 @@ message = Table(
     Column("attributes", JSONB),
     Column("revision", Integer),
     Column("vendor_id", Text),
+    Column("no", BigInteger),
     Column("edited_at", _instant),
     Column("edit_text", Text),
     Column("edit_html", Text),
     Column("deleted", Boolean, nullable=False, server_default=text("false")),
     Index("message_in_conversation", "workspace", "conversation_id", "time", "message_id"),
+    Index("message_in_order", "workspace", "conversation_id", "no"),
 )
 
 message_delivery = Table(

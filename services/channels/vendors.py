@@ -117,6 +117,24 @@ async def receive(channels: Channels, stored: StoredConnector, request: InboundR
     return Received(handled.answer, handled)
 
 
+async def accept(channels: Channels, stored: StoredConnector, request: InboundRequest) -> Received:
+    """The same for a request that was verified otherwise, as that of a visitor's browser is.
+
+    Raises Refused: validation for what becomes no event (nothing is kept then), unavailable.
+    """
+    workspace = await channels.directory.of(stored.workspace)
+    connector = registry.get(stored.kind)
+    settings = connector.settings.model_validate(stored.settings)
+    place = {"connector_id": stored.id, "workspace": stored.workspace}
+    handled = handle(
+        connector, settings, {}, request, languages=workspace.languages, trial=True, **place
+    )
+    if handled.dead_letter is not None:
+        raise Refused("validation", handled.dead_letter.message)
+    await _keep(channels, stored, request, handled, workspace)
+    return Received(handled.answer, handled)
+
+
 def _handled(
     channels: Channels,
     stored: StoredConnector,

@@ -18,8 +18,9 @@ from services.channels.api.routers import ROUTERS as CHANNELS_ROUTERS
 from services.channels.archive import ArchiveFactory
 from services.channels.archive_store import archive_statements, write_archive
 from services.channels.blobs import Blobs, open_store
+from services.channels.chat_waits import ChatWaits
 from services.channels.connectors import registry
-from services.channels.context import Channels
+from services.channels.context import CHAT_RATE, Channels
 from services.channels.directory import Directory
 from services.channels.intake import Intake, draining
 from services.channels.mail.delivery import Deliveries
@@ -48,6 +49,7 @@ from services.sla.store import ClockStore, clock_statements, write_clocks
 from shared.calendars import expand
 from shared.contracts.core import CoreFactory
 from shared.http.health import Alarm
+from shared.http.ratelimit import RateLimiter
 from shared.runtime.clock import RealClock
 from shared.runtime.limits import with_lease
 from shared.runtime.port import EnrichConfig, RuntimePort
@@ -138,8 +140,11 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         registry=parts.registry,
     )
     spooling.set_function(lambda: len(intake.spooling))
+    store = ChannelsStore(parts.engine)
+    waits = ChatWaits(store.newest)
     service = Channels(
         store=ChannelsStore(parts.engine, parts.listener),
+        store=store,
         directory=Directory(parts.calls),
         intake=intake,
         blobs=Blobs(
@@ -149,6 +154,8 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         replies=parts.replies,
         bus=parts.bus,
         revisions=RevisionStore(parts.engine),
+        chat_waits=waits,
+        chat_rates=RateLimiter(CHAT_RATE),
         public_url=settings.public_url or parts.url,
         errands=Errands(OutgoingStore(parts.engine)),
     )
@@ -159,7 +166,14 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         parts, ArchiveFactory(), projector=write_archive, row_statements=archive_statements
     )
     mail = listening(Deliveries(service, Mailboxes(service.store)), _mail(settings))
-    async with draining(intake), fetching, archive as (running, _), mail as heard:
+    async with (
+        draining(intake),
+        contextlib.AsyncExitStack() as stack,
+        fetching,
+        archive as (running, _),
+        mail as heard,
+    ):
+        stack.push_async_callback(waits.stop)
         state = {"channels": service, "mail": heard}
         yield Module(CHANNELS_ROUTERS, state, readiness("archive", running))
 

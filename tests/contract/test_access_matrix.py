@@ -31,6 +31,8 @@ TABLE = [
     ("PUT DELETE", r"/connectors/\{connector\}", {ADMIN}),
     ("POST", r"/connectors:preview", {OPS, ADMIN}),
     ("POST", r"/connectors/\{connector\}:renormalise", {ADMIN}),
+    ("POST", r"/connectors/\{connector\}/chat-tokens", {PLATFORM, ADMIN}),
+    ("GET POST", r"/connectors/\{connector\}/chat/messages", OPEN),  # a visitor's own token
     ("GET", r"/conversations/\{conversation\}/clocks", {SUPERVISOR, OPS, ADMIN}),
     ("GET", r"/conversations/\{conversation\}/messages/\{message\}/attachments/\{index\}", EVERYBODY),
     ("GET", r"/conversations(/\{conversation\}(/messages)?)?", EVERYBODY),

@@ -16,6 +16,7 @@ EXPECTED = {
     "connectors:write": "",
     "connectors:preview": "o",
     "connectors:renormalise": "",
+    "chat-tokens:create": "p",
     "conversations:read": "paso",
     "messages:write": "pas",
     "dead-letters:read": "o",

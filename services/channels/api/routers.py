@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from services.channels.api import (
+    chat,
     connectors,
     conversations,
     dead_letters,
@@ -17,6 +18,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     inbound.router,
     connectors.router,
     renormalise.router,
+    chat.router,
     conversations.router,
     vcons.router,
     dead_letters.router,

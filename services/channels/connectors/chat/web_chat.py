@@ -4,7 +4,9 @@ The shape is that of `plain`; `sequence` counts up in each conversation.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from services.channels.connectors import fields, plain
 from services.channels.connectors.bearer import bearer_of, hs256, in_time
@@ -31,16 +33,29 @@ SETUP = """\
 From your server: POST to the connector's inbound URL, signed as Standard Webhooks say (headers
 `webhook-id`, `webhook-timestamp`, `webhook-signature`) with `signing_secret`.
 
-From a browser: your server makes a JWT (HS256, with `browser_key`) for its visitor, with `sub` (the
-visitor's id), `conversation`, `iat` and `exp`, at most an hour apart; the page posts with
-`Authorization: Bearer …`. A page can only speak as that visitor in that conversation: its `author`
-is left out or has that id, and it states no identities, flags or html.
+From a browser: your server gets a token for its visitor (`POST connectors/{id}/chat-tokens` with the
+conversation, the visitor's id, name and identities), or makes one itself: a JWT (HS256, with
+`browser_key`) with `sub` (the visitor's id), `conversation`, `iat` and `exp`, at most an hour apart.
+The page sends it as `Authorization: Bearer …`, posts to `connectors/{id}/chat/messages` and reads
+there what was said (`?after=SEQUENCE&wait=25`). List the page's origin under `origins`. The inbound
+URL takes such a token as well. A page can only speak as that visitor in that conversation: its
+`author` is left out or has that id, and it states no identities, flags or html.
 
 Body: `{"id": "<made by the client>", "conversation": "c-1", "sequence": 1, "time": "…",
 "text": "Hello"}`, or `{"events": [ … ]}`. `type` is message (the default), edit, delete (both with
-`replaces`), start, end, status or feedback. Repeating an `id` is safe: it counts once. A page on
-another origin needs CORS at your proxy.
+`replaces`), start, end, status or feedback. Repeating an `id` is safe: it counts once.
 """
+
+Origin = Annotated[str, Field(max_length=255, pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$")]
+
+
+class WebChatSettings(Settings):
+    origins: tuple[Origin, ...] = Field(
+        default=(),
+        max_length=50,
+        description="Origins of the pages that may chat from a browser, such as https://shop.example.",
+    )
+
 
 _SERVER = StandardWebhooks()
 _NOT_FROM_BROWSERS = ("identities", "flags", "html", "direction", "delivery_status")
@@ -56,12 +71,18 @@ class BrowserToken:
         known = secrets.get("browser_key", ())
         if not known:
             return "none"
-        claims = hs256(bearer_of(request) or "", known)
-        if claims is None or not _short_lived(claims, request.received_at_us):
+        claims = claims_of(bearer_of(request) or "", known, request.received_at_us)
+        if claims is None:
             return "invalid"
         payload = fields.decode_json(request.body, Parsed())
         spoken = plain.unwrapped(payload)
         return "valid" if all(_allowed(each, claims) for each in spoken) else "invalid"
+
+
+def claims_of(token: str, keys: tuple[str, ...], now_us: int) -> dict[str, Any] | None:
+    """What a visitor's token says; None for one that is forged, expired or lives too long."""
+    claims = hs256(token, keys)
+    return claims if claims is not None and _short_lived(claims, now_us) else None
 
 
 def _short_lived(claims: dict[str, Any], received_at_us: int) -> bool:
@@ -159,6 +180,7 @@ CONNECTOR = Connector(
     signature=AnyOf((_SERVER, BrowserToken())),
     parse=parse,
     examples=examples,
+    settings=WebChatSettings,
     secrets={
         "signing_secret": "Signs what your server posts (whsec_…).",
         "browser_key": "Signs the visitors' tokens (HS256); at least 32 characters.",

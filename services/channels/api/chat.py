@@ -1,0 +1,233 @@
+"""The web chat of browsers: a visitor speaks and reads in his own conversation, with a token of his."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request, Response
+
+from services.channels import vendors
+from services.channels.api.connectors import existing_connector
+from services.channels.chat import (
+    Claims,
+    NewToken,
+    Spoken,
+    allowed_origin,
+    read_token,
+    request_of,
+    shown_to_visitor,
+    token_of,
+)
+from services.channels.connectors import registry
+from services.channels.connectors.chat.web_chat import WebChatSettings
+from services.channels.context import Channels, channels_of, wall_us
+from services.channels.store import StoredConnector
+from shared.contracts import ids
+from shared.contracts.instants import SECOND_US, format_instant
+from shared.contracts.problems import Refused, conflict, not_found
+from shared.http.auth import Caller, access_of, check_ids, require
+from shared.http.bodies import read_body
+from shared.http.docs import body_of
+from shared.http.problems import refusal
+from shared.http.replies import json_reply
+from shared.http.routes import api_router
+from shared.http.stopping import Stopping, stopping_of
+
+CHAT_BODY_BYTES = 64 * 1024
+MAX_WAIT_S = 25
+PAGE = 100
+KIND = "web_chat"
+_ALLOW = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "600",
+}
+
+router = api_router("chat")
+Service = Annotated[Channels, Depends(channels_of)]
+
+
+@router.post(
+    "/connectors/{connector}/chat-tokens", status_code=201, openapi_extra=body_of(NewToken)
+)
+async def make_token(
+    connector: str,
+    request: Request,
+    caller: Annotated[Caller, Depends(require("chat-tokens:create"))],
+    channels: Service,
+) -> Response:
+    """A token for one visitor in one conversation: your server hands it to the visitor's page."""
+    asked = await read_body(request, NewToken)
+    stored, _ = await _web_chat(channels, caller.workspace, connector)
+    keys = vendors.opened_secrets(stored, channels).get("browser_key", ())
+    if not keys:
+        raise conflict("state", "The connector has no `browser_key`, which signs visitors' tokens.")
+    now_us = wall_us()
+    token = token_of(asked, caller.workspace, connector, keys[0], now_us)
+    address = f"{channels.public_url}/v1/workspaces/{caller.workspace}/connectors/{connector}"
+    return json_reply(
+        {
+            "token": token,
+            "expires_at": format_instant((now_us // SECOND_US + asked.ttl_s) * SECOND_US),
+            "conversation_id": ids.conversation_id(
+                caller.workspace, connector, "chat", asked.conversation
+            ),
+            "messages_url": f"{address}/chat/messages",
+        },
+        201,
+    )
+
+
+@router.options("/connectors/{connector}/chat/messages", include_in_schema=False)
+async def preflight(
+    workspace: str, connector: str, request: Request, channels: Service
+) -> Response:
+    """A browser's question whether a page may call."""
+
+    async def allow(stored: StoredConnector) -> Response:
+        return Response(status_code=204, headers=_ALLOW)
+
+    return await _for_page(workspace, connector, request, channels, allow)
+
+
+@router.post(
+    "/connectors/{connector}/chat/messages",
+    status_code=202,
+    max_body_size=CHAT_BODY_BYTES,
+    openapi_extra=body_of(Spoken),
+)
+async def speak(workspace: str, connector: str, request: Request, channels: Service) -> Response:
+    """What the visitor says. The same `id` again counts once."""
+
+    async def said(stored: StoredConnector) -> Response:
+        claims = _claims(channels, stored, request)
+        _admit(channels, request, claims)
+        spoken = await read_body(request, Spoken)
+        url = vendors.inbound_url(stored, channels)
+        received = await vendors.accept(
+            channels, stored, request_of(spoken, claims, url, wall_us())
+        )
+        return json_reply(_receipt(spoken, received.handled.events[0]), 202)
+
+    return await _for_page(workspace, connector, request, channels, said)
+
+
+@router.get("/connectors/{connector}/chat/messages")
+async def listen(
+    workspace: str,
+    connector: str,
+    request: Request,
+    channels: Service,
+    after: Annotated[int, Query(ge=0, lt=2**31, description="`next` of the call before")] = 0,
+    wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="seconds to wait for news")] = 0,
+) -> Response:
+    """The visitor's conversation after a sequence number, oldest first: his own words and what was
+    answered. With `wait` the call returns as soon as there is something, or empty."""
+
+    async def heard(stored: StoredConnector) -> Response:
+        claims = _claims(channels, stored, request)
+        _admit(channels, request, claims)
+        place = (stored.workspace, claims.conversation_id)
+        found = await _arrived(channels, place, after)
+        if not found and wait:
+            found = await _awaited(channels, place, after, wait, stopping_of(request))
+        shown = [one for at, row in enumerate(found, after + 1) if (one := _shown(row, at))]
+        return json_reply({"messages": shown, "next": after + len(found)})
+
+    return await _for_page(workspace, connector, request, channels, heard)
+
+
+async def _web_chat(
+    channels: Channels, workspace: str, connector: str
+) -> tuple[StoredConnector, WebChatSettings]:
+    stored = await existing_connector(channels, workspace, connector)
+    if stored.kind != KIND or not stored.enabled:
+        raise not_found("connector", connector)
+    settings = registry.get(KIND).settings.model_validate(stored.settings)
+    assert isinstance(settings, WebChatSettings)
+    return stored, settings
+
+
+async def _for_page(
+    workspace: str,
+    connector: str,
+    request: Request,
+    channels: Channels,
+    act: Callable[[StoredConnector], Awaitable[Response]],
+) -> Response:
+    """`act`, for a page of an origin that is configured; its refusals are readable to the page."""
+    check_ids({"workspace": workspace, "connector": connector})
+    stored, settings = await _web_chat(channels, workspace, connector)
+    origin = request.headers.get("origin")
+    if not allowed_origin(settings, channels.public_url + "/", origin):
+        raise Refused("forbidden", "The page's origin is not among the connector's `origins`.")
+    try:
+        response = await act(stored)
+    except Refused as refused:
+        response = refusal(refused)
+    response.headers["Vary"] = "Origin"
+    response.headers["Cache-Control"] = "no-store"
+    if origin is not None:
+        response.headers["Access-Control-Allow-Origin"] = origin
+    return response
+
+
+def _claims(channels: Channels, stored: StoredConnector, request: Request) -> Claims:
+    """Whose token the request carries. Raises Refused (unauthenticated)."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    keys = vendors.opened_secrets(stored, channels).get("browser_key", ())
+    place = (stored.workspace, stored.id)
+    claims = None
+    if scheme.lower() == "bearer" and keys:
+        claims = read_token(token.strip(), *place, keys, wall_us())
+    if claims is None:
+        raise Refused(
+            "unauthenticated",
+            "The visitor's token is missing, forged or expired: get a new one from your server.",
+            reason="invalid_token",
+        )
+    return claims
+
+
+def _admit(channels: Channels, request: Request, claims: Claims) -> None:
+    """Count the call, for the visitor's conversation and for the workspace."""
+    channels.chat_rates.admit(claims.conversation_id)
+    limiter = access_of(request).limiter
+    if limiter is not None:
+        limiter.admit(request.path_params["workspace"])
+
+
+def _receipt(spoken: Spoken, event: Any) -> dict[str, Any]:
+    return {
+        "id": spoken.id,
+        "event_id": event.envelope.id,
+        "message_id": event.interaction.message_id,
+        "conversation_id": event.interaction.conversation_id,
+        "sequence": spoken.sequence,
+        "status": "accepted",
+    }
+
+
+async def _awaited(
+    channels: Channels, place: tuple[str, str], after: int, wait_s: float, stopping: Stopping
+) -> list[dict[str, Any]]:
+    """What arrives within the time, as soon as it does."""
+    until = time.monotonic() + wait_s
+    async with channels.chat_waits.waiting(place) as news:
+        while not (found := await _arrived(channels, place, after)):
+            left_s = until - time.monotonic()
+            if left_s <= 0 or not await stopping.wait_for(news.wait(), left_s):
+                break
+            news.clear()
+    return found
+
+
+async def _arrived(channels: Channels, place: tuple[str, str], after: int) -> list[dict[str, Any]]:
+    return await channels.store.arrived(*place, after, PAGE)
+
+
+def _shown(row: dict[str, Any], sequence: int) -> dict[str, Any] | None:
+    shown = shown_to_visitor(row, sequence)
+    if shown is not None:
+        shown["time"] = format_instant(shown.pop("time_us"))
+    return shown
