@@ -18,8 +18,11 @@ from services.channels.api.routers import ROUTERS
 from services.channels.blobs import Blobs, open_store
 from services.channels.connectors import registry
 from services.channels.context import Channels
+from services.channels.chat_waits import ChatWaits
+from services.channels.context import CHAT_RATE, Channels
 from services.channels.directory import Directory
 from services.channels.intake import Intake, draining
+from services.channels.revision_store import RevisionStore
 from services.channels.spool_store import NOTIFY_CHANNEL, SpoolStore
 from services.channels.store import ChannelsStore
 from services.cli import modules
@@ -27,6 +30,7 @@ from services.cli.foundation import Foundation
 from services.cli.modules import Module
 from services.cli.system import system
 from shared.http.logging import setup_logging
+from shared.http.ratelimit import RateLimiter
 from shared.settings import read_settings
 
 
@@ -37,13 +41,19 @@ async def accepting(parts: Foundation) -> AsyncGenerator[Module]:
     registry.load()
     intake = Intake(parts.bus, SpoolStore(parts.engine, settings.spool_records))
     parts.listener.on(NOTIFY_CHANNEL, lambda _: intake.look(), intake.look)
+    store = ChannelsStore(parts.engine)
     service = Channels(
         store=ChannelsStore(parts.engine, parts.listener),
+        store=store,
         directory=Directory(parts.calls),
         intake=intake,
         blobs=Blobs(open_store(f"file://{settings.data_dir.absolute()}/blobs")),
         secrets=parts.secrets,
         replies=parts.replies,
+        bus=parts.bus,
+        revisions=RevisionStore(parts.engine),
+        chat_waits=ChatWaits(store.newest),
+        chat_rates=RateLimiter(CHAT_RATE),
         public_url=parts.url,
     )
     async with draining(intake):
