@@ -16,12 +16,13 @@ import uvloop
 
 from services.channels.api.routers import ROUTERS
 from services.channels.blobs import Blobs, open_store
-from services.channels.connectors import registry
-from services.channels.context import Channels
 from services.channels.chat_waits import ChatWaits
+from services.channels.connectors import registry
 from services.channels.context import CHAT_RATE, Channels
 from services.channels.directory import Directory
 from services.channels.intake import Intake, draining
+from services.channels.outgoing.errands import Errands
+from services.channels.outgoing.store import OutgoingStore
 from services.channels.revision_store import RevisionStore
 from services.channels.spool_store import NOTIFY_CHANNEL, SpoolStore
 from services.channels.store import ChannelsStore
@@ -41,9 +42,8 @@ async def accepting(parts: Foundation) -> AsyncGenerator[Module]:
     registry.load()
     intake = Intake(parts.bus, SpoolStore(parts.engine, settings.spool_records))
     parts.listener.on(NOTIFY_CHANNEL, lambda _: intake.look(), intake.look)
-    store = ChannelsStore(parts.engine)
+    store = ChannelsStore(parts.engine, parts.listener)
     service = Channels(
-        store=ChannelsStore(parts.engine, parts.listener),
         store=store,
         directory=Directory(parts.calls),
         intake=intake,
@@ -55,6 +55,7 @@ async def accepting(parts: Foundation) -> AsyncGenerator[Module]:
         chat_waits=ChatWaits(store.newest),
         chat_rates=RateLimiter(CHAT_RATE),
         public_url=parts.url,
+        errands=Errands(OutgoingStore(parts.engine)),
     )
     async with draining(intake):
         yield Module(ROUTERS, {"channels": service}, dict)

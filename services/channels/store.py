@@ -275,6 +275,7 @@ class ChannelsStore:
             table.c.time.is_not(None),
         )
         return next(iter(await self._rows(query)), None)
+
     async def arrived(
         self, workspace: str, conversation: str, after: int, limit: int
     ) -> list[dict[str, Any]]:

@@ -140,10 +140,9 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         registry=parts.registry,
     )
     spooling.set_function(lambda: len(intake.spooling))
-    store = ChannelsStore(parts.engine)
+    store = ChannelsStore(parts.engine, parts.listener)
     waits = ChatWaits(store.newest)
     service = Channels(
-        store=ChannelsStore(parts.engine, parts.listener),
         store=store,
         directory=Directory(parts.calls),
         intake=intake,

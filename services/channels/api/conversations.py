@@ -91,7 +91,7 @@ async def get_attachment(
 ) -> Response:
     """The content of a message's attachment, by its place in `attachments`. 404 also while it has
     not been fetched from the vendor."""
-    await _existing(channels, caller, conversation)
+    await existing_conversation(channels, caller, conversation)
     row = await channels.store.message(caller.workspace, conversation, message)
     if row is None or row["deleted"]:
         raise not_found("message", message)
