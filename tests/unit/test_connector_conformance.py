@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -290,6 +291,17 @@ CALM = settings(
 )
 
 
+def texts(value: object) -> Iterator[str]:
+    """All texts of a JSON value, the names of its members included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from texts([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for each in value:
+            yield from texts(each)
+
+
 def garbage(connector: Connector, body: bytes, headers: tuple[tuple[str, str], ...]) -> None:
     request = InboundRequest("POST", "https://a.example/x", headers, body, 10**15)
     context = handling.Context("acme", "main", 10**15)
@@ -297,7 +309,7 @@ def garbage(connector: Connector, body: bytes, headers: tuple[tuple[str, str], .
     events = handling.assemble(connector, parsed, context)
     assert len({e.envelope.id for e in events}) == len(events)
     for event in events:
-        assert b"\\u0000" not in event.envelope.data
+        assert not any("\x00" in text for text in texts(msgspec.json.decode(event.envelope.data)))
         event.envelope.data.decode()
 
 

@@ -170,7 +170,6 @@ def _say(event: Normalised, record: dict[str, Any], collection: str, did: str) -
         event.in_reply_to = fields.key(record, "subject", "uri")
         event.flags = [*event.flags, "suppress"]
         event.attributes |= {"reaction": {"name": _REACTIONS[collection]}}
-        event.text, event.generated = f"Reacted with a {_REACTIONS[collection]}", True
         return
     event.text = fields.text(record, "text")
     media = fields.obj(record, "embed", "media") or fields.obj(record, "embed")
