@@ -51,6 +51,10 @@ class ArchiveFactory:
     def create(self, workspace: str, seed: int) -> "ArchiveCore":
         return ArchiveCore(workspace)
 
+    def heeds(self, event_type: str) -> bool:
+        """Of routing only what shows a conversation to an agent."""
+        return not event_type.startswith("routing.") or event_type in _SHOWN_TO_AGENT
+
 
 class ArchiveCore:
     """One workspace's archive. Stateless but for the numbers the runtime keeps."""

@@ -89,9 +89,12 @@ class Round:
             self._metrics.duplicates.labels(self._factory.service).inc()
             self.touched.setdefault(workspace.id, workspace)
             return
-        await self._touch(workspace)
         what = arrival.what
         assert what is not None
+        if what.kind == "event" and not self._factory.heeds(what.name):
+            self.touched.setdefault(workspace.id, workspace)
+            return
+        await self._touch(workspace)
         if what.kind == "command" and _is_due(workspace.core.wake_at_us(), workspace.now_us):
             await self._feed(workspace, Arrival(_TIMER))
         await self._feed(workspace, arrival)

@@ -128,6 +128,9 @@ class CounterCore:
         return Entity("whole", "", msgspec.json.encode(self.state))
 
 
+UNHEEDED = "count.not"
+
+
 class CounterFactory:
     """Cores of the service `service` (default "router")."""
 
@@ -137,6 +140,9 @@ class CounterFactory:
 
     def create(self, workspace: str, seed: int) -> CounterCore:
         return CounterCore(workspace, seed)
+
+    def heeds(self, event_type: str) -> bool:
+        return event_type != UNHEEDED
 
 
 def counted(body: CounterBody | None = None, **changes: Any) -> bytes:

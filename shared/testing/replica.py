@@ -79,13 +79,14 @@ class World:
         sequence: int | None = None,
         previous: int | None = None,
         source: str = "test",
+        kind: str = "count",
     ) -> None:
         """Put an event on the bus."""
         extensions = () if previous is None else (("previous", str(previous)),)
         envelope = Envelope(
             id=event_id,
             source=source,
-            type="count",
+            type=kind,
             time=format_instant(self.clock.wall_us()),
             workspace=workspace,
             data=counted() if body is None else body,

@@ -16,7 +16,7 @@ from shared.runtime.port import (
     Unavailable,
     UnknownWorkspace,
 )
-from shared.testing.counter_core import CounterCore, counted
+from shared.testing.counter_core import UNHEEDED, CounterCore, counted
 from shared.testing.replica import CHAT, World, command, drive, sequences
 
 
@@ -542,3 +542,24 @@ async def test_a_shard_that_is_lost_while_it_loads_stays_lost():
     then(world.stores[1], "open_entities", shard.lose)
     await shard.step()
     assert shard.state == "lost" and not shard.workspaces
+
+
+async def test_what_a_core_does_not_heed_is_read_and_nothing_else():
+    world, runtime = await world_of()
+    for number, kind in enumerate(("count", UNHEEDED, "count"), start=1):
+        await world.post(
+            "w",
+            f"s{number}",
+            topic=topics.SLA_EVENTS,
+            source="/sla",
+            sequence=number,
+            previous=number - 1,
+            kind=kind,
+        )
+    await world.settle(runtime)
+    assert await runtime.query("w", value()) == 2
+    assert sum(row.count for row in await world.stores[0].inputs("w", 0, 100)) == 2
+    assert runtime.shards[0].positions[topics.SLA_EVENTS] == 3
+    assert world.replicas[0].metrics.gaps.collect()[0].samples == [], (
+        "its number counts all the same"
+    )

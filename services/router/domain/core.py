@@ -46,6 +46,9 @@ class RouterFactory:
     def create(self, workspace: str, seed: int) -> "RouterCore":
         return RouterCore(workspace, seed)
 
+    def heeds(self, event_type: str) -> bool:
+        return True
+
 
 class RouterCore(Workspace):
     """The workspace with its inputs. Views, explanations and invariants take it as a Workspace."""

@@ -555,3 +555,7 @@ class SlaFactory:
 
     def create(self, workspace: str, seed: int) -> SlaCore:
         return SlaCore(workspace, seed)
+
+    def heeds(self, event_type: str) -> bool:
+        """Offers are the router's affair."""
+        return not event_type.startswith("routing.offer.")
