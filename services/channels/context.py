@@ -1,7 +1,7 @@
 """What the calls of the channels service share; made once by the composition."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
@@ -9,6 +9,7 @@ from services.channels.blobs import Blobs
 from services.channels.chat_waits import ChatWaits
 from services.channels.directory import Directory
 from services.channels.intake import Intake
+from services.channels.opened import OpenedConnectors
 from services.channels.outgoing.errands import Errands
 from services.channels.revision_store import RevisionStore
 from services.channels.store import ChannelsStore
@@ -40,6 +41,7 @@ class Channels:
     chat_rates: RateLimiter
     public_url: str
     errands: Errands
+    opened: OpenedConnectors = field(default_factory=OpenedConnectors)
 
 
 async def channels_of(request: Request) -> Channels:

@@ -15,6 +15,7 @@ from services.channels.connectors.handling import Event, Handled, handle, rethre
 from services.channels.connectors.port import Answer, InboundRequest, Problem
 from services.channels.context import Channels, outgoing
 from services.channels.directory import WorkspaceFacts
+from services.channels.opened import Opened
 from services.channels.raw import (
     MAX_INLINE_BYTES,
     RawRequest,
@@ -143,16 +144,27 @@ def _handled(
     *,
     trusted: bool = False,
 ) -> Handled:
-    connector = registry.get(stored.kind)
+    opened = channels.opened.get(stored) or _open(channels, stored, trusted=trusted)
     return handle(
-        connector,
-        connector.settings.model_validate(stored.settings),
-        {} if trusted else opened_secrets(stored, channels),
+        opened.connector,
+        opened.settings,
+        {} if trusted else opened.secrets,
         request,
         connector_id=stored.id,
         workspace=stored.workspace,
         languages=workspace.languages,
         trial=trusted,
+    )
+
+
+def _open(channels: Channels, stored: StoredConnector, *, trusted: bool) -> Opened:
+    """What is fetched needs no secret here, so it is not lost when none can be opened."""
+    connector = registry.get(stored.kind)
+    settings = connector.settings.model_validate(stored.settings)
+    if trusted:
+        return Opened(stored, connector, settings, {})
+    return channels.opened.keep(
+        Opened(stored, connector, settings, opened_secrets(stored, channels))
     )
 
 
@@ -192,11 +204,18 @@ async def _events(
         outgoing(event.envelope, event.interaction.channel, workspace.partition)
         for event in await threaded(channels, stored.workspace, handled.events)
     ]
-    records = [record for record in found if record.size() <= MAX_RECORD_BYTES]
+    records = [record for record in found if _fits(record)]
     if len(records) == len(found):
         return records, None
     message = f"{len(found) - len(records)} events exceed {MAX_RECORD_BYTES} bytes."
     return records, Problem("too_large", message)
+
+
+def _fits(record: Outgoing) -> bool:
+    """Only beside a large value does it matter how long key and headers are: all of them are ids,
+    names and times."""
+    small = len(record.value or b"") < MAX_RECORD_BYTES // 2
+    return small or record.size() <= MAX_RECORD_BYTES
 
 
 async def _raw(

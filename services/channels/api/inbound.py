@@ -1,6 +1,7 @@
 """The vendors' addresses: open without a token, guarded by signature or by an unguessable path."""
 
 import hmac
+from functools import lru_cache
 
 from fastapi import Request, Response
 
@@ -98,10 +99,14 @@ async def _receive(request: Request, stored: StoredConnector) -> Response:
         received_us,
     )
     received = await vendors.receive(channels, stored, inbound_request)
-    return _response(received.answer)
+    return _POSTED(received.answer) if request.method == "POST" else _response(received.answer)
 
 
 def _response(answer: Answer) -> Response:
     headers = dict(answer.headers)
     headers.setdefault("Content-Type", "text/plain; charset=utf-8")
     return Response(answer.body, answer.status, headers)
+
+
+# Nobody changes the response of a direct route; FastAPI does add to those of the others.
+_POSTED = lru_cache(maxsize=256)(_response)

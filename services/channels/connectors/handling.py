@@ -225,6 +225,7 @@ def _interaction(connector: Connector, found: Normalised, context: Context) -> I
     workspace, owner = context.workspace, context.connector_id
     channel = context.channel or connector.channel
     replaced = found.replaces and ids.message_id(workspace, owner, found.replaces)
+    # Field by field, for a loop over their names takes longer than all the ids above.
     return Interaction(
         workspace=workspace,
         connector=owner,
@@ -235,36 +236,33 @@ def _interaction(connector: Connector, found: Normalised, context: Context) -> I
         conversation_key=found.conversation_key,
         replaces_message_id=replaced or None,
         flags=_flags(found),
-        **{name: getattr(found, name) for name in _COPIED},
+        direction=found.direction,
+        author=found.author,
+        text=found.text,
+        html=found.html,
+        reply_text=found.reply_text,
+        subject=found.subject,
+        language=found.language,
+        identities=found.identities,
+        attachments=found.attachments,
+        in_reply_to=found.in_reply_to,
+        replaces=found.replaces,
+        attributes=found.attributes,
+        segment=found.segment,
+        delivery_status=found.delivery_status,
+        reason=found.reason,
+        survey=found.survey,
+        score=found.score,
+        comment=found.comment,
+        email=found.email,
+        vendor=found.vendor,
+        revision=found.revision,
     )
 
 
-_COPIED = [
-    "direction",
-    "author",
-    "text",
-    "html",
-    "reply_text",
-    "subject",
-    "language",
-    "identities",
-    "attachments",
-    "in_reply_to",
-    "replaces",
-    "attributes",
-    "segment",
-    "delivery_status",
-    "reason",
-    "survey",
-    "score",
-    "comment",
-    "email",
-    "vendor",
-    "revision",
-]
-
-
 def _flags(found: Normalised) -> list[interactions.Flag]:
+    if not found.flags and found.type == interactions.MESSAGE:
+        return []
     flags = list(dict.fromkeys(found.flags))
     if found.type == interactions.MESSAGE_EDITED and "edited" not in flags:
         flags.append("edited")

@@ -46,7 +46,10 @@ class InboundRequest(msgspec.Struct, frozen=True):
     def header(self, name: str) -> str | None:
         """The first value of a header, by its name in any case."""
         wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
+        for key, value in self.headers:
+            if key == wanted or key.lower() == wanted:
+                return value
+        return None
 
     @property
     def query(self) -> tuple[tuple[str, str], ...]:
@@ -412,4 +415,6 @@ class Connector:
 
     def channel_of(self, settings: Settings) -> Channel:
         """The channel of a connector: its kind's, unless the kind leaves it to the settings."""
+        if "channel" not in self.settings.model_fields:
+            return self.channel  # asking pydantic for what is not there takes longer than reading
         return getattr(settings, "channel", self.channel)

@@ -43,7 +43,11 @@ def objects_of(request: InboundRequest, parsed: Parsed, *wrappers: str) -> list[
 def moment(source: Any, *path: str) -> int | None:
     """Microseconds of an instant at a path: ISO 8601 with an offset, RFC 2822, or a number since
     1970 whose size tells its unit (seconds to nanoseconds). None for what is no time."""
-    value = fields.at(source, *path)
+    return moment_of(fields.at(source, *path))
+
+
+def moment_of(value: Any) -> int | None:
+    """`moment` of the value itself."""
     found = fields.number({"at": value}, "at")
     if found is not None:
         return _scaled(found)

@@ -40,7 +40,7 @@ def _bytes(text: str | bytes) -> bytes:
 
 def digest(algorithm: str, secret: str | bytes, message: bytes, encoding: Encoding = "hex") -> str:
     """HMAC of a message as text."""
-    raw = hmac.new(_bytes(secret), message, algorithm).digest()
+    raw = hmac.digest(_bytes(secret), message, algorithm)
     return raw.hex() if encoding == "hex" else base64.b64encode(raw).decode()
 
 
@@ -96,7 +96,7 @@ class BodyHmac:
         if not given or not self._in_time(request):
             return "invalid"
         message = self._message(request)
-        return "valid" if any_same((self.sign(s, message) for s in known), given) else "invalid"
+        return "valid" if any_same([self.sign(s, message) for s in known], given) else "invalid"
 
     def sign(self, secret: str, message: bytes) -> str:
         """The header's value for a message (the body, or the filled template)."""
@@ -122,9 +122,8 @@ class BodyHmac:
 
     def _filled(self, body: bytes, stamp: str) -> bytes:
         before, _, after = self.message.partition("{body}")
-        filled = (part.replace("{timestamp}", stamp) for part in (before, after))
-        start, end = (part.encode("utf-8", "surrogatepass") for part in filled)
-        return start + body + end
+        start, end = before.replace("{timestamp}", stamp), after.replace("{timestamp}", stamp)
+        return _bytes(start) + body + _bytes(end)
 
 
 def _stamp_us(text: str | None) -> int | None:
