@@ -45,9 +45,9 @@ class InboundRequest(msgspec.Struct, frozen=True):
 
     def header(self, name: str) -> str | None:
         """The first value of a header, by its name in any case."""
-        wanted = name.lower()
+        wanted, length = name.lower(), len(name)
         for key, value in self.headers:
-            if key == wanted or key.lower() == wanted:
+            if len(key) == length and key.lower() == wanted:
                 return value
         return None
 

@@ -48,7 +48,7 @@ def moment(source: Any, *path: str) -> int | None:
 
 def moment_of(value: Any) -> int | None:
     """`moment` of the value itself."""
-    found = fields.number({"at": value}, "at")
+    found = fields.number(value)
     if found is not None:
         return _scaled(found)
     if not isinstance(value, str) or len(value) > 64:
