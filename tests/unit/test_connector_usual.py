@@ -147,7 +147,7 @@ def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
         holder: Any = payload
         for key in path[:-1]:
             holder = holder[key]
-        odd = draw(st.sampled_from(ODD))
+        odd = copy.deepcopy(draw(st.sampled_from(ODD)))
         if draw(st.booleans()) or not isinstance(holder, dict):
             holder[path[-1]] = odd
         elif draw(st.booleans()):
