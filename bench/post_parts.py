@@ -69,13 +69,19 @@ class Taking:
 
 def application() -> FastAPI:
     everyone = Everyone()
+    none = cast("Any", None)  # what a post does not come to
     service = Channels(
-        store=cast("Any", None),
+        store=none,
         directory=Directory(everyone),
-        intake=Publisher(cast("Any", Taking()), cast("Any", None)),
-        blobs=cast("Any", None),
-        secrets=cast("Any", None),
-        replies=cast("Any", None),
+        intake=Publisher(cast("Any", Taking()), none),
+        blobs=none,
+        secrets=none,
+        replies=none,
+        bus=none,
+        revisions=none,
+        chat_waits=none,
+        chat_rates=none,
+        errands=none,
         public_url="",
     )
 
