@@ -271,12 +271,13 @@ def _clocks(workspace: str, topics: Topics, events: list[Event]) -> list[str]:
 
 
 def _fired(clock: Clock) -> list[str]:
-    """Each notice once; met or breached, and not both, unless the task was reopened in between."""
+    """Each notice once, or again after it was withdrawn; met or breached, and not both, unless the
+    task was reopened in between."""
     said = Counter(clock.said)
     problems: list[str] = []
     if said["started"] != 1:
         problems.append(f"started {said['started']} times")
-    if said["breached"] > 1 or said["withdrawn"] > said["breached"]:
+    if not 0 <= said["breached"] - said["withdrawn"] <= 1:
         problems.append(f"breached {said['breached']} times")
     if said[f"warning {WARN_AT}"] > 1:
         problems.append("warned twice")

@@ -143,6 +143,10 @@ class Checker:
                     self.ledger.complain(f"replay {factory.service} {workspace}: {difference}")
 
     def _figures(self) -> None:
+        if self.cluster.stale_batches:
+            self.ledger.complain(
+                f"{self.cluster.stale_batches} batches of stale owners were stored"
+            )
         fairness = self.cluster.fairness
         self._add("neighbour measured", fairness.measured)
         self._add("neighbour's worst wait in batches", fairness.worst)

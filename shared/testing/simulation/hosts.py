@@ -92,7 +92,7 @@ class Host:
                 ),
                 self,
                 cluster.network,
-                lambda batch, name=factory.service: cluster.fairness.committed(name, batch),
+                lambda batch, name=factory.service: cluster.stored(name, batch),
             )
             bus = FaultyBus(
                 cluster.bus,
@@ -206,6 +206,7 @@ class Cluster:
         self.network = Network()
         self.bus = MemoryBus(lambda: self.clock.wall_us() // 1000, self._inject)
         self.fairness = Fairness()
+        self.stale_batches = 0
         self.hosts: list[Host] = []
         self.all_hosts: list[Host] = []
         self._random = chance.stream("cluster")
@@ -231,6 +232,12 @@ class Cluster:
     @property
     def services(self) -> tuple[str, ...]:
         return tuple(make().service for make in self.parts.factories)
+
+    def stored(self, service: str, batch: Batch) -> None:
+        """A batch was stored just now; by nobody but the shard's owner, as the store has it."""
+        if batch.epoch != self.epoch(service, batch.partition):
+            self.stale_batches += 1
+        self.fairness.committed(service, batch)
 
     def epoch(self, service: str, partition: int) -> int:
         """A shard's epoch, as the store has it."""
