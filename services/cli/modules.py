@@ -42,10 +42,16 @@ from services.router.presence import PresenceLeases
 from services.sla.api.context import Sla
 from services.sla.api.routers import ROUTERS as SLA_ROUTERS
 from services.sla.domain.core import SlaFactory
+from services.sla.domain.promises import Promise
 from services.sla.dry_run import DryRuns
+from services.sla.figures_store import FiguresStore
 from services.sla.metrics import SlaMetrics
+from services.sla.projection import row_statements, write_rows
+from services.sla.promise_watch import PromiseWatch
+from services.sla.readings import Readings
 from services.sla.renewal import Renewal
-from services.sla.store import ClockStore, clock_statements, write_clocks
+from services.sla.rollup import Rollup
+from services.sla.store import ClockStore
 from shared.calendars import expand
 from shared.contracts.core import CoreFactory
 from shared.http.health import Alarm
@@ -217,21 +223,27 @@ async def with_windows(workspace: str, kind: str, name: str, body: bytes | None)
 async def sla(parts: Foundation) -> AsyncGenerator[Module]:
     """Tracks every response deadline."""
 
-    async def thresholds(workspace: str, metric: str) -> dict[str, float]:
+    async def promises(workspace: str) -> dict[str, dict[str, Promise]]:
         queues = await parts.platform.latest_config(workspace, "queue")
         bodies = {one.id: msgspec.json.decode(one.body or b"{}") for one in queues}
-        promised = {
-            name: body.get("service_level", {}).get(metric) for name, body in bodies.items()
+        return {
+            name: msgspec.convert(body.get("service_level") or {}, dict[str, Promise])
+            for name, body in bodies.items()
         }
-        return {name: one["threshold_s"] for name, one in promised.items() if one}
 
     parts.runtime_metrics.observe("sla", SlaMetrics(parts.registry))
     async with runtime(
-        parts, SlaFactory(), projector=write_clocks, row_statements=clock_statements
+        parts, SlaFactory(), projector=write_rows, row_statements=row_statements
     ) as (running, _):
-        service = Sla(running, ClockStore(parts.engine), thresholds, DryRuns(running))
-        renewal = Renewal(running, running.owned)
-        async with running_task(renewal.run, "calendar renewal"):
+        figures = FiguresStore(parts.engine)
+        readings = Readings(running, figures, promises)
+        watch = PromiseWatch(running, running.owned, figures, promises, parts.registry)
+        service = Sla(running, ClockStore(parts.engine), readings, DryRuns(running))
+        async with (
+            running_task(Renewal(running, running.owned).run, "calendar renewal"),
+            running_task(Rollup(parts.engine).run, "roll-up"),
+            running_task(watch.run, "watch over promises"),
+        ):
             yield Module(SLA_ROUTERS, {"sla": service}, readiness("sla", running))
 
 

@@ -1,11 +1,14 @@
 """The running core as the calls read it: clocks as they stand at this moment, and resources."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from services.sla.domain import views
+from services.sla.domain.alarms import Alarm
+from services.sla.domain.burn import WINDOWS_S, window_start
 from services.sla.domain.commands import ResourceKind
 from services.sla.domain.core import SlaCore
 from services.sla.domain.library import Version
@@ -42,18 +45,40 @@ def explained(core: Core, conversation: str, name: str) -> dict[str, Any] | None
     return None if found is None else {**found, "at": format_instant(at_us)}
 
 
-def open_elapsed(core: Core, metric: str) -> dict[str, float]:
-    """Open time, in seconds until now, of every open clock of a metric, by id."""
+def elapsed_us(core: Core, wanted: Sequence[tuple[str, str]]) -> list[int | None]:
+    """Open time until now of open clocks, each (conversation, clock); None where it is not open in
+    memory (any more)."""
     sla = as_sla(core)
-    found = views.open_clocks(sla, views.Wanted(metric=metric), now_us(sla))
-    return {clock["id"]: clock["elapsed_s"] for clock in found}
+    at_us = now_us(sla)
+    found: list[int | None] = []
+    for conversation, name in wanted:
+        each = ((live, clock) for live in sla.lives(conversation) for clock in live.clocks)
+        one = next(
+            (live.fold.hands.elapsed(clock, at_us) for live, clock in each
+             if clock.is_open and live.clock_id(clock) == name),
+            None,
+        )  # fmt: skip
+        found.append(one)
+    return found
 
 
-def overdue(core: Core) -> int:
-    """Open clocks whose deadline has passed."""
+def alarms(core: Core) -> list[Alarm]:
+    """The promises that burn now."""
+    return as_sla(core).alarms
+
+
+def window_starts(core: Core, queues: Sequence[str]) -> dict[str, dict[int, int]]:
+    """Since when each window of open hours lasts, by queue and length of the window."""
     sla = as_sla(core)
-    found = views.open_clocks(sla, views.Wanted(), now_us(sla))
-    return sum(clock["breached_at"] is not None for clock in found)
+    at_us = now_us(sla)
+    book = sla.library.book(sla.library.number)
+    found: dict[str, dict[int, int]] = {}
+    for queue in queues:
+        calendar = sla.library.queues.get(queue)
+        known = calendar is not None and sla.library.find("calendar", calendar) is not None
+        windows = book.windows(calendar) if known and calendar is not None else None
+        found[queue] = {span: window_start(windows, at_us, span) for span in WINDOWS_S}
+    return found
 
 
 def resource(core: Core, kind: ResourceKind, name: str) -> tuple[int, dict[str, Any]] | None:

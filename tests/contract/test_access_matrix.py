@@ -61,6 +61,7 @@ TABLE = [
     # sla
     ("GET", r"/(clocks|breaches|service-level|compliance|forecast|sla/stream)(/.*)?",
      {SUPERVISOR, OPS, ADMIN}),
+    ("GET", r"/(figures|figures/series|burn-alerts)", {SUPERVISOR, OPS, ADMIN}),
 ]  # fmt: skip
 
 OPEN_ELSEWHERE = {

@@ -14,7 +14,7 @@ import pytest
 from services.router.domain import views
 from services.router.domain.core import RouterFactory
 from services.sla.domain.core import SlaFactory
-from services.sla.store import write_clocks
+from services.sla.projection import write_rows
 from shared.bus.memory import MemoryBus
 from shared.contracts import topics
 from shared.db.platform_store import PlatformStore
@@ -33,7 +33,7 @@ from shared.testing.simulation.run import configure
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(poll_wait_ms=20, attach_grace_s=0.1, config_poll_s=0.1, snapshot_inputs=100)
 POSTED = 300
-PROJECTORS = {"sla": write_clocks}
+PROJECTORS = {"sla": write_rows}
 
 
 class OneHost:

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Query, Request, Response
 
 from services.sla import live
 from services.sla.api.context import Service, moment, span, stored_clock
+from services.sla.api.tables import Format, table_reply, wants_csv
 from services.sla.store import NEVER
 from shared.contracts.problems import not_found
 from shared.http.auth import Caller, require
@@ -72,6 +73,7 @@ async def explain_clock(clock: str, caller: Reads, service: Service) -> Response
 async def list_breaches(
     caller: Annotated[Caller, Depends(require("figures:read"))],
     service: Service,
+    request: Request,
     since: Annotated[str | None, Query(alias="from")] = None,
     until: Annotated[str | None, Query(alias="to")] = None,
     metric: str | None = None,
@@ -79,6 +81,7 @@ async def list_breaches(
     agent: str | None = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
+    form: Format = None,
 ) -> Response:
     """Clocks breached in [from, to) (default: the last 24 hours), latest first."""
     start, end = span(since, until)
@@ -86,6 +89,8 @@ async def list_breaches(
     filters = {"metric": metric, "queue": queue, "agent_id": agent}
     rows = await service.store.breaches(caller.workspace, start, end, filters, after, limit + 1)
     shown = await _present(service, caller.workspace, rows)
+    if wants_csv(request, form):
+        return table_reply(request, "csv", shown[:limit])
     return page("breaches", shown, limit, lambda one: (one["breached_at"], one["id"]))
 
 

@@ -1,6 +1,5 @@
 """What the SLA service's calls share."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -8,22 +7,20 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from services.sla.dry_run import DryRuns
+from services.sla.readings import Readings
 from services.sla.store import ClockStore
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import invalid
 from shared.runtime.port import RuntimePort
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-Thresholds = Callable[[str, str], Awaitable[dict[str, float]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Sla:
-    """`thresholds(workspace, metric)`: what each queue promises, seconds by queue."""
-
     runtime: RuntimePort
     store: ClockStore
-    thresholds: Thresholds
+    readings: Readings
     dry_runs: DryRuns
 
 

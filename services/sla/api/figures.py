@@ -1,117 +1,186 @@
-"""Figures: service level under its named definitions, compliance, and what is due soon."""
+"""Figures: service level under its named definitions, compliance, forecast, and all the others."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Query, Response
-from msgspec.structs import asdict
+from fastapi import Depends, Query, Request, Response
 
 from services.sla import live
 from services.sla.api.context import Service, instant, span
-from shared.contracts.service_level import Counts, service_levels
+from services.sla.api.tables import Format, table_reply
+from services.sla.domain.alarms import shown_alarm
+from services.sla.readings import REPEAT_S
+from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
-from shared.http.replies import json_reply
 from shared.http.routes import api_router
 
 router = api_router("figures")
 Reads = Annotated[Caller, Depends(require("figures:read"))]
 
-DEFAULT_THRESHOLD_S = 20.0
-HORIZONS_S = (300, 900, 3600)
-Group = Literal["queue", "channel", "agent", "policy", "priority"]
-_COLUMNS = {
-    "queue": "queue",
-    "channel": "channel",
-    "agent": "agent_id",
-    "policy": "policy_id",
-    "priority": "priority",
-}
+SLOTS_MAX = 1_500  # steps of a series
+DAY_S = 86_400
+Group = Literal["queue", "channel", "agent", "policy", "priority", "tag"]
+Since = Annotated[
+    str | None,
+    Query(alias="from", description="RFC 3339, inclusive; by default 24 hours before `to`"),
+]
+Until = Annotated[str | None, Query(alias="to", description="RFC 3339, exclusive; by default now")]
+Metric = Annotated[
+    str,
+    Query(
+        max_length=64,
+        description="a target of policies, a named clock, `speed_of_answer` or `handle_time`",
+    ),
+]
+Metrics = Annotated[
+    list[str] | None, Query(alias="metric", max_length=20, description="by default all")
+]
+Threshold = Annotated[
+    float | None, Query(gt=0, le=315_360_000, description="seconds, in place of the queues' own")
+]
 
 
 @router.get("/service-level")
 async def service_level(
+    request: Request,
     caller: Reads,
     service: Service,
-    metric: str = "first_response",
-    since: Annotated[str | None, Query(alias="from")] = None,
-    until: Annotated[str | None, Query(alias="to")] = None,
+    metric: Metric = "first_response",
+    since: Since = None,
+    until: Until = None,
     by: Group = "queue",
-    threshold_s: Annotated[float | None, Query(gt=0)] = None,
+    threshold_s: Threshold = None,
+    form: Format = None,
 ) -> Response:
-    """Clocks started in [from, to), by group. The threshold is the one asked for, else the queue's
-    own, else 20 s. Open ones count with the time they have had until now."""
+    """Clocks started in [from, to), by group, under six named definitions; null where the denominator
+    is 0. The threshold is the one asked for, else the queue's own, else the one that all queues share,
+    else 20 s. Open ones count with the open time they have had until now. `exact` is false where the
+    threshold is neither declared by a queue nor an edge of the histograms: then those up to 2.5 %
+    below it may be missing from `…_within`."""
     start, end = span(since, until)
-    promised = await service.thresholds(caller.workspace, metric)
-    rows = await service.store.started(caller.workspace, metric, start, end, _COLUMNS[by])
-    # An open clock's stored figure is that of its last change; it has run on since.
-    current = await service.runtime.query(
-        caller.workspace, lambda core: live.open_elapsed(core, metric)
+    rows = await service.readings.service_level(
+        caller.workspace, metric, start, end, by, threshold_s
     )
-    groups: dict[Any, tuple[float, Counts]] = {}
-    for group, name, state, elapsed_s, answered in rows:
-        own = promised.get(str(group), DEFAULT_THRESHOLD_S) if by == "queue" else None
-        limit = threshold_s or own or DEFAULT_THRESHOLD_S
-        _, counts = groups.setdefault(group, (limit, Counts()))
-        counts.add(state, current.get(name, elapsed_s), answered, limit)
-    shown = [
-        {
-            by: group,
-            "metric": metric,
-            "threshold_s": limit,
-            "counts": asdict(counts),
-            "service_level": service_levels(counts),
-        }
-        for group, (limit, counts) in sorted(groups.items(), key=lambda one: str(one[0]))
-    ]
-    return json_reply({"from": instant(start), "to": instant(end), "rows": shown})
+    around: dict[str, Any] = {"from": instant(start), "to": instant(end)}
+    return table_reply(request, form, rows, **around)
 
 
 @router.get("/compliance")
 async def compliance(
+    request: Request,
     caller: Reads,
     service: Service,
     cohort: Literal["started", "due", "finished"] = "due",
-    since: Annotated[str | None, Query(alias="from")] = None,
-    until: Annotated[str | None, Query(alias="to")] = None,
+    metric: Metrics = None,
+    since: Since = None,
+    until: Until = None,
     by: Group = "queue",
+    form: Format = None,
 ) -> Response:
-    """met / (met + missed) of the clocks that started, were due, or finished in [from, to); an open
-    clock that is breached already counts as missed; running ones in time do not count."""
+    """met / (met + missed) of the clocks that started, were due, or finished in [from, to). An open
+    clock that is breached counts as missed, and so does one that was closed unanswered after its
+    breach; running ones in time, abandoned and cancelled ones are not judged."""
     start, end = span(since, until)
-    rows = await service.store.compliance(caller.workspace, cohort, start, end, _COLUMNS[by])
-    shown = [_compliance(row, by) for row in rows]
-    answer = {"from": instant(start), "to": instant(end), "cohort": cohort, "rows": shown}
-    return json_reply(answer)
-
-
-def _compliance(row: dict[str, Any], by: str) -> dict[str, Any]:
-    missed = row["missed"] + row["breached_open"]
-    judged = row["met"] + missed
-    return {
-        by: row["group"],
-        "metric": row["metric"],
-        "counts": {
-            "met": row["met"],
-            "missed": missed,
-            "breached_open": row["breached_open"],
-            "closed_unanswered": row["closed_unanswered"],
-        },
-        "compliance": row["met"] / judged if judged else None,
-    }
+    rows = await service.readings.compliance(caller.workspace, metric, cohort, start, end, by)
+    around: dict[str, Any] = {"from": instant(start), "to": instant(end), "cohort": cohort}
+    return table_reply(request, form, rows, **around)
 
 
 @router.get("/forecast")
-async def forecast(caller: Reads, service: Service) -> Response:
-    """How many running clocks are due within 300, 900 and 3600 s, and how many are overdue."""
-    now = datetime.now(UTC)
-    due = [
-        {
-            "within_s": horizon,
-            "due": await service.store.due_within(
-                caller.workspace, now, now + timedelta(seconds=horizon)
-            ),
-        }
-        for horizon in HORIZONS_S
-    ]
-    overdue = await service.runtime.query(caller.workspace, live.overdue)
-    return json_reply({"at": instant(now), "due": due, "overdue": overdue})
+async def forecast(
+    request: Request,
+    caller: Reads,
+    service: Service,
+    metric: Metrics = None,
+    by: Group = "queue",
+    form: Format = None,
+) -> Response:
+    """How many running clocks are due within 300, 900 and 3600 s, how many of them are likely to
+    breach (the expected number, from how long clocks of the metric and queue took in the last seven
+    days), and how many open ones are overdue: in all, and by group."""
+    found = await service.readings.forecast(caller.workspace, metric, by)
+    rows = found.pop("rows")
+    return table_reply(request, form, rows, at=instant(datetime.now(UTC)), by=by, **found)
+
+
+@router.get("/figures")
+async def figures(
+    request: Request,
+    caller: Reads,
+    service: Service,
+    since: Since = None,
+    until: Until = None,
+    by: Group = "queue",
+    cohort: Literal["started", "finished"] = "finished",
+    repeat_within_s: Annotated[int, Query(ge=0, le=90 * DAY_S)] = REPEAT_S,
+    form: Format = None,
+) -> Response:
+    """By group: speed of answer (its mean is ASA), time to abandon, abandonment, first and next
+    response, resolution (open time and by the clock on the wall), handle time, contacts (first-contact
+    resolution, reopened, repeated), backlog, feedback (CSAT, NPS, CES), deadlines due soon; occupancy
+    of all agents, and of each by agent. `repeat_within_s`: within which a new task of the same customer
+    or conversation is a repeat."""
+    start, end = span(since, until)
+    found = await service.readings.figures(
+        caller.workspace, start, end, by, cohort, repeat_within_s
+    )
+    due = await service.readings.forecast(caller.workspace, None, by)
+    soon = {row[by]: row for row in due["rows"]}
+    for row in found["rows"]:
+        one = soon.get(row[by], {"due": [], "overdue": 0})
+        row["due"], row["overdue"] = one["due"], one["overdue"]
+    rows = found.pop("rows")
+    around: dict[str, Any] = {
+        "from": instant(start),
+        "to": instant(end),
+        "by": by,
+        "cohort": cohort,
+        **found,
+    }
+    return table_reply(request, form, rows, **around)
+
+
+@router.get("/figures/series")
+async def series(
+    request: Request,
+    caller: Reads,
+    service: Service,
+    metric: Metric = "first_response",
+    since: Since = None,
+    until: Until = None,
+    by: Group = "queue",
+    cohort: Literal["started", "finished"] = "finished",
+    step_s: Annotated[int, Query(ge=60, le=366 * DAY_S, multiple_of=60)] = 3600,
+    threshold_s: Threshold = None,
+    form: Format = None,
+) -> Response:
+    """One metric over time, in steps of whole minutes since the epoch (so `at` of the first may lie
+    before `from`): how long it took, counts, service level and compliance of what has ended."""
+    start, end = span(since, until)
+    if (end - start).total_seconds() / step_s > SLOTS_MAX:
+        raise invalid(
+            "/query/step_s",
+            "too_many",
+            f"The span has more than {SLOTS_MAX} steps.",
+            f"at least {-(-(end - start).total_seconds() // SLOTS_MAX // 60) * 60:.0f} s",
+        )
+    rows = await service.readings.series(
+        caller.workspace, metric, start, end, by, cohort, step_s, threshold_s
+    )
+    around: dict[str, Any] = {
+        "from": instant(start),
+        "to": instant(end),
+        "step_s": step_s,
+        "cohort": cohort,
+    }
+    return table_reply(request, form, rows, **around)
+
+
+@router.get("/burn-alerts")
+async def burn_alerts(
+    request: Request, caller: Reads, service: Service, form: Format = None
+) -> Response:
+    """The promises of queues that are missed too fast just now: over a long and a short window of
+    open hours, both beyond the threshold."""
+    alarms = await service.runtime.query(caller.workspace, live.alarms)
+    return table_reply(request, form, [shown_alarm(one) for one in alarms], "alerts")

@@ -29,6 +29,14 @@ class Span(msgspec.Struct, array_like=True, gc=False):
     calendar: str
 
 
+class Served(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Whose figure a clock is once it has ended, whatever becomes of its task later."""
+
+    queue: str | None
+    agent_id: str | None
+    priority: float
+
+
 class Clock(msgspec.Struct, gc=False):
     """`target_us`: open time after which it is due. `due_us`: None while paused (and when the
     deadline lies beyond all hours known). `breached_us`: a breach that has been recorded; it
@@ -58,6 +66,7 @@ class Clock(msgspec.Struct, gc=False):
     pause_ends_us: int | None = None
     capped: bool = False
     settled_us: int = 0
+    served: Served | None = None
 
     @property
     def is_open(self) -> bool:

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from services.sla.domain.agents import KIND as AGENT
+from services.sla.domain.agents import Agents
+from services.sla.domain.alarms import Alarm, alarm_event
 from services.sla.domain.begun import Begun
 from services.sla.domain.clock import Clock
 from services.sla.domain.commands import (
@@ -29,21 +32,28 @@ from services.sla.domain.conversation import (
 )
 from services.sla.domain.due import FORETOLD, NEVER_US, Due, due_on
 from services.sla.domain.events import Event
+from services.sla.domain.feedback import answer_of, feedback_row
+from services.sla.domain.histogram import with_edges
 from services.sla.domain.intake import Message, Told, message_of, task_events, told_of
 from services.sla.domain.library import Library
+from services.sla.domain.measures import clock_measure, nothing
 from services.sla.domain.moves import Move, Moves
 from services.sla.domain.notices import Seen, Teller, look
 from services.sla.domain.pace import Paces
 from services.sla.domain.policy import DEFAULT_LATENESS_S
+from services.sla.domain.promises import Promise, edges_of
 from services.sla.domain.rows import clock_row
+from services.sla.domain.task_rows import work_rows, works
 from shared.contracts import sla
 from shared.contracts.core import BEHIND, LIVE, Emitted, Entity, Input, Outcome
 from shared.contracts.instants import parse_instant, span_us
+from shared.contracts.interactions import FEEDBACK
 from shared.contracts.problems import invalid
 from shared.contracts.topics import SLA_EVENTS
 
-VERSION = "1"
+VERSION = "2"
 DEFAULT_LATENESS_US = span_us(DEFAULT_LATENESS_S)
+ALARM = "alarm"  # lifecycle input: what the watch over promises has found
 _JSON = msgspec.json.Encoder()
 
 
@@ -54,10 +64,13 @@ class Meta(msgspec.Struct, gc=False):
     behind: bool = False
     queues: dict[str, str] = {}
     moves: list[Move] = []
+    edges: list[int] = []
+    alarms: dict[str, Alarm] = {}
 
 
 class _QueueBody(msgspec.Struct):
     calendar: str | None = None
+    service_level: dict[str, Promise] | None = None
 
 
 class _Configured(msgspec.Struct):
@@ -75,6 +88,8 @@ class SlaCore:
         self.now_us = 0
         self._lives: dict[str, list[Live]] = {}
         self._meta = Meta()
+        self.edges = with_edges(())
+        self._agents = Agents(workspace)
         self._loaded: list[str] = []
         self._heap: list[tuple[int, str]] = []
         self._due: dict[str, int] = {}
@@ -106,6 +121,8 @@ class SlaCore:
             self._take_config(what)
         elif what.kind == "lifecycle" and what.name in (BEHIND, LIVE):
             self._turn(what.name == BEHIND)
+        elif what.kind == "lifecycle" and what.name == ALARM:
+            self._alarm(msgspec.json.decode(what.body, type=Alarm))
         return self._outcome
 
     def wake_at_us(self) -> int | None:
@@ -121,7 +138,7 @@ class SlaCore:
     def changes(self) -> list[Entity]:
         found = [*self.library.changes(), *self._closed.values()]
         found += [self._entity(name) for name in self._changed]
-        found += [*self._paces.changes(), *self._begun.changes()]
+        found += [*self._paces.changes(), *self._begun.changes(), *self._agents.changes()]
         if self._meta_changed:
             found.append(self._meta_entity())
         self._changed, self._closed, self._meta_changed = set(), {}, False
@@ -135,16 +152,19 @@ class SlaCore:
                 self._meta = msgspec.msgpack.decode(entity.body, type=Meta)
                 self._moves.load(self._meta.moves)
                 self.library.queues = self._meta.queues
+                self.edges = with_edges(self._meta.edges)
             elif entity.kind == "pace":
                 self._paces.load(entity)
             elif entity.kind == "begun":
                 self._begun.load(entity)
+            elif entity.kind == AGENT:
+                self._agents.load(entity)
             elif entity.kind == "conversation":
                 self.conversations[entity.key] = unpack(entity.body)
                 self._loaded.append(entity.key)
 
     def dump(self) -> list[Entity]:
-        found = [*self.library.dump(), self._meta_entity()]
+        found = [*self.library.dump(), *self._agents.dump(), self._meta_entity()]
         found += [self._entity(name) for name in self.conversations]
         found += [*self._paces.dump(), *self._begun.dump()]
         return sorted(found, key=lambda entity: (entity.kind, entity.key))
@@ -211,16 +231,61 @@ class SlaCore:
             self._meta.queues[queue.id] = calendar
         self.library.queues = self._meta.queues
         self._meta_changed = True
+        self._promise((queue.body and queue.body.service_level) or {})
+
+    def _promise(self, promised: dict[str, Promise]) -> None:
+        """Figures are exact at what a queue promises: its thresholds become edges of histograms."""
+        added, rows = edges_of(self.workspace, promised, self._meta.edges)
+        if added:
+            self._meta.edges = [*self._meta.edges, *added]
+            self.edges = with_edges(self._meta.edges)
+            self._outcome.rows += rows
+
+    def _alarm(self, alarm: Alarm) -> None:
+        """A promise burns through what it may miss, or does so no longer: told once."""
+        before = self._meta.alarms.get(alarm.key)
+        if (before is not None) == alarm.firing:
+            return
+        if alarm.firing:
+            alarm.since_us = self.now_us
+            self._meta.alarms[alarm.key] = alarm
+        else:
+            del self._meta.alarms[alarm.key]
+        self._meta.seq += 1
+        self._meta_changed = True
+        self._outcome.events.append(
+            alarm_event(self.workspace, self._meta.seq, self.now_us, alarm, before)
+        )
+        self._outcome.touched.append("alarms")
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        """The promises that burn now."""
+        return [self._meta.alarms[key] for key in sorted(self._meta.alarms)]
 
     def _take_event(self, what: Input) -> None:
         if what.name.startswith("routing."):
+            self._outcome.rows += self._agents.take(what.name, what.body)
             told = told_of(what.name, what.body) if what.name.startswith("routing.task.") else None
             if told is not None and told.conversation_id and told.task_id:
                 self._take_told(what.name, told)
             return
+        if what.name == FEEDBACK:
+            self._take_feedback(what)
+            return
         message = message_of(what.name, what.body, what.time_us)
         if message is not None:
             self._with(message.conversation_id, lambda: self._take_message(message, what.id))
+
+    def _take_feedback(self, what: Input) -> None:
+        answer = answer_of(what.body)
+        if answer is None:
+            return
+        lives = self._lives.get(answer.conversation_id, [])
+        about = [one for one in lives if answer.task_id in (None, one.record.task_id)]
+        about = [one for one in about if one.record.task_id is not None]
+        row = feedback_row(self.workspace, answer, about[-1] if about else None, what.time_us)
+        self._outcome.rows.append(row)
 
     def _take_message(self, message: Message, event_id: str) -> bool:
         if message.kind == "agent_message" and message.conversation_id not in self.conversations:
@@ -415,12 +480,14 @@ class SlaCore:
     def _with(self, name: str, act: Callable[[], bool]) -> None:
         """Does something to a conversation and tells what it did to its clocks."""
         before = look(self._lives.get(name, ()))
+        worked = works(self._lives.get(name, ()))
         late = act()
         if name not in self.conversations:
             return
         teller = Teller(self.now_us, self._emit)
         for seen in teller.tell(before, look(self._lives[name]), late=late):
             self._write(seen)
+        self._outcome.rows += work_rows(worked, self._lives[name], self.edges, self.now_us)
         if not self._lives[name]:
             del self.conversations[name], self._lives[name]
             self._paces.follow(name, [])
@@ -430,7 +497,20 @@ class SlaCore:
         self._schedule(name)
 
     def _write(self, seen: Seen) -> None:
-        self._outcome.rows.append(clock_row(seen.live, seen.clock, self.now_us))
+        live, clock = seen.live, seen.clock
+        if self._never_was(live, clock):
+            clock.state = "cancelled"
+            self._outcome.rows.append(nothing(self.workspace, live.clock_id(clock)))
+        else:
+            self._outcome.rows.append(clock_measure(live, clock, self.edges))
+        self._outcome.rows.append(clock_row(live, clock, self.now_us))
+
+    def _never_was(self, live: Live, clock: Clock) -> bool:
+        """Whether what is known now says that a clock never began. One that only left memory,
+        because there were many, stays in the figures."""
+        if live not in self._lives[live.conversation.id]:
+            return live.record.task_id is None
+        return live.fold.episode.cycles.get(clock.metric, 0) < clock.cycle
 
     def _emit(self, live: Live, clock: Clock, event: sla.SlaEvent) -> None:
         self._meta.seq += 1

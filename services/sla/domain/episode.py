@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from services.sla.domain.clock import Clock, Ended, Hands
+from services.sla.domain.clock import Clock, Ended, Hands, Served
 from services.sla.domain.events import Event
 from services.sla.domain.policy import EVENTFUL, HUMAN, Book, Goal, Mode, Policy, Target
+from services.sla.domain.work import Work, fold_work
 from shared.contracts.instants import parse_instant
 from shared.rules import Condition, Variables
 
@@ -48,6 +49,7 @@ class Episode(msgspec.Struct, gc=False):
     cycles: dict[str, int] = {}
     resume_us: int | None = None
     timed_us: int = 0
+    work: Work = msgspec.field(default_factory=Work)
 
 
 class Fold:
@@ -116,6 +118,20 @@ class Fold:
         _HANDLERS.get(event.type, _ignore)(self, event)
         self._start_named(event)
         self._hold_or_run(event.at_us)
+        task = episode.facts.task
+        held = str(task.get("hold_reason") or "held") if task.get("held") else None
+        fold_work(episode.work, event.type, event.at_us, event.fields, held)
+        self._attribute(_agent(event.fields) or task.get("agent_id"))
+
+    def _attribute(self, agent_id: Any) -> None:
+        """A clock that has just ended keeps whose figure it is; one that goes on forgets it."""
+        task = self.episode.facts.task
+        for clock in self.episode.clocks:
+            if clock.is_open:
+                clock.served = None
+            elif clock.served is None:
+                level = float(task.get("priority") or 0)
+                clock.served = Served(task.get("queue"), agent_id, level)
 
     # What conditions see.
 
@@ -159,6 +175,8 @@ class Fold:
             task["agent_id"] = _agent(fields)
         if kind in _STATES:
             task["state"] = _STATES[kind]
+        if kind == "resolved" and "tags" in fields:
+            task["tags"] = fields["tags"]
         if kind in ("paused", "pending"):
             self.episode.resume_us = _until(event)
             task["held"] = True

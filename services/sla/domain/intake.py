@@ -123,10 +123,13 @@ class Told(msgspec.Struct):
     reason: str | None = None
     until: str | None = None
     wait_s: float | None = None
+    tags: list[str] = []
+    mode: str = ""
 
 
 class _Transfer(msgspec.Struct):
     to: dict[str, str] = {}
+    mode: str = ""
 
 
 _TOLD = msgspec.json.Decoder(Told)
@@ -149,8 +152,10 @@ def told_of(name: str, body: bytes) -> Told:
     if name != TRANSFERRED:
         return _TOLD.decode(body)
     moved = _MOVED.decode(body)
-    queue = _TRANSFER.decode(body).to.get("queue")
-    return Told(moved.at, moved.seq, moved.task_id, moved.conversation_id, queue=queue)
+    transfer = _TRANSFER.decode(body)
+    told = Told(moved.at, moved.seq, moved.task_id, moved.conversation_id)
+    told.queue, told.mode = transfer.to.get("queue"), transfer.mode
+    return told
 
 
 def task_events(name: str, told: Told, queue: str | None) -> list[Event]:
@@ -163,7 +168,9 @@ def task_events(name: str, told: Told, queue: str | None) -> list[Event]:
             kinds, fields = ("assigned",), {"agent_id": told.agent_id}
         case "routing.task.transferred.v1":
             kinds = ("transferred",)
-            fields = {} if told.queue is None else {"queue": told.queue}
+            fields = {"mode": told.mode}
+            if told.queue is not None:
+                fields["queue"] = told.queue
         case "routing.task.queued.v1":
             if not told.queues or queue in told.queues:
                 return []
@@ -179,7 +186,7 @@ def task_events(name: str, told: Told, queue: str | None) -> list[Event]:
         case "routing.task.wrapping.v1":
             kinds = ("wrapping",)
         case "routing.task.completed.v1":
-            kinds = ("resolved", "closed")
+            kinds, fields = ("resolved", "closed"), {"tags": told.tags}
         case "routing.task.cancelled.v1":
             kinds = ("abandoned" if told.reason == "abandoned" else "cancelled",)
             fields = {"reason": told.reason}

@@ -1,12 +1,13 @@
 """What changed on the clocks of a conversation, told as `sla.*` events: compared before and after."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from services.sla.domain.clock import OPEN, Clock
 from services.sla.domain.conversation import Live, Notice
+from services.sla.domain.measures import counted_for
 from services.sla.domain.policy import Rung
 from shared.contracts import sla
 from shared.contracts.instants import format_instant, optional_instant, seconds
@@ -24,6 +25,7 @@ class Seen(NamedTuple):
     started_us: int
     task_id: str | None
     queue: str | None
+    figures: tuple[Any, ...]
 
 
 def look(lives: Iterable[Live]) -> dict[str, Seen]:
@@ -39,6 +41,7 @@ def look(lives: Iterable[Live]) -> dict[str, Seen]:
             clock.started_us,
             live.record.task_id,
             live.fold.episode.facts.task.get("queue"),
+            counted_for(live, clock),
         )
         for live in lives
         for clock in live.clocks

@@ -44,7 +44,8 @@ COLUMN_NAMES: tuple[str, ...] = tuple(name for name, _, _ in COLUMNS)
 def clock_row(live: Live, clock: Clock, now_us: int) -> Row:
     """The row of one clock as known at `now_us`."""
     record, task = live.record, live.fold.episode.facts.task
-    hands = live.fold.hands
+    hands, served = live.fold.hands, clock.served
+    priority = task.get("priority") or 0
     name = live.clock_id(clock)
     notice = record.notices.get(name)
     warned = {} if notice is None else notice.warned
@@ -57,9 +58,9 @@ def clock_row(live: Live, clock: Clock, now_us: int) -> Row:
         "cycle": clock.cycle,
         "state": clock.state,
         "channel": record.channel,
-        "queue": task.get("queue"),
-        "agent_id": task.get("agent_id"),
-        "priority": live.fold.episode.facts.task.get("priority") or 0,
+        "queue": served.queue if served else task.get("queue"),
+        "agent_id": served.agent_id if served else task.get("agent_id"),
+        "priority": served.priority if served else priority,
         "policy_id": clock.policy_id,
         "policy_version": clock.policy_version,
         "calendar": clock.calendar,

@@ -67,15 +67,15 @@ def shown(live: Live, clock: Clock, now_us: int) -> dict[str, Any]:
     """One clock as `GET clocks` shows it."""
     name = live.clock_id(clock)
     notice = live.record.notices.get(name)
-    task = live.fold.episode.facts.task
+    task, served = live.fold.episode.facts.task, clock.served
     return {
         "id": name,
         "conversation_id": live.conversation.id,
         "task_id": live.record.task_id,
         "channel": live.record.channel,
-        "queue": task.get("queue"),
-        "agent_id": task.get("agent_id"),
-        "priority": task.get("priority"),
+        "queue": served.queue if served else task.get("queue"),
+        "agent_id": served.agent_id if served else task.get("agent_id"),
+        "priority": served.priority if served else task.get("priority"),
         **clock_view(clock, live.fold.hands, now_us),
         "predicted_breach_at": optional_instant(notice.predicted_us if notice else None),
         "warnings": [

@@ -1,0 +1,117 @@
+"""Histograms that add up: fixed buckets, so that any minutes, hours and queues can be summed.
+
+A bucket is named by its upper edge and holds the values in (edge before, edge]. A count «at most T» is
+exact wherever T is an edge: every whole second to 2 minutes, minute to 2 hours, hour to 3 days, day to
+60 days, and each threshold that a queue declares. Elsewhere a bucket is at most 2.5 % wide, which is
+the largest error of a percentile or a maximum (never too low).
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
+from math import ceil
+
+import msgspec
+
+S_US = 1_000_000
+RELATIVE_ERROR = 0.025
+LONGEST_US = 10**15  # over 31 years; longer values count as this
+
+_FIRST_US = 10_000  # values up to 10 ms share a bucket
+_STEPS = (*range(100, 200, 2), *range(200, 500, 5), *range(500, 1000, 10))
+
+
+def _grid() -> tuple[int, ...]:
+    edges = {0, _FIRST_US, LONGEST_US}
+    unit = _FIRST_US // 100
+    while unit * 100 < LONGEST_US:
+        edges.update(step * unit for step in _STEPS)
+        unit *= 10
+    for unit_s, most in ((1, 120), (60, 120), (3600, 72), (86_400, 60)):
+        edges.update(count * unit_s * S_US for count in range(1, most + 1))
+    return tuple(sorted(edges))
+
+
+GRID: tuple[int, ...] = _grid()
+_ON_GRID = frozenset(GRID)
+
+
+def on_grid(value_us: int) -> bool:
+    """Whether counts up to a value are exact without a declared edge."""
+    return value_us in _ON_GRID
+
+
+def with_edges(declared: Iterable[int]) -> tuple[int, ...]:
+    """The edges of a workspace: the grid and what its queues declare."""
+    more = [edge for edge in declared if edge not in _ON_GRID]
+    return tuple(sorted((*GRID, *more))) if more else GRID
+
+
+def bucket_of(value_us: int, edges: tuple[int, ...] = GRID) -> int:
+    """The upper edge of a value's bucket."""
+    return edges[bisect_left(edges, min(max(value_us, 0), LONGEST_US))]
+
+
+class Histogram(msgspec.Struct):
+    """Counts by upper edge, ascending, and the exact sum of the values."""
+
+    edges: list[int] = []
+    counts: list[int] = []
+    sum_us: int = 0
+
+    @property
+    def n(self) -> int:
+        return sum(self.counts)
+
+    def at_most(self, limit_us: int) -> int:
+        """How many values lie in buckets that end at or below the limit."""
+        return sum(self.counts[: bisect_right(self.edges, limit_us)])
+
+    def beyond(self, limit_us: int) -> int:
+        return self.n - self.at_most(limit_us)
+
+    def mean_s(self) -> float | None:
+        """Exact; None of nothing."""
+        n = self.n
+        return self.sum_us / n / S_US if n else None
+
+    def quantile_s(self, share: float) -> float | None:
+        """The upper edge of the bucket that holds the value of rank ceil(share x n): at most
+        2.5 % above that value, never below it. None of nothing."""
+        rank, seen = max(1, ceil(share * self.n)), 0
+        for edge, count in zip(self.edges, self.counts, strict=True):
+            seen += count
+            if count and seen >= rank:
+                return edge / S_US
+        return None
+
+    def max_s(self) -> float | None:
+        """The upper edge of the last bucket with anything in it."""
+        used = [edge for edge, count in zip(self.edges, self.counts, strict=True) if count]
+        return used[-1] / S_US if used else None
+
+
+def of_values(values_us: Iterable[int], edges: tuple[int, ...] = GRID) -> Histogram:
+    """The histogram of some values."""
+    counts: dict[int, int] = {}
+    total = 0
+    for value in values_us:
+        edge = bucket_of(value, edges)
+        counts[edge] = counts.get(edge, 0) + 1
+        total += value
+    return _of_counts(counts, total)
+
+
+def merged(parts: Iterable[Histogram]) -> Histogram:
+    """The histogram of everything that the parts hold."""
+    counts: dict[int, int] = {}
+    total = 0
+    for part in parts:
+        total += part.sum_us
+        for edge, count in zip(part.edges, part.counts, strict=True):
+            counts[edge] = counts.get(edge, 0) + count
+    return _of_counts(counts, total)
+
+
+def _of_counts(counts: Mapping[int, int], sum_us: int) -> Histogram:
+    edges = sorted(edge for edge, count in counts.items() if count)
+    return Histogram(edges, [counts[edge] for edge in edges], sum_us)

@@ -1,0 +1,152 @@
+"""What figures count: one measure for each clock that has ended, and for each task's wait and work.
+
+A measure is what a clock or a task contributes to the figures, whole: the store adds it, replaces it
+or takes it back in the transaction of the input that changed it, so that figures follow every late
+correction and no counter can drift.
+"""
+
+from typing import Any
+
+from services.sla.domain.clock import Clock
+from services.sla.domain.conversation import Live
+from services.sla.domain.histogram import bucket_of
+from services.sla.domain.work import Work
+from shared.contracts.core import Row
+from shared.contracts.ids import derive as derive_id
+
+TABLE = "measure"
+SPEED_OF_ANSWER = "speed_of_answer"
+HANDLE_TIME = "handle_time"
+
+# Outcomes. A clock that was closed without an answer after its breach is told from one in time, so that
+# nobody makes a miss disappear by closing.
+MET, MISSED, ABANDONED = "met", "missed", "abandoned"
+UNANSWERED, UNANSWERED_LATE = "closed_unanswered", "closed_late"
+
+# (name, type, nullable); `outcome` None takes the measure back.
+COLUMNS: tuple[tuple[str, str, bool], ...] = (
+    ("workspace", "text", False),
+    ("id", "text", False),
+    ("metric", "text", False),
+    ("outcome", "text", False),
+    ("channel", "text", False),
+    ("queue", "text", True),
+    ("agent_id", "text", True),
+    ("policy_id", "text", True),
+    ("priority", "double", False),
+    ("tags", "texts", False),
+    ("started_us", "instant", False),
+    ("due_us", "instant", True),
+    ("ended_us", "instant", False),
+    ("value_us", "bigint", False),  # open time
+    ("bucket_us", "bigint", False),
+    ("wall_us", "bigint", False),  # time by the clock on the wall
+    ("wall_bucket_us", "bigint", False),
+)
+COLUMN_NAMES: tuple[str, ...] = tuple(name for name, _, _ in COLUMNS)
+
+
+def counted_for(live: Live, clock: Clock) -> tuple[Any, ...]:
+    """What decides for whom a clock counts; its row is written again when this changes."""
+    task = live.fold.episode.facts.task
+    tags = tuple(task.get("tags") or ())
+    if clock.served is not None:
+        return (clock.served, clock.ended_us, tags)
+    return (task.get("agent_id"), task.get("priority"), tags)
+
+
+def clock_measure(live: Live, clock: Clock, edges: tuple[int, ...]) -> Row:
+    """What a clock contributes; nothing while it is open, and nothing when it was cancelled."""
+    name = live.clock_id(clock)
+    if clock.ended_us is None or clock.state == "cancelled" or clock.served is None:
+        return nothing(live.workspace, name)
+    outcome: str = clock.state
+    if outcome == UNANSWERED and clock.breached_us is not None:
+        outcome = UNANSWERED_LATE
+    served = clock.served
+    return _measure(
+        live,
+        name,
+        clock.metric,
+        outcome,
+        (served.queue, served.agent_id, served.priority, clock.policy_id),
+        (clock.started_us, clock.due_us, clock.ended_us),
+        live.fold.hands.elapsed(clock, clock.ended_us),
+        edges,
+    )
+
+
+def work_measures(live: Live, edges: tuple[int, ...]) -> list[Row]:
+    """What a task contributes: its wait once it is assigned or abandoned, its work once done."""
+    work = live.fold.episode.work
+    return [_answer(live, work, edges), _handling(live, work, edges)]
+
+
+def _answer(live: Live, work: Work, edges: tuple[int, ...]) -> Row:
+    name = _name(live, SPEED_OF_ANSWER)
+    wait_us = work.wait_us
+    if wait_us is None or work.created_us is None:
+        return nothing(live.workspace, name)
+    outcome = MET if work.first_us is not None else ABANDONED
+    ended_us = max(work.created_us, work.created_us + wait_us)
+    times = (work.created_us, None, ended_us)
+    return _measure(live, name, SPEED_OF_ANSWER, outcome, _of_task(live), times, wait_us, edges)
+
+
+def _handling(live: Live, work: Work, edges: tuple[int, ...]) -> Row:
+    name = _name(live, HANDLE_TIME)
+    if work.ending != "completed" or work.first_us is None or work.ended_us is None:
+        return nothing(live.workspace, name)
+    times = (work.first_us, None, work.ended_us)
+    return _measure(live, name, HANDLE_TIME, MET, _of_task(live), times, work.handle_us, edges)
+
+
+def _of_task(live: Live) -> tuple[str | None, str | None, float, str | None]:
+    task, policy = live.fold.episode.facts.task, live.fold.policy
+    agent_id = task.get("agent_id") or live.fold.episode.work.agent_id
+    priority = float(task.get("priority") or 0)
+    return task.get("queue"), agent_id, priority, policy.id if policy else None
+
+
+def _name(live: Live, metric: str) -> str:
+    return derive_id("msr", live.workspace, live.record.key, metric)
+
+
+def nothing(workspace: str, name: str) -> Row:
+    """The measure of this id is taken back, if there is one."""
+    return Row(TABLE, {"workspace": workspace, "id": name, "outcome": None})
+
+
+def _measure(
+    live: Live,
+    name: str,
+    metric: str,
+    outcome: str,
+    whose: tuple[str | None, str | None, float, str | None],
+    times: tuple[int, int | None, int],
+    value_us: int,
+    edges: tuple[int, ...],
+) -> Row:
+    queue, agent_id, priority, policy_id = whose
+    started_us, due_us, ended_us = times
+    wall_us = max(0, ended_us - started_us)
+    values: dict[str, Any] = {
+        "workspace": live.workspace,
+        "id": name,
+        "metric": metric,
+        "outcome": outcome,
+        "channel": live.record.channel,
+        "queue": queue,
+        "agent_id": agent_id,
+        "policy_id": policy_id,
+        "priority": priority,
+        "tags": sorted(set(live.fold.episode.facts.task.get("tags") or ())),
+        "started_us": started_us,
+        "due_us": due_us,
+        "ended_us": ended_us,
+        "value_us": value_us,
+        "bucket_us": bucket_of(value_us, edges),
+        "wall_us": wall_us,
+        "wall_bucket_us": bucket_of(wall_us, edges),
+    }
+    return Row(TABLE, values)

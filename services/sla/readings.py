@@ -1,0 +1,358 @@
+"""Figures as answers: the roll-up and the clocks that are still open, of one moment, by group."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from msgspec.structs import asdict
+
+from services.sla import live
+from services.sla.domain import service_level as levels
+from services.sla.domain import summary
+from services.sla.domain.feedback import Scores, shown_scores
+from services.sla.domain.histogram import Histogram, merged, on_grid
+from services.sla.domain.promises import Promise
+from services.sla.domain.service_level import Kept
+from services.sla.figures_store import Dimension, FiguresStore, Moment, Series, Waiting
+from shared.contracts.instants import span_us
+from shared.contracts.service_level import Counts, service_levels
+from shared.runtime.port import RuntimePort
+
+DEFAULT_THRESHOLD_S = 20.0
+HORIZONS_S = (300, 900, 3600)
+REPEAT_S = 7 * 86_400
+LEARN_FROM = timedelta(days=7)  # ended clocks by which breaches are predicted
+
+Promises = Callable[[str], Awaitable[dict[str, dict[str, Promise]]]]
+ByOutcome = dict[str, Histogram]
+Row = dict[str, Any]
+
+
+class Readings:
+    """`promises(workspace)`: what each queue promises, by queue and metric.
+
+    Every call raises what the runtime's queries raise, and DatabaseUnavailable.
+    """
+
+    def __init__(self, runtime: RuntimePort, store: FiguresStore, promises: Promises) -> None:
+        self._runtime = runtime
+        self._store = store
+        self._promises = promises
+
+    async def service_level(
+        self,
+        workspace: str,
+        metric: str,
+        since: datetime,
+        until: datetime,
+        by: Dimension,
+        threshold_s: float | None = None,
+    ) -> list[Row]:
+        """Clocks started in [since, until). The threshold is the one given, else the queue's own,
+        else the one that all queues share, else 20 s."""
+        promised = _thresholds(await self._promises(workspace), metric)
+        common = set(promised.values())
+        other = next(iter(common)) if len(common) == 1 else DEFAULT_THRESHOLD_S
+
+        def limit(key: str) -> float:
+            return threshold_s or (promised.get(key, other) if by == "queue" else other)
+
+        async with self._store.moment() as moment:
+            ended = await self._ended(moment, workspace, [metric], "started", by, since, until)
+            exact = await moment.edges(workspace)
+            counts: dict[str, Counts] = {
+                key: levels.counts_of(outcomes, span_us(limit(key)))
+                for (key, _), outcomes in ended.items()
+            }
+            chunks = moment.waiting(workspace, [metric], by, started=(since, until))
+            async for chunk in chunks:
+                for one, elapsed in await self._elapsed(workspace, chunk):
+                    group = counts.setdefault(one.key, Counts())
+                    group.wait(beyond=elapsed > span_us(limit(one.key)))
+        return [
+            {
+                by: shown_key(by, key),
+                "metric": metric,
+                "threshold_s": limit(key),
+                "exact": on_grid(span_us(limit(key))) or span_us(limit(key)) in exact,
+                "counts": asdict(counts[key]),
+                "service_level": service_levels(counts[key]),
+            }
+            for key in sorted(counts)
+        ]
+
+    async def compliance(
+        self,
+        workspace: str,
+        metrics: Sequence[str] | None,
+        cohort: Series,
+        since: datetime,
+        until: datetime,
+        by: Dimension,
+    ) -> list[Row]:
+        """met / (met + missed) of the clocks that started, were due, or finished in the span."""
+        kept: dict[tuple[str, str], Kept] = {}
+        async with self._store.moment() as moment:
+            ended = await self._ended(moment, workspace, metrics, cohort, by, since, until)
+            for place, outcomes in ended.items():
+                if place[1] not in _NOT_CLOCKS:
+                    kept[place] = levels.kept_of(outcomes)
+            if cohort != "finished":
+                within = (
+                    {"started": (since, until)} if cohort == "started" else {"due": (since, until)}
+                )
+                now = datetime.now(UTC)
+                async for chunk in moment.waiting(workspace, metrics, by, **within):
+                    for one in chunk:
+                        kept.setdefault((one.key, one.metric), Kept()).wait(_is_late(one, now))
+        return [
+            {
+                by: shown_key(by, key),
+                "metric": metric,
+                "counts": asdict(kept[key, metric]),
+                "compliance": levels.compliance(kept[key, metric]),
+            }
+            for key, metric in sorted(kept)
+        ]
+
+    async def forecast(self, workspace: str, metrics: Sequence[str] | None, by: Dimension) -> Row:
+        """Running clocks due within 300, 900 and 3600 s; of these, how many are likely to breach."""
+        now = datetime.now(UTC)
+        groups: dict[str, _Due] = defaultdict(_Due)
+        async with self._store.moment() as moment:
+            past = await moment.histograms(
+                workspace, metrics, "finished", "queue", now - LEARN_FROM, now
+            )
+            learnt: dict[tuple[str, str], Histogram] = defaultdict(Histogram)
+            for group, histogram in past.items():
+                place = (group.metric, group.key)
+                learnt[place] = merged([learnt[place], histogram])
+            async for chunk in moment.waiting(workspace, metrics, by):
+                late = [one for one in chunk if _is_late(one, now)]
+                for one in late:
+                    groups[one.key].overdue += 1
+                soon = [one for one in chunk if _is_due(one, now, HORIZONS_S[-1])]
+                for one, elapsed in await self._elapsed(workspace, soon):
+                    known = learnt[one.metric, one.queue or ""]
+                    chance = summary.breach_chance(known, elapsed, span_us(one.target_s))
+                    groups[one.key].add(one, now, chance)
+        total = _Due()
+        for group in groups.values():
+            total.take(group)
+        rows = [{by: shown_key(by, key), **groups[key].shown()} for key in sorted(groups)]
+        return {**total.shown(), "rows": rows}
+
+    async def figures(
+        self,
+        workspace: str,
+        since: datetime,
+        until: datetime,
+        by: Dimension,
+        cohort: Series = "finished",
+        repeat_s: int = REPEAT_S,
+    ) -> Row:
+        """Every further figure of the span, by group, and the agents' occupancy."""
+        async with self._store.moment() as moment:
+            spans = _by_key(await self._ended(moment, workspace, None, cohort, by, since, until))
+            walls = _by_key(await self._ended(moment, workspace, None, "wall", by, since, until))
+            completed = await moment.completed(workspace, by, since, until, repeat_s)
+            backlog = await moment.backlog(workspace, by)
+            scores = await moment.scores(workspace, by, since, until)
+            desks = await moment.desks(workspace, since, until)
+        done = {row["key"]: row for row in completed}
+        waiting = {row["key"]: row for row in backlog}
+        told = _scores(scores)
+        time = {row["key"]: row for row in desks}
+        keys = spans.keys() | done.keys() | waiting.keys() | told.keys()
+        if by == "agent":
+            keys |= time.keys()
+        rows: list[Row] = []
+        for key in sorted(keys):
+            row: Row = {by: shown_key(by, key)}
+            row |= summary.of_metrics(spans.get(key, {}), walls.get(key, {}))
+            row["handle_time"] |= _parts(done.get(key))
+            row["contacts"] = summary.contacts(done.get(key))
+            row["backlog"] = _backlog(waiting.get(key))
+            row["feedback"] = _feedback(told.get(key, {}), done.get(key))
+            if by == "agent":
+                row["occupancy"] = summary.occupancy([time[key]] if key in time else [])
+            rows.append(row)
+        return {"occupancy": summary.occupancy(desks), "rows": rows}
+
+    async def series(
+        self,
+        workspace: str,
+        metric: str,
+        since: datetime,
+        until: datetime,
+        by: Dimension,
+        cohort: Series,
+        step_s: int,
+        threshold_s: float | None,
+    ) -> list[Row]:
+        """One metric in steps of time since the epoch: how long it took, who was in time, service
+        level. Clocks that are still open are in none of the steps."""
+        promised = _thresholds(await self._promises(workspace), metric)
+        async with self._store.moment() as moment:
+            found = await moment.histograms(
+                workspace, [metric], cohort, by, since, until, step_s=step_s
+            )
+        slots: dict[tuple[int, str], ByOutcome] = defaultdict(dict)
+        for group, histogram in found.items():
+            slots[group.slot, group.key][group.outcome] = histogram
+        rows: list[Row] = []
+        for (slot, key), outcomes in sorted(slots.items()):
+            limit = threshold_s or promised.get(key, DEFAULT_THRESHOLD_S)
+            counts = levels.counts_of(outcomes, span_us(limit))
+            rows.append(
+                {
+                    "at": datetime.fromtimestamp(slot * step_s, UTC),
+                    by: shown_key(by, key),
+                    "metric": metric,
+                    **summary.spread(summary.answered(outcomes)),
+                    "threshold_s": limit,
+                    "counts": asdict(counts),
+                    "service_level": service_levels(counts),
+                    "compliance": levels.compliance(levels.kept_of(outcomes)),
+                }
+            )
+        return rows
+
+    async def _ended(
+        self,
+        moment: Moment,
+        workspace: str,
+        metrics: Sequence[str] | None,
+        series: Series,
+        by: Dimension,
+        since: datetime,
+        until: datetime,
+    ) -> dict[tuple[str, str], ByOutcome]:
+        """Histograms by (key, metric) and outcome."""
+        found = await moment.histograms(workspace, metrics, series, by, since, until)
+        ended: dict[tuple[str, str], ByOutcome] = defaultdict(dict)
+        for group, histogram in found.items():
+            ended[group.key, group.metric][group.outcome] = histogram
+        return ended
+
+    async def _elapsed(self, workspace: str, chunk: Sequence[Waiting]) -> list[tuple[Waiting, int]]:
+        """Open time until now; what was stored where the clock is not open in memory any more."""
+        if not chunk:
+            return []
+        wanted = [(one.conversation_id, one.id) for one in chunk]
+        current = await self._runtime.query(workspace, partial(live.elapsed_us, wanted=wanted))
+        return [
+            (one, span_us(one.elapsed_s) if now is None else now)
+            for one, now in zip(chunk, current, strict=True)
+        ]
+
+
+_NOT_CLOCKS = frozenset({summary.SPEED_OF_ANSWER, summary.HANDLE_TIME})
+
+
+class _Due:
+    """What is due soon, of one group."""
+
+    def __init__(self) -> None:
+        self.due = dict.fromkeys(HORIZONS_S, 0)
+        self.chance = dict.fromkeys(HORIZONS_S, 0.0)
+        self.unknown = dict.fromkeys(HORIZONS_S, 0)
+        self.overdue = 0
+
+    def add(self, one: Waiting, now: datetime, chance: float | None) -> None:
+        for horizon in HORIZONS_S:
+            if _is_due(one, now, horizon):
+                self.due[horizon] += 1
+                self.chance[horizon] += chance or 0.0
+                self.unknown[horizon] += chance is None
+
+    def take(self, other: "_Due") -> None:
+        self.overdue += other.overdue
+        for horizon in HORIZONS_S:
+            self.due[horizon] += other.due[horizon]
+            self.chance[horizon] += other.chance[horizon]
+            self.unknown[horizon] += other.unknown[horizon]
+
+    def shown(self) -> Row:
+        """`predicted_to_breach` is the expected number; null where nothing like them has ended."""
+        return {
+            "due": [
+                {
+                    "within_s": horizon,
+                    "due": self.due[horizon],
+                    "predicted_to_breach": round(self.chance[horizon], 2)
+                    if self.due[horizon] > self.unknown[horizon] or not self.due[horizon]
+                    else None,
+                    "not_predicted": self.unknown[horizon],
+                }
+                for horizon in HORIZONS_S
+            ],
+            "overdue": self.overdue,
+        }
+
+
+def shown_key(by: Dimension, key: str) -> str | float | None:
+    """A group as answers name it; None: those without a value."""
+    if by == "priority":
+        level = float(key)
+        return int(level) if level.is_integer() else level
+    return key or None
+
+
+def _thresholds(promises: dict[str, dict[str, Promise]], metric: str) -> dict[str, float]:
+    return {
+        queue: promised[metric].threshold_s
+        for queue, promised in promises.items()
+        if metric in promised
+    }
+
+
+def _is_late(one: Waiting, now: datetime) -> bool:
+    return one.breached_at is not None or (one.due_at is not None and one.due_at < now)
+
+
+def _is_due(one: Waiting, now: datetime, within_s: int) -> bool:
+    return one.due_at is not None and now <= one.due_at < now + timedelta(seconds=within_s)
+
+
+def _by_key(spans: dict[tuple[str, str], ByOutcome]) -> dict[str, dict[str, ByOutcome]]:
+    found: dict[str, dict[str, ByOutcome]] = {}
+    for (key, metric), outcomes in spans.items():
+        found.setdefault(key, {})[metric] = outcomes
+    return found
+
+
+def _parts(row: Row | None) -> Row:
+    """Mean talk, hold and wrap-up."""
+    names = ("talk_s", "hold_s", "wrap_s")
+    return {name: None if row is None else _float(row[name]) for name in names}
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _backlog(row: Row | None) -> Row:
+    if row is None:
+        return {"tasks": 0, "unassigned": 0, "oldest": None}
+    return {"tasks": row["tasks"], "unassigned": row["unassigned"], "oldest": row["oldest"]}
+
+
+def _scores(rows: list[Row]) -> dict[str, dict[str, Scores]]:
+    """By group and survey."""
+    told: dict[str, dict[str, Scores]] = {}
+    for row in rows:
+        scores = told.setdefault(row["key"], {}).setdefault(row["survey"], Scores())
+        scores.add(row["survey"], row["score"], row["n"])
+    return told
+
+
+def _feedback(told: dict[str, Scores], done: Row | None) -> Row:
+    """CSAT, NPS, CES of the answers of the span; `response_rate`: of the tasks completed in the
+    span, the share that feedback names."""
+    surveys = ("csat", "nps", "ces")
+    shown: Row = {name: shown_scores(name, told.get(name, Scores())) for name in surveys}
+    shown["response_rate"] = None if done is None else levels.share(done["told"], done["completed"])
+    return shown

@@ -1,0 +1,203 @@
+"""Contributions folded into histograms by minute, hour and day.
+
+The transaction of an input only appends what changed (`projection`); this folds it up soon after, many
+at once. Readers add what is not folded yet, so figures are exact at every moment and never wait.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.sla.domain.histogram import GRID
+from shared.db.engine import DatabaseUnavailable, OutcomeUnknown, reading, transaction
+
+TICK_S = 2.0
+FOLD_MAX = 10_000  # contributions folded in one transaction
+PURGE_EVERY_S = 600.0
+PURGE_MAX = 20_000  # rows removed in one transaction
+MINUTES_KEPT = timedelta(hours=49)  # readers use them for two days (`figures_store`)
+LOCK = 0x6F6D7266  # advisory: one fold at a time
+
+log = structlog.get_logger(__name__)
+
+_SUM = "workspace, series, metric, dimension"
+_KEY = f"{_SUM}, step, at, key, outcome"
+
+# The dimensions of a contribution, as rows (dimension, key). One without a value counts under "".
+DIMENSIONS = """(VALUES ('channel', c.channel), ('queue', coalesce(c.queue, '')),
+  ('agent', coalesce(c.agent_id, '')), ('policy', coalesce(c.policy_id, '')),
+  ('priority', c.priority::text)) AS d (dimension, key)"""
+TAGS = "unnest(CASE WHEN cardinality(c.tags) = 0 THEN ARRAY[''] ELSE c.tags END) AS d (key)"
+
+_FOLD = f"""
+WITH taken AS (
+  DELETE FROM sla.contribution WHERE no IN (
+    SELECT no FROM sla.contribution ORDER BY no LIMIT :most FOR UPDATE SKIP LOCKED)
+  RETURNING *
+),
+timed AS (
+  SELECT c.*, s.series, s.moment, s.bucket, s.value FROM taken c, LATERAL (VALUES
+    ('started', c.started_at, c.bucket_us, c.value_us),
+    ('due', c.due_at, 0::bigint, 0::bigint),
+    ('finished', c.ended_at, c.bucket_us, c.value_us),
+    ('wall', c.ended_at, c.wall_bucket_us, c.wall_us)) s (series, moment, bucket, value)
+  WHERE s.moment IS NOT NULL
+),
+minutes AS (
+  SELECT {_SUM}, date_bin('1 minute', moment, 'epoch') AS at, key, outcome, bucket,
+    sum(sign) AS n, sum(sign * value) AS us
+  FROM (
+    SELECT c.*, d.* FROM timed c, LATERAL {DIMENSIONS}
+    UNION ALL SELECT c.*, 'tag', d.key FROM timed c, LATERAL {TAGS}
+  ) placed
+  GROUP BY {_SUM}, 5, key, outcome, bucket
+  HAVING sum(sign) <> 0 OR sum(sign * value) <> 0
+),
+hours AS (
+  SELECT {_SUM}, date_bin('1 hour', at, 'epoch') AS at, key, outcome, bucket,
+    sum(n) AS n, sum(us) AS us
+  FROM minutes GROUP BY {_SUM}, 5, key, outcome, bucket
+),
+days AS (
+  SELECT {_SUM}, date_bin('1 day', at, 'epoch') AS at, key, outcome, bucket,
+    sum(n) AS n, sum(us) AS us
+  FROM hours GROUP BY {_SUM}, 5, key, outcome, bucket
+),
+fresh AS (
+  SELECT {_SUM}, 1::smallint AS step, at, key, outcome, bucket, n, us FROM minutes
+  UNION ALL SELECT {_SUM}, 60::smallint, at, key, outcome, bucket, n, us FROM hours
+  UNION ALL SELECT {_SUM}, 1440::smallint, at, key, outcome, bucket, n, us FROM days
+),
+heads AS (SELECT {_KEY}, sum(us) AS us FROM fresh GROUP BY {_KEY}),
+stored AS (SELECT r.* FROM sla.rollup r JOIN heads USING ({_KEY}) FOR UPDATE OF r),
+bins AS (
+  SELECT {_KEY}, bucket, sum(n) AS n FROM (
+    SELECT {_KEY}, bucket, n FROM fresh
+    UNION ALL SELECT {_KEY}, b.bucket, b.n FROM stored, unnest(buckets, counts) b (bucket, n)
+  ) all_bins GROUP BY {_KEY}, bucket
+),
+packed AS (
+  SELECT {_KEY}, array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n::bigint ORDER BY bucket)
+    AS counts
+  FROM bins GROUP BY {_KEY}
+)
+INSERT INTO sla.rollup ({_KEY}, sum_us, buckets, counts)
+SELECT {_KEY}, heads.us::bigint, buckets, counts FROM packed JOIN heads USING ({_KEY})
+ORDER BY {_KEY}
+ON CONFLICT ({_KEY}) DO UPDATE SET sum_us = rollup.sum_us + excluded.sum_us,
+  buckets = excluded.buckets, counts = excluded.counts
+"""
+
+_MEASURED = (
+    "metric, outcome, channel, queue, agent_id, policy_id, priority, tags, started_at, due_at,"
+    " ended_at, value_us"
+)
+
+# Clocks that ended before a threshold was declared, sorted anew by it. `upper` is the bucket it cuts.
+_SPLIT = f"""
+WITH old AS (
+  SELECT * FROM sla.measure WHERE workspace = :workspace AND (
+    (bucket_us = :upper AND value_us <= :edge) OR (wall_bucket_us = :upper AND wall_us <= :edge))
+  FOR UPDATE
+),
+new AS (
+  UPDATE sla.measure m SET
+    bucket_us = CASE WHEN old.bucket_us = :upper AND old.value_us <= :edge THEN :edge
+      ELSE old.bucket_us END,
+    wall_bucket_us = CASE WHEN old.wall_bucket_us = :upper AND old.wall_us <= :edge THEN :edge
+      ELSE old.wall_bucket_us END
+  FROM old WHERE m.workspace = old.workspace AND m.id = old.id
+  RETURNING m.*
+)
+INSERT INTO sla.contribution (sign, workspace, id, {_MEASURED}, bucket_us, wall_us, wall_bucket_us)
+SELECT -1, workspace, id, {_MEASURED}, bucket_us, wall_us, wall_bucket_us FROM old
+UNION ALL
+SELECT 1, workspace, id, {_MEASURED}, bucket_us, wall_us, wall_bucket_us FROM new
+"""
+
+
+class Rollup:
+    """Folds, splits buckets at thresholds declared later, and removes minutes that are old."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def run(self) -> None:
+        """Keep the roll-up up to date. Until cancelled; waits out a database that is away."""
+        purge_at = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                full = await self.fold() >= FOLD_MAX
+                if not full and loop.time() >= purge_at:
+                    await self.split()
+                    await self.purge(datetime.now(UTC))
+                    purge_at = loop.time() + PURGE_EVERY_S
+            except (DatabaseUnavailable, OutcomeUnknown) as away:
+                full = False
+                log.info("rollup.skipped", because=str(away))
+            await asyncio.sleep(0 if full else TICK_S)
+
+    async def fold(self) -> int:
+        """Folds up to FOLD_MAX contributions, in one transaction; how many there were (0 too where
+        another replica folds just now)."""
+        async with transaction(self._engine) as connection:
+            if not await _alone(connection):
+                return 0
+            count = await connection.scalar(
+                text("SELECT count(*) FROM (SELECT 1 FROM sla.contribution LIMIT :most) c"),
+                {"most": FOLD_MAX},
+            )
+            if count:
+                await connection.execute(text(_FOLD), {"most": FOLD_MAX})
+            return count or 0
+
+    async def split(self) -> int:
+        """Sorts ended clocks by the thresholds declared since; how many thresholds were done."""
+        async with reading(self._engine) as connection:
+            found = await connection.execute(
+                text("SELECT workspace, edge_us FROM sla.edge WHERE NOT split ORDER BY edge_us")
+            )
+            todo = [(row.workspace, row.edge_us) for row in found]
+        for workspace, edge in todo:
+            await self._split_one(workspace, edge)
+        return len(todo)
+
+    async def _split_one(self, workspace: str, edge: int) -> None:
+        place = {"workspace": workspace, "edge": edge}
+        async with transaction(self._engine) as connection:
+            others = await connection.execute(
+                text("SELECT edge_us FROM sla.edge WHERE workspace = :workspace AND split"), place
+            )
+            upper = min(e for e in (*GRID, *(row.edge_us for row in others)) if e > edge)
+            await connection.execute(text(_SPLIT), {**place, "upper": upper})
+            await connection.execute(
+                text(
+                    "UPDATE sla.edge SET split = true"
+                    " WHERE workspace = :workspace AND edge_us = :edge"
+                ),
+                place,
+            )
+
+    async def purge(self, now: datetime) -> int:
+        """Removes minutes that nobody reads any more; hours and days stay."""
+        statement = text(
+            "DELETE FROM sla.rollup WHERE ctid = ANY (ARRAY(SELECT ctid FROM sla.rollup"
+            " WHERE step = 1 AND at < :before LIMIT :most))"
+        )
+        removed = 0
+        while True:
+            async with transaction(self._engine) as connection:
+                done = await connection.execute(
+                    statement, {"before": now - MINUTES_KEPT, "most": PURGE_MAX}
+                )
+            removed += done.rowcount
+            if done.rowcount < PURGE_MAX:
+                return removed
+
+
+async def _alone(connection: AsyncConnection) -> bool:
+    return bool(await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({LOCK})")))

@@ -1,0 +1,190 @@
+"""Figures as operations get them: from posted events, over HTTP, as JSON and as CSV."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.cli.system import System, system
+from shared.settings import Settings
+
+ALWAYS = {"timezone": "UTC", "always_open": True}
+POLICY = {
+    "calendar": "always",
+    "targets": {"first_response": {"target_s": 3600}, "resolution": {"target_s": 7200}},
+}
+DEFINITIONS = {
+    "abandons_in_time_succeed", "abandons_ignored", "abandons_fail", "early_abandons_ignored",
+    "short_abandons_succeed", "live",
+}  # fmt: skip
+
+
+@pytest.fixture
+async def running(database_url: str, tmp_path: Path) -> AsyncIterator[System]:
+    settings = Settings(port=0, data_dir=tmp_path, database_url=database_url, partitions=1)
+    async with system(settings) as started:
+        await started.parts.platform.create_workspace("shop", 1)
+        yield started
+
+
+async def client(running: System, role: Any, agent: str | None = None) -> httpx.AsyncClient:
+    _, token = await running.parts.keys.create("shop", role, role, agent=agent)
+    return httpx.AsyncClient(
+        base_url=f"{running.url}/v1/workspaces/shop",
+        headers={"Authorization": f"Bearer {token}"},
+        trust_env=False,
+        timeout=30,
+    )
+
+
+async def ok(answer: httpx.Response) -> Any:
+    assert answer.is_success, answer.text
+    return answer.json() if answer.content else None
+
+
+class Shop:
+    """A workspace with one agent, played by an admin."""
+
+    def __init__(self, admin: httpx.AsyncClient) -> None:
+        self.admin = admin
+
+    async def open(self) -> None:
+        for _ in range(300):
+            answers = [await self.admin.get(path) for path in ("/queues", "/calendars")]
+            if all(answer.status_code == 200 for answer in answers):
+                break
+            await asyncio.sleep(0.1)
+        queue = {"service_level": {"first_response": {"threshold_s": 125, "goal": 0.8}}}
+        await self.put("/calendars/always", ALWAYS)
+        await self.put("/sla-policies/main", POLICY)
+        await self.put("/queues/billing", queue)
+        rule = {"steps": [{"queue": "billing"}]}
+        await self.put("/policies/default", {"rules": [rule]})
+        agent = {"name": "Ana", "capacity": 100, "channels": {"chat": 3}}
+        await self.put("/agents/ana", agent)
+        await self.put("/agents/ana/presence", {"status": "available"})
+
+    async def put(self, path: str, body: Any) -> None:
+        await ok(await self.admin.put(path, json=body))
+
+    async def event(self, name: str, thread: str, kind: str = "message", **data: Any) -> None:
+        given = {"channel": "chat", "conversation_key": thread, "direction": "inbound"}
+        given |= {"author": {"role": "customer"}, **data}
+        body = {"specversion": "1.0", "id": name, "source": "crm", "data": given}
+        body["type"] = f"interaction.{kind}.v1"
+        form = {"Content-Type": "application/cloudevents+json"}
+        await ok(await self.admin.post("/events", json=body, headers=form))
+
+    async def until(self, path: str, found: Any) -> Any:
+        """Polls until the answer is what is waited for."""
+        for _ in range(200):
+            answer = await ok(await self.admin.get(path))
+            if found(answer):
+                return answer
+            await asyncio.sleep(0.05)
+        raise AssertionError(answer)
+
+    async def offer(self) -> dict[str, Any]:
+        work = await self.until("/agents/ana/work?wait=0", lambda one: one["offers"])
+        return work["offers"][0]
+
+    async def serve(self, thread: str, tags: list[str]) -> str:
+        """A customer writes, Ana answers, the task is closed with tags."""
+        await self.event(f"{thread}-1", thread, text="hello")
+        offer = await self.offer()
+        task = offer["task_id"]
+        await ok(await self.admin.post(f"/agents/ana/offers/{offer['id']}:accept"))
+        author = {"role": "agent"}
+        more = {"direction": "outbound", "author": author, "agent_id": "ana", "text": "hi"}
+        await self.event(f"{thread}-2", thread, **more)
+        await self.until(
+            "/clocks?metric=first_response&state=met",
+            lambda one: any(clock["task_id"] == task for clock in one["clocks"]),
+        )
+        await ok(await self.admin.post(f"/tasks/{task}:complete", json={"tags": tags}))
+        return task
+
+
+async def test_from_events_to_figures(running: System) -> None:
+    async with await client(running, "admin") as admin, await client(running, "ops") as ops:
+        shop = Shop(admin)
+        await shop.open()
+        task = await shop.serve("t-1", ["=vip", "late"])
+        await shop.event("t-1-3", "t-1", "feedback", survey="csat", score=5, task_id=task)
+        await shop.event("t-2-1", "t-2", text="anybody there?")
+        await shop.offer()
+
+        def both(answer: Any) -> bool:
+            rows = {row["queue"]: row for row in answer["rows"]}
+            return "billing" in rows and rows["billing"]["counts"]["offered"] == 2
+
+        answer = await shop.until("/service-level?metric=first_response", both)
+        [row] = answer["rows"]
+        assert row["threshold_s"] == 125 and row["metric"] == "first_response"
+        assert row["counts"] == {
+            "offered": 2, "answered": 1, "answered_within": 1, "abandoned": 0,
+            "abandoned_within": 0, "abandoned_short": 0, "waiting": 1, "waiting_beyond": 0,
+            "closed_unanswered": 0,
+        }  # fmt: skip
+        assert row["service_level"] == dict.fromkeys(DEFINITIONS, 1.0)
+        for by, value in (("channel", "chat"), ("policy", "main"), ("priority", 0)):
+            rows = (await ok(await ops.get(f"/service-level?by={by}")))["rows"]
+            assert [one[by] for one in rows] == [value] and rows[0]["counts"]["offered"] == 2
+        rows = (await ok(await ops.get("/service-level?by=agent")))["rows"]
+        assert {one["agent"]: one["counts"]["answered"] for one in rows} == {"ana": 1, None: 0}
+
+        done = await shop.until(
+            "/figures", lambda one: one["rows"][0]["contacts"]["completed"] == 1
+            and one["rows"][0]["feedback"]["csat"]["responses"] == 1,
+        )  # fmt: skip
+        [row] = done["rows"]
+        assert row["queue"] == "billing" and row["backlog"]["tasks"] == 1
+        assert row["speed_of_answer"]["n"] == 1 and row["abandonment"]["rate"] == 0
+        assert row["first_response"]["open_time"]["n"] == 1
+        assert row["handle_time"]["n"] == 1 and row["handle_time"]["talk_s"] > 0
+        assert row["contacts"]["first_contact_rate"] == 1
+        assert row["feedback"]["csat"]["csat"] == 1 and row["feedback"]["response_rate"] == 1
+        assert [one["due"] for one in row["due"]] == [0, 0, 1]
+        assert done["occupancy"]["busy_s"] > 0 and 0 < done["occupancy"]["occupancy"] <= 1
+        [agent] = [one for one in (await ok(await ops.get("/figures?by=agent")))["rows"]
+                   if one["agent"] == "ana"]  # fmt: skip
+        assert agent["occupancy"]["present_s"] > 0
+
+        tags = (await ok(await ops.get("/service-level?by=tag")))["rows"]
+        assert {one["tag"] for one in tags} == {"=vip", "late", None}
+        await csv_is_safe(ops)
+        await the_others(ops)
+
+
+async def csv_is_safe(ops: httpx.AsyncClient) -> None:
+    asked = await ops.get("/service-level?by=tag", headers={"Accept": "text/csv"})
+    assert asked.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(asked.text)))
+    assert {row["tag"] for row in rows} == {"'=vip", "late", ""}
+    assert {row["counts.offered"] for row in rows} == {"1"}
+    assert set(rows[0]) >= {f"service_level.{name}" for name in DEFINITIONS}
+    same = await ops.get("/service-level?by=tag&format=csv")
+    assert same.text == asked.text
+    for path in ("compliance", "forecast", "figures", "figures/series", "burn-alerts", "breaches"):
+        assert (await ops.get(f"/{path}?format=csv")).headers["content-type"].startswith("text/csv")
+
+
+async def the_others(ops: httpx.AsyncClient) -> None:
+    for cohort, met in (("started", 1), ("due", 0), ("finished", 1)):
+        rows = (await ok(await ops.get(f"/compliance?cohort={cohort}&metric=first_response")))[
+            "rows"
+        ]
+        assert [row["counts"]["met"] for row in rows] == ([met] if met else []), cohort
+    found = await ok(await ops.get("/forecast"))
+    assert [one["within_s"] for one in found["due"]] == [300, 900, 3600]
+    assert found["due"][2]["due"] == 1 and found["due"][2]["predicted_to_breach"] is None
+    steps = await ok(await ops.get("/figures/series?metric=first_response&step_s=60"))
+    assert sum(row["n"] for row in steps["rows"]) == 1
+    assert (await ops.get("/figures/series?step_s=60&from=2020-01-01T00:00:00Z")).status_code == 400
+    assert (await ops.get("/figures/series?step_s=61")).status_code == 400
+    assert (await ops.get("/service-level?by=colour")).status_code == 400

@@ -1,0 +1,175 @@
+"""The roll-up in PostgreSQL equals a recomputation from what has ended, after any history."""
+
+import random
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from services.sla.domain.histogram import bucket_of, with_edges
+from services.sla.figures_store import EPOCH, FiguresStore, Group
+from services.sla.projection import write_rows
+from services.sla.rollup import Rollup
+from shared.contracts.core import Row
+from shared.db.engine import transaction
+
+MIN = 60_000_000
+NOW = datetime.now(EPOCH.tzinfo).replace(microsecond=0)
+BASE_US = (NOW - timedelta(days=40) - EPOCH) // timedelta(microseconds=1)
+SPAN_US = 40 * 86_400_000_000
+EDGES = with_edges(())
+QUEUES, AGENTS, TAGS = ["billing", "tech", None], ["ana", None], ["vip", "late", "=1+1"]
+
+
+def measure(chance: random.Random, name: str) -> dict:
+    started = BASE_US + chance.randrange(SPAN_US)
+    value = int(chance.expovariate(1 / 90e6))
+    ended = started + value
+    return {
+        "workspace": "shop", "id": name, "metric": chance.choice(["first_response", "resolution"]),
+        "outcome": chance.choice(["met", "missed", "abandoned", "closed_unanswered"]),
+        "channel": chance.choice(["chat", "email"]), "queue": chance.choice(QUEUES),
+        "agent_id": chance.choice(AGENTS), "policy_id": "main",
+        "priority": chance.choice([0.0, 2.5, 10.0]),
+        "tags": sorted(chance.sample(TAGS, chance.randrange(3))),
+        "started_us": started, "due_us": chance.choice([None, started + 60 * 1_000_000]),
+        "ended_us": ended, "value_us": value, "bucket_us": bucket_of(value, EDGES),
+        "wall_us": value, "wall_bucket_us": bucket_of(value, EDGES),
+    }  # fmt: skip
+
+
+def gone(name: str) -> dict:
+    return {"workspace": "shop", "id": name, "outcome": None}
+
+
+async def write(engine, values: list[dict]) -> None:
+    async with transaction(engine) as connection:
+        await write_rows(connection, [("shop", Row("measure", one)) for one in values])
+
+
+def keys(one: dict, by: str) -> list[str]:
+    if by == "tag":
+        return one["tags"] or [""]
+    if by == "priority":
+        return [f"{one['priority']:g}"]
+    return [one[{"agent": "agent_id", "policy": "policy_id"}.get(by, by)] or ""]
+
+
+def naive(
+    known: dict[str, dict], series: str, by: str, since: datetime, until: datetime, step_s=None
+):
+    """The same from a list, one by one."""
+    field = {"started": "started_us", "due": "due_us", "finished": "ended_us"}[series]
+    low, high = ((at - EPOCH) // timedelta(microseconds=1) for at in (since, until))
+    found: dict[Group, Counter] = defaultdict(Counter)
+    sums: Counter = Counter()
+    for one in known.values():
+        at = one[field]
+        if at is None or not low <= at < high:
+            continue
+        slot = 0 if step_s is None else at // (step_s * 1_000_000)
+        for key in keys(one, by):
+            group = Group(slot, one["metric"], key, one["outcome"])
+            due = series == "due"
+            found[group][0 if due else one["bucket_us"]] += 1
+            sums[group] += 0 if due else one["value_us"]
+    return {
+        group: (sorted(counts), [counts[edge] for edge in sorted(counts)], sums[group])
+        for group, counts in found.items()
+    }
+
+
+async def read(engine, *args, **more):
+    async with FiguresStore(engine).moment() as moment:
+        found = await moment.histograms("shop", None, *args, **more)
+    return {group: (one.edges, one.counts, one.sum_us) for group, one in found.items()}
+
+
+SPANS = [
+    (NOW - timedelta(days=40), NOW),
+    (NOW - timedelta(days=33, hours=3, minutes=7, seconds=11), NOW - timedelta(minutes=3, seconds=2)),
+    (NOW - timedelta(hours=30, seconds=5), NOW - timedelta(hours=5, minutes=30)),
+    (NOW - timedelta(seconds=90), NOW - timedelta(seconds=10)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_rollup_equals_recomputation_after_corrections_duplicates_and_withdrawals(
+    engine, seed
+):
+    chance = random.Random(seed)
+    rollup = Rollup(engine)
+    known: dict[str, dict] = {}
+    for turn in range(12):
+        changes: dict[str, dict] = {}
+        for _ in range(60):
+            name = f"clk_{chance.randrange(300)}"
+            changes[name] = gone(name) if chance.random() < 0.2 else measure(chance, name)
+        await write(engine, list(changes.values()))
+        if chance.random() < 0.3:
+            await write(engine, list(changes.values()))  # told again
+        for name, one in changes.items():
+            known.pop(name, None)
+            if one["outcome"]:
+                known[name] = one
+        if turn % 3 == 1:
+            await rollup.fold()
+    for fold in (False, True):
+        if fold:
+            while await rollup.fold():
+                pass
+        for by in ("queue", "agent", "channel", "policy", "priority", "tag"):
+            for series in ("started", "due", "finished"):
+                for since, until in SPANS:
+                    expected = naive(known, series, by, since, until)
+                    assert await read(engine, series, by, since, until) == expected
+        steps = await read(engine, "finished", "queue", *SPANS[1], step_s=7200)
+        assert steps == naive(known, "finished", "queue", *SPANS[1], step_s=7200)
+
+
+async def test_a_threshold_declared_later_becomes_exact(engine):
+    rollup = Rollup(engine)
+    values = []
+    for number, value_s in enumerate([124.5, 125, 125.000001, 125.5, 200]):
+        one = measure(random.Random(number), f"clk_{number}")
+        value = round(value_s * 1_000_000)
+        one |= {"metric": "first_response", "outcome": "met", "queue": "billing"}
+        one |= {"value_us": value, "bucket_us": bucket_of(value)}
+        one |= {"wall_us": value, "wall_bucket_us": bucket_of(value)}
+        values.append(one)
+    await write(engine, values)
+    await rollup.fold()
+    edge = 125_000_000
+    span = (NOW - timedelta(days=41), NOW + timedelta(days=1))
+
+    async def at_most() -> int:
+        async with FiguresStore(engine).moment() as moment:
+            found = await moment.histograms("shop", ["first_response"], "started", "queue", *span)
+            exact = edge in await moment.edges("shop")
+        return found[Group(0, "first_response", "billing", "met")].at_most(edge), exact
+
+    assert await at_most() == (0, False), "126 s is the edge above all of them"
+    async with transaction(engine) as connection:
+        await write_rows(
+            connection, [("shop", Row("edge", {"workspace": "shop", "edge_us": edge}))]
+        )
+    assert await rollup.split() == 1
+    assert await at_most() == (2, True)
+    await rollup.fold()
+    assert await at_most() == (2, True)
+    assert await rollup.split() == 0
+
+
+async def test_old_minutes_are_removed_and_figures_stay(engine):
+    rollup = Rollup(engine)
+    values = [measure(random.Random(number), f"clk_{number}") for number in range(200)]
+    await write(engine, values)
+    await rollup.fold()
+    before = [await read(engine, "started", "queue", *span) for span in SPANS]
+    assert await rollup.purge(NOW) > 0
+    assert await rollup.purge(NOW) == 0
+    assert [await read(engine, "started", "queue", *span) for span in SPANS] == before
+    async with engine.connect() as connection:
+        oldest = await connection.scalar(text("SELECT min(at) FROM sla.rollup WHERE step = 1"))
+    assert oldest is None or oldest >= NOW - timedelta(hours=50)
