@@ -8,7 +8,17 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import deadlines, language, latency, mail, posts, router, simulate, volume
+from bench import (
+    deadlines,
+    figures_query,
+    language,
+    latency,
+    mail,
+    posts,
+    router,
+    simulate,
+    volume,
+)
 from bench.core import run as core
 from bench.figures import Figure, cores, keep, show, told
 from shared.testing.kafka import why_no_kafka
@@ -33,6 +43,7 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     "lives": (router.lives, True, "event, offer, accept, complete; Kafka and PostgreSQL"),
     "memory": (router.soak, True, f"memory and disk over {router.SOAK_EVENTS:,} events"),
     "volume": (volume.run, False, "what remembering every event for eight days costs"),
+    "figures": (figures_query.run, False, "figures over 10,000,000 finished clocks"),
     "soak": (lambda: router.soak(1_000_000), True, "the same over 1,000,000 events"),
 }
 LONG = {"soak"}

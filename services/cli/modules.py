@@ -241,7 +241,7 @@ async def sla(parts: Foundation) -> AsyncGenerator[Module]:
         service = Sla(running, ClockStore(parts.engine), readings, DryRuns(running))
         async with (
             running_task(Renewal(running, running.owned).run, "calendar renewal"),
-            running_task(Rollup(parts.engine).run, "roll-up"),
+            running_task(Rollup(parts.engine, parts.registry).run, "roll-up"),
             running_task(watch.run, "watch over promises"),
         ):
             yield Module(SLA_ROUTERS, {"sla": service}, readiness("sla", running))

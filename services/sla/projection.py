@@ -55,8 +55,11 @@ def _upsert(table: str, columns: Columns, key: Sequence[str], where: str = "true
 
 
 def _contributions() -> str:
-    """What measures contributed before is taken back, what they contribute now is added. They are
-    locked, so that nobody moves them between buckets (`rollup`) meanwhile."""
+    """What measures contributed before is taken back, what they contribute now is added.
+
+    «Before» is the statement's snapshot. Rows are not locked: PostgreSQL would pass over those that
+    the same statement writes. Who else changes measures (`rollup`) locks the table instead.
+    """
     names = ", ".join(column(name, kind) for name, kind, _ in measures.COLUMNS)
     values = ", ".join(
         f"{_value(name, kind)} AS {column(name, kind)}" for name, kind, _ in measures.COLUMNS
@@ -68,7 +71,7 @@ def _contributions() -> str:
     return f"""
 INSERT INTO sla.contribution (sign, {names})
 WITH new AS (SELECT {values} FROM {_given(measures.COLUMNS)} WHERE true {_FENCE}),
-old AS (SELECT m.* FROM sla.measure m JOIN new USING (workspace, id) FOR UPDATE OF m),
+old AS (SELECT m.* FROM sla.measure m JOIN new USING (workspace, id)),
 changed AS (
   SELECT new.workspace, new.id FROM new LEFT JOIN old USING (workspace, id)
   WHERE {old} IS DISTINCT FROM {new} AND (old.id IS NOT NULL OR new.outcome IS NOT NULL)
@@ -116,6 +119,8 @@ _FENCED = {
 
 async def write_rows(connection: AsyncConnection, given: Sequence[tuple[str, Row]]) -> None:
     """Writes `Outcome.rows` of SLA cores; of several rows for one thing the last one counts."""
+    # Before the first look at measures, as the batch's one statement does it by itself.
+    await connection.exec_driver_sql("LOCK TABLE sla.measure IN ROW EXCLUSIVE MODE")
     for table, content in _contents(given):
         for statement in _WRITES[table][0]:
             await connection.exec_driver_sql(statement, (content,))

@@ -8,6 +8,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -16,6 +17,8 @@ from shared.db.engine import DatabaseUnavailable, OutcomeUnknown, reading, trans
 
 TICK_S = 2.0
 FOLD_MAX = 10_000  # contributions folded in one transaction
+COUNTED_MAX = 200_000
+SPLIT_MAX = 2_000  # clocks sorted anew while batches wait
 PURGE_EVERY_S = 600.0
 PURGE_MAX = 20_000  # rows removed in one transaction
 MINUTES_KEPT = timedelta(hours=49)  # readers use them for two days (`figures_store`)
@@ -96,13 +99,12 @@ _MEASURED = (
     " ended_at, value_us"
 )
 
-# Clocks that ended before a threshold was declared, sorted anew by it. `upper` is the bucket it cuts.
+# Clocks that ended before a threshold was declared are sorted anew by it. `upper` is the bucket it cuts.
+_CUT = """workspace = :workspace AND (
+  (bucket_us = :upper AND value_us <= :edge) OR (wall_bucket_us = :upper AND wall_us <= :edge))"""
+_TO_SPLIT = f"SELECT id FROM sla.measure WHERE {_CUT}"
 _SPLIT = f"""
-WITH old AS (
-  SELECT * FROM sla.measure WHERE workspace = :workspace AND (
-    (bucket_us = :upper AND value_us <= :edge) OR (wall_bucket_us = :upper AND wall_us <= :edge))
-  FOR UPDATE
-),
+WITH old AS (SELECT * FROM sla.measure WHERE id = ANY(CAST(:ids AS text[])) AND {_CUT}),
 new AS (
   UPDATE sla.measure m SET
     bucket_us = CASE WHEN old.bucket_us = :upper AND old.value_us <= :edge THEN :edge
@@ -122,8 +124,13 @@ SELECT 1, workspace, id, {_MEASURED}, bucket_us, wall_us, wall_bucket_us FROM ne
 class Rollup:
     """Folds, splits buckets at thresholds declared later, and removes minutes that are old."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, registry: CollectorRegistry | None = None) -> None:
         self._engine = engine
+        self._waiting = Gauge(
+            "omniroute_sla_rollup_waiting",
+            f"Changes of figures not folded into the roll-up yet (counted up to {COUNTED_MAX:,})",
+            registry=registry,
+        )
 
     async def run(self) -> None:
         """Keep the roll-up up to date. Until cancelled; waits out a database that is away."""
@@ -132,6 +139,7 @@ class Rollup:
         while True:
             try:
                 full = await self.fold() >= FOLD_MAX
+                self._waiting.set(await self.waiting() if full else 0)
                 if not full and loop.time() >= purge_at:
                     await self.split()
                     await self.purge(datetime.now(UTC))
@@ -155,6 +163,12 @@ class Rollup:
                 await connection.execute(text(_FOLD), {"most": FOLD_MAX})
             return count or 0
 
+    async def waiting(self) -> int:
+        """How many contributions are not folded yet, up to COUNTED_MAX."""
+        statement = text("SELECT count(*) FROM (SELECT 1 FROM sla.contribution LIMIT :most) c")
+        async with reading(self._engine) as connection:
+            return await connection.scalar(statement, {"most": COUNTED_MAX}) or 0
+
     async def split(self) -> int:
         """Sorts ended clocks by the thresholds declared since; how many thresholds were done."""
         async with reading(self._engine) as connection:
@@ -168,18 +182,30 @@ class Rollup:
 
     async def _split_one(self, workspace: str, edge: int) -> None:
         place = {"workspace": workspace, "edge": edge}
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             others = await connection.execute(
-                text("SELECT edge_us FROM sla.edge WHERE workspace = :workspace AND split"), place
+                text("SELECT edge_us FROM sla.edge WHERE workspace = :workspace AND split"),
+                {"workspace": workspace},
             )
             upper = min(e for e in (*GRID, *(row.edge_us for row in others)) if e > edge)
-            await connection.execute(text(_SPLIT), {**place, "upper": upper})
+            place["upper"] = upper
+            found = await connection.execute(text(_TO_SPLIT), place)
+            ids = [row.id for row in found]
+        for first in range(0, len(ids), SPLIT_MAX):
+            async with transaction(self._engine) as connection:
+                # A batch that writes measures waits here, and reads them only then.
+                await connection.exec_driver_sql(
+                    "LOCK TABLE sla.measure IN SHARE ROW EXCLUSIVE MODE"
+                )
+                part = ids[first : first + SPLIT_MAX]
+                await connection.execute(text(_SPLIT), {**place, "ids": part})
+        async with transaction(self._engine) as connection:
             await connection.execute(
                 text(
                     "UPDATE sla.edge SET split = true"
                     " WHERE workspace = :workspace AND edge_us = :edge"
                 ),
-                place,
+                {"workspace": workspace, "edge": edge},
             )
 
     async def purge(self, now: datetime) -> int:

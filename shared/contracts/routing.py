@@ -80,7 +80,10 @@ class TaskRelaxed(RoutingEvent, kw_only=True):
 
 
 class TaskAssigned(RoutingEvent, kw_only=True):
+    """`units`: of the agent's capacity that it takes."""
+
     agent_id: str
+    units: float | None = None
     offer_id: str | None
     queue: str | None
     waited_s: float
@@ -173,7 +176,10 @@ class OfferRevoked(RoutingEvent, kw_only=True):
 
 
 class AgentPresence(RoutingEvent, kw_only=True):
+    """`capacity`: the agent's, in units."""
+
     agent_id: str
+    capacity: float | None = None
     status: str
     reason: str | None = None
 

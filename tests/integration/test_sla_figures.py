@@ -3,14 +3,18 @@
 import asyncio
 import csv
 import io
+import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from services.cli.system import System, system
+from services.sla.figures_store import FiguresStore
 from shared.settings import Settings
 
 ALWAYS = {"timezone": "UTC", "always_open": True}
@@ -159,6 +163,21 @@ async def test_from_events_to_figures(running: System) -> None:
         assert {one["tag"] for one in tags} == {"=vip", "late", None}
         await csv_is_safe(ops)
         await the_others(ops)
+        await nothing_counts_twice(running)
+
+
+async def nothing_counts_twice(running: System) -> None:
+    """What the running service has folded, and not yet folded, equals a count of what has ended."""
+    count = "SELECT metric, queue, outcome, count(*) AS n FROM sla.measure GROUP BY 1, 2, 3"
+    async with running.parts.engine.connect() as connection:
+        rows = (await connection.execute(text(count))).all()
+    store = FiguresStore(running.parts.engine)
+    until = datetime.now(UTC) + timedelta(days=1)
+    span = (until - timedelta(days=3), until)
+    async with store.moment() as moment:
+        found = await moment.histograms("shop", None, "finished", "queue", *span)
+    folded = {(one.metric, one.key, one.outcome): each.n for one, each in found.items()}
+    assert folded == {(row.metric, row.queue or "", row.outcome): row.n for row in rows}
 
 
 async def csv_is_safe(ops: httpx.AsyncClient) -> None:
@@ -188,3 +207,25 @@ async def the_others(ops: httpx.AsyncClient) -> None:
     assert (await ops.get("/figures/series?step_s=60&from=2020-01-01T00:00:00Z")).status_code == 400
     assert (await ops.get("/figures/series?step_s=61")).status_code == 400
     assert (await ops.get("/service-level?by=colour")).status_code == 400
+
+
+async def test_a_live_screen_gets_events_and_figures(running: System) -> None:
+    async with await client(running, "admin") as admin, await client(running, "ops") as ops:
+        shop = Shop(admin)
+        await shop.open()
+        seen: dict[str, Any] = {}
+        async with ops.stream("GET", "/sla/stream?figures_s=2&window_s=600") as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            await shop.event("t-9-1", "t-9", text="hello")
+            kind = ""
+            async for line in answer.aiter_lines():
+                if line.startswith("event: "):
+                    kind = line.removeprefix("event: ")
+                elif line.startswith("data: "):
+                    seen[kind] = json.loads(line.removeprefix("data: "))
+                figures = seen.get("sla.figures.v1")
+                if "sla.clock.started.v1" in seen and figures and figures["service_level"]:
+                    break
+        [row] = seen["sla.figures.v1"]["service_level"]
+        assert row["counts"]["waiting"] == 1 and seen["sla.figures.v1"]["burn_alerts"] == []
+        assert (await ops.get("/sla/stream?figures_s=1")).status_code == 400

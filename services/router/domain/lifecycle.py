@@ -89,6 +89,7 @@ def assign(
         routing.TaskAssigned,
         task,
         agent_id=desk.id,
+        units=ws.cost(task.channel, task.held),
         offer_id=offer.id if offer else None,
         queue=queue,
         waited_s=seconds(waited_us),

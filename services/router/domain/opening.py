@@ -170,6 +170,7 @@ def back_from_wrapping(ws: Workspace, task: Task) -> None:
         routing.TaskAssigned,
         task,
         agent_id=task.agent_id,
+        units=ws.cost(task.channel, task.held),
         offer_id=None,
         queue=task.queue,
         waited_s=0.0,

@@ -1,12 +1,17 @@
-"""Live screens: every SLA event as soon as it is committed, resumable."""
+"""Live screens: every SLA event as soon as it is committed, resumable, and figures now and then."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+import msgspec
+from fastapi import Depends, Query, Request, Response
 
-from services.sla.api.context import Service, Sla
+from services.sla import live
+from services.sla.api.context import Service, Sla, instant
+from services.sla.api.figures import Group
+from services.sla.domain.alarms import shown_alarm
 from shared.http.auth import Caller, require
 from shared.http.routes import api_router
 from shared.http.sse import SseEvent, event_stream, last_event_id
@@ -15,6 +20,9 @@ from shared.runtime.port import JOURNAL
 router = api_router("stream")
 PAGE = 200
 IDLE_S = 30.0
+FIGURES = "sla.figures.v1"
+
+_JSON = msgspec.json.Encoder()
 
 
 @router.get("/sla/stream")
@@ -22,19 +30,69 @@ async def stream(
     request: Request,
     caller: Annotated[Caller, Depends(require("clocks:read", ticket=True))],
     service: Service,
+    figures_s: Annotated[
+        int | None, Query(ge=2, le=300, description="also send figures, each so many seconds")
+    ] = None,
+    by: Group = "queue",
+    metric: Annotated[str, Query(max_length=64)] = "first_response",
+    window_s: Annotated[
+        int, Query(ge=60, le=86_400, description="of the service level in the figures")
+    ] = 1_800,
 ) -> Response:
-    """Server-Sent Events of `sla.events`, resumed by Last-Event-ID (or `?after=`)."""
-    start = last_event_id(request)
-    return event_stream(request, _events(caller.workspace, service, start or 0))
+    """Server-Sent Events: those of `sla.events` and of burn alerts, resumed by Last-Event-ID (or
+    `?after=`). With `figures_s` also `sla.figures.v1`, without an id: service level of what started
+    in the last `window_s`, the forecast, and the alerts that fire."""
+    start = last_event_id(request) or 0
+    if figures_s is None:
+        return event_stream(request, _events(caller.workspace, service, start, None, None))
+    board = _Board(caller.workspace, service, by, metric, window_s)
+    return event_stream(request, _events(caller.workspace, service, start, figures_s, board))
 
 
-async def _events(workspace: str, service: Sla, after: int) -> AsyncIterator[SseEvent]:
+class _Board:
+    """The figures of a live screen."""
+
+    def __init__(self, workspace: str, service: Sla, by: Group, metric: str, window_s: int) -> None:
+        self._workspace = workspace
+        self._service = service
+        self._by: Group = by
+        self._metric = metric
+        self._window = timedelta(seconds=window_s)
+
+    async def now(self) -> SseEvent:
+        readings, workspace = self._service.readings, self._workspace
+        at = datetime.now(UTC)
+        levels = await readings.service_level(
+            workspace, self._metric, at - self._window, at, self._by
+        )
+        alarms = await self._service.runtime.query(workspace, live.alarms)
+        shown: dict[str, Any] = {
+            "workspace": workspace,
+            "at": instant(at),
+            "service_level": levels,
+            "forecast": await readings.forecast(workspace, None, self._by),
+            "burn_alerts": [shown_alarm(one) for one in alarms],
+        }
+        return SseEvent(_JSON.encode(shown), event=FIGURES)
+
+
+async def _events(
+    workspace: str, service: Sla, after: int, figures_s: int | None, board: _Board | None
+) -> AsyncIterator[SseEvent]:
+    loop = asyncio.get_running_loop()
+    due = loop.time()
     with service.runtime.watch(workspace, [JOURNAL]) as watch:
         while True:
             rows = await service.runtime.journal(workspace, after, None, PAGE)
             for row in rows:
                 after = row.seq
                 yield SseEvent(row.data, str(row.seq), row.type)
+            wait_s = IDLE_S
+            if board is not None and figures_s is not None:
+                if loop.time() >= due:
+                    yield await board.now()
+                    due = loop.time() + figures_s
+                wait_s = max(0.0, due - loop.time())
             if len(rows) < PAGE:
-                await watch.changed(IDLE_S)
+                await watch.changed(wait_s)
             await asyncio.sleep(0)
