@@ -6,12 +6,41 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from services.sla.domain.histogram import GRID
+
 revision = "0020"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
 SCHEMA = "sla"
+
+# What ended before counts too: as measures, and as contributions for the roll-up to fold.
+_TAKEN_OVER = """
+WITH ended AS (
+  SELECT *, round(elapsed_s * 1e6)::bigint AS value_us,
+    greatest(0, round(extract(epoch FROM ended_at - started_at) * 1e6))::bigint AS wall_us
+  FROM sla.clock WHERE ended_at IS NOT NULL AND state <> 'cancelled'
+),
+measured AS (
+  INSERT INTO sla.measure (workspace, id, metric, outcome, channel, queue, agent_id, policy_id,
+    priority, tags, started_at, due_at, ended_at, value_us, bucket_us, wall_us, wall_bucket_us)
+  SELECT workspace, id, metric,
+    CASE WHEN state = 'closed_unanswered' AND breached_at IS NOT NULL THEN 'closed_late'
+      ELSE state END,
+    channel, queue, agent_id, policy_id, priority, '{{}}', started_at, due_at, ended_at, value_us,
+    CASE WHEN value_us = 0 THEN 0 ELSE ({grid})[width_bucket(value_us - 1, {grid}) + 1] END,
+    wall_us, CASE WHEN wall_us = 0 THEN 0 ELSE ({grid})[width_bucket(wall_us - 1, {grid}) + 1] END
+  FROM ended
+  RETURNING *
+)
+INSERT INTO sla.contribution (sign, workspace, id, metric, outcome, channel, queue, agent_id,
+  policy_id, priority, tags, started_at, due_at, ended_at, value_us, bucket_us, wall_us,
+  wall_bucket_us)
+SELECT 1, workspace, id, metric, outcome, channel, queue, agent_id, policy_id, priority, tags,
+  started_at, due_at, ended_at, value_us, bucket_us, wall_us, wall_bucket_us
+FROM measured
+"""
 TABLES = ("measure", "contribution", "rollup", "edge", "task", "feedback", "agent_span")
 
 
@@ -27,6 +56,8 @@ def upgrade() -> None:
     _rollup()
     _tasks()
     _answers_and_agents()
+    grid = ", ".join(str(edge) for edge in GRID)
+    op.execute(_TAKEN_OVER.format(grid=f"ARRAY[{grid}]::bigint[]"))
 
 
 def downgrade() -> None:
