@@ -263,17 +263,16 @@ part AS (
   WHERE c.workspace = :workspace AND c.{at} >= ragged.since AND c.{at} < ragged.until
     {among.format(t="c")}
 ),
-heads AS (SELECT slot, metric, key, outcome, sum(us) AS us FROM part GROUP BY 1, 2, 3, 4),
 bins AS (
-  SELECT slot, metric, key, outcome, b.bucket, sum(b.n)::bigint AS n
-  FROM part, unnest(buckets, counts) b (bucket, n) GROUP BY 1, 2, 3, 4, 5
-),
-packed AS (
-  SELECT slot, metric, key, outcome, array_agg(bucket ORDER BY bucket) AS buckets,
-    array_agg(n ORDER BY bucket) AS counts
-  FROM bins WHERE n <> 0 GROUP BY 1, 2, 3, 4
+  SELECT slot, metric, key, outcome, b.bucket, sum(b.n)::bigint AS n,
+    sum(CASE WHEN b.place = 1 THEN us ELSE 0 END) AS us
+  FROM part, unnest(buckets, counts) WITH ORDINALITY AS b (bucket, n, place)
+  GROUP BY 1, 2, 3, 4, 5
 )
-SELECT * FROM packed JOIN heads USING (slot, metric, key, outcome) ORDER BY 1, 2, 3, 4
+SELECT slot, metric, key, outcome, sum(us) AS us,
+  array_agg(bucket ORDER BY bucket) FILTER (WHERE n <> 0) AS buckets,
+  array_agg(n ORDER BY bucket) FILTER (WHERE n <> 0) AS counts
+FROM bins GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0 ORDER BY 1, 2, 3, 4
 """
 
 

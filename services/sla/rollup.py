@@ -10,13 +10,15 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.sla.domain.histogram import GRID
 from shared.db.engine import DatabaseUnavailable, OutcomeUnknown, reading, transaction
 
 TICK_S = 2.0
-FOLD_MAX = 10_000  # contributions folded in one transaction
+FOLD_MAX = 4_000  # contributions folded in one transaction
+FOLD_LEAST = 50  # after failures
 COUNTED_MAX = 200_000
 SPLIT_MAX = 2_000  # clocks sorted anew while batches wait
 PURGE_EVERY_S = 600.0
@@ -74,24 +76,22 @@ fresh AS (
   UNION ALL SELECT {_SUM}, 60::smallint, at, key, outcome, bucket, n, us FROM hours
   UNION ALL SELECT {_SUM}, 1440::smallint, at, key, outcome, bucket, n, us FROM days
 ),
-heads AS (SELECT {_KEY}, sum(us) AS us FROM fresh GROUP BY {_KEY}),
-stored AS (SELECT r.* FROM sla.rollup r JOIN heads USING ({_KEY}) FOR UPDATE OF r),
-bins AS (
-  SELECT {_KEY}, bucket, sum(n) AS n FROM (
-    SELECT {_KEY}, bucket, n FROM fresh
-    UNION ALL SELECT {_KEY}, b.bucket, b.n FROM stored, unnest(buckets, counts) b (bucket, n)
-  ) all_bins GROUP BY {_KEY}, bucket
-),
 packed AS (
-  SELECT {_KEY}, array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n::bigint ORDER BY bucket)
-    AS counts
-  FROM bins GROUP BY {_KEY}
+  SELECT {_KEY}, sum(us)::bigint AS sum_us, array_agg(bucket ORDER BY bucket) AS buckets,
+    array_agg(n::bigint ORDER BY bucket) AS counts
+  FROM fresh GROUP BY {_KEY}
 )
 INSERT INTO sla.rollup ({_KEY}, sum_us, buckets, counts)
-SELECT {_KEY}, heads.us::bigint, buckets, counts FROM packed JOIN heads USING ({_KEY})
-ORDER BY {_KEY}
+SELECT {_KEY}, sum_us, buckets, counts FROM packed ORDER BY {_KEY}
 ON CONFLICT ({_KEY}) DO UPDATE SET sum_us = rollup.sum_us + excluded.sum_us,
-  buckets = excluded.buckets, counts = excluded.counts
+  (buckets, counts) = (
+    SELECT array_agg(bucket ORDER BY bucket), array_agg(n ORDER BY bucket) FROM (
+      SELECT bucket, sum(n)::bigint AS n FROM (
+        SELECT * FROM unnest(rollup.buckets, rollup.counts) AS stored (bucket, n)
+        UNION ALL SELECT * FROM unnest(excluded.buckets, excluded.counts) AS given (bucket, n)
+      ) both_of_them GROUP BY bucket
+    ) summed
+  )
 """
 
 _MEASURED = (
@@ -134,11 +134,12 @@ class Rollup:
 
     async def run(self) -> None:
         """Keep the roll-up up to date. Until cancelled; waits out a database that is away."""
-        purge_at = 0.0
+        purge_at, most = 0.0, FOLD_MAX
         loop = asyncio.get_running_loop()
         while True:
             try:
-                full = await self.fold() >= FOLD_MAX
+                full = await self.fold(most) >= most
+                most = FOLD_MAX
                 self._waiting.set(await self.waiting() if full else 0)
                 if not full and loop.time() >= purge_at:
                     await self.split()
@@ -147,20 +148,23 @@ class Rollup:
             except (DatabaseUnavailable, OutcomeUnknown) as away:
                 full = False
                 log.info("rollup.skipped", because=str(away))
+            except SQLAlchemyError:  # too much for one statement, say: the next try is smaller
+                full, most = False, max(FOLD_LEAST, most // 4)
+                log.exception("rollup.failed", next_try=most)
             await asyncio.sleep(0 if full else TICK_S)
 
-    async def fold(self) -> int:
-        """Folds up to FOLD_MAX contributions, in one transaction; how many there were (0 too where
+    async def fold(self, most: int = FOLD_MAX) -> int:
+        """Folds up to `most` contributions, in one transaction; how many there were (0 too where
         another replica folds just now)."""
         async with transaction(self._engine) as connection:
             if not await _alone(connection):
                 return 0
             count = await connection.scalar(
                 text("SELECT count(*) FROM (SELECT 1 FROM sla.contribution LIMIT :most) c"),
-                {"most": FOLD_MAX},
+                {"most": most},
             )
             if count:
-                await connection.execute(text(_FOLD), {"most": FOLD_MAX})
+                await connection.execute(text(_FOLD), {"most": most})
             return count or 0
 
     async def waiting(self) -> int:
