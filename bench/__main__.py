@@ -43,10 +43,15 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     "lives": (router.lives, True, "event, offer, accept, complete; Kafka and PostgreSQL"),
     "memory": (router.soak, True, f"memory and disk over {router.SOAK_EVENTS:,} events"),
     "volume": (volume.run, False, "what remembering every event for eight days costs"),
-    "figures": (figures_query.run, False, "figures over 10,000,000 finished clocks"),
+    "figures": (figures_query.run, False, f"figures over {figures_query.FEW:,} finished clocks"),
+    "figures-full": (
+        figures_query.full,
+        False,
+        f"figures over {figures_query.MANY:,} finished clocks",
+    ),
     "soak": (lambda: router.soak(1_000_000), True, "the same over 1,000,000 events"),
 }
-LONG = {"soak"}
+LONG = {"soak", "figures-full"}
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ TABLE = [
     ("GET POST", r"/connectors/\{connector\}/chat/messages", OPEN),  # a visitor's own token
     ("GET", r"/conversations/\{conversation\}/clocks", {SUPERVISOR, OPS, ADMIN}),
     ("GET", r"/conversations/\{conversation\}/messages/\{message\}/attachments/\{index\}", EVERYBODY),
-    ("GET", r"/conversations(/\{conversation\}(/messages)?)?", EVERYBODY),
+    ("GET", r"/conversations(/\{conversation\}(/messages|/vcon)?)?", EVERYBODY),
     ("POST", r"/conversations/\{conversation\}/messages", EVERYBODY - {OPS}),
     ("GET", r"/dead-letters", {OPS, ADMIN}),
     ("POST", r"/dead-letters/\{letter\}:replay", {ADMIN}),
