@@ -51,7 +51,7 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     ),
     "soak": (lambda: router.soak(1_000_000), True, "the same over 1,000,000 events"),
 }
-LONG = {"soak", "figures-full"}
+LONG = {"soak", "figures", "figures-full"}
 
 
 def main() -> None:
