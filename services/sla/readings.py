@@ -1,5 +1,6 @@
 """Figures as answers: the roll-up and the clocks that are still open, of one moment, by group."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from shared.contracts.service_level import Counts, service_levels
 from shared.runtime.port import RuntimePort
 
 DEFAULT_THRESHOLD_S = 20.0
+ROWS_AT_ONCE = 500  # of a series, between two turns of the event loop
 HORIZONS_S = (300, 900, 3600)
 REPEAT_S = 7 * 86_400
 LEARN_FROM = timedelta(days=7)  # ended clocks by which breaches are predicted
@@ -203,7 +205,9 @@ class Readings:
         for group, histogram in found.items():
             slots[group.slot, group.key][group.outcome] = histogram
         rows: list[Row] = []
-        for (slot, key), outcomes in sorted(slots.items()):
+        for number, ((slot, key), outcomes) in enumerate(sorted(slots.items(), key=_place)):
+            if number % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # there may be a hundred thousand rows
             limit = threshold_s or promised.get(key, DEFAULT_THRESHOLD_S)
             counts = levels.counts_of(outcomes, span_us(limit))
             rows.append(
@@ -250,6 +254,10 @@ class Readings:
 
 
 _NOT_CLOCKS = frozenset({summary.SPEED_OF_ANSWER, summary.HANDLE_TIME})
+
+
+def _place(slot: tuple[tuple[int, str], ByOutcome]) -> tuple[int, str]:
+    return slot[0]
 
 
 class _Due:

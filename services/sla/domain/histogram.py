@@ -8,6 +8,7 @@ the largest error of a percentile or a maximum (never too low).
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from math import ceil
 
 import msgspec
@@ -75,19 +76,24 @@ class Histogram(msgspec.Struct):
         return self.sum_us / n / S_US if n else None
 
     def quantile_s(self, share: float) -> float | None:
-        """The upper edge of the bucket that holds the value of rank ceil(share x n): at most
-        2.5 % above that value, never below it. None of nothing."""
-        rank, seen = max(1, ceil(share * self.n)), 0
-        for edge, count in zip(self.edges, self.counts, strict=True):
-            seen += count
-            if count and seen >= rank:
-                return edge / S_US
-        return None
+        """As `quantiles_s`, of one share."""
+        return self.quantiles_s((share,))[0]
+
+    def quantiles_s(self, shares: Iterable[float]) -> list[float | None]:
+        """Of each share, the upper edge of the bucket that holds the value of rank
+        ceil(share x n): at most 2.5 % above that value, never below it. None of nothing."""
+        seen = list(accumulate(self.counts))
+        if not seen or not seen[-1]:
+            return [None for _ in shares]
+        ranks = (max(1, ceil(share * seen[-1])) for share in shares)
+        return [self.edges[bisect_left(seen, rank)] / S_US for rank in ranks]
 
     def max_s(self) -> float | None:
         """The upper edge of the last bucket with anything in it."""
-        used = [edge for edge, count in zip(self.edges, self.counts, strict=True) if count]
-        return used[-1] / S_US if used else None
+        for edge, count in zip(reversed(self.edges), reversed(self.counts), strict=True):
+            if count:
+                return edge / S_US
+        return None
 
 
 def of_values(values_us: Iterable[int], edges: tuple[int, ...] = GRID) -> Histogram:
@@ -101,15 +107,45 @@ def of_values(values_us: Iterable[int], edges: tuple[int, ...] = GRID) -> Histog
     return _of_counts(counts, total)
 
 
+class Tally:
+    """Histograms with common edges, added up one after the other. Most have one part alone, which
+    is kept as it comes."""
+
+    __slots__ = ("_counts", "_first", "_sum_us")
+
+    def __init__(self) -> None:
+        self._first: tuple[list[int], list[int]] | None = None
+        self._counts: dict[int, int] | None = None
+        self._sum_us = 0
+
+    def add(self, edges: list[int], counts: list[int], sum_us: int) -> None:
+        """Edges ascending; counts below 0 take back."""
+        self._sum_us += sum_us
+        if self._first is None:
+            self._first = (edges, counts)
+            return
+        known = self._counts
+        if known is None:
+            known = self._counts = dict(zip(*self._first, strict=True))
+        for edge, count in zip(edges, counts, strict=True):
+            known[edge] = known.get(edge, 0) + count
+
+    def histogram(self) -> Histogram:
+        """What was added, with no empty bucket. May share the lists of its only part."""
+        if self._counts is not None:
+            return _of_counts(self._counts, self._sum_us)
+        edges, counts = self._first or ([], [])
+        if 0 in counts:
+            return _of_counts(dict(zip(edges, counts, strict=True)), self._sum_us)
+        return Histogram(edges, counts, self._sum_us)
+
+
 def merged(parts: Iterable[Histogram]) -> Histogram:
     """The histogram of everything that the parts hold."""
-    counts: dict[int, int] = {}
-    total = 0
+    tally = Tally()
     for part in parts:
-        total += part.sum_us
-        for edge, count in zip(part.edges, part.counts, strict=True):
-            counts[edge] = counts.get(edge, 0) + count
-    return _of_counts(counts, total)
+        tally.add(part.edges, part.counts, part.sum_us)
+    return tally.histogram()
 
 
 def _of_counts(counts: Mapping[int, int], sum_us: int) -> Histogram:
