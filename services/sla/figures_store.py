@@ -3,7 +3,6 @@
 All reads of one answer see the same moment. Raises DatabaseUnavailable when PostgreSQL is away.
 """
 
-from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.sla.domain.histogram import Histogram, Tally
+from services.sla.domain.histogram import Histogram, Tally, merged
 from services.sla.domain.pieces import Piece, pieces
 from shared.db.engine import transaction
 
@@ -37,6 +36,8 @@ _MOMENTS: dict[Series, tuple[str, str, str]] = {
     "finished": ("ended_at", "bucket_us", "value_us"),
     "wall": ("ended_at", "wall_bucket_us", "wall_us"),
 }
+
+_Place = tuple[int, str, str, str]  # the fields of a Group
 
 
 class Group(NamedTuple):
@@ -116,12 +117,11 @@ class Moment:
         result = await self._connection.stream(
             statement, given, execution_options={"yield_per": ROLLUP_CHUNK}
         )
-        found: defaultdict[tuple[int, str, str, str], Tally] = defaultdict(Tally)
+        summed = _Summed()
         async for chunk in result.partitions():
             for slot, metric, key, outcome, us, buckets, counts in chunk:
-                found[slot, metric, key, outcome].add(buckets, counts, us)
-        histograms = {Group(*place): tally.histogram() for place, tally in found.items()}
-        return {group: one for group, one in histograms.items() if one.n}
+                summed.add((slot, metric, key, outcome), Histogram(buckets, counts, us))
+        return summed.histograms()
 
     async def waiting(
         self,
@@ -217,6 +217,34 @@ class Moment:
     async def _rows(self, statement: str, **given: Any) -> list[dict[str, Any]]:
         found = await self._connection.execute(text(statement), given)
         return [dict(row) for row in found.mappings()]
+
+
+class _Summed:
+    """Histograms by group. Most groups of a series have one row, which is kept as it comes."""
+
+    def __init__(self) -> None:
+        self._found: dict[_Place, Histogram] = {}
+        self._tallies: dict[_Place, Tally] = {}
+
+    def add(self, place: _Place, part: Histogram) -> None:
+        first = self._found.setdefault(place, part)
+        if first is part:
+            return
+        tally = self._tallies.get(place)
+        if tally is None:
+            tally = self._tallies[place] = Tally()
+            tally.add(first)
+        tally.add(part)
+
+    def histograms(self) -> dict[Group, Histogram]:
+        """Groups in which anything is left."""
+        for place, tally in self._tallies.items():
+            self._found[place] = tally.histogram()
+        return {
+            Group(*place): merged([one]) if 0 in one.counts else one
+            for place, one in self._found.items()
+            if sum(one.counts)
+        }
 
 
 def _widest(minutes: int) -> int:

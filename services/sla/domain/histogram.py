@@ -52,7 +52,7 @@ def bucket_of(value_us: int, edges: tuple[int, ...] = GRID) -> int:
     return edges[bisect_left(edges, min(max(value_us, 0), LONGEST_US))]
 
 
-class Histogram(msgspec.Struct):
+class Histogram(msgspec.Struct, gc=False):
     """Counts by upper edge, ascending, and the exact sum of the values."""
 
     edges: list[int] = []
@@ -108,43 +108,34 @@ def of_values(values_us: Iterable[int], edges: tuple[int, ...] = GRID) -> Histog
 
 
 class Tally:
-    """Histograms with common edges, added up one after the other. Most have one part alone, which
-    is kept as it comes."""
+    """Histograms with common edges, added up one after the other."""
 
-    __slots__ = ("_counts", "_first", "_sum_us")
+    __slots__ = ("_counts", "_sum_us")
 
     def __init__(self) -> None:
-        self._first: tuple[list[int], list[int]] | None = None
-        self._counts: dict[int, int] | None = None
+        self._counts: dict[int, int] = {}
         self._sum_us = 0
 
-    def add(self, edges: list[int], counts: list[int], sum_us: int) -> None:
-        """Edges ascending; counts below 0 take back."""
-        self._sum_us += sum_us
-        if self._first is None:
-            self._first = (edges, counts)
-            return
+    def add(self, part: Histogram) -> None:
+        """Counts below 0 take back."""
+        self._sum_us += part.sum_us
         known = self._counts
-        if known is None:
-            known = self._counts = dict(zip(*self._first, strict=True))
-        for edge, count in zip(edges, counts, strict=True):
+        if not known:
+            known.update(zip(part.edges, part.counts, strict=True))
+            return
+        for edge, count in zip(part.edges, part.counts, strict=True):
             known[edge] = known.get(edge, 0) + count
 
     def histogram(self) -> Histogram:
-        """What was added, with no empty bucket. May share the lists of its only part."""
-        if self._counts is not None:
-            return _of_counts(self._counts, self._sum_us)
-        edges, counts = self._first or ([], [])
-        if 0 in counts:
-            return _of_counts(dict(zip(edges, counts, strict=True)), self._sum_us)
-        return Histogram(edges, counts, self._sum_us)
+        """What was added, with no empty bucket."""
+        return _of_counts(self._counts, self._sum_us)
 
 
 def merged(parts: Iterable[Histogram]) -> Histogram:
     """The histogram of everything that the parts hold."""
     tally = Tally()
     for part in parts:
-        tally.add(part.edges, part.counts, part.sum_us)
+        tally.add(part)
     return tally.histogram()
 
 
