@@ -172,6 +172,14 @@ def test_a_queues_odd_threshold_becomes_an_edge_for_good() -> None:
     assert again.dump() == shop.core.dump()
 
 
+def test_a_hold_that_is_told_after_the_end_shortens_what_is_counted() -> None:
+    shop = Shop().begin()
+    shop.told(602, "completed", 3, agent_id="ana")
+    assert [one["value_us"] for one in shop.of("resolution")] == [602 * S]
+    shop.told(601, "held", 2, now=700)
+    assert [one["value_us"] for one in shop.of("resolution")] == [601 * S]
+
+
 STEP = st.tuples(
     st.integers(1, 90),
     st.sampled_from(["customer", "agent", "held", "resumed", "assigned", "transferred", "twice"]),

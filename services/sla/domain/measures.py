@@ -47,11 +47,14 @@ COLUMN_NAMES: tuple[str, ...] = tuple(name for name, _, _ in COLUMNS)
 
 
 def counted_for(live: Live, clock: Clock) -> tuple[Any, ...]:
-    """What decides for whom a clock counts; its row is written again when this changes."""
+    """What decides for whom a clock counts, and how much; its row is written again when this
+    changes. A hold that is told late shortens what has ended."""
     task = live.fold.episode.facts.task
     tags = tuple(task.get("tags") or ())
     if clock.served is not None:
-        return (clock.served, clock.ended_us, tags)
+        ended_us = clock.ended_us
+        worth_us = None if ended_us is None else live.fold.hands.elapsed(clock, ended_us)
+        return (clock.served, ended_us, worth_us, tags)
     return (task.get("agent_id"), task.get("priority"), tags)
 
 
