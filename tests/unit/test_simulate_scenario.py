@@ -14,7 +14,7 @@ from services.router.simulate.centre import hired
 from shared.contracts.problems import Refused
 from tests.simulation.centres import calls, scenario_of, staff
 
-EXAMPLE = Path("/work/shared/scenario.yaml")
+EXAMPLE = Path(__file__).resolve().parents[3] / "shared" / "scenario.yaml"
 
 RIGHT = scenario_of(
     queue={"limit": {"waiting": 5}},

@@ -17,7 +17,7 @@ from services.channels.vcon_export import uuid_of, vcon_of
 from shared.contracts.instants import parse_instant
 
 AT = parse_instant("2026-03-02T09:15:00Z")
-SAMPLES = Path("/work/shared/samples/webhooks")
+SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples" / "webhooks"
 
 
 def imported(document: Any) -> Handled:
