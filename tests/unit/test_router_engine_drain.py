@@ -12,7 +12,7 @@ BOTH = {"channels": {"chat": 3, "phone": 1}}
 def busy(agents: int = 1, **queue: object) -> tuple[Driver, list[str]]:
     """Agents with three chats each, a call that waits, and chats that wait behind it."""
     names = [f"a{number}" for number in range(agents)]
-    queue = {"offer": {"auto_accept": True}, **queue}
+    queue = {"offer": {"auto_accept": True}, "drain": {"limit_s": 600}, **queue}
     driver = come(centre(dict.fromkeys(names, BOTH), **queue), *names)
     for number in range(3 * agents):
         driver.say(f"t{number}")

@@ -22,6 +22,7 @@ class Fairness:
         self.measured = 0
         self._waiting: dict[tuple[str, int], dict[str, int]] = {}
         self._epochs: dict[tuple[str, int], int] = {}
+        self._decided: set[tuple[str, str]] = set()
 
     def polled(self, service: str, records: Sequence[Record]) -> None:
         """These were handed to the owner of their shard just now."""
@@ -32,7 +33,8 @@ class Fairness:
                 event = from_record(record.headers, record.value)
             except EnvelopeError:
                 continue
-            if event.workspace in self.quiet:
+            # A stale owner may still read what the owner has decided long ago.
+            if event.workspace in self.quiet and (service, event.id) not in self._decided:
                 self._waiting.setdefault((service, record.partition), {})[event.id] = 0
 
     def committed(self, service: str, batch: Batch) -> None:
@@ -43,11 +45,14 @@ class Fairness:
             self._epochs[shard] = batch.epoch
             waiting.clear()
         for row in batch.inputs:
-            if row.workspace in self.quiet and waiting:
+            if row.workspace in self.quiet:
                 for what in _inputs.decode(row.body):
+                    self._decided.add((service, what.id))
                     self._arrived(waiting.pop(what.id, None))
-        for event_id in waiting:
-            waiting[event_id] += 1
+        if batch.inputs and not any(row.workspace in self.quiet for row in batch.inputs):
+            # A batch that serves the quiet one is of its own queue; one without inputs is nobody's.
+            for event_id in waiting:
+                waiting[event_id] += 1
 
     def _arrived(self, before: int | None) -> None:
         if before is not None:

@@ -21,6 +21,7 @@ from shared.testing.simulation.faulty import FaultyBus, FaultyStore, HostClock, 
 
 T = TypeVar("T")
 PATIENCE_S = 4.0
+DRAIN_S = 2.0
 STOP_S = 60.0
 LIMITS = Limits(
     batch_inputs=24,
@@ -158,6 +159,9 @@ class Host:
         if not self.dead and not stopping.done():
             raise AssertionError(f"{self.name} does not stop")
         stopping.cancel()
+        if not self.dead and self._calls:
+            # As a server does: calls under way are answered before the process ends.
+            await asyncio.wait(set(self._calls), timeout=DRAIN_S)
         if not self.dead:
             self.chance.count("clean stop")
             self.dead = True
