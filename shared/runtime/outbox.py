@@ -26,7 +26,7 @@ def event_id(service: str, workspace: str, seq: int) -> str:
 def to_outgoing(service: str, partition: int, row: JournalRow) -> Outgoing:
     """The record of a journal row."""
     if row.type == DEAD_LETTER and row.seq == 0:
-        headers = to_headers(_envelope(service, row, row.key, None))
+        headers = to_headers(_letter(service, row))
     else:
         headers = _headers(service, row)
     return Outgoing(row.topic, partition, row.key.encode(), row.data, headers)
@@ -47,17 +47,16 @@ def _headers(service: str, row: JournalRow) -> Headers:
     return headers if row.previous < 0 else (*headers, ("ce_previous", b"%d" % row.previous))
 
 
-def _envelope(service: str, row: JournalRow, name: str, sequence: int | None) -> Envelope:
+def _letter(service: str, row: JournalRow) -> Envelope:
+    """A dead letter: no event of the workspace, so it has no number."""
     return Envelope(
-        id=name,
+        id=row.key,
         source=f"/{service}",
         type=row.type,
         time=format_instant(row.at_us),
         workspace=row.workspace,
         data=row.data,
-        sequence=sequence,
         partitionkey=row.key,
-        extensions=(("previous", str(row.previous)),) if row.previous >= 0 else (),
     )
 
 
