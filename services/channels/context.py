@@ -20,6 +20,7 @@ from shared.contracts.interactions import TRANSCRIPT_PARTIAL
 from shared.db.secrets import SecretBox
 from shared.http.idempotency import Replies
 from shared.http.ratelimit import Rate, RateLimiter
+from shared.runtime.barrier import ReadBarrier
 
 CHAT_RATE = Rate(per_s=2, burst=30)
 """What one visitor may call, a second in the long run and at once."""
@@ -41,6 +42,7 @@ class Channels:
     chat_rates: RateLimiter
     public_url: str
     errands: Errands
+    archive_reached: ReadBarrier
     opened: OpenedConnectors = field(default_factory=OpenedConnectors)
 
 

@@ -53,9 +53,11 @@ from services.sla.renewal import Renewal
 from services.sla.rollup import Rollup
 from services.sla.store import ClockStore
 from shared.calendars import expand
+from shared.contracts import topics
 from shared.contracts.core import CoreFactory
 from shared.http.health import Alarm
 from shared.http.ratelimit import RateLimiter
+from shared.runtime.barrier import ReadBarrier
 from shared.runtime.clock import RealClock
 from shared.runtime.limits import with_lease
 from shared.runtime.port import EnrichConfig, RuntimePort
@@ -163,6 +165,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         chat_rates=RateLimiter(CHAT_RATE),
         public_url=settings.public_url or parts.url,
         errands=Errands(OutgoingStore(parts.engine)),
+        archive_reached=_archive_barrier(parts),
     )
     fetching = outgoing(
         service, allowed=settings.fetch_allow, replica=parts.replica, registry=parts.registry
@@ -181,6 +184,12 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         stack.push_async_callback(waits.stop)
         state = {"channels": service, "mail": heard}
         yield Module(CHANNELS_ROUTERS, state, readiness("archive", running))
+
+
+def _archive_barrier(parts: Foundation) -> ReadBarrier:
+    archive = ArchiveFactory.service
+    store = PostgresStore(parts.engine, archive)
+    return ReadBarrier(store, parts.bus, RealClock(), topics.CONSUMES[archive])
 
 
 def _mail(settings: Settings) -> MailSettings:

@@ -289,6 +289,15 @@ async def test_stale_epoch_stores_nothing(lab):
     assert await count(lab.store) == 0
 
 
+async def test_positions_are_those_committed(lab):
+    assert await lab.other().positions(0) == {}
+    lease = await owned(lab)
+    done = batch(lease)
+    await lab.store.commit(done)
+    assert await lab.other().positions(0) == done.positions != {}
+    assert await lab.other().positions(7) == {}
+
+
 async def test_commit_and_renewal_prolong_the_lease(lab):
     lease = await lab.store.acquire(0, "one", "http://one", LEASE_S)
     await lab.store.commit(batch(lease))

@@ -104,6 +104,7 @@ def service(box: SecretBox) -> Channels:
         chat_rates=nothing,
         public_url="",
         errands=cast("Any", NothingOwed()),
+        archive_reached=nothing,
     )
 
 

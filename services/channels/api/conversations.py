@@ -158,15 +158,28 @@ def _recorded(event: ReplyEvent) -> dict[str, Any]:
 async def existing_conversation(
     channels: Channels, caller: Caller, conversation: str
 ) -> dict[str, Any]:
-    """The conversation; an agent finds only those that were offered or given to him."""
-    found = await channels.store.conversation(caller.workspace, conversation)
-    agent = caller.only_agent
-    if found is None or (
-        agent is not None
-        and not await channels.store.readable_by(caller.workspace, conversation, agent)
-    ):
+    """The conversation; an agent finds only those that were offered or given to him.
+
+    The archive may be a moment behind the offer that names it: what is not there is looked for
+    again once the archive has read all that was accepted so far.
+    """
+    found = await _readable(channels, caller, conversation)
+    if found is None:
+        workspace = await channels.directory.of(caller.workspace)
+        await channels.archive_reached.reached(workspace.partition)
+        found = await _readable(channels, caller, conversation)
+    if found is None:
         raise not_found("conversation", conversation)
     return found
+
+
+async def _readable(channels: Channels, caller: Caller, conversation: str) -> dict[str, Any] | None:
+    found = await channels.store.conversation(caller.workspace, conversation)
+    agent = caller.only_agent
+    if found is None or agent is None:
+        return found
+    shown = await channels.store.readable_by(caller.workspace, conversation, agent)
+    return found if shown else None
 
 
 def place(cursor: str) -> tuple[datetime, str]:

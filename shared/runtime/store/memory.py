@@ -135,6 +135,11 @@ class MemoryStore:
             for partition, shard in sorted(self._data.shards.items())
         ]
 
+    async def positions(self, partition: int) -> dict[str, int]:
+        self._ask("positions")
+        shard = self._data.shards.get(partition)
+        return {} if shard is None else dict(shard.positions)
+
     async def acquire(
         self, partition: int, replica: str, url: str, lease_s: float
     ) -> ShardLease | None:

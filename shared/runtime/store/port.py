@@ -172,6 +172,10 @@ class Store(Protocol):
 
     async def shards(self) -> list[ShardRow]: ...
 
+    async def positions(self, partition: int) -> dict[str, int]:
+        """Topic -> the next offset to read, as committed; {} before the first batch."""
+        ...
+
     async def acquire(
         self, partition: int, replica: str, url: str, lease_s: float
     ) -> ShardLease | None:

@@ -103,6 +103,11 @@ class PostgresStore:
             rows = await raw.fetch(self._sql.shards, self.service)
         return [ShardRow(*row) for row in rows]
 
+    async def positions(self, partition: int) -> dict[str, int]:
+        async with self._reading() as raw:
+            stored = await raw.fetchval(self._sql.positions, self.service, partition)
+        return {} if stored is None else msgspec.json.decode(stored)
+
     async def acquire(
         self, partition: int, replica: str, url: str, lease_s: float
     ) -> ShardLease | None:

@@ -46,6 +46,9 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
         " owner IS NULL OR lease_until IS NULL OR lease_until < clock_timestamp(), halted"
         " FROM platform.shard WHERE service = $1 ORDER BY partition"
     )
+    positions: str = (
+        "SELECT positions::text FROM platform.shard WHERE service = $1 AND partition = $2"
+    )
     acquire: str = (
         "UPDATE platform.shard SET epoch = epoch + 1, owner = $3, owner_url = $4,"
         " lease_until = clock_timestamp() + make_interval(secs => $5)"

@@ -190,8 +190,8 @@ class Host:
         await asyncio.wait(
             {work, self.died}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
         )
-        if self.dead and not self.stopping:
-            raise Unknown
+        if work.cancelled() or (self.dead and not self.stopping):
+            raise Unknown  # it died, perhaps while it was stopping
         if not work.done():
             self.chance.count("client gave up waiting")
             raise Unknown
