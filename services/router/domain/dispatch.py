@@ -173,9 +173,10 @@ def _first_of(ws: Workspace, pool: Pool, desk: Desk, delay: int) -> Task | None:
     head = pool.head()
     if head is None:
         return None
-    if not delay and not capacity.excluded(ws, ws.tasks[head], desk.id):
-        return ws.tasks[head]
-    if desk.id in ws.drains and capacity.drained(ws, ws.tasks[head], desk):
+    first = ws.tasks[head]
+    if not delay and not capacity.excluded(ws, first, desk.id):
+        return first
+    if desk.id in ws.drains and capacity.drained(ws, first, desk):
         return None  # what comes after the head comes after what he is kept free for, too
 
     def suits(task_id: str) -> bool:

@@ -83,11 +83,12 @@ class Pool:
 
     def head(self) -> str | None:
         """The first task in order."""
-        while self.tasks:
-            key, task_id = self.tasks[0]
-            if self.entries.get(task_id) == key:
+        tasks, entries = self.tasks, self.entries
+        while tasks:
+            key, task_id = tasks[0]
+            if entries.get(task_id) == key:
                 return task_id
-            heapq.heappop(self.tasks)
+            heapq.heappop(tasks)
         return None
 
     def first(self, suits: Callable[[str], bool]) -> str | None:

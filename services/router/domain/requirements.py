@@ -65,7 +65,7 @@ def _with_maps(seen: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Requirement(msgspec.Struct, frozen=True, omit_defaults=True):
+class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True):
     """One requirement, bound to its task.
 
     Either `skill` with its least `level` (an index answers it), or `cel` with `bound`, the JSON of
@@ -154,10 +154,15 @@ def active(
 
     `relax_all`: as if every relaxation were due; `dropped`: names given to drop_requirement.
     """
-    asks = tuple(requirements)
-    stages = _stages(asks)
+    if not dropped:
+        for item in requirements:
+            if item.relax:
+                break
+        else:
+            return tuple(requirements)  # by far the commonest
+    stages = _stages(tuple(requirements))
     if not dropped and (not stages or (not relax_all and waited_us < stages[0])):
-        return asks
+        return tuple(requirements)
     kept = (item for item in requirements if not any(drops(item, name) for name in dropped))
     now = (item.last() if relax_all else item.at(waited_us) for item in kept)
     return tuple(item for item in now if item is not None)

@@ -1,5 +1,6 @@
 """What calls read of a workspace, in the shapes of API.md. Pure functions; they change nothing."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -207,7 +208,16 @@ def stored_task(found: Task) -> dict[str, Any]:
 
 def _requires(found: Task) -> list[dict[str, Any]]:
     """What it asks for now; `relaxed_at` where that is less than at first."""
-    return [{"text": item.text, "relaxed_at": _relaxed_at(found, item)} for item in active(found)]
+    asks = active(found)
+    if asks is found.requires:
+        return _as_planned(asks)
+    return [{"text": item.text, "relaxed_at": _relaxed_at(found, item)} for item in asks]
+
+
+@lru_cache(maxsize=8192)
+def _as_planned(asks: tuple[requirements.Requirement, ...]) -> list[dict[str, Any]]:
+    """Kept for tasks that ask the same; what is shown is only read."""
+    return [{"text": item.text, "relaxed_at": None} for item in asks]
 
 
 def _relaxed_at(found: Task, item: requirements.Requirement) -> str | None:
