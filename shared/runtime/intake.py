@@ -8,7 +8,8 @@ from shared.bus.port import Bus, PositionOutOfRange, Reader, Record, TopicPartit
 from shared.runtime.clock import Clock
 from shared.runtime.limits import Limits
 from shared.runtime.metrics import RuntimeMetrics
-from shared.runtime.shard import Phase, Shard
+from shared.runtime.shard import Shard
+from shared.runtime.tenure import Phase
 
 log = structlog.get_logger(__name__)
 
@@ -79,12 +80,12 @@ class Intake:
 
     async def _join(self, reader: Reader) -> None:
         for partition, shard in tuple(self._shards.items()):
-            if shard.phase is not Phase.RUNNING or shard.attached:
+            if shard.phase is not Phase.RUNNING or shard.following.attached:
                 continue
-            reading = shard.reading
+            reading = shard.following.reading
             bounds = await self._bus.bounds(self._of(partition))
             starts = {
-                topic: shard.positions.get(topic, earliest)
+                topic: shard.following.positions.get(topic, earliest)
                 for (topic, _), (earliest, _) in bounds.items()
             }
             try:
@@ -92,7 +93,7 @@ class Intake:
             except PositionOutOfRange as error:
                 await self._halt(reader, error)
                 continue
-            if shard.phase is Phase.RUNNING and shard.reading == reading:
+            if shard.phase is Phase.RUNNING and shard.following.reading == reading:
                 self._joined[partition] = (shard, reading)
                 shard.join(starts, {topic: end for (topic, _), (_, end) in bounds.items()})
 
@@ -113,7 +114,7 @@ class Intake:
         for partition, its in by_partition.items():
             if partition in self._joined:
                 shard, reading = self._joined[partition]
-                if shard.reading == reading:
+                if shard.following.reading == reading:
                     shard.offer(its)
 
     async def _halt(self, reader: Reader, error: PositionOutOfRange) -> None:
@@ -132,5 +133,5 @@ class Intake:
         for partition, (shard, _) in tuple(self._joined.items()):
             bounds = await self._bus.bounds(self._of(partition))
             for (topic, _), (_, end) in bounds.items():
-                here = shard.positions.get(topic, end)
+                here = shard.following.positions.get(topic, end)
                 self._metrics.lag.labels(self._service, str(partition), topic).set(end - here)

@@ -13,6 +13,7 @@ from shared.contracts.core import Core, CoreFactory, Input
 from shared.runtime import leases, port
 from shared.runtime.arrivals import Arrival
 from shared.runtime.clock import Clock
+from shared.runtime.deps import Deps
 from shared.runtime.intake import Intake
 from shared.runtime.limits import Limits
 from shared.runtime.metrics import RuntimeMetrics
@@ -27,9 +28,10 @@ from shared.runtime.port import (
     UnknownWorkspace,
     WatchPort,
 )
-from shared.runtime.shard import Phase, Shard
+from shared.runtime.shard import Shard
 from shared.runtime.store.port import ShardRow, Store, StoreUnavailable, WorkspaceRow
 from shared.runtime.supervisor import Supervisor
+from shared.runtime.tenure import Phase
 from shared.runtime.watches import Watches
 
 log = structlog.get_logger(__name__)
@@ -67,14 +69,21 @@ class Runtime:
         self.shards: dict[int, Shard] = {}
         self.limits = limits or Limits()
         self.metrics = metrics or RuntimeMetrics()
-        self._factory = factory
-        self._bus = bus
         self._store = store
         self._clock = clock
         self._partitions = partitions
-        self._enrich = enrich_config
         chosen = contract_topics.CONSUMES[self.service] if topics is None else topics
         self.watches = Watches(clock, self.limits.watches)
+        self._deps = Deps(
+            factory,
+            bus,
+            store,
+            clock,
+            self.limits,
+            self.metrics,
+            self.watches,
+            enrich_config,
+        )
         self.intake = Intake(
             self.service, bus, tuple(chosen), self.shards, clock, self.limits, self.metrics
         )
@@ -124,7 +133,7 @@ class Runtime:
 
     def ready(self) -> Readiness:
         why = [
-            f"shard {partition}: {shard.halted or shard.state}"
+            f"shard {partition}: {shard.tenure.halted or shard.state}"
             for partition, shard in sorted(self.shards.items())
             if not shard.live
         ]
@@ -271,18 +280,7 @@ class Runtime:
         lease = await self._store.acquire(partition, self.replica, self.url, self.limits.lease_s)
         if lease is None:
             return
-        shard = Shard(
-            lease,
-            sent_at,
-            self._factory,
-            self._bus,
-            self._store,
-            self._clock,
-            self.limits,
-            self.metrics,
-            self.watches,
-            self._enrich,
-        )
+        shard = Shard(lease, sent_at, self._deps)
         log.info("shard taken", service=self.service, partition=partition, epoch=lease.epoch)
         self.shards[partition] = shard
         if "leases" in self._tasks:
@@ -293,8 +291,7 @@ class Runtime:
         """Finish the batch in hand, publish what is committed, and release the lease at once."""
         shard = self.shards.pop(partition)
         epoch, held = shard.epoch, shard.phase is not Phase.LOST
-        shard.leaving = True
-        shard.work.set()
+        shard.leave()
         await self._end(("shard", shard))
         if held:
             await self._publish_rest(shard)
@@ -352,16 +349,16 @@ class Runtime:
 
     async def _run_shard(self, shard: Shard) -> None:
         loads = 0
-        while shard.phase is not Phase.LOST and not shard.leaving:
+        while shard.phase is not Phase.LOST and not shard.tenure.leaving:
             worked = await shard.step()
-            if shard.reading != loads:
-                loads = shard.reading
+            if shard.following.reading != loads:
+                loads = shard.following.reading
                 self._supervisor.loaded()
             if worked:
                 await asyncio.sleep(0)
                 continue
-            await self._clock.within(shard.work.wait(), shard.rest_s())
-            shard.work.clear()
+            await self._clock.within(shard.signals.work.wait(), shard.rest_s())
+            shard.signals.work.clear()
         with contextlib.suppress(Exception):
             await shard.land()
 
@@ -377,8 +374,8 @@ class Runtime:
                 await self._clock.sleep(self._pause_s(failures))
                 continue
             if not worked:
-                await self._clock.within(shard.unpublished.wait(), self.limits.idle_s)
-                shard.unpublished.clear()
+                await self._clock.within(shard.signals.unpublished.wait(), self.limits.idle_s)
+                shard.signals.unpublished.clear()
 
     async def _run_intake(self) -> None:
         failures = 0

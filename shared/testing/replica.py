@@ -127,7 +127,7 @@ async def turn(runtime: Runtime) -> bool:
         before = len(shard.inbox)
         worked = await shard.step() or worked
         worked = await shard.publish() or worked
-        worked = worked or bool(before) or bool(len(shard.inbox)) or not shard.attached
+        worked = worked or bool(before) or bool(len(shard.inbox)) or not shard.following.attached
     return worked
 
 

@@ -227,7 +227,7 @@ async def test_a_frozen_owner_cannot_commit_after_it_was_followed(house):
     shard = next(each for each in one.shards.values() if "w0" in each.workspaces)
     two = await house.replica("two")
     await eventually(lambda: count(two, "w0"))
-    shard.renewed(time.clock_gettime(time.CLOCK_BOOTTIME) + 60)
+    shard.tenure.renewed(time.clock_gettime(time.CLOCK_BOOTTIME) + 60)
     future = asyncio.ensure_future(count(one, "w0"))
     await asyncio.sleep(0.01)
     await shard.step()

@@ -9,6 +9,7 @@ import msgspec
 
 from shared.bus.port import BusUnavailable
 from shared.runtime.arrivals import Arrival
+from shared.runtime.committing import Committing
 from shared.runtime.inbox import Inbox, Taken
 from shared.runtime.outbox import to_outgoing
 from shared.runtime.port import Reply
@@ -65,7 +66,7 @@ def memory_kept() -> AbstractContextManager[Any]:
     """After a failed commit the owner goes on with what it has in memory."""
 
     def fail(self: Shard, error: Exception) -> None:
-        if isinstance(error, CommitUnknown | StoreUnavailable) and self.attached:
+        if isinstance(error, CommitUnknown | StoreUnavailable) and self.following.attached:
             for workspace in self.workspaces.values():
                 workspace.applied = []
                 workspace.dirty = workspace.in_flight = False
@@ -78,17 +79,18 @@ def memory_kept() -> AbstractContextManager[Any]:
 
 def published_before_commit() -> AbstractContextManager[Any]:
     """Events go out while their commit is still on its way."""
-    build = Shard._build
+    build = Committing._build
 
-    async def early(self: Shard, round_: Round):
+    async def early(self: Committing, round_: Round):
         batch = await build(self, round_)
-        records = [to_outgoing(self._store.service, self.partition, row) for row in batch.journal]
+        partition = self._tenure.partition
+        records = [to_outgoing(self._service, partition, row) for row in batch.journal]
         if records:
             with suppress(BusUnavailable):
-                await self.outbox._bus.send(records)
+                await self._outbox._bus.send(records)
         return batch
 
-    return patch.object(Shard, "_build", early)
+    return patch.object(Committing, "_build", early)
 
 
 def answered_before_commit() -> AbstractContextManager[Any]:

@@ -276,7 +276,8 @@ async def test_position_outside_the_log_halts_the_shard_until_cleared():
         await second.intake.step()
     with pytest.raises(Unavailable):
         await second.query("w", value())
-    assert second.shards[0].halted and "outside the log" in second.shards[0].halted
+    why = second.shards[0].tenure.halted
+    assert why and "outside the log" in why
     world.stores[1].clear_halt(0, {CHAT: 4})
     await second.step_leases()
     await world.settle(second)
@@ -559,7 +560,7 @@ async def test_what_a_core_does_not_heed_is_read_and_nothing_else():
     await world.settle(runtime)
     assert await runtime.query("w", value()) == 2
     assert sum(row.count for row in await world.stores[0].inputs("w", 0, 100)) == 2
-    assert runtime.shards[0].positions[topics.SLA_EVENTS] == 3
+    assert runtime.shards[0].following.positions[topics.SLA_EVENTS] == 3
     assert world.replicas[0].metrics.gaps.collect()[0].samples == [], (
         "its number counts all the same"
     )

@@ -192,9 +192,9 @@ class _Life:
         shard = runtime.shards[partition]
         if shard.outbox.depth or shard.inbox:
             return "has work"
-        logs = [(topic, partition) for topic in shard.positions]
+        logs = [(topic, partition) for topic in shard.following.positions]
         for (topic, _), (_, end) in (await self.cluster.bus.bounds(logs)).items():
-            if shard.positions[topic] != end:
+            if shard.following.positions[topic] != end:
                 return f"has not read {topic}"
         return ""
 
