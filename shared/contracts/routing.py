@@ -145,6 +145,16 @@ class TaskEscalated(RoutingEvent, kw_only=True):
     supervisors: list[str] = []
 
 
+class TaskEscalationWithdrawn(RoutingEvent, kw_only=True):
+    """The SLA service has withdrawn what the level fired for, and nobody had acted yet:
+    `taken_back` are the kinds of its actions that were undone. The level may fire again."""
+
+    ladder: str
+    level: str
+    metric: str
+    taken_back: list[str] = []
+
+
 class OfferCreated(RoutingEvent, kw_only=True):
     offer_id: str
     agent_id: str
@@ -215,6 +225,7 @@ TYPES: dict[str, type[RoutingEvent]] = {
     "routing.task.cancelled.v1": TaskCancelled,
     "routing.task.estimate.v1": TaskEstimate,
     "routing.task.escalated.v1": TaskEscalated,
+    "routing.task.escalation_withdrawn.v1": TaskEscalationWithdrawn,
     "routing.offer.created.v1": OfferCreated,
     "routing.offer.accepted.v1": OfferAccepted,
     "routing.offer.declined.v1": OfferDeclined,

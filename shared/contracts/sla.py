@@ -62,8 +62,12 @@ class ClockBreached(SlaEvent, kw_only=True):
 
 
 class ClockCorrected(SlaEvent, kw_only=True):
+    """`withdrawn`: "breached" or "warning", where what was told so does not hold; of warnings,
+    `level` is the highest that still does (0: none)."""
+
     because: str
     withdrawn: str | None = None
+    level: float | None = None
 
 
 class ClockPredictedBreach(SlaEvent, kw_only=True):

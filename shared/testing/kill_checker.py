@@ -145,6 +145,8 @@ def clocks_of(events: list[Event]) -> dict[tuple[str, int], Clock]:
             kind = data["state"]
         if kind == "corrected" and data["withdrawn"] == "breached":
             kind = "withdrawn"
+        if kind == "corrected" and data["withdrawn"] == "warning":
+            kind = "warning withdrawn"
         clock.said.append(kind)
         clock.due_at = data["due_at"] or clock.due_at
     return found
@@ -279,7 +281,7 @@ def _fired(clock: Clock) -> list[str]:
         problems.append(f"started {said['started']} times")
     if not 0 <= said["breached"] - said["withdrawn"] <= 1:
         problems.append(f"breached {said['breached']} times")
-    if said[f"warning {WARN_AT}"] > 1:
+    if said[f"warning {WARN_AT}"] - said["warning withdrawn"] > 1:
         problems.append("warned twice")
     breached = said["breached"] > said["withdrawn"]
     if breached and not said[f"warning {WARN_AT}"] and not _came_late(clock):

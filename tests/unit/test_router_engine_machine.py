@@ -248,13 +248,19 @@ class Workplace(RuleBasedStateMachine):
         merge = cmd.MergeCustomer(customer="k1", into="k2")
         self.try_(cmd.UnmergeCustomer(customer="k1") if undo else merge)
 
-    @rule(thread=st.sampled_from(THREADS), name=st.sampled_from(["warning", "breached", "started"]))
+    @rule(
+        thread=st.sampled_from(THREADS),
+        name=st.sampled_from(["warning", "breached", "started", "false", "early"]),
+    )
     def clock(self, thread: str, name: str) -> None:
         more: dict[str, Any] = {
             "warning": {"level": 0.8},
             "breached": {"detected_lag_s": 0.1},
             "started": {"target_s": 60, "due_at": "2026-11-23T10:00:00Z"},
+            "false": {"because": "late", "withdrawn": "breached"},
+            "early": {"because": "late", "withdrawn": "warning", "level": 0.0},
         }[name]
+        name = name if name in ("warning", "breached", "started") else "corrected"
         self.driver.clock(f"sla.clock.{name}.v1", thread, **more)
 
     @rule(agent=st.sampled_from(AGENTS), variant=st.integers(0, 3), gone=st.sampled_from([0, 0, 1]))

@@ -161,7 +161,49 @@ def test_an_answer_that_arrives_late_takes_the_breach_back():
     assert "breached first_response" in bench.kinds()
     bench.message(50, "agent", received=100)
     assert bench.kinds()[-2:] == ["met first_response", "corrected first_response"]
-    assert bench.events[-1][1]["withdrawn"] == "breached"
+    assert bench.events[-1][1]["withdrawn"] == "breached", "at 50 both warnings were right"
+
+
+@pytest.mark.parametrize(("answered", "stands"), [(44, 0.5), (29, 0.0)])
+def test_an_answer_that_arrives_late_takes_warnings_back(answered: int, stands: float):
+    bench = Bench().configured()
+    bench.message(0)
+    bench.tick(50)
+    bench.message(answered, "agent", received=55)
+    assert bench.kinds()[-2:] == ["met first_response", "corrected first_response"]
+    told = bench.events[-1][1]
+    assert (told["withdrawn"], told["level"]) == ("warning", stands)
+    row = next(row for row in bench.rows.values() if row["metric"] == "first_response")
+    assert [w["level"] for w in row["warnings"]] == ([stands] if stands else [])
+
+
+def test_a_warning_that_was_taken_back_comes_again_when_it_is_true():
+    bench = Bench().configured(
+        {**POLICY, "targets": {"resolution": {"target_s": 100, "warn_at": [0.5], "pause_when": "task.held"}}}
+    )  # fmt: skip
+    bench.message(0, event="evt_1")
+    bench.created(0, "evt_1")
+    bench.tick(55)
+    bench.told(40, "held", now=56, reason="parts")
+    assert bench.events[-1][1]["withdrawn"] == "warning"
+    bench.told(60, "resumed")
+    bench.tick(69)
+    assert bench.kinds().count("warning resolution") == 1
+    bench.tick(71)
+    assert bench.kinds().count("warning resolution") == 2
+
+
+def test_another_target_takes_no_warning_back():
+    higher = [{"min": 10, "target_s": 1_000}]
+    targets = {"resolution": {"target_s": 100, "warn_at": [0.5], "by_priority": higher}}
+    bench = Bench().configured({**POLICY, "targets": targets})
+    bench.message(0, event="evt_1")
+    bench.created(0, "evt_1")
+    bench.tick(55)
+    bench.told(56, "priority_changed", **{"from": 0, "to": 10, "by": "command"})
+    bench.tick(600)
+    assert bench.kinds().count("warning resolution") == 1
+    assert "corrected resolution" not in bench.kinds()
 
 
 def test_beyond_the_lateness_an_answer_counts_when_received():

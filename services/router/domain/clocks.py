@@ -3,7 +3,7 @@ and the warnings and breaches that ladders act on."""
 
 import msgspec
 
-from services.router.domain import ladders, membership
+from services.router.domain import ladders, membership, withdrawals
 from services.router.domain.conversations import open_task
 from services.router.domain.state import OPEN, SEEKING, ClockNote, Task
 from services.router.domain.workspace import Workspace
@@ -28,6 +28,8 @@ def on_event(ws: Workspace, name: str, body: bytes) -> None:
     _note(ws, task, event, name)
     if task.state in SEEKING and _due(task) != due_before:
         membership.enter(ws, task)
+    if isinstance(event, sla.ClockCorrected) and event.withdrawn is not None:
+        withdrawals.review(ws, task)
     ladders.review(ws, task)
 
 
@@ -54,3 +56,12 @@ def _note(ws: Workspace, task: Task, event: sla.SlaEvent, name: str) -> None:
         note.warned = max(note.warned, event.level)
     if isinstance(event, sla.ClockBreached):
         note.breached = True
+    if isinstance(event, sla.ClockCorrected):
+        _correct(note, event)
+
+
+def _correct(note: ClockNote, event: sla.ClockCorrected) -> None:
+    if event.withdrawn == "breached":
+        note.breached = False
+    elif event.withdrawn == "warning":
+        note.warned = event.level or 0.0

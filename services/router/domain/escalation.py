@@ -82,6 +82,12 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     sla_breached: frozenset[str] = frozenset()
     message: Variables | None = None
 
+    def reaches(self, metric: str, used: float | None) -> bool:
+        """Whether a clock of the metric is breached, or has used that share (None: breached)."""
+        if metric in self.sla_breached:
+            return True
+        return used is not None and self.sla_used.get(metric, -1.0) >= used
+
 
 def compile_ladder(escalation: Escalation) -> Ladder:
     """Raises shared.rules.RuleError for CEL that was never checked."""
@@ -152,13 +158,4 @@ def _holds(level: CompiledLevel, view: TaskView, now_us: int) -> bool:
         return view.reopened >= trigger.reopened
     if level.condition is not None:
         return view.message is not None and level.condition.evaluate(view.message).holds
-    return _sla_holds(trigger, view)
-
-
-def _sla_holds(trigger: Trigger, view: TaskView) -> bool:
-    if trigger.sla is None:
-        return False
-    if trigger.sla.metric in view.sla_breached:
-        return True
-    used = trigger.sla.used
-    return used is not None and view.sla_used.get(trigger.sla.metric, -1.0) >= used
+    return trigger.sla is not None and view.reaches(trigger.sla.metric, trigger.sla.used)

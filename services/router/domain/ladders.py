@@ -1,8 +1,17 @@
 """Escalation ladders at work: which levels fire for a task, and what each action does."""
 
+import copy
 from typing import TYPE_CHECKING
 
-from services.router.domain import duty, lifecycle, membership, offers, planning, timers
+from services.router.domain import (
+    duty,
+    lifecycle,
+    membership,
+    offers,
+    planning,
+    timers,
+    withdrawals,
+)
 from services.router.domain.config import SUPERVISORS
 from services.router.domain.escalation import (
     Act,
@@ -101,8 +110,14 @@ def fire(ws: Workspace, task: Task, level: CompiledLevel) -> None:
         supervisors=duty.supervisors(ws, task),
     )
     lifecycle.decide(ws, task, seq, "escalated", level.name)
+    effect = withdrawals.effect_of(level)
     for action in level.actions:
+        before = copy.copy(task) if effect else task
         _do(ws, task, action)
+        if effect:
+            withdrawals.note(effect, action, before, task)
+    if effect:
+        withdrawals.keep(ws, task, effect)
 
 
 def escalate(ws: Workspace, task: Task, name: str | None) -> None:
@@ -116,6 +131,7 @@ def escalate(ws: Workspace, task: Task, name: str | None) -> None:
     if not levels:
         raise conflict("state", "The task's ladder has no such level left.")
     fire(ws, task, levels[0])
+    withdrawals.acted(ws, task)
     review(ws, task)
 
 

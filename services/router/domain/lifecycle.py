@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from services.router.domain import capacity, drains, estimates, ladders, membership, timers
+from services.router.domain import (
+    capacity,
+    drains,
+    estimates,
+    ladders,
+    membership,
+    timers,
+    withdrawals,
+)
 from services.router.domain.config import OfferRules, Outcome
 from services.router.domain.desk import Desk
 from services.router.domain.state import Decision, Offer, QueueFigures, Task, TaskState
@@ -72,6 +80,8 @@ def assign(
     ws.task(task)
     drains.end(ws, task)
     task.drained = ()
+    if task.effects:
+        withdrawals.acted(ws, task)
     estimated_s, actual_s = estimates.met(ws, task)
     if task.agent_id is not None:
         release(ws, task)

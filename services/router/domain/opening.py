@@ -147,7 +147,7 @@ def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us:
     task.cycle += 1
     task.fired, task.declines, task.refused, task.clocks = [], 0, {}, []
     task.by_human = False
-    task.skipped = ()
+    task.skipped = task.effects = ()
     task.relax_all, task.dropped, task.relaxed_to_us = False, [], 0
     task.unread, task.waiting_since_us = 1, said_us
     task.ended_us = task.forget_us = None

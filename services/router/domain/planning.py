@@ -3,12 +3,20 @@
 from functools import lru_cache
 from typing import Any
 
-from services.router.domain import capacity, ladders, lifecycle, membership, surge, timers
+from services.router.domain import (
+    capacity,
+    ladders,
+    lifecycle,
+    membership,
+    surge,
+    timers,
+    withdrawals,
+)
 from services.router.domain.config import LAST_AGENT, Customer, Prefer, Step
 from services.router.domain.facts import TaskFacts
 from services.router.domain.policy import CompiledPolicy, Plan, first_step, queues_at
 from services.router.domain.pools import NEVER_US
-from services.router.domain.requirements import Requirement, active, met_by, next_relaxation_us
+from services.router.domain.requirements import Requirement, met_by, next_relaxation_us
 from services.router.domain.state import SEEKING, PolicyRef, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -93,6 +101,7 @@ def plan(
     found = policy.plan(facts(ws, task, message)) if policy else None
     ws.task(task)
     task.never = never_pair(ws, task)
+    withdrawals.acted(ws, task)
     if policy is None or found is None:
         task.policy = PolicyRef(policy_id, policy.version if policy else 0, -1, None)
         task.reason = NO_RULE
@@ -286,7 +295,15 @@ def relax(
     if drop is not None:
         task.dropped = [*task.dropped, drop]
     arm_relax(ws, task)
-    now = active(task.requires, task.relaxed_to_us, relax_all=task.relax_all, dropped=task.dropped)
+    tell_requirements(ws, task, before, because)
+    membership.enter(ws, task)
+
+
+def tell_requirements(
+    ws: Workspace, task: Task, before: tuple[Requirement, ...], because: str
+) -> None:
+    """Say what the task asks now, where that is not what it asked before."""
+    now = capacity.active(task)
     if now != before:
         ws.of_task(
             routing.TaskRelaxed,
@@ -297,7 +314,6 @@ def relax(
             ],
             because=because,
         )
-    membership.enter(ws, task)
 
 
 def _since(ws: Workspace, item: Any, before: tuple[Any, ...]) -> str | None:

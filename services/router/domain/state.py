@@ -44,6 +44,28 @@ class ClockNote(msgspec.Struct, array_like=True, gc=False):
     ended: bool = False
 
 
+class Effect(msgspec.Struct, array_like=True, gc=False):
+    """What a level did that fired for a warning (`used`) or breach (None) of a metric, so that it can
+    be taken back; empty where it `stands`.
+
+    `before`, `after`: the priority; `reclaimed`: who lost the task, `waiting_since_us`: its place
+    then; `also`: to whom it was to be offered.
+    """
+
+    level: str
+    metric: str
+    used: float | None = None
+    stands: bool = False
+    before: int | float | None = None
+    after: int | float | None = None
+    relaxed: bool = False
+    dropped: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    reclaimed: str | None = None
+    waiting_since_us: int | None = None
+
+
 class Decision(msgspec.Struct, array_like=True, gc=False):
     """Why something was done with a task. `seq` is the journal event that did it."""
 
@@ -67,6 +89,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     has had it in this cycle. `drain_agent`, until `drain_until_us`: who is kept from cheaper work for
     it; `drained`: who was. `told_…`: the estimate last told, `first_…`: the first one of this wait;
     `estimate_us`: when it is reviewed. `skipped`: levels that are due while nobody is on duty.
+    `effects`: what levels did in this cycle for warnings and breaches.
     """
 
     id: str
@@ -141,6 +164,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     first_told_us: int | None = None
     estimate_us: int | None = None
     skipped: tuple[str, ...] = ()
+    effects: tuple[Effect, ...] = ()
 
 
 def named(task: Task) -> list[str]:

@@ -9,6 +9,7 @@ from services.router.domain import (
     planning,
     presence,
     timers,
+    withdrawals,
 )
 from services.router.domain import commands as cmd
 from services.router.domain.desk import Desk
@@ -128,6 +129,7 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
     offers.revoke_all(ws, task, "transferred")
     membership.leave(ws, task)
     ws.task(task)
+    withdrawals.acted(ws, task)
     task.note = command.note or task.note
     task.attributes = {**task.attributes, **command.attributes}
     task.prefer_agent = task.hold_until_us = None
@@ -203,6 +205,7 @@ def _aim(ws: Workspace, task: Task, target: dict[str, str | None]) -> None:
 def requeue(ws: Workspace, command: cmd.RequeueTask) -> Task:
     """RequeueTask: back to pending, keeping its place."""
     task = find(ws, command, OPEN - {"wrapping", "scheduled"})
+    withdrawals.acted(ws, task)
     ladders.requeue(ws, task, command.reason or "requeued", exclude=True)
     return task
 
@@ -276,6 +279,7 @@ def resume(ws: Workspace, task: Task) -> None:
 
 def reprioritize(ws: Workspace, command: cmd.ReprioritizeTask) -> Task:
     task = find(ws, command)
+    withdrawals.acted(ws, task)
     ladders.set_priority(ws, task, command.priority, "command")
     return task
 

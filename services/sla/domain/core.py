@@ -31,7 +31,14 @@ from services.sla.domain.due import FORETOLD, NEVER_US, Due, due_on
 from services.sla.domain.episodes import DEFAULT_LATENESS_US, Episodes
 from services.sla.domain.events import Event
 from services.sla.domain.feedback import answer_of, feedback_row
-from services.sla.domain.intake import Message, Told, message_of, task_events, told_of
+from services.sla.domain.intake import (
+    RETARGETS,
+    Message,
+    Told,
+    message_of,
+    task_events,
+    told_of,
+)
 from services.sla.domain.library import Library
 from services.sla.domain.measures import clock_measure, nothing
 from services.sla.domain.meta import KIND as META
@@ -187,7 +194,7 @@ class SlaCore:
                     move.carry_out(live, self.now_us)
             return False
 
-        self._with(name, carry_out)
+        self._with(name, carry_out, moved=True)
 
     def _command(self, what: Input) -> Command:
         kind = COMMANDS.get(what.name)
@@ -263,7 +270,8 @@ class SlaCore:
             reopened, join = name == "routing.task.reopened.v1", self._episodes.join
             self._with(told.conversation_id, lambda: join(told, self.now_us, reopened=reopened))
         else:
-            self._with(told.conversation_id, lambda: self._follow(name, told))
+            moved = name in RETARGETS
+            self._with(told.conversation_id, lambda: self._follow(name, told), moved=moved)
 
     def _follow(self, name: str, told: Told) -> bool:
         live = self._episodes.of_task(told)
@@ -294,15 +302,16 @@ class SlaCore:
     def _touch(self, live: Live) -> None:
         live.record.touched_us = self.now_us
 
-    def _with(self, name: str, act: Callable[[], bool]) -> None:
-        """Does something to a conversation and tells what it did to its clocks."""
+    def _with(self, name: str, act: Callable[[], bool], *, moved: bool = False) -> None:
+        """Does something to a conversation and tells what it did to its clocks. `moved`: a change
+        of their targets."""
         before = look(self._lives.get(name, ()))
         worked = works(self._lives.get(name, ()))
         late = act()
         if name not in self.conversations:
             return
         teller = Teller(self.now_us, self._emit)
-        for seen in teller.tell(before, look(self._lives[name]), late=late):
+        for seen in teller.tell(before, look(self._lives[name]), late=late, moved=moved):
             self._write(seen)
         self._outcome.rows += work_rows(worked, self._lives[name], self.edges, self.now_us)
         if not self._lives[name]:

@@ -135,6 +135,8 @@ class _Transfer(msgspec.Struct):
 _TOLD = msgspec.json.Decoder(Told)
 _TRANSFER = msgspec.json.Decoder(_Transfer)
 TRANSFERRED = "routing.task.transferred.v1"
+# The router's events after which a policy may ask for other targets.
+RETARGETS = frozenset({TRANSFERRED, "routing.task.queued.v1", "routing.task.priority_changed.v1"})
 
 
 class _Moved(msgspec.Struct):

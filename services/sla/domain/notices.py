@@ -58,8 +58,11 @@ class Teller:
         self._now_us = now_us
         self._emit = emit
 
-    def tell(self, before: dict[str, Seen], after: dict[str, Seen], *, late: bool) -> list[Seen]:
-        """Tells every difference; returns the clocks whose rows must be written again."""
+    def tell(
+        self, before: dict[str, Seen], after: dict[str, Seen], *, late: bool, moved: bool = False
+    ) -> list[Seen]:
+        """Tells every difference; returns the clocks whose rows must be written again. `moved`: it
+        was a change of targets, which takes back no warning that was right when it was told."""
         changed: list[Seen] = []
         for name, old in before.items():
             if name not in after:
@@ -76,11 +79,18 @@ class Teller:
             changed.append(new)
         for name, new in after.items():
             self._breach(name, new)
+            if late or not moved:
+                self._warnings(name, new)
         return changed
 
     def _vanished(self, old: Seen) -> None:
         """A clock that the task's own policy does not have, or whose message went elsewhere."""
         clock = old.clock
+        notice = old.live.record.notices.get(old.live.clock_id(clock))
+        if notice is not None and notice.breached:
+            self._withdraw(old, "breached")
+        elif notice is not None and notice.warned:
+            self._withdraw(old, "warning", level=0.0)
         if old.state in OPEN:
             clock.state, clock.due_us, clock.ended_us = "cancelled", None, self._now_us
             self._say(old, sla.ClockCancelled, state="cancelled")
@@ -132,7 +142,26 @@ class Teller:
         elif told and new.live.fold.hands.breach(new.clock, self._now_us) is None:
             assert notice is not None
             notice.breached = False
-            self._say(new, sla.ClockCorrected, because="an event came late", withdrawn="breached")
+            self._withdraw(new, "breached")
+
+    def _warnings(self, name: str, new: Seen) -> None:
+        """Warnings that the events in their order take back: it never came so far, or not yet."""
+        notice = new.live.record.notices.get(name)
+        if notice is None or not notice.warned:
+            return
+        used = new.live.fold.hands.elapsed(new.clock, self._now_us)
+        stands = {
+            level: at
+            for level, at in notice.warned.items()
+            if used >= round(new.clock.target_us * float(level))
+        }
+        if len(stands) < len(notice.warned):
+            notice.warned = stands
+            self._withdraw(new, "warning", level=max(map(float, stands), default=0.0))
+
+    def _withdraw(self, seen: Seen, what: str, **more: object) -> None:
+        because = "an event came late"
+        self._say(seen, sla.ClockCorrected, because=because, withdrawn=what, **more)
 
     def breached(self, live: Live, clock: Clock, due_us: int) -> None:
         """Tells a breach, with the instant it was due at, once."""
