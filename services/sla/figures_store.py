@@ -3,50 +3,56 @@
 All reads of one answer see the same moment. Raises DatabaseUnavailable when PostgreSQL is away.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.sla.domain.histogram import Histogram, Tally, merged
-from services.sla.domain.pieces import Piece, pieces
+from services.sla import figures_statements as statements
+from services.sla.domain.ended import SHORT_ABANDON_US, Ended, Gathered, Sums
+from services.sla.domain.pieces import STEPS, Piece, pieces
+from services.sla.domain.summary import SHARES
+from services.sla.figures_statements import KEYS, Dimension, Series
 from shared.db.engine import transaction
 
-Dimension = Literal["queue", "channel", "agent", "policy", "priority", "tag"]
-Series = Literal["started", "due", "finished", "wall"]
 MINUTES_READ = timedelta(hours=48)  # an hour less than they are kept (`rollup`)
 ROLLUP_CHUNK = 1_000  # rows of the roll-up added up between two turns of the event loop
 WAITING_CHUNK = 1_000  # open clocks looked at between two turns of the event loop
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_KEYS: dict[Dimension, str] = {
-    "queue": "coalesce(c.queue, '')",
-    "channel": "c.channel",
-    "agent": "coalesce(c.agent_id, '')",
-    "policy": "coalesce(c.policy_id, '')",
-    "priority": "c.priority::text",
-    "tag": "unnest(CASE WHEN cardinality(c.tags) = 0 THEN ARRAY[''] ELSE c.tags END)",
-}
-_MOMENTS: dict[Series, tuple[str, str, str]] = {
-    "started": ("started_at", "bucket_us", "value_us"),
-    "due": ("due_at", "0::bigint", "0::bigint"),
-    "finished": ("ended_at", "bucket_us", "value_us"),
-    "wall": ("ended_at", "wall_bucket_us", "wall_us"),
-}
-
-_Place = tuple[int, str, str, str]  # the fields of a Group
-
 
 class Group(NamedTuple):
-    """Which figures a histogram is of. `slot`: number of the step in a series of time, else 0."""
+    """Which figures these are. `slot`: number of the step in a series of time, else 0."""
 
     slot: int
     metric: str
     key: str
-    outcome: str
+
+
+class Limits(NamedTuple):
+    """Up to which time something counts as within, in microseconds: of some groups, and of others."""
+
+    of: Mapping[str, int]
+    other: int
+
+
+class Line(NamedTuple):
+    """One step of one group in a series of time; percentiles (`SHARES`) and maximum in microseconds,
+    None where nobody was answered."""
+
+    slot: int
+    key: str
+    sums: Sums
+    quantiles_us: tuple[int | None, ...]
+    max_us: int | None
+
+
+class TooMany(Exception):
+    """An answer would have more rows than are allowed."""
 
 
 class Waiting(NamedTuple):
@@ -94,34 +100,147 @@ class Moment:
         dimension: Dimension,
         since: datetime,
         until: datetime,
-        *,
-        step_s: int | None = None,
-    ) -> dict[Group, Histogram]:
-        """What started, was due or ended in [since, until), by metric (None: all), group and
-        outcome; with `step_s` (whole minutes) also by steps since the epoch."""
-        minutes_since = _us(datetime.now(UTC) - MINUTES_READ)
-        coarsest = 1440 if step_s is None else _widest(step_s // 60)
-        cut = pieces(_us(since), _us(until), minutes_since, coarsest)
-        whole = [piece for piece in cut if piece.step]
-        given: dict[str, Any] = {
+    ) -> dict[Group, Ended]:
+        """What started, was due or ended in [since, until), by metric (None: all) and group."""
+        cut = _cut(since, until)
+        return await self._histograms(workspace, metrics, series, dimension, cut)
+
+    async def sums(
+        self,
+        workspace: str,
+        metrics: Sequence[str] | None,
+        series: Series,
+        dimension: Dimension,
+        since: datetime,
+        until: datetime,
+        limits: Limits,
+    ) -> dict[tuple[str, str], Sums]:
+        """The numbers of the same, by (key, metric)."""
+        given = {
+            **_given(workspace, metrics, series, dimension, _cut(since, until)),
+            **_limits(limits),
+        }
+        statement = text(statements.sums(series, dimension, some=metrics is not None))
+        found = await self._connection.execute(statement, given)
+        return {(key, metric): Sums(*numbers) for metric, key, *numbers in found}
+
+    async def steps(
+        self,
+        workspace: str,
+        metric: str,
+        series: Series,
+        dimension: Dimension,
+        since: datetime,
+        until: datetime,
+        step_s: int,
+        limits: Limits,
+        keys: Sequence[str] | None,
+        most: int,
+    ) -> list[Line]:
+        """The numbers of one metric by group (None: all) and step since the epoch, in this order.
+        `step_s`: whole minutes. Raises TooMany above `most`.
+
+        Where a step of the roll-up is asked for, the database reads its numbers; steps at the ends,
+        and those in which something is not folded yet, are added up here, and so are all others.
+        """
+        widest = _widest(step_s // 60)
+        cut = _cut(since, until, widest)
+        direct = [one for one in cut if one.step * 60 == step_s]
+        if direct:
+            unsettled = await self._unfolded(workspace, metric, series, since, until, step_s)
+            direct, again = _settled(direct, unsettled, step_s * 1_000_000)
+            cut = [one for one in cut if one.step * 60 != step_s] + again
+        among = {"metric": metric, "keys": keys, "whole": widest, "most": most + 1}
+        lines = await self._direct(workspace, series, dimension, direct, limits, among)
+        summed = await self._histograms(
+            workspace, [metric], series, dimension, cut, keys=keys, step_s=step_s
+        )
+        lines += [_line(group, ended, limits) for group, ended in summed.items()]
+        if len(lines) > most:
+            raise TooMany
+        return sorted(lines, key=_place)
+
+    async def _direct(
+        self,
+        workspace: str,
+        series: Series,
+        dimension: Dimension,
+        cut: Sequence[Piece],
+        limits: Limits,
+        among: Mapping[str, Any],
+    ) -> list[Line]:
+        if not cut:
+            return []
+        shares = {f"share{number}": part for number, (_, part) in enumerate(SHARES, 1)}
+        given = {
             "workspace": workspace,
             "series": series,
             "dimension": dimension,
-            "steps": [piece.step for piece in whole],
-            **_bounds("w", whole),
-            **_bounds("r", [piece for piece in cut if not piece.step]),
-            **({} if metrics is None else {"metrics": list(metrics)}),
+            **_bounds("w", cut),
+            **_limits(limits),
+            **shares,
+            **among,
+        }
+        step_us = cut[0].step * 60 * 1_000_000
+        lines: list[Line] = []
+        async for chunk in self._chunks(statements.steps(), given):
+            for at, key, *numbers in chunk:
+                *counts, p50, p90, p95, most = numbers
+                quantiles = (p50, p90, p95)
+                lines.append(Line(_us(at) // step_us, key, Sums(*counts), quantiles, most))
+        return lines
+
+    async def _unfolded(
+        self,
+        workspace: str,
+        metric: str,
+        series: Series,
+        since: datetime,
+        until: datetime,
+        step_s: int,
+    ) -> set[int]:
+        """The steps in which something is not folded yet."""
+        given = {"workspace": workspace, "metric": metric, "step": step_s}
+        found = await self._connection.execute(
+            text(statements.unfolded(series)), {**given, "since": since, "until": until}
+        )
+        return set(found.scalars())
+
+    async def _histograms(
+        self,
+        workspace: str,
+        metrics: Sequence[str] | None,
+        series: Series,
+        dimension: Dimension,
+        cut: Sequence[Piece],
+        *,
+        keys: Sequence[str] | None = None,
+        step_s: int | None = None,
+    ) -> dict[Group, Ended]:
+        """Groups in which anything is left; with `step_s` by steps since the epoch."""
+        if not cut:
+            return {}
+        given = {
+            **_given(workspace, metrics, series, dimension, cut, keys),
             **({} if step_s is None else {"step": step_s}),
         }
-        statement = text(_histograms(series, dimension, step_s is not None, metrics is not None))
-        result = await self._connection.stream(
-            statement, given, execution_options={"yield_per": ROLLUP_CHUNK}
+        statement = statements.histograms(
+            series, dimension, by_step=step_s is not None, some=metrics is not None
         )
-        summed = _Summed()
+        gathered: dict[Group, Gathered] = defaultdict(Gathered)
+        async for chunk in self._chunks(statement, given):
+            for slot, metric, key, *row in chunk:
+                gathered[Group(slot, metric, key)].add(*row)
+        found = ((group, one.ended()) for group, one in gathered.items())
+        return {group: ended for group, ended in found if ended.any}
+
+    async def _chunks(self, statement: str, given: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """Rows of the roll-up, ROLLUP_CHUNK between two turns of the event loop."""
+        result = await self._connection.stream(
+            text(statement), given, execution_options={"yield_per": ROLLUP_CHUNK}
+        )
         async for chunk in result.partitions():
-            for slot, metric, key, outcome, us, buckets, counts in chunk:
-                summed.add((slot, metric, key, outcome), Histogram(buckets, counts, us))
-        return summed.histograms()
+            yield chunk
 
     async def waiting(
         self,
@@ -143,7 +262,7 @@ class Moment:
                 more += f" AND {name} >= :{name}_since AND {name} < :{name}_until"
                 given |= {f"{name}_since": bounds[0], f"{name}_until": bounds[1]}
         # The table of clocks keeps no tags: a task gets them when it is closed.
-        key = "''" if dimension == "tag" else _KEYS[dimension]
+        key = "''" if dimension == "tag" else KEYS[dimension]
         statement = text(
             f"SELECT {key} AS key, metric, id, conversation_id, queue, state, elapsed_s, target_s,"
             " due_at, breached_at FROM sla.clock c"
@@ -175,7 +294,7 @@ class Moment:
         contact of the customer within `repeat_s`, neither, and whose time for that is not over;
         their mean talk, hold and wrap-up in seconds; how many were answered with feedback."""
         return await self._rows(
-            _COMPLETED.format(key=_KEYS[dimension]),
+            _COMPLETED.format(key=KEYS[dimension]),
             workspace=workspace,
             since=since,
             until=until,
@@ -186,7 +305,7 @@ class Moment:
     async def backlog(self, workspace: str, dimension: Dimension) -> list[dict[str, Any]]:
         """Open tasks by group: how many, how many without an agent yet, and the oldest's start."""
         return await self._rows(
-            f"SELECT {_KEYS[dimension]} AS key, count(*) AS tasks,"
+            f"SELECT {KEYS[dimension]} AS key, count(*) AS tasks,"
             " count(*) FILTER (WHERE assigned_at IS NULL) AS unassigned,"
             " min(created_at) AS oldest FROM sla.task c"
             " WHERE workspace = :workspace AND ended_at IS NULL GROUP BY 1",
@@ -198,7 +317,7 @@ class Moment:
     ) -> list[dict[str, Any]]:
         """Feedback given in [since, until): how often each score, by group and survey."""
         return await self._rows(
-            f"SELECT {_KEYS[dimension]} AS key, survey, score, count(*) AS n FROM sla.feedback c"
+            f"SELECT {KEYS[dimension]} AS key, survey, score, count(*) AS n FROM sla.feedback c"
             " WHERE workspace = :workspace AND given_at >= :since AND given_at < :until"
             " GROUP BY 1, 2, 3",
             workspace=workspace,
@@ -219,37 +338,73 @@ class Moment:
         return [dict(row) for row in found.mappings()]
 
 
-class _Summed:
-    """Histograms by group. Most groups of a series have one row, which is kept as it comes."""
-
-    def __init__(self) -> None:
-        self._found: dict[_Place, Histogram] = {}
-        self._tallies: dict[_Place, Tally] = {}
-
-    def add(self, place: _Place, part: Histogram) -> None:
-        first = self._found.setdefault(place, part)
-        if first is part:
-            return
-        tally = self._tallies.get(place)
-        if tally is None:
-            tally = self._tallies[place] = Tally()
-            tally.add(first)
-        tally.add(part)
-
-    def histograms(self) -> dict[Group, Histogram]:
-        """Groups in which anything is left."""
-        for place, tally in self._tallies.items():
-            self._found[place] = tally.histogram()
-        return {
-            Group(*place): merged([one]) if 0 in one.counts else one
-            for place, one in self._found.items()
-            if sum(one.counts)
-        }
+def _cut(since: datetime, until: datetime, coarsest: int = STEPS[0]) -> list[Piece]:
+    minutes_since = _us(datetime.now(UTC) - MINUTES_READ)
+    return pieces(_us(since), _us(until), minutes_since, coarsest)
 
 
 def _widest(minutes: int) -> int:
     """The widest step of the roll-up that divides a step of a series."""
-    return next(step for step in (1440, 60, 1) if minutes % step == 0)
+    return next(step for step in STEPS if minutes % step == 0)
+
+
+def _settled(
+    cut: Sequence[Piece], unsettled: set[int], width_us: int
+) -> tuple[list[Piece], list[Piece]]:
+    """Pieces of whole steps without those numbered in `unsettled`, and these."""
+    left: list[Piece] = []
+    taken: list[Piece] = []
+    for step, since, until in cut:
+        for number in sorted(unsettled):
+            begin = number * width_us
+            if since <= begin < until:
+                left.append(Piece(step, since, begin))
+                taken.append(Piece(step, begin, begin + width_us))
+                since = begin + width_us
+        left.append(Piece(step, since, until))
+    return [one for one in left if one.since_us < one.until_us], taken
+
+
+def _line(group: Group, ended: Ended, limits: Limits) -> Line:
+    answered = ended.answered
+    sums = ended.sums(limits.of.get(group.key, limits.other))
+    quantiles = answered.quantiles_us(share for _, share in SHARES)
+    return Line(group.slot, group.key, sums, tuple(quantiles), answered.max_us())
+
+
+def _place(line: Line) -> tuple[int, str]:
+    return line.slot, line.key
+
+
+def _given(
+    workspace: str,
+    metrics: Sequence[str] | None,
+    series: Series,
+    dimension: Dimension,
+    cut: Sequence[Piece],
+    keys: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """What statements over pieces of a span are given."""
+    whole = [piece for piece in cut if piece.step]
+    return {
+        "workspace": workspace,
+        "series": series,
+        "dimension": dimension,
+        "keys": None if keys is None else list(keys),
+        "steps": [piece.step for piece in whole],
+        **_bounds("w", whole),
+        **_bounds("r", [piece for piece in cut if not piece.step]),
+        **({} if metrics is None else {"metrics": list(metrics)}),
+    }
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    return {
+        "limit_keys": list(limits.of),
+        "limits": list(limits.of.values()),
+        "limit": limits.other,
+        "short": SHORT_ABANDON_US,
+    }
 
 
 def _us(at: datetime) -> int:
@@ -261,46 +416,6 @@ def _bounds(name: str, cut: Sequence[Piece]) -> dict[str, list[datetime]]:
         f"{name}_since": [EPOCH + timedelta(microseconds=one.since_us) for one in cut],
         f"{name}_until": [EPOCH + timedelta(microseconds=one.until_us) for one in cut],
     }
-
-
-# `OFFSET 0`: each piece is one range of the roll-up's key, never a scan of all of it. Its rows are
-# added up by who reads them: unnesting, grouping and sorting buckets here takes ten times as long.
-def _histograms(series: Series, dimension: Dimension, by_step: bool, some_metrics: bool) -> str:
-    slot = "0::bigint"
-    if by_step:
-        slot = "floor(extract(epoch FROM {at}) / CAST(:step AS bigint))::bigint"
-    at, bucket, value = _MOMENTS[series]
-    among = " AND {t}.metric = ANY(CAST(:metrics AS text[]))" if some_metrics else ""
-    columns = (
-        f"c.metric, {_KEYS[dimension]} AS key, c.outcome, c.{value} AS us, c.{bucket} AS bucket"
-    )
-    single = f"{slot.format(at=f'c.{at}')} AS slot, {columns}".replace("c.0::", "0::")
-    return f"""
-WITH whole AS (SELECT * FROM unnest(CAST(:steps AS smallint[]), CAST(:w_since AS timestamptz[]),
-    CAST(:w_until AS timestamptz[])) w (step, since, until)),
-ragged AS (SELECT * FROM unnest(CAST(:r_since AS timestamptz[]), CAST(:r_until AS timestamptz[]))
-    r (since, until)),
-singles AS (
-  SELECT {single}, c.sign FROM whole, sla.contribution c
-  WHERE c.workspace = :workspace AND c.{at} >= whole.since AND c.{at} < whole.until
-    {among.format(t="c")}
-  UNION ALL
-  SELECT {single}, 1 FROM ragged, LATERAL (
-    SELECT * FROM sla.measure c
-    WHERE c.workspace = :workspace AND c.{at} >= ragged.since AND c.{at} < ragged.until
-      {among.format(t="c")}
-    OFFSET 0) c
-)
-SELECT {slot.format(at="r.at")} AS slot, r.metric, r.key, r.outcome, r.sum_us, r.buckets, r.counts
-FROM whole, LATERAL (
-  SELECT * FROM sla.rollup r
-  WHERE r.workspace = :workspace AND r.series = :series AND r.dimension = :dimension
-    AND r.step = whole.step AND r.at >= whole.since AND r.at < whole.until{among.format(t="r")}
-  OFFSET 0) r
-UNION ALL
-SELECT slot, metric, key, outcome, sum(sign * us)::bigint, ARRAY[bucket], ARRAY[sum(sign)]
-FROM singles GROUP BY slot, metric, key, outcome, bucket
-"""
 
 
 _COMPLETED = """

@@ -19,10 +19,9 @@ from services.sla import live
 from services.sla.domain.alarms import Alarm
 from services.sla.domain.burn import SEVERITIES, WINDOWS_S, Burning, Tally, burn, judge
 from services.sla.domain.core import ALARM
-from services.sla.domain.histogram import Histogram
-from services.sla.domain.measures import ABANDONED, MET, MISSED
+from services.sla.domain.ended import Sums
 from services.sla.domain.promises import Promise
-from services.sla.figures_store import EPOCH, FiguresStore, Moment
+from services.sla.figures_store import EPOCH, FiguresStore, Limits, Moment
 from services.sla.readings import Promises
 from shared.contracts.core import Input
 from shared.contracts.instants import span_us
@@ -104,14 +103,14 @@ class PromiseWatch:
     async def _tallies(self, workspace: str, goals: list[Goal]) -> Tallies:
         queues = sorted({goal.queue for goal in goals})
         starts = await self._runtime.query(workspace, partial(live.window_starts, queues=queues))
-        wanted: dict[int, set[str]] = defaultdict(set)
+        wanted: dict[int, list[Goal]] = defaultdict(list)
         for goal in goals:
             for start_us in starts[goal.queue].values():
-                wanted[_minute(start_us)].add(goal.metric)
+                wanted[_minute(start_us)].append(goal)
         async with self._store.moment() as moment:
             ended = {
-                start: await _ended(moment, workspace, sorted(metrics), start)
-                for start, metrics in sorted(wanted.items())
+                start: await _ended(moment, workspace, those, start)
+                for start, those in sorted(wanted.items())
             }
             beyond = await self._beyond(moment, workspace, goals)
         return {
@@ -166,32 +165,31 @@ def _minute(at_us: int) -> int:
     return at_us // 60_000_000
 
 
-Key = tuple[str, str, str]
+Key = tuple[str, str]
 
 
 async def _ended(
-    moment: Moment, workspace: str, metrics: list[str], start_minute: int
-) -> dict[Key, Histogram]:
-    since = EPOCH + timedelta(minutes=start_minute)
-    found = await moment.histograms(
-        workspace, metrics, "finished", "queue", since, datetime.now(UTC)
-    )
-    return {(one.key, one.metric, one.outcome): histogram for one, histogram in found.items()}
+    moment: Moment, workspace: str, goals: list[Goal], start_minute: int
+) -> dict[Key, Sums]:
+    """By queue and metric, up to the thresholds promised."""
+    since, until = EPOCH + timedelta(minutes=start_minute), datetime.now(UTC)
+    found: dict[Key, Sums] = {}
+    for metric in sorted({goal.metric for goal in goals}):
+        promised = {
+            goal.queue: span_us(goal.promise.threshold_s) for goal in goals if goal.metric == metric
+        }
+        limits = Limits(promised, 0)
+        found |= await moment.sums(workspace, [metric], "finished", "queue", since, until, limits)
+    return found
 
 
-def _tally(goal: Goal, ended: dict[Key, Histogram], beyond: list[int], span_s: int) -> Tally:
+def _tally(goal: Goal, ended: dict[Key, Sums], beyond: list[int], span_s: int) -> Tally:
     """As the definition `live`: early abandons are nobody's fault, who waits beyond T is missed."""
-    limit = span_us(goal.promise.threshold_s)
-    judged = missed = 0
-    for outcome in (MET, MISSED, ABANDONED):
-        histogram = ended.get((goal.queue, goal.metric, outcome))
-        if histogram is None:
-            continue
-        late = histogram.beyond(limit)
-        missed += late
-        judged += late if outcome == ABANDONED else histogram.n
+    sums = ended.get((goal.queue, goal.metric), Sums())
+    gave_up_late = sums.abandoned - sums.abandoned_within
+    missed = sums.answered - sums.answered_within + gave_up_late
     waiting = sum(over <= span_s * 1_000_000 for over in beyond)
-    return Tally(judged + waiting, missed + waiting)
+    return Tally(sums.answered + gave_up_late + waiting, missed + waiting)
 
 
 def _alarm(goal: Goal, burning: Burning) -> Alarm:

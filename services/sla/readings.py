@@ -12,23 +12,25 @@ from msgspec.structs import asdict
 from services.sla import live
 from services.sla.domain import service_level as levels
 from services.sla.domain import summary
+from services.sla.domain.ended import Ended
 from services.sla.domain.feedback import Scores, shown_scores
-from services.sla.domain.histogram import Histogram, merged, on_grid
+from services.sla.domain.histogram import Histogram, on_grid
 from services.sla.domain.promises import Promise
 from services.sla.domain.service_level import Kept
-from services.sla.figures_store import Dimension, FiguresStore, Moment, Series, Waiting
+from services.sla.figures_statements import Dimension, Series
+from services.sla.figures_store import FiguresStore, Group, Limits, Line, Waiting
 from shared.contracts.instants import span_us
 from shared.contracts.service_level import Counts, service_levels
 from shared.runtime.port import RuntimePort
 
 DEFAULT_THRESHOLD_S = 20.0
 ROWS_AT_ONCE = 500  # of a series, between two turns of the event loop
+SERIES_ROWS_MAX = 30_000  # of one answer: a month by hour of 40 groups
 HORIZONS_S = (300, 900, 3600)
 REPEAT_S = 7 * 86_400
 LEARN_FROM = timedelta(days=7)  # ended clocks by which breaches are predicted
 
 Promises = Callable[[str], Awaitable[dict[str, dict[str, Promise]]]]
-ByOutcome = dict[str, Histogram]
 Row = dict[str, Any]
 
 
@@ -54,31 +56,24 @@ class Readings:
     ) -> list[Row]:
         """Clocks started in [since, until). The threshold is the one given, else the queue's own,
         else the one that all queues share, else 20 s."""
-        promised = _thresholds(await self._promises(workspace), metric)
-        common = set(promised.values())
-        other = next(iter(common)) if len(common) == 1 else DEFAULT_THRESHOLD_S
-
-        def limit(key: str) -> float:
-            return threshold_s or (promised.get(key, other) if by == "queue" else other)
-
+        limit = await self._limit(workspace, metric, by, threshold_s)
         async with self._store.moment() as moment:
-            ended = await self._ended(moment, workspace, [metric], "started", by, since, until)
             exact = await moment.edges(workspace)
-            counts: dict[str, Counts] = {
-                key: levels.counts_of(outcomes, span_us(limit(key)))
-                for (key, _), outcomes in ended.items()
-            }
+            ended = await moment.sums(
+                workspace, [metric], "started", by, since, until, limit.limits()
+            )
+            counts = {key: levels.counts_of(sums) for (key, _), sums in ended.items()}
             chunks = moment.waiting(workspace, [metric], by, started=(since, until))
             async for chunk in chunks:
                 for one, elapsed in await self._elapsed(workspace, chunk):
                     group = counts.setdefault(one.key, Counts())
-                    group.wait(beyond=elapsed > span_us(limit(one.key)))
+                    group.wait(beyond=elapsed > span_us(limit.of(one.key)))
         return [
             {
                 by: shown_key(by, key),
                 "metric": metric,
-                "threshold_s": limit(key),
-                "exact": on_grid(span_us(limit(key))) or span_us(limit(key)) in exact,
+                "threshold_s": limit.of(key),
+                "exact": _is_exact(limit.of(key), exact),
                 "counts": asdict(counts[key]),
                 "service_level": service_levels(counts[key]),
             }
@@ -97,10 +92,10 @@ class Readings:
         """met / (met + missed) of the clocks that started, were due, or finished in the span."""
         kept: dict[tuple[str, str], Kept] = {}
         async with self._store.moment() as moment:
-            ended = await self._ended(moment, workspace, metrics, cohort, by, since, until)
-            for place, outcomes in ended.items():
+            ended = await moment.sums(workspace, metrics, cohort, by, since, until, _NO_LIMITS)
+            for place, sums in ended.items():
                 if place[1] not in _NOT_CLOCKS:
-                    kept[place] = levels.kept_of(outcomes)
+                    kept[place] = levels.kept_of(sums)
             if cohort != "finished":
                 within = (
                     {"started": (since, until)} if cohort == "started" else {"due": (since, until)}
@@ -128,9 +123,8 @@ class Readings:
                 workspace, metrics, "finished", "queue", now - LEARN_FROM, now
             )
             learnt: dict[tuple[str, str], Histogram] = defaultdict(Histogram)
-            for group, histogram in past.items():
-                place = (group.metric, group.key)
-                learnt[place] = merged([learnt[place], histogram])
+            for group, ended in past.items():
+                learnt[group.metric, group.key] = ended.all()
             async for chunk in moment.waiting(workspace, metrics, by):
                 late = [one for one in chunk if _is_late(one, now)]
                 for one in late:
@@ -157,8 +151,8 @@ class Readings:
     ) -> Row:
         """Every further figure of the span, by group, and the agents' occupancy."""
         async with self._store.moment() as moment:
-            spans = _by_key(await self._ended(moment, workspace, None, cohort, by, since, until))
-            walls = _by_key(await self._ended(moment, workspace, None, "wall", by, since, until))
+            spans = _by_key(await moment.histograms(workspace, None, cohort, by, since, until))
+            walls = _by_key(await moment.histograms(workspace, None, "wall", by, since, until))
             completed = await moment.completed(workspace, by, since, until, repeat_s)
             backlog = await moment.backlog(workspace, by)
             scores = await moment.scores(workspace, by, since, until)
@@ -192,54 +186,38 @@ class Readings:
         by: Dimension,
         cohort: Series,
         step_s: int,
-        threshold_s: float | None,
+        threshold_s: float | None = None,
+        keys: Sequence[str] | None = None,
     ) -> list[Row]:
-        """One metric in steps of time since the epoch: how long it took, who was in time, service
-        level. Clocks that are still open are in none of the steps."""
-        promised = _thresholds(await self._promises(workspace), metric)
+        """One metric in steps of time since the epoch, of some groups (None: all): how long it took, who
+        was in time, service level. Clocks that are still open are in none of the steps. The threshold
+        is as in `service_level`. Raises TooMany above SERIES_ROWS_MAX rows."""
+        limit = await self._limit(workspace, metric, by, threshold_s)
         async with self._store.moment() as moment:
-            found = await moment.histograms(
-                workspace, [metric], cohort, by, since, until, step_s=step_s
-            )
-        slots: dict[tuple[int, str], ByOutcome] = defaultdict(dict)
-        for group, histogram in found.items():
-            slots[group.slot, group.key][group.outcome] = histogram
+            lines = await moment.steps(
+                workspace, metric, cohort, by, since, until, step_s, limit.limits(), keys,
+                SERIES_ROWS_MAX,
+            )  # fmt: skip
         rows: list[Row] = []
-        for number, ((slot, key), outcomes) in enumerate(sorted(slots.items(), key=_place)):
+        for number, line in enumerate(lines):
             if number % ROWS_AT_ONCE == 0:
-                await asyncio.sleep(0)  # there may be a hundred thousand rows
-            limit = threshold_s or promised.get(key, DEFAULT_THRESHOLD_S)
-            counts = levels.counts_of(outcomes, span_us(limit))
-            rows.append(
-                {
-                    "at": datetime.fromtimestamp(slot * step_s, UTC),
-                    by: shown_key(by, key),
-                    "metric": metric,
-                    **summary.spread(summary.answered(outcomes)),
-                    "threshold_s": limit,
-                    "counts": asdict(counts),
-                    "service_level": service_levels(counts),
-                    "compliance": levels.compliance(levels.kept_of(outcomes)),
-                }
-            )
+                await asyncio.sleep(0)
+            named = {
+                "at": datetime.fromtimestamp(line.slot * step_s, UTC),
+                by: shown_key(by, line.key),
+            }
+            rows.append({**named, "metric": metric, **_step(line, limit.of(line.key))})
         return rows
 
-    async def _ended(
-        self,
-        moment: Moment,
-        workspace: str,
-        metrics: Sequence[str] | None,
-        series: Series,
-        by: Dimension,
-        since: datetime,
-        until: datetime,
-    ) -> dict[tuple[str, str], ByOutcome]:
-        """Histograms by (key, metric) and outcome."""
-        found = await moment.histograms(workspace, metrics, series, by, since, until)
-        ended: dict[tuple[str, str], ByOutcome] = defaultdict(dict)
-        for group, histogram in found.items():
-            ended[group.key, group.metric][group.outcome] = histogram
-        return ended
+    async def _limit(
+        self, workspace: str, metric: str, by: Dimension, threshold_s: float | None
+    ) -> "_Limit":
+        promised = _thresholds(await self._promises(workspace), metric)
+        common = set(promised.values())
+        other = next(iter(common)) if len(common) == 1 else DEFAULT_THRESHOLD_S
+        if threshold_s is not None:
+            return _Limit({}, threshold_s)
+        return _Limit(promised if by == "queue" else {}, other)
 
     async def _elapsed(self, workspace: str, chunk: Sequence[Waiting]) -> list[tuple[Waiting, int]]:
         """Open time until now; what was stored where the clock is not open in memory any more."""
@@ -256,8 +234,39 @@ class Readings:
 _NOT_CLOCKS = frozenset({summary.SPEED_OF_ANSWER, summary.HANDLE_TIME})
 
 
-def _place(slot: tuple[tuple[int, str], ByOutcome]) -> tuple[int, str]:
-    return slot[0]
+_NO_LIMITS = Limits({}, 0)
+
+
+class _Limit:
+    """Thresholds of groups, in seconds."""
+
+    def __init__(self, promised: dict[str, float], other: float) -> None:
+        self._promised = promised
+        self._other = other
+
+    def of(self, key: str) -> float:
+        return self._promised.get(key, self._other)
+
+    def limits(self) -> Limits:
+        return Limits(
+            {key: span_us(one) for key, one in self._promised.items()}, span_us(self._other)
+        )
+
+
+def _is_exact(threshold_s: float, declared: frozenset[int]) -> bool:
+    edge = span_us(threshold_s)
+    return on_grid(edge) or edge in declared
+
+
+def _step(line: Line, threshold_s: float) -> Row:
+    sums, counts = line.sums, levels.counts_of(line.sums)
+    return {
+        **summary.shown_spread(sums.answered, sums.answered_us, line.quantiles_us, line.max_us),
+        "threshold_s": threshold_s,
+        "counts": asdict(counts),
+        "service_level": service_levels(counts),
+        "compliance": levels.compliance(levels.kept_of(sums)),
+    }
 
 
 class _Due:
@@ -325,10 +334,10 @@ def _is_due(one: Waiting, now: datetime, within_s: int) -> bool:
     return one.due_at is not None and now <= one.due_at < now + timedelta(seconds=within_s)
 
 
-def _by_key(spans: dict[tuple[str, str], ByOutcome]) -> dict[str, dict[str, ByOutcome]]:
-    found: dict[str, dict[str, ByOutcome]] = {}
-    for (key, metric), outcomes in spans.items():
-        found.setdefault(key, {})[metric] = outcomes
+def _by_key(groups: dict[Group, Ended]) -> dict[str, dict[str, Ended]]:
+    found: dict[str, dict[str, Ended]] = {}
+    for group, ended in groups.items():
+        found.setdefault(group.key, {})[group.metric] = ended
     return found
 
 

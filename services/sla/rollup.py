@@ -28,8 +28,8 @@ LOCK = 0x6F6D7266  # advisory: one fold at a time
 
 log = structlog.get_logger(__name__)
 
-_SUM = "workspace, series, metric, dimension"
-_KEY = f"{_SUM}, step, at, key, outcome"
+_PLACE = "workspace, series, metric, dimension"
+_KEY = f"{_PLACE}, step, at, key"
 
 # The dimensions of a contribution, as rows (dimension, key). One without a value counts under "".
 DIMENSIONS = """(VALUES ('channel', c.channel), ('queue', coalesce(c.queue, '')),
@@ -37,6 +37,29 @@ DIMENSIONS = """(VALUES ('channel', c.channel), ('queue', coalesce(c.queue, ''))
   ('priority', c.priority::text)) AS d (dimension, key)"""
 TAGS = "unnest(CASE WHEN cardinality(c.tags) = 0 THEN ARRAY[''] ELSE c.tags END) AS d (key)"
 
+_COUNTS = ("answered", "abandoned", "unanswered", "met", "late", "answered_us", "abandoned_us")
+_NUMBERS = ", ".join(_COUNTS)
+
+
+def _coarser(finer: str, width: str) -> str:
+    summed = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
+    return f"""
+  SELECT {_PLACE}, date_bin('{width}', at, 'epoch') AS at, key, bucket, {summed}
+  FROM {finer} GROUP BY {_PLACE}, 5, key, bucket
+"""
+
+
+def _same_key(one: str, other: str) -> str:
+    return " AND ".join(f"{one}.{name} = {other}.{name}" for name in _KEY.split(", "))
+
+
+def _packed(name: str) -> str:
+    """Empty where there is none of them at all."""
+    return f"CASE WHEN max({name}) > 0 THEN array_agg({name} ORDER BY bucket) END AS {name}"
+
+
+# The stored counts of what is touched are taken apart, added to, and summed up again from the lowest
+# bucket. Nobody else writes them meanwhile (LOCK), save that old minutes are removed.
 _FOLD = f"""
 WITH taken AS (
   DELETE FROM sla.contribution WHERE no IN (
@@ -52,46 +75,76 @@ timed AS (
   WHERE s.moment IS NOT NULL
 ),
 minutes AS (
-  SELECT {_SUM}, date_bin('1 minute', moment, 'epoch') AS at, key, outcome, bucket,
-    sum(sign) AS n, sum(sign * value) AS us
+  SELECT {_PLACE}, date_bin('1 minute', moment, 'epoch') AS at, key, bucket,
+    sum(sign) FILTER (WHERE outcome IN ('met', 'missed')) AS answered,
+    sum(sign) FILTER (WHERE outcome = 'abandoned') AS abandoned,
+    sum(sign) FILTER (WHERE outcome IN ('closed_unanswered', 'closed_late')) AS unanswered,
+    sum(sign) FILTER (WHERE outcome = 'met') AS met,
+    sum(sign) FILTER (WHERE outcome = 'closed_late') AS late,
+    sum(sign * value) FILTER (WHERE outcome IN ('met', 'missed')) AS answered_us,
+    sum(sign * value) FILTER (WHERE outcome = 'abandoned') AS abandoned_us
   FROM (
     SELECT c.*, d.* FROM timed c, LATERAL {DIMENSIONS}
     UNION ALL SELECT c.*, 'tag', d.key FROM timed c, LATERAL {TAGS}
   ) placed
-  GROUP BY {_SUM}, 5, key, outcome, bucket
-  HAVING sum(sign) <> 0 OR sum(sign * value) <> 0
+  GROUP BY {_PLACE}, 5, key, bucket
 ),
-hours AS (
-  SELECT {_SUM}, date_bin('1 hour', at, 'epoch') AS at, key, outcome, bucket,
-    sum(n) AS n, sum(us) AS us
-  FROM minutes GROUP BY {_SUM}, 5, key, outcome, bucket
-),
-days AS (
-  SELECT {_SUM}, date_bin('1 day', at, 'epoch') AS at, key, outcome, bucket,
-    sum(n) AS n, sum(us) AS us
-  FROM hours GROUP BY {_SUM}, 5, key, outcome, bucket
-),
+hours AS ({_coarser("minutes", "1 hour")}),
+days AS ({_coarser("hours", "1 day")}),
 fresh AS (
-  SELECT {_SUM}, 1::smallint AS step, at, key, outcome, bucket, n, us FROM minutes
-  UNION ALL SELECT {_SUM}, 60::smallint, at, key, outcome, bucket, n, us FROM hours
-  UNION ALL SELECT {_SUM}, 1440::smallint, at, key, outcome, bucket, n, us FROM days
+  SELECT {_PLACE}, 1::smallint AS step, at, key, bucket, {_NUMBERS} FROM minutes
+  UNION ALL SELECT {_PLACE}, 60::smallint, at, key, bucket, {_NUMBERS} FROM hours
+  UNION ALL SELECT {_PLACE}, 1440::smallint, at, key, bucket, {_NUMBERS} FROM days
+),
+touched AS MATERIALIZED (
+  SELECT *, row_number() OVER () AS no FROM (SELECT DISTINCT {_KEY} FROM fresh) t
+),
+numbered AS MATERIALIZED (
+  SELECT no, bucket, {_NUMBERS} FROM fresh JOIN touched USING ({_KEY})
+),
+every AS (
+  SELECT no, bucket, coalesce(answered, 0) AS answered, coalesce(abandoned, 0) AS abandoned,
+    coalesce(unanswered, 0) AS unanswered FROM numbered
+  UNION ALL
+  SELECT no, u.bucket, coalesce(u.an - u.an_before, 0), coalesce(u.ab - u.ab_before, 0),
+    coalesce(u.un - u.un_before, 0)
+  FROM touched t, LATERAL (
+    SELECT * FROM sla.rollup r WHERE {_same_key("r", "t")} OFFSET 0) r,
+  LATERAL unnest(r.buckets, r.answered, 0 || r.answered, r.abandoned, 0 || r.abandoned,
+    r.unanswered, 0 || r.unanswered) u (bucket, an, an_before, ab, ab_before, un, un_before)
+  WHERE u.bucket IS NOT NULL
+),
+counted AS (
+  SELECT no, bucket, sum(answered) AS answered, sum(abandoned) AS abandoned,
+    sum(unanswered) AS unanswered
+  FROM every GROUP BY no, bucket
+  HAVING sum(answered) <> 0 OR sum(abandoned) <> 0 OR sum(unanswered) <> 0
+),
+up_to AS (
+  SELECT no, bucket, (sum(answered) OVER below)::integer AS answered,
+    (sum(abandoned) OVER below)::integer AS abandoned,
+    (sum(unanswered) OVER below)::integer AS unanswered
+  FROM counted WINDOW below AS (PARTITION BY no ORDER BY bucket)
 ),
 packed AS (
-  SELECT {_KEY}, sum(us)::bigint AS sum_us, array_agg(bucket ORDER BY bucket) AS buckets,
-    array_agg(n::bigint ORDER BY bucket) AS counts
-  FROM fresh GROUP BY {_KEY}
+  SELECT no, array_agg(bucket ORDER BY bucket) AS buckets, {_packed("answered")},
+    {_packed("abandoned")}, {_packed("unanswered")}
+  FROM up_to GROUP BY no
+),
+totals AS (
+  SELECT no, coalesce(sum(met), 0) AS met, coalesce(sum(late), 0) AS late,
+    coalesce(sum(answered_us), 0) AS answered_us, coalesce(sum(abandoned_us), 0) AS abandoned_us
+  FROM numbered GROUP BY no
 )
-INSERT INTO sla.rollup ({_KEY}, sum_us, buckets, counts)
-SELECT {_KEY}, sum_us, buckets, counts FROM packed ORDER BY {_KEY}
-ON CONFLICT ({_KEY}) DO UPDATE SET sum_us = rollup.sum_us + excluded.sum_us,
-  (buckets, counts) = (
-    SELECT array_agg(bucket ORDER BY bucket), array_agg(n ORDER BY bucket) FROM (
-      SELECT bucket, sum(n)::bigint AS n FROM (
-        SELECT * FROM unnest(rollup.buckets, rollup.counts) AS stored (bucket, n)
-        UNION ALL SELECT * FROM unnest(excluded.buckets, excluded.counts) AS given (bucket, n)
-      ) both_of_them GROUP BY bucket
-    ) summed
-  )
+INSERT INTO sla.rollup ({_KEY}, met, late, answered_us, abandoned_us, buckets, answered,
+  abandoned, unanswered)
+SELECT {_KEY}, met, late, answered_us, abandoned_us, coalesce(buckets, '{{}}'),
+  coalesce(answered, '{{}}'), coalesce(abandoned, '{{}}'), coalesce(unanswered, '{{}}')
+FROM touched JOIN totals USING (no) LEFT JOIN packed USING (no) ORDER BY {_KEY}
+ON CONFLICT ({_KEY}) DO UPDATE SET met = rollup.met + excluded.met,
+  late = rollup.late + excluded.late, answered_us = rollup.answered_us + excluded.answered_us,
+  abandoned_us = rollup.abandoned_us + excluded.abandoned_us, buckets = excluded.buckets,
+  answered = excluded.answered, abandoned = excluded.abandoned, unanswered = excluded.unanswered
 """
 
 _MEASURED = (

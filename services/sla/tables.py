@@ -114,6 +114,8 @@ contribution = Table(
 )
 
 # Histograms by minute, hour and day (`step`, in minutes, of UTC), for each value of each dimension.
+# `buckets` are upper edges, ascending; the others say how many lie in them and in all below, so that a
+# count up to a threshold, or a percentile, is one search. An array of what never came is empty.
 rollup = Table(
     "rollup",
     METADATA,
@@ -124,10 +126,14 @@ rollup = Table(
     Column("step", SmallInteger, primary_key=True),
     Column("at", _instant, primary_key=True),
     Column("key", Text, primary_key=True),
-    Column("outcome", Text, primary_key=True),
-    Column("sum_us", BigInteger, nullable=False),
+    Column("met", Integer, nullable=False),
+    Column("late", Integer, nullable=False),
+    Column("answered_us", BigInteger, nullable=False),
+    Column("abandoned_us", BigInteger, nullable=False),
     Column("buckets", ARRAY(BigInteger), nullable=False),
-    Column("counts", ARRAY(BigInteger), nullable=False),
+    Column("answered", ARRAY(Integer), nullable=False),
+    Column("abandoned", ARRAY(Integer), nullable=False),
+    Column("unanswered", ARRAY(Integer), nullable=False),
     Index("rollup_step_at", "step", "at"),
 )
 

@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from services.sla.domain.histogram import bucket_of, with_edges
-from services.sla.figures_store import EPOCH, FiguresStore, Group
+from services.sla.domain.ended import Ended, by_outcome
+from services.sla.domain.histogram import Histogram, bucket_of, with_edges
+from services.sla.domain.summary import SHARES
+from services.sla.figures_store import EPOCH, FiguresStore, Group, Limits, Line, TooMany
 from services.sla.projection import row_statements, write_rows
 from services.sla.rollup import Rollup
 from shared.contracts.core import Row
@@ -29,7 +31,7 @@ def measure(chance: random.Random, name: str) -> dict:
     ended = started + value
     return {
         "workspace": "shop", "id": name, "metric": chance.choice(["first_response", "resolution"]),
-        "outcome": chance.choice(["met", "missed", "abandoned", "closed_unanswered"]),
+        "outcome": chance.choice(["met", "missed", "abandoned", "closed_unanswered", "closed_late"]),
         "channel": chance.choice(["chat", "email"]), "queue": chance.choice(QUEUES),
         "agent_id": chance.choice(AGENTS), "policy_id": "main",
         "priority": chance.choice([0.0, 2.5, 10.0]),
@@ -67,32 +69,66 @@ def keys(one: dict, by: str) -> list[str]:
 
 def naive(
     known: dict[str, dict], series: str, by: str, since: datetime, until: datetime, step_s=None
-):
+) -> dict[Group, Ended]:
     """The same from a list, one by one."""
-    field = {"started": "started_us", "due": "due_us", "finished": "ended_us"}[series]
+    field = {"started": "started_us", "due": "due_us"}.get(series, "ended_us")
     low, high = ((at - EPOCH) // timedelta(microseconds=1) for at in (since, until))
-    found: dict[Group, Counter] = defaultdict(Counter)
-    sums: Counter = Counter()
+    counts: dict[Group, dict[str, Counter]] = defaultdict(lambda: defaultdict(Counter))
+    spent: Counter = Counter()
     for one in known.values():
         at = one[field]
         if at is None or not low <= at < high:
             continue
         slot = 0 if step_s is None else at // (step_s * 1_000_000)
         for key in keys(one, by):
-            group = Group(slot, one["metric"], key, one["outcome"])
-            due = series == "due"
-            found[group][0 if due else one["bucket_us"]] += 1
-            sums[group] += 0 if due else one["value_us"]
+            group = Group(slot, one["metric"], key)
+            value, bucket = one["value_us"], one["bucket_us"]
+            if series == "due":
+                value = bucket = 0
+            elif series == "wall":
+                value, bucket = one["wall_us"], one["wall_bucket_us"]
+            counts[group][one["outcome"]][bucket] += 1
+            spent[group, one["outcome"]] += value if not one["outcome"].startswith("closed") else 0
     return {
-        group: (sorted(counts), [counts[edge] for edge in sorted(counts)], sums[group])
-        for group, counts in found.items()
+        group: by_outcome(
+            {
+                name: Histogram(
+                    sorted(found), [found[edge] for edge in sorted(found)], spent[group, name]
+                )
+                for name, found in outcomes.items()
+            }
+        )
+        for group, outcomes in counts.items()
     }
 
 
-async def read(engine, *args, **more):
+LIMITS = Limits({"billing": 60_000_000, "ana": 90_000_000}, 20_000_000)
+
+
+def lines(expected: dict[Group, Ended], metric: str) -> list[Line]:
+    """What a series says of them."""
+    found = []
+    for group, ended in sorted(expected.items()):
+        if group.metric == metric:
+            sums = ended.sums(LIMITS.of.get(group.key, LIMITS.other))
+            quantiles = tuple(ended.answered.quantiles_us(share for _, share in SHARES))
+            found.append(Line(group.slot, group.key, sums, quantiles, ended.answered.max_us()))
+    return sorted(found, key=lambda line: (line.slot, line.key))
+
+
+async def read(engine, *args):
     async with FiguresStore(engine).moment() as moment:
-        found = await moment.histograms("shop", None, *args, **more)
-    return {group: (one.edges, one.counts, one.sum_us) for group, one in found.items()}
+        return await moment.histograms("shop", None, *args)
+
+
+async def read_sums(engine, *args):
+    async with FiguresStore(engine).moment() as moment:
+        return await moment.sums("shop", None, *args, LIMITS)
+
+
+async def read_steps(engine, metric, series, by, span, step_s, *, keys=None, most=100_000):
+    async with FiguresStore(engine).moment() as moment:
+        return await moment.steps("shop", metric, series, by, *span, step_s, LIMITS, keys, most)
 
 
 SPANS = [
@@ -130,12 +166,42 @@ async def test_rollup_equals_recomputation_after_corrections_duplicates_and_with
             while await rollup.fold():
                 pass
         for by in ("queue", "agent", "channel", "policy", "priority", "tag"):
-            for series in ("started", "due", "finished"):
+            for series in ("started", "due", "finished", "wall"):
                 for since, until in SPANS if by in ("queue", "tag") else SPANS[1:2]:
                     expected = naive(known, series, by, since, until)
                     assert await read(engine, series, by, since, until) == expected
-        steps = await read(engine, "finished", "queue", *SPANS[1], step_s=7200)
-        assert steps == naive(known, "finished", "queue", *SPANS[1], step_s=7200)
+                    sums = await read_sums(
+                        engine,
+                        series,
+                        by,
+                        since,
+                        until,
+                    )
+                    assert sums == {
+                        (group.key, group.metric): ended.sums(
+                            LIMITS.of.get(group.key, LIMITS.other)
+                        )
+                        for group, ended in expected.items()
+                    }
+        await same_steps(engine, known)
+
+
+async def same_steps(engine, known: dict[str, dict]) -> None:
+    """Steps that the roll-up has, multiples of them, and minutes at the end of a span."""
+    for step_s, span in ((86_400, SPANS[0]), (3600, SPANS[1]), (7200, SPANS[1]), (60, SPANS[2])):
+        for by in ("queue", "tag"):
+            expected = lines(naive(known, "finished", by, *span, step_s), "resolution")
+            assert await read_steps(engine, "resolution", "finished", by, span, step_s) == expected
+    hours = await read_steps(engine, "resolution", "started", "queue", SPANS[0], 3600)
+    ours = await read_steps(engine, "resolution", "started", "queue", SPANS[0], 3600, keys=["", "tech"])  # fmt: skip
+    assert ours == [line for line in hours if line.key != "billing"]
+    assert await read_steps(
+        engine, "resolution", "started", "queue", SPANS[0], 3600, most=len(hours)
+    ) == hours  # fmt: skip
+    with pytest.raises(TooMany):
+        await read_steps(
+            engine, "resolution", "started", "queue", SPANS[0], 3600, most=len(hours) - 1
+        )
 
 
 async def test_a_threshold_declared_later_becomes_exact(engine):
@@ -157,7 +223,7 @@ async def test_a_threshold_declared_later_becomes_exact(engine):
         async with FiguresStore(engine).moment() as moment:
             found = await moment.histograms("shop", ["first_response"], "started", "queue", *span)
             exact = edge in await moment.edges("shop")
-        return found[Group(0, "first_response", "billing", "met")].at_most(edge), exact
+        return found[Group(0, "first_response", "billing")].answered.at_most(edge), exact
 
     assert await at_most() == (0, False), "126 s is the edge above all of them"
     async with transaction(engine) as connection:

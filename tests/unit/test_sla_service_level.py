@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.sla.domain.ended import by_outcome
 from services.sla.domain.histogram import of_values
 from services.sla.domain.service_level import Kept, compliance, counts_of, kept_of
 from shared.contracts.service_level import Counts, service_levels
@@ -37,15 +38,16 @@ def test_definitions_on_the_published_example(name: str, share: float) -> None:
 
 
 def ended(**values_s: list[float]):
-    return {outcome: of_values(round(one * S) for one in values) for outcome, values in values_s.items()}  # fmt: skip
+    return by_outcome(
+        {outcome: of_values(round(one * S) for one in values) for outcome, values in values_s.items()}
+    )  # fmt: skip
 
 
 def test_counts_by_hand() -> None:
     """T = 20 s: at T itself is within; 5 s itself is a short abandon."""
     counts = counts_of(
         ended(met=[1, 20], missed=[20.5, 300], abandoned=[5, 5.5, 20, 21], closed_unanswered=[9],
-              closed_late=[99]),
-        20 * S,
+              closed_late=[99]).sums(20 * S)
     )  # fmt: skip
     assert counts == Counts(
         offered=10, answered=4, answered_within=2, abandoned=4, abandoned_within=3,
@@ -67,17 +69,17 @@ def test_nothing_is_said_of_nothing() -> None:
 
 
 def test_each_denominator_of_nothing_by_itself() -> None:
-    early = counts_of(ended(abandoned=[3, 3]), 20 * S)
+    early = counts_of(ended(abandoned=[3, 3]).sums(20 * S))
     levels = service_levels(early)
     assert levels["abandons_ignored"] is None, "nobody was answered"
     assert levels["early_abandons_ignored"] is None and levels["live"] is None
     assert levels["abandons_fail"] == 0 and levels["abandons_in_time_succeed"] == 1
-    unanswered = service_levels(counts_of(ended(closed_unanswered=[3]), 20 * S))
+    unanswered = service_levels(counts_of(ended(closed_unanswered=[3]).sums(20 * S)))
     assert unanswered == dict.fromkeys(NAMES)
 
 
 def test_who_waits_beyond_the_threshold_has_failed_already() -> None:
-    counts = counts_of(ended(met=[10]), 20 * S)
+    counts = counts_of(ended(met=[10]).sums(20 * S))
     counts.wait(beyond=True)
     counts.wait(beyond=False)
     assert (counts.offered, counts.waiting, counts.waiting_beyond) == (3, 2, 1)
@@ -87,7 +89,9 @@ def test_who_waits_beyond_the_threshold_has_failed_already() -> None:
 
 def test_compliance_judges_what_ended_or_is_breached_and_no_miss_is_closed_away() -> None:
     kept = kept_of(
-        ended(met=[1, 2, 3], missed=[9], abandoned=[1], closed_unanswered=[1], closed_late=[9])
+        ended(
+            met=[1, 2, 3], missed=[9], abandoned=[1], closed_unanswered=[1], closed_late=[9]
+        ).sums(0)
     )
     kept.wait(breached=True)
     kept.wait(breached=False)
@@ -107,7 +111,7 @@ everything = st.fixed_dictionaries(
 def test_shares_are_shares_and_counts_add_up(
     past: dict[str, list[float]], waiting: list[int], threshold_s: int
 ) -> None:
-    counts = counts_of(ended(**past), threshold_s * S)
+    counts = counts_of(ended(**past).sums(threshold_s * S))
     for elapsed in waiting:
         counts.wait(beyond=elapsed > threshold_s * S)
     assert counts.offered == (

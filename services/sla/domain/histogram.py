@@ -7,7 +7,7 @@ the largest error of a percentile or a maximum (never too low).
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import ceil
 
@@ -76,24 +76,31 @@ class Histogram(msgspec.Struct, gc=False):
         return self.sum_us / n / S_US if n else None
 
     def quantile_s(self, share: float) -> float | None:
-        """As `quantiles_s`, of one share."""
-        return self.quantiles_s((share,))[0]
+        """As `quantiles_us`, of one share, in seconds."""
+        return seconds(self.quantiles_us((share,))[0])
 
-    def quantiles_s(self, shares: Iterable[float]) -> list[float | None]:
+    def quantiles_us(self, shares: Iterable[float]) -> list[int | None]:
         """Of each share, the upper edge of the bucket that holds the value of rank
         ceil(share x n): at most 2.5 % above that value, never below it. None of nothing."""
         seen = list(accumulate(self.counts))
         if not seen or not seen[-1]:
             return [None for _ in shares]
         ranks = (max(1, ceil(share * seen[-1])) for share in shares)
-        return [self.edges[bisect_left(seen, rank)] / S_US for rank in ranks]
+        return [self.edges[bisect_left(seen, rank)] for rank in ranks]
 
-    def max_s(self) -> float | None:
+    def max_us(self) -> int | None:
         """The upper edge of the last bucket with anything in it."""
         for edge, count in zip(reversed(self.edges), reversed(self.counts), strict=True):
             if count:
-                return edge / S_US
+                return edge
         return None
+
+    def max_s(self) -> float | None:
+        return seconds(self.max_us())
+
+
+def seconds(value_us: int | None) -> float | None:
+    return None if value_us is None else value_us / S_US
 
 
 def of_values(values_us: Iterable[int], edges: tuple[int, ...] = GRID) -> Histogram:
@@ -125,6 +132,15 @@ class Tally:
             return
         for edge, count in zip(part.edges, part.counts, strict=True):
             known[edge] = known.get(edge, 0) + count
+
+    def add_upto(self, edges: Sequence[int], upto: Sequence[int], sum_us: int) -> None:
+        """The same of counts that say how many lie in a bucket and in all below; `upto` may be empty."""
+        self._sum_us += sum_us
+        known, before = self._counts, 0
+        for edge, total in zip(edges, upto, strict=False):
+            if total != before:
+                known[edge] = known.get(edge, 0) + total - before
+                before = total
 
     def histogram(self) -> Histogram:
         """What was added, with no empty bucket."""

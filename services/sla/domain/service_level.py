@@ -3,32 +3,22 @@
 The named definitions of service level lie in `shared.contracts.service_level`.
 """
 
-from collections.abc import Mapping
-
 import msgspec
 
-from services.sla.domain.histogram import Histogram
-from services.sla.domain.measures import ABANDONED, MET, MISSED, UNANSWERED, UNANSWERED_LATE
-from shared.contracts.service_level import SHORT_ABANDON_S, Counts
-
-SHORT_ABANDON_US = round(SHORT_ABANDON_S * 1_000_000)
-_NONE = Histogram()
+from services.sla.domain.ended import Sums
+from shared.contracts.service_level import Counts
 
 
-def counts_of(ended: Mapping[str, Histogram], threshold_us: int) -> Counts:
-    """Counts of what has ended, by outcome; exact where the threshold is an edge."""
-    answers = [ended.get(MET, _NONE), ended.get(MISSED, _NONE)]
-    abandons = ended.get(ABANDONED, _NONE)
-    unanswered = ended.get(UNANSWERED, _NONE).n + ended.get(UNANSWERED_LATE, _NONE).n
-    answered = sum(one.n for one in answers)
+def counts_of(sums: Sums) -> Counts:
+    """Counts of what has ended, which nobody waits for any more."""
     return Counts(
-        offered=answered + abandons.n + unanswered,
-        answered=answered,
-        answered_within=sum(one.at_most(threshold_us) for one in answers),
-        abandoned=abandons.n,
-        abandoned_within=abandons.at_most(threshold_us),
-        abandoned_short=abandons.at_most(SHORT_ABANDON_US),
-        closed_unanswered=unanswered,
+        offered=sums.answered + sums.abandoned + sums.unanswered,
+        answered=sums.answered,
+        answered_within=sums.answered_within,
+        abandoned=sums.abandoned,
+        abandoned_within=sums.abandoned_within,
+        abandoned_short=sums.abandoned_short,
+        closed_unanswered=sums.unanswered,
     )
 
 
@@ -50,14 +40,13 @@ class Kept(msgspec.Struct):
         self.running += not breached
 
 
-def kept_of(ended: Mapping[str, Histogram]) -> Kept:
-    """Counts of what has ended, by outcome."""
-    late = ended.get(UNANSWERED_LATE, _NONE).n
+def kept_of(sums: Sums) -> Kept:
+    """What has ended, as it is judged."""
     return Kept(
-        met=ended.get(MET, _NONE).n,
-        missed=ended.get(MISSED, _NONE).n + late,
-        closed_unanswered=ended.get(UNANSWERED, _NONE).n + late,
-        abandoned=ended.get(ABANDONED, _NONE).n,
+        met=sums.met,
+        missed=sums.answered - sums.met + sums.late,
+        closed_unanswered=sums.unanswered,
+        abandoned=sums.abandoned,
     )
 
 

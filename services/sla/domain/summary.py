@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from services.sla.domain.histogram import Histogram, merged
-from services.sla.domain.measures import ABANDONED, HANDLE_TIME, MET, MISSED, SPEED_OF_ANSWER
-from services.sla.domain.service_level import SHORT_ABANDON_US, share
+from services.sla.domain.ended import NOTHING, SHORT_ABANDON_US, Ended
+from services.sla.domain.histogram import S_US, Histogram, seconds
+from services.sla.domain.measures import HANDLE_TIME, SPEED_OF_ANSWER
+from services.sla.domain.service_level import share
 
 SHARES = (("p50_s", 0.5), ("p90_s", 0.9), ("p95_s", 0.95))
 PREDICT_LEAST = 20  # ended clocks of the kind, below which nothing is predicted
@@ -13,18 +14,22 @@ PREDICT_LEAST = 20  # ended clocks of the kind, below which nothing is predicted
 
 def spread(histogram: Histogram) -> dict[str, Any]:
     """How long something took: n, mean (exact), percentiles and maximum (at most 2.5 % too high)."""
-    quantiles = histogram.quantiles_s(part for _, part in SHARES)
+    quantiles = histogram.quantiles_us(part for _, part in SHARES)
+    return shown_spread(histogram.n, histogram.sum_us, quantiles, histogram.max_us())
+
+
+def shown_spread(
+    n: int, sum_us: int, quantiles_us: Iterable[int | None], max_us: int | None
+) -> dict[str, Any]:
+    p50, p90, p95 = quantiles_us
     return {
-        "n": histogram.n,
-        "mean_s": histogram.mean_s(),
-        **{name: at for (name, _), at in zip(SHARES, quantiles, strict=True)},
-        "max_s": histogram.max_s(),
+        "n": n,
+        "mean_s": sum_us / n / S_US if n else None,
+        "p50_s": seconds(p50),
+        "p90_s": seconds(p90),
+        "p95_s": seconds(p95),
+        "max_s": seconds(max_us),
     }
-
-
-def answered(ended: Mapping[str, Histogram]) -> Histogram:
-    """Those that came to their end by an answer, in time or late."""
-    return merged(ended[outcome] for outcome in (MET, MISSED) if outcome in ended)
 
 
 def abandonment(answers: Histogram, abandons: Histogram) -> dict[str, Any]:
@@ -79,26 +84,22 @@ def contacts(row: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def of_metrics(
-    by_metric: Mapping[str, Mapping[str, Histogram]],
-    wall: Mapping[str, Mapping[str, Histogram]],
-) -> dict[str, Any]:
+def of_metrics(by_metric: Mapping[str, Ended], wall: Mapping[str, Ended]) -> dict[str, Any]:
     """What histograms say of one group: waits, responses, resolution and handling."""
-    waits = by_metric.get(SPEED_OF_ANSWER, {})
-    answers, abandons = answered(waits), waits.get(ABANDONED, Histogram())
+    waits = by_metric.get(SPEED_OF_ANSWER, NOTHING)
     responses = {
         metric: {
-            "open_time": spread(answered(by_metric.get(metric, {}))),
-            "wall_time": spread(answered(wall.get(metric, {}))),
+            "open_time": spread(by_metric.get(metric, NOTHING).answered),
+            "wall_time": spread(wall.get(metric, NOTHING).answered),
         }
         for metric in ("first_response", "next_response", "resolution")
     }
     return {
-        "speed_of_answer": spread(answers),
-        "time_to_abandon": spread(abandons),
-        "abandonment": abandonment(answers, abandons),
+        "speed_of_answer": spread(waits.answered),
+        "time_to_abandon": spread(waits.abandoned),
+        "abandonment": abandonment(waits.answered, waits.abandoned),
         **responses,
-        "handle_time": spread(answered(by_metric.get(HANDLE_TIME, {}))),
+        "handle_time": spread(by_metric.get(HANDLE_TIME, NOTHING).answered),
     }
 
 
