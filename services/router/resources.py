@@ -95,15 +95,15 @@ def _object(body: bytes | Mapping[str, Any]) -> tuple[dict[str, Any], Fault | No
 def _canonical(kind: str, read: Form) -> Parsed:
     resource = msgspec.convert(read.model_dump(exclude_none=True), TYPES[kind])
     written = msgspec.json.decode(msgspec.json.encode(resource))
-    return Parsed(resource=resource, canonical=_whole_numbers(written))
+    return Parsed(resource=resource, canonical=whole_numbers(written))
 
 
-def _whole_numbers(value: Any) -> Any:
+def whole_numbers(value: Any) -> Any:
     """60.0 as 60, as people write it; attributes stay as they were given."""
     if isinstance(value, dict):
-        return {k: v if k == "attributes" else _whole_numbers(v) for k, v in value.items()}
+        return {k: v if k == "attributes" else whole_numbers(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_whole_numbers(item) for item in value]
+        return [whole_numbers(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -152,7 +152,7 @@ def _expected(error: ErrorDetails) -> str | None:
     context = error.get("ctx") or {}
     for name in ("ge", "gt", "le", "lt", "pattern", "min_length", "max_length"):
         if name in context:
-            return f"{_SIGNS[name]} {_whole_numbers(context[name])}"
+            return f"{_SIGNS[name]} {whole_numbers(context[name])}"
     known, _, rest = error["msg"].partition("Input should be ")
     return rest if rest and not known else None
 

@@ -72,6 +72,37 @@ async def test_apply_twice_changes_once_and_export_says_the_same(
     assert {change.verb for change in exported} == {"keep"}
 
 
+async def test_an_unset_variable_takes_no_secret_away(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_WA_SECRET", "s3cr3t")
+    content = yaml.safe_load(WORKSPACE)
+    await applied(api, content)
+    monkeypatch.delenv("SHOP_WA_SECRET")
+    changes = await plan(api, parse_document(content))
+    assert {change.verb for change in changes} == {"keep"}
+    warnings = [text async for done in carry_out(api, changes) for text in done.warnings]
+    assert warnings == [
+        "/connectors/1/secrets: SHOP_WA_SECRET is not set in the environment; the secrets held stay"
+    ]
+    held = await api.get("channels", "/connectors/wa")
+    assert held is not None and held["secrets"] == ["app_secret"]
+
+
+async def test_a_secret_in_use_is_not_lost_beside_one_that_is_set(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_WA_SECRET", "s3cr3t")
+    monkeypatch.setenv("SHOP_WA_TOKEN", "t0ken")
+    content = yaml.safe_load(WORKSPACE)
+    content["connectors"][1]["secrets"]["verify_token"] = {"env": "SHOP_WA_TOKEN"}
+    await applied(api, content)
+    monkeypatch.delenv("SHOP_WA_SECRET")
+    with pytest.raises(Refused) as refused:
+        await plan(api, parse_document(content))
+    assert [one.pointer for one in refused.value.errors] == ["/connectors/1/secrets/app_secret"]
+
+
 async def test_the_plan_names_what_differs(api: Api) -> None:
     content = yaml.safe_load(WORKSPACE)
     await applied(api, content)

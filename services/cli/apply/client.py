@@ -112,7 +112,10 @@ class Api:
                 method, address, content=content, headers=headers, **options
             )
         except httpx.HTTPError as error:
-            raise OSError(f"{address} does not answer: {type(error).__name__}") from error
+            why = f"{address} does not answer ({type(error).__name__})"
+            raise OSError(
+                f"{why}: does omniroute up run there? --url names another place"
+            ) from error
 
 
 async def _pause(response: httpx.Response) -> None:

@@ -19,7 +19,7 @@ async def export(api: Api) -> str:
     if settings is None:
         raise not_found("workspace", api.workspace)
     document: dict[str, Any] = {"version": VERSION, "workspace": api.workspace}
-    document |= {k: v for k, v in kinds.shown("workspace", settings).items() if k != "id"}
+    document |= {k: v for k, v in kinds.written("workspace", settings).items() if k != "id"}
     for section, kind in kinds.SECTIONS.items():
         entries = [_entry(kind, one) for one in await _all(api, kind)]
         if entries:
@@ -39,7 +39,7 @@ async def _all(api: Api, kind: str) -> list[dict[str, Any]]:
 
 
 def _entry(kind: str, one: dict[str, Any]) -> dict[str, Any]:
-    entry = kinds.shown(kind, one)
+    entry = kinds.written(kind, one)
     if kind == "connector":
         names = entry.pop("secrets", [])
         if names:

@@ -58,12 +58,20 @@ def listing(kind: str) -> str:
     return f"/{_PATHS[kind][1]}"
 
 
-def shown(kind: str, body: Mapping[str, Any]) -> Canonical:
-    """A service's answer in the form of `canonical`."""
+def written(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A service's answer as an entry of the file."""
     if kind == "workspace":
         return {name: body[name] for name in WorkspaceBody.model_fields if name in body}
     added = _ADDED - {"channel"} if kind != "connector" else _ADDED
     return {name: value for name, value in body.items() if name not in added}
+
+
+def shown(kind: str, body: Mapping[str, Any]) -> Canonical:
+    """A service's answer in the form of `canonical`."""
+    entry = written(kind, body)
+    if _CANONICAL.get(kind) is not _of_router:
+        return entry
+    return canonical(kind, entry, str(entry["id"]))[0] or entry
 
 
 def canonical(kind: str, body: dict[str, Any], name: str) -> tuple[Canonical | None, list[Fault]]:

@@ -9,17 +9,19 @@ import msgspec
 from services.cli.apply import kinds
 from services.cli.apply.client import Api
 from services.cli.apply.document import Document, Entry
-from shared.contracts.problems import Refused
+from shared.contracts.problems import Fault, Refused
 
 Verb = Literal["create", "update", "keep"]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """`fields` are the top-level fields that differ."""
+    """`fields` are the top-level fields that differ; `held` names a connector's secrets that the
+    service holds."""
 
     verb: Verb
     entry: Entry
     fields: list[str] = []
+    held: list[str] = []
 
     @property
     def title(self) -> str:
@@ -42,18 +44,27 @@ async def plan(
         return changes + [Change("create", entry) for entry in document.entries]
     for entry in document.entries:
         found = await api.get(kinds.service(entry.kind), kinds.path(entry.kind, entry.id))
-        wanted = _expected(entry, secrets)
-        changes.append(_change(wanted, found and kinds.shown(entry.kind, found)))
+        held = _held(entry, found)
+        wanted = _expected(entry, secrets, held)
+        change = _change(wanted, found and kinds.shown(entry.kind, found))
+        changes.append(msgspec.structs.replace(change, held=held))
     return changes
 
 
-def _expected(entry: Entry, secrets: Mapping[str, str]) -> Entry:
+def _held(entry: Entry, found: Mapping[str, Any] | None) -> list[str]:
+    """Secrets that a PUT without secrets keeps: those of a connector of the same kind."""
+    if entry.kind != "connector" or found is None or found["kind"] != entry.body.get("kind"):
+        return []
+    return list(found["secrets"])
+
+
+def _expected(entry: Entry, secrets: Mapping[str, str], held: list[str]) -> Entry:
     """The entry as a service would show it: of its secrets, the names of those that are set."""
     if entry.kind != "connector":
         return entry
-    body, _ = _with_secrets(entry, secrets)
-    canonical = {**entry.canonical, "secrets": sorted(body.get("secrets") or {})}
-    return msgspec.structs.replace(entry, canonical=canonical)
+    body, _ = _with_secrets(entry, secrets, held)
+    given = sorted(body["secrets"]) if "secrets" in body else held
+    return msgspec.structs.replace(entry, canonical={**entry.canonical, "secrets": given})
 
 
 def _change(entry: Entry, current: Mapping[str, Any] | None) -> Change:
@@ -78,7 +89,7 @@ async def carry_out(
         if change.verb == "keep" and not change.entry.body.get("secrets"):
             continue
         entry = change.entry
-        body, missing = _with_secrets(entry, secrets)
+        body, missing = _with_secrets(entry, secrets, change.held)
         try:
             answer = await api.call(
                 kinds.service(entry.kind), "PUT", kinds.path(entry.kind, entry.id), body
@@ -90,8 +101,10 @@ async def carry_out(
             for one in answer.get("warnings", [])
             if _value_at(entry.body, one["pointer"]) not in names
         ]
+        rest = "; the secrets held stay" if change.held and "secrets" not in body else ""
         unset = [
-            f"{entry.pointer}/secrets: {name} is not set in the environment" for name in missing
+            f"{entry.pointer}/secrets: {name} is not set in the environment{rest}"
+            for name in missing
         ]
         yield Done(change, entry.warnings + doubts + unset)
 
@@ -114,10 +127,14 @@ def _placed(refused: Refused, entry: Entry) -> Refused:
     return Refused(refused.kind, detail, errors=errors, reason=refused.reason)
 
 
-def _with_secrets(entry: Entry, values: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+def _with_secrets(
+    entry: Entry, values: Mapping[str, str], held: list[str]
+) -> tuple[dict[str, Any], list[str]]:
     """The body with the values of its secrets, and the variables that are not set.
 
-    A secret is never in the file: it names a variable, or a list of them during a rotation.
+    A secret is never in the file: it names a variable, or a list of them during a rotation. Where
+    none is set the body has no secrets, and those `held` stay. Where only some are, a secret in use
+    would be taken away: that is refused.
     """
     if entry.kind != "connector" or "secrets" not in entry.body:
         return entry.body, []
@@ -131,4 +148,18 @@ def _with_secrets(entry: Entry, values: Mapping[str, str]) -> tuple[dict[str, An
                 found.setdefault(name, []).append(value)
             else:
                 missing.append(variable)
+    if held and missing and not found:
+        return {name: one for name, one in entry.body.items() if name != "secrets"}, missing
+    _refuse_loss(
+        entry, [name for name in entry.body["secrets"] if name in held and name not in found]
+    )
     return {**entry.body, "secrets": found}, missing
+
+
+def _refuse_loss(entry: Entry, lost: list[str]) -> None:
+    if lost:
+        message = f"connector {entry.id}: without its variable the secret {lost[0]}, in use, would be lost"
+        places = [f"{entry.pointer}/secrets/{name}" for name in lost]
+        expected = "the variable set, or the secret taken out of the file"
+        faults = [Fault(place, "secret", message, expected) for place in places]
+        raise Refused("validation", message, errors=faults)

@@ -8,10 +8,11 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from fastapi import Depends, Request, Response
 
-from services.router.domain.commands import Command, encode
+from services.router.domain.commands import Command, PutResource, encode
 from services.router.domain.core import RouterCore
 from services.router.domain.workspace import Workspace
 from services.router.presence import PresenceLeases, Present
+from services.router.shown import shown
 from shared.contracts.core import Core, Input
 from shared.http.auth import Caller
 from shared.http.idempotency import REPLAYED, idempotency_of
@@ -92,15 +93,15 @@ class Written(msgspec.Struct):
     warnings: list[Any] = []
 
 
-async def put(request: Request, caller: Caller, service: Router, command: Command) -> Response:
+async def put(request: Request, caller: Caller, service: Router, command: PutResource) -> Response:
     """A resource's PUT: 201 when it is new, its body, warnings where it is doubtful, its ETag."""
     reply = await submit(request, caller, service, command)
     written = msgspec.json.decode(reply.body, type=Written)
-    shown: dict[str, Any] = msgspec.json.decode(bytes(written.body))
+    seen = shown(command.resource, msgspec.json.decode(bytes(written.body)))
     if written.warnings:
-        shown["warnings"] = written.warnings
+        seen["warnings"] = written.warnings
     headers = {"ETag": etag(written.version), **_replayed(reply)}
-    return json_reply(shown, 201 if written.created else 200, headers)
+    return json_reply(seen, 201 if written.created else 200, headers)
 
 
 def _replayed(reply: Reply) -> dict[str, str]:

@@ -10,6 +10,7 @@ from services.router.domain import duty, evaluate, views
 from services.router.domain.commands import DeleteResource, PutResource, ResourceKind
 from services.router.evaluation import EvaluationBody, read_evaluation
 from services.router.resources import parse
+from services.router.shown import shown
 from shared.contracts.problems import Refused, not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import check_content_type, read_body
@@ -68,7 +69,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         if found is None:
             raise not_found(kind, name)
         version, body = found
-        return versioned(request, body, version)
+        return versioned(request, shown(kind, body), version)
 
     @routes.delete(f"/{plural}/{parameter}", status_code=204, name=f"delete_{kind}")
     async def delete_one(  # pyright: ignore[reportUnusedFunction]
@@ -91,8 +92,8 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         rows = await service.look(
             caller.workspace, lambda ws: views.resources(ws, kind, after, limit + 1)
         )
-        shown = [body for body in rows if only is None or body["id"] == only]
-        return page(plural, shown, limit, lambda one: one["id"])
+        seen = [shown(kind, body) for body in rows if only is None or body["id"] == only]
+        return page(plural, seen, limit, lambda one: one["id"])
 
     return routes
 
