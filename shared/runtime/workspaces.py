@@ -6,7 +6,7 @@ import msgspec
 
 from shared.contracts.core import Core, CoreFactory, Input, Outcome
 from shared.runtime.arrivals import Arrival
-from shared.runtime.store.port import Store, WorkspaceRow, WorkspaceState
+from shared.runtime.store.port import Store, StoreUnavailable, WorkspaceRow, WorkspaceState
 
 
 class Inconsistent(Exception):
@@ -94,18 +94,29 @@ class Workspace:
 async def load_core(
     store: Store, factory: CoreFactory, row: WorkspaceRow, state: WorkspaceState, chunk: int
 ) -> Core:
-    """The core as last committed. Raises Inconsistent, StoreUnavailable."""
+    """The core as last committed. Raises Inconsistent, StoreUnavailable.
+
+    Who reads in parts while another owner commits reads a mixture, on which a core may fail in any way.
+    """
     core = factory.create(row.id, row.seed)
     after = ("", "")
-    while state.number:
-        entities = await store.open_entities(row.id, after, chunk)
-        if not entities:
-            break
-        core.load(entities)
-        after = (entities[-1].kind, entities[-1].key)
-    if core.last_seq != state.seq:
+    try:
+        while state.number:
+            entities = await store.open_entities(row.id, after, chunk)
+            if not entities:
+                break
+            core.load(entities)
+            after = (entities[-1].kind, entities[-1].key)
+        last_seq = core.last_seq
+        core.wake_at_us()  # derives what else follows from the entities
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise Inconsistent(f"workspace {row.id!r} cannot be loaded: {why}") from error
+    if last_seq != state.seq:
         raise Inconsistent(
-            f"workspace {row.id!r}: the core remembers event {core.last_seq},"
+            f"workspace {row.id!r}: the core remembers event {last_seq},"
             f" the store has {state.seq}"
         )
     return core

@@ -469,7 +469,18 @@ async def test_many_changing_timers_do_not_pile_up():
     assert len(runtime.shards[0].roster._wakes) <= 128
 
 
-async def test_who_loads_a_shard_that_another_owner_goes_on_with_lets_it_go_without_alarm():
+def seq_seven():
+    state = CounterCore("w", 1).state
+    state.seq = 7
+    return Entity("whole", "", msgspec.json.encode(state))
+
+
+def half_written():
+    return Entity("counter", "c", b"what only the other half explains")
+
+
+@pytest.mark.parametrize("written", [seq_seven, half_written])
+async def test_who_loads_a_shard_that_another_owner_goes_on_with_lets_it_go_without_alarm(written):
     world, first = await world_of()
     await command(first, "w")
     await first.stop()
@@ -480,10 +491,9 @@ async def test_who_loads_a_shard_that_another_owner_goes_on_with_lets_it_go_with
         if call == "open_entities":
             store.inject = lambda _: None
             store.steal(0)
+            entity = written()
             stored = world.database.service("router").entities["w"]
-            state = CounterCore("w", 1).state
-            state.seq = 7
-            stored["whole", ""] = Entity("whole", "", msgspec.json.encode(state))
+            stored[entity.kind, entity.key] = entity
 
     store.inject = another_owner_commits
     await second.step_leases()
