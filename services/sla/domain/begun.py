@@ -39,15 +39,14 @@ class Begun:
             self._changed.add(oldest := next(iter(self._of)))
             del self._of[oldest]
 
-    def take(self, name: str, first_us: int) -> tuple[bool, list[Event]]:
-        """The customer's first message has come, of `first_us`: whether we began, and our messages
-        that answer it (they only came before it)."""
+    def take(self, name: str, lateness_us: int) -> list[Event]:
+        """The customer's first message has come: ours from before. `lateness_us`: how late they may
+        have come and still count at their own time."""
         found = self._of.pop(name, None)
         if found is None:
-            return False, []
+            return []
         self._changed.add(name)
-        began = any(event.at_us < first_us for event in found.events)
-        return began, [event for event in found.events if event.at_us >= first_us]
+        return [_counted(event, lateness_us) for event in found.events]
 
     def changes(self) -> list[Entity]:
         changed, self._changed = self._changed, set()
@@ -70,6 +69,12 @@ class Begun:
     def _entity(self, name: str) -> Entity:
         found = self._of.get(name)
         return Entity(KIND, name, None if found is None else msgspec.msgpack.encode(found))
+
+
+def _counted(event: Event, lateness_us: int) -> Event:
+    if event.late_us <= lateness_us:
+        return event
+    return msgspec.structs.replace(event, at_us=event.at_us + event.late_us)
 
 
 _BEGINNING = msgspec.msgpack.Decoder(Beginning)

@@ -40,7 +40,8 @@ class Record(msgspec.Struct, gc=False):
     """An episode at rest. `key` names it for ever: the event that opened it, or its task.
     `base`: the fold's state before `events`, once old events have been folded away; then `book` is
     the one in force there. `advanced_us`: what happens by itself has happened until here. `began`:
-    we wrote first. `assigned_us`: the last assignment, `replied` since; `estimate_us`: when the
+    we wrote first, as `ours` say: our messages that came before any of the customer's; once a message of
+    the customer's is seen to be older, they are among `events`. `assigned_us`: the last assignment, `replied` since; `estimate_us`: when the
     router expects one."""
 
     key: str
@@ -60,6 +61,7 @@ class Record(msgspec.Struct, gc=False):
     assigned_us: int | None = None
     replied: bool = False
     estimate_us: int | None = None
+    ours: list[Event] = []
 
     def books(self) -> list[int]:
         """The books it needs, one for each mention."""
@@ -116,7 +118,7 @@ class Live:
     @property
     def lateness_us(self) -> int:
         """How late an event may come and still count at its own time."""
-        policy = self.fold.policy
+        policy = self.fold.foreseen_policy()
         return span_us(DEFAULT_LATENESS_S) if policy is None else policy.lateness_us
 
     def clock_id(self, clock: Clock) -> str:
@@ -131,6 +133,14 @@ class Live:
         policy = self.fold.policy
         return None if policy is None else policy.find(clock.metric)
 
+    def began_us(self) -> int | None:
+        """When its first message or event was; None while it has none."""
+        first = self.fold.episode.first_us
+        created = self.fold.episode.created_us
+        if first is None or created is None:
+            return first if created is None else created
+        return min(first, created)
+
     def ended_us(self) -> int | None:
         """When the work ended, while it has."""
         if not self.ended:
@@ -138,12 +148,15 @@ class Live:
         ends = [e.at_us for e in self.record.events if e.type in _ENDS]
         return max(ends, default=self.record.touched_us)
 
+    def has_heard(self, event: Event) -> bool:
+        return bool(event.key) and event.key in self.record.seen
+
     def add(self, event: Event) -> bool:
         """Takes in an event; True when it did not come in order, so that all was derived again."""
         record = self.record
+        if self.has_heard(event):
+            return False
         if event.key:
-            if event.key in record.seen:
-                return False
             record.seen.append(event.key)
             del record.seen[:-KEYS_MAX]
         record.order += 1
@@ -152,14 +165,23 @@ class Live:
         late = late or event.at_us <= self.fold.episode.timed_us
         if record.base is not None and event.at_us < (first := self._earliest()):
             event = msgspec.structs.replace(event, at_us=first)
-        record.events.append(event)
-        if late:
+        opens = record.base is None and self._opens(event)
+        if opens and record.events and event.type == "agent_message":
+            record.ours.append(event)
+        else:
+            record.events.append(event)
+        if late or (opens and record.ours):
             record.events.sort(key=_sort_key)
             self.again()
         else:
             self.fold.apply(event)
         self._compact()
         return late
+
+    def _opens(self, event: Event) -> bool:
+        """Whether nothing that is known of the work is older."""
+        events = self.record.events
+        return not events or event.at_us < events[0].at_us
 
     def _earliest(self) -> int:
         """Nothing can happen before this any more: it is folded away."""
@@ -169,7 +191,21 @@ class Live:
 
     def again(self) -> None:
         """Derives everything from the list."""
+        if self.record.ours:
+            self._place_ours()
         self.fold = self._derived()
+
+    def _place_ours(self) -> None:
+        """Of our messages, those that are no older than the customer's first answer it."""
+        record = self.record
+        first_us = min((e.at_us for e in record.events), default=None)
+        if first_us is None:
+            return
+        answers = [event for event in record.ours if event.at_us >= first_us]
+        record.ours = [event for event in record.ours if event.at_us < first_us]
+        record.began = bool(record.ours)
+        record.events += answers
+        record.events.sort(key=_sort_key)
 
     def advance(self, now_us: int) -> None:
         """What happens by itself until now: holds end, pauses reach their limit."""
@@ -182,15 +218,24 @@ class Live:
         self._library.pin(book)
         self.add(Event(at_us, "policy_changed", 0, fields, f"{book}:{at_us}"))
 
+    def counts_on(self, calendar: str) -> bool:
+        """Whether a clock of it counts, or counted, on a calendar."""
+        return any(span.calendar == calendar for clock in self.clocks for span in clock.spans)
+
     def recount(self, at_us: int, calendar: str) -> None:
         """The calendar's windows have changed: open clocks count again from their start, what has
-        ended stays. A task that is not bound yet is derived from its first event anyway."""
+        ended stays, also when an event comes late. A task that is not bound yet is derived from its
+        first event anyway."""
         record = self.record
-        if record.task_id is None:
+        if record.task_id is None and any(clock.is_open for clock in self.clocks):
             self.again()
             return
-        self.fold.recount(at_us, calendar)
-        self._fold_away(record.events, self.fold.episode)
+        episode = self.fold.episode
+        if record.events:
+            episode.timed_us = max(episode.timed_us, record.events[-1].at_us)
+        if any(clock.is_open for clock in self.clocks):
+            self.fold.recount(at_us, calendar)
+        self._fold_away(record.events, episode)
         self.again()
 
     def _derived(self, *, whole: bool = True) -> Fold:

@@ -28,7 +28,7 @@ from services.sla.domain.conversation import (
     unpack,
 )
 from services.sla.domain.due import FORETOLD, NEVER_US, Due, due_on
-from services.sla.domain.episodes import DEFAULT_LATENESS_US, Episodes
+from services.sla.domain.episodes import Episodes
 from services.sla.domain.events import Event
 from services.sla.domain.feedback import answer_of, feedback_row
 from services.sla.domain.intake import (
@@ -246,8 +246,8 @@ class SlaCore:
 
     def _take_message(self, message: Message, event_id: str) -> bool:
         if message.kind == "agent_message" and message.conversation_id not in self.conversations:
-            at_us = message.at_us(DEFAULT_LATENESS_US)
-            event = Event(at_us, message.kind, 0, message.fields, event_id)
+            at_us = min(message.time_us, message.received_us)
+            event = Event(at_us, message.kind, 0, message.fields, event_id, message.late_us)
             self._begun.note(message.conversation_id, event, self.now_us)
             return False
         conversation = self._episodes.conversation(message.conversation_id, message.channel)
@@ -258,6 +258,12 @@ class SlaCore:
         self._episodes.align(live, event_id, at_us)
         self._touch(live)
         event = Event(at_us, message.kind, 0, message.fields, event_id, message.late_us)
+        return self._add(live, event)
+
+    def _add(self, live: Live, event: Event) -> bool:
+        """Takes in an event that has not been heard yet; whether it came late."""
+        if live.has_heard(event):
+            return False
         late = live.add(event)
         self._paces.heard(live, event)
         return late
@@ -282,8 +288,7 @@ class SlaCore:
             return False
         late = False
         for event in task_events(name, told, live.fold.episode.facts.task.get("queue")):
-            late = live.add(event) or late
-            self._paces.heard(live, event)
+            late = self._add(live, event) or late
         self._touch(live)
         return late
 

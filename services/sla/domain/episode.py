@@ -71,6 +71,12 @@ class Fold:
     def policy(self) -> Policy | None:
         return self._policy
 
+    def foreseen_policy(self) -> Policy | None:
+        """The policy, or the one that the first event will choose by what is known without it."""
+        if self.episode.chosen:
+            return self._policy
+        return self._book.choose(self._choosing())
+
     @property
     def hands(self) -> Hands:
         return self._hands

@@ -3,14 +3,51 @@
 import msgspec
 
 from services.sla.domain.begun import Begun
+from services.sla.domain.clock import NEVER
 from services.sla.domain.conversation import EPISODES_MAX, Conversation, Live, Record
 from services.sla.domain.events import Event
 from services.sla.domain.intake import Message, Told
 from services.sla.domain.library import Library
-from services.sla.domain.policy import DEFAULT_LATENESS_S
-from shared.contracts.instants import parse_instant, span_us
+from shared.contracts.instants import parse_instant
 
-DEFAULT_LATENESS_US = span_us(DEFAULT_LATENESS_S)
+MESSAGES = frozenset(
+    {"customer_message", "agent_message", "agent_note", "bot_message", "auto_reply"}
+)
+
+
+def _by_time(lives: list[Live], message: Message) -> tuple[Live | None, bool]:
+    """The episode in whose time a message falls, and whether it comes after its end (or there is
+    none), so that a customer's begins another.
+
+    One between the end of an episode and the beginning of the next: a customer's is the next one's
+    first, anything else still belongs to the one before.
+    """
+    later: Live | None = None
+    for live in reversed(lives):
+        began_us = live.began_us()
+        at_us = message.at_us(live.lateness_us)
+        if began_us is None:
+            continue
+        if at_us >= began_us:
+            ended_us = live.ended_us()
+            after = ended_us is not None and at_us > ended_us
+            if after and later is not None and message.kind == "customer_message":
+                return later, False
+            return live, after
+        later = live
+    return later, later is None
+
+
+def _since(live: Live, event_id: str | None) -> int:
+    """From when on the messages of an episode belong to a later task: all of one that is no task's,
+    else what follows the message that opened the later one, or the end."""
+    if live.record.task_id is None:
+        return 0
+    opening = next((e.at_us for e in live.record.events if event_id and e.key == event_id), None)
+    ended_us = live.ended_us()
+    if opening is not None:
+        return opening
+    return NEVER if ended_us is None else ended_us + 1
 
 
 class Episodes:
@@ -25,21 +62,19 @@ class Episodes:
         self._library = library
 
     def home(self, conversation: Conversation, message: Message, event_id: str) -> Live | None:
-        """The episode that a message belongs to; a customer's opens one where none is open."""
+        """The episode that a message belongs to: the one it names, else by its time, so that it does
+        not matter when it is heard; a customer's opens one where none is open."""
         lives = self.lives[conversation.id]
         for live in reversed(lives):
             named = message.task_id is not None and live.record.task_id == message.task_id
             if named or live.record.key == event_id:
                 return live
-        last = lives[-1] if lives else None
-        ended_us = last.ended_us() if last is not None else None
-        if last is not None and (ended_us is None or message.at_us(last.lateness_us) <= ended_us):
-            return last
-        if message.kind != "customer_message":
-            return last
+        found, new = _by_time(lives, message)
+        if not new or message.kind != "customer_message":
+            return found
         facts = {**message.facts, "priority": 0}
         record = Record(event_id, self._library.number, message.channel, facts)
-        return self.open(conversation, record, message.at_us(DEFAULT_LATENESS_US))
+        return self.open(conversation, record)
 
     def align(self, live: Live, event_id: str, at_us: int) -> None:
         """The router was heard before the message that opened its task: the task begins with it."""
@@ -52,6 +87,7 @@ class Episodes:
             record.events.append(msgspec.structs.replace(created, at_us=at_us))
             record.events.sort(key=lambda event: event.sort_key)
             live.again()
+            self._gather(live, event_id)
 
     def bind(self, told: Told, now_us: int) -> bool:
         """The router has named the task: facts are known now, the start is kept."""
@@ -64,9 +100,7 @@ class Episodes:
         live = next((one for one in lives if one.record.key == key), None)
         if live is None or live.record.task_id is not None:
             record = Record(key, self._library.number, told.channel, {})
-            began_us = parse_instant(told.waiting_since or told.at)
-            live = self.open(conversation, record, began_us)
-            self._move(told.event_id, live)
+            live = self.open(conversation, record)
         record = live.record
         record.task_id, record.customer = told.task_id, told.customer
         record.task = {
@@ -78,25 +112,53 @@ class Episodes:
             "queue": told.queue,
             "priority": told.priority,
         }
-        opening = next((e.at_us for e in record.events if e.key == told.event_id), None)
+        events = [event for one in lives for event in one.record.events]
+        opening = next((e.at_us for e in events if e.key == told.event_id), None)
         began_us = parse_instant(told.waiting_since or told.at) if opening is None else opening
         record.events.append(Event(began_us, "task_created", 0, {}, f"r{told.seq}"))
         record.events.sort(key=lambda event: event.sort_key)
         live.again()
+        self._gather(live, told.event_id)
         live.record.touched_us = now_us
         return False
 
-    def _move(self, event_id: str | None, to: Live) -> None:
-        """Takes the message that opened a task, and what followed it, from where it was put."""
-        for live in self.lives[to.conversation.id]:
-            moved = [e for e in live.record.events if event_id is not None and e.key == event_id]
-            if live is to or not moved:
+    def _gather(self, to: Live, event_id: str | None) -> None:
+        """Takes the messages that belong to a task from where they were put before it was known:
+        the one that opened it and what followed, what nobody's task had, and what came after the end
+        of the one before."""
+        began_us = to.began_us()
+        if began_us is None:
+            return
+        for live in list(self.lives[to.conversation.id]):
+            if live is to or (
+                live.record.task_id is not None and (live.began_us() or 0) > began_us
+            ):
                 continue
-            taken = [e for e in live.record.events if e.type == "customer_message" and e.at_us >= moved[0].at_us]  # fmt: skip
-            live.record.events = [e for e in live.record.events if e not in taken]
+            since_us = _since(live, event_id)
+            taken = [
+                event
+                for event in live.record.events
+                if event.type in MESSAGES
+                and event.at_us >= since_us
+                and (event.at_us >= began_us or event.type == "customer_message")
+            ]
+            if live.record.task_id is None:
+                to.record.ours += live.record.ours
+                to.record.seen += [event.key for event in live.record.ours]
+                live.record.ours = []
+            if taken:
+                self._hand_over(live, to, taken)
+        if to.record.ours:
+            to.again()
+
+    def _hand_over(self, live: Live, to: Live, taken: list[Event]) -> None:
+        live.record.events = [event for event in live.record.events if event not in taken]
+        if live.record.events or live.record.task_id is not None:
             live.again()
-            to.record.events += taken
-            to.record.seen += [e.key for e in taken]
+        else:
+            self.drop(live)
+        for event in taken:
+            to.add(event)
 
     def join(self, told: Told, now_us: int, *, reopened: bool) -> bool:
         """A message belongs to a task that is already known; a reopening goes on from it."""
@@ -133,14 +195,13 @@ class Episodes:
             self.lives[name] = []
         return found
 
-    def open(self, conversation: Conversation, record: Record, first_us: int) -> Live:
-        """A new episode that begins at `first_us`; ours from before decide whether we began."""
-        record.began, answers = self.begun.take(conversation.id, first_us)
-        record.events += answers
-        record.seen += [event.key for event in answers]
+    def open(self, conversation: Conversation, record: Record) -> Live:
+        """A new episode; ours from before decide whether we began."""
         conversation.episodes.append(record)
         self._library.pin(record.book)
         live = Live(self._workspace, conversation, record, self._library)
+        record.ours = self.begun.take(conversation.id, live.lateness_us)
+        record.seen += [event.key for event in record.ours]
         lives = self.lives[conversation.id]
         lives.append(live)
         ended = [one for one in lives if one.ended]

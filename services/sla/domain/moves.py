@@ -28,12 +28,13 @@ class Move(msgspec.Struct, gc=False):
     cursor: str = ""
 
     def concerns(self, live: Live) -> bool:
-        """Whether an episode has open clocks that must move."""
-        if not any(clock.is_open for clock in live.clocks):
-            return False
+        """Whether an episode has open clocks that must move, or ended ones that must be kept from
+        being derived again from other windows."""
         books = live.record.books()
         if self.calendar:
-            return any(book in self.pages for book in books)
+            return any(book in self.pages for book in books) and live.counts_on(self.calendar)
+        if not any(clock.is_open for clock in live.clocks):
+            return False
         return runs_under(live, self.policy) and max(books) < self.book
 
     def carry_out(self, live: Live, now_us: int) -> None:
