@@ -86,7 +86,7 @@ def steps() -> str:
     return f"""
 WITH whole AS (SELECT * FROM unnest(CAST(:w_since AS timestamptz[]),
     CAST(:w_until AS timestamptz[])) w (since, until)), {_LIMITS}
-SELECT r.at, r.key, {_numbers()}, {at_rank}
+SELECT extract(epoch FROM r.at)::bigint / :step, r.key, {_numbers()}, {at_rank}
 FROM whole, LATERAL (
   SELECT * FROM sla.rollup r
   WHERE r.workspace = :workspace AND r.series = :series AND r.dimension = :dimension
@@ -178,3 +178,45 @@ def _singles(series: Series, dimension: Dimension, some: bool) -> str:
     OFFSET 0) c
 ),
 singles AS (SELECT * FROM every WHERE true {_wanted("key")})"""
+
+
+COMPLETED = """
+SELECT {key} AS key, count(*) AS completed,
+  count(*) FILTER (WHERE reopened > 0) AS reopened,
+  count(*) FILTER (WHERE repeated) AS repeated,
+  count(*) FILTER (WHERE reopened = 0 AND NOT repeated) AS first_contact,
+  count(*) FILTER (WHERE reopened = 0 AND NOT repeated AND ended_at > CAST(:now AS timestamptz) - CAST(:repeat AS interval)) AS provisional,
+  count(*) FILTER (WHERE told) AS told,
+  avg(talk_us) / 1e6 AS talk_s, avg(hold_us) / 1e6 AS hold_s, avg(wrap_us) / 1e6 AS wrap_s
+FROM (
+  SELECT t.*, EXISTS (
+      SELECT 1 FROM sla.feedback f WHERE f.workspace = t.workspace AND f.task_id = t.id) AS told,
+    EXISTS (
+      SELECT 1 FROM sla.task n WHERE n.workspace = t.workspace AND n.customer_id = t.customer_id
+        AND n.created_at > t.ended_at AND n.created_at <= t.ended_at + CAST(:repeat AS interval))
+    OR EXISTS (
+      SELECT 1 FROM sla.task n WHERE n.workspace = t.workspace
+        AND n.conversation_id = t.conversation_id
+        AND n.created_at > t.ended_at AND n.created_at <= t.ended_at + CAST(:repeat AS interval)) AS repeated
+  FROM sla.task t
+  WHERE t.workspace = :workspace AND t.ended_at >= :since AND t.ended_at < :until
+    AND t.ending = 'completed'
+) c GROUP BY 1
+"""
+
+# Present: available, or with work in hand. Idle: available and without work.
+DESKS = """
+SELECT agent_id AS key,
+  sum(s) FILTER (WHERE status = 'available' OR tasks > 0) AS present_s,
+  sum(s) FILTER (WHERE tasks > 0) AS busy_s,
+  sum(s) FILTER (WHERE status = 'available' AND tasks = 0) AS idle_s,
+  sum(s * tasks) AS task_s, sum(s * units) AS unit_s,
+  sum(s * capacity) FILTER (WHERE status = 'available' OR tasks > 0) AS capacity_s
+FROM (
+  SELECT *, extract(epoch FROM least(coalesce(to_at, CAST(:until AS timestamptz)), CAST(:until AS timestamptz))
+    - greatest(from_at, CAST(:since AS timestamptz)))
+    ::double precision AS s
+  FROM sla.agent_span
+  WHERE workspace = :workspace AND from_at < :until AND (to_at IS NULL OR to_at > :since)
+) spans GROUP BY 1
+"""

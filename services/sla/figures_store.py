@@ -7,8 +7,10 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -40,7 +42,7 @@ class Limits(NamedTuple):
     other: int
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, gc=False):
     """One step of one group in a series of time; percentiles (`SHARES`) and maximum in microseconds,
     None where nobody was answered."""
 
@@ -150,7 +152,7 @@ class Moment:
             unsettled = await self._unfolded(workspace, metric, series, since, until, step_s)
             direct, again = _settled(direct, unsettled, step_s * 1_000_000)
             cut = [one for one in cut if one.step * 60 != step_s] + again
-        among = {"metric": metric, "keys": keys, "whole": widest, "most": most + 1}
+        among = {"metric": metric, "keys": keys, "whole": widest, "step": step_s, "most": most + 1}
         lines = await self._direct(workspace, series, dimension, direct, limits, among)
         summed = await self._histograms(
             workspace, [metric], series, dimension, cut, keys=keys, step_s=step_s
@@ -158,7 +160,8 @@ class Moment:
         lines += [_line(group, ended, limits) for group, ended in summed.items()]
         if len(lines) > most:
             raise TooMany
-        return sorted(lines, key=_place)
+        lines.sort(key=attrgetter("slot", "key"))
+        return lines
 
     async def _direct(
         self,
@@ -181,13 +184,12 @@ class Moment:
             **shares,
             **among,
         }
-        step_us = cut[0].step * 60 * 1_000_000
         lines: list[Line] = []
         async for chunk in self._chunks(statements.steps(), given):
-            for at, key, *numbers in chunk:
-                *counts, p50, p90, p95, most = numbers
-                quantiles = (p50, p90, p95)
-                lines.append(Line(_us(at) // step_us, key, Sums(*counts), quantiles, most))
+            lines += [
+                Line(slot, key, Sums(*numbers[:-4]), tuple(numbers[-4:-1]), numbers[-1])
+                for slot, key, *numbers in chunk
+            ]
         return lines
 
     async def _unfolded(
@@ -294,7 +296,7 @@ class Moment:
         contact of the customer within `repeat_s`, neither, and whose time for that is not over;
         their mean talk, hold and wrap-up in seconds; how many were answered with feedback."""
         return await self._rows(
-            _COMPLETED.format(key=KEYS[dimension]),
+            statements.COMPLETED.format(key=KEYS[dimension]),
             workspace=workspace,
             since=since,
             until=until,
@@ -330,7 +332,7 @@ class Moment:
         by units of capacity and by tasks."""
         now = datetime.now(UTC)
         return await self._rows(
-            _DESKS, workspace=workspace, since=since, until=min(until, max(now, since))
+            statements.DESKS, workspace=workspace, since=since, until=min(until, max(now, since))
         )
 
     async def _rows(self, statement: str, **given: Any) -> list[dict[str, Any]]:
@@ -370,10 +372,6 @@ def _line(group: Group, ended: Ended, limits: Limits) -> Line:
     sums = ended.sums(limits.of.get(group.key, limits.other))
     quantiles = answered.quantiles_us(share for _, share in SHARES)
     return Line(group.slot, group.key, sums, tuple(quantiles), answered.max_us())
-
-
-def _place(line: Line) -> tuple[int, str]:
-    return line.slot, line.key
 
 
 def _given(
@@ -416,45 +414,3 @@ def _bounds(name: str, cut: Sequence[Piece]) -> dict[str, list[datetime]]:
         f"{name}_since": [EPOCH + timedelta(microseconds=one.since_us) for one in cut],
         f"{name}_until": [EPOCH + timedelta(microseconds=one.until_us) for one in cut],
     }
-
-
-_COMPLETED = """
-SELECT {key} AS key, count(*) AS completed,
-  count(*) FILTER (WHERE reopened > 0) AS reopened,
-  count(*) FILTER (WHERE repeated) AS repeated,
-  count(*) FILTER (WHERE reopened = 0 AND NOT repeated) AS first_contact,
-  count(*) FILTER (WHERE reopened = 0 AND NOT repeated AND ended_at > CAST(:now AS timestamptz) - CAST(:repeat AS interval)) AS provisional,
-  count(*) FILTER (WHERE told) AS told,
-  avg(talk_us) / 1e6 AS talk_s, avg(hold_us) / 1e6 AS hold_s, avg(wrap_us) / 1e6 AS wrap_s
-FROM (
-  SELECT t.*, EXISTS (
-      SELECT 1 FROM sla.feedback f WHERE f.workspace = t.workspace AND f.task_id = t.id) AS told,
-    EXISTS (
-      SELECT 1 FROM sla.task n WHERE n.workspace = t.workspace AND n.customer_id = t.customer_id
-        AND n.created_at > t.ended_at AND n.created_at <= t.ended_at + CAST(:repeat AS interval))
-    OR EXISTS (
-      SELECT 1 FROM sla.task n WHERE n.workspace = t.workspace
-        AND n.conversation_id = t.conversation_id
-        AND n.created_at > t.ended_at AND n.created_at <= t.ended_at + CAST(:repeat AS interval)) AS repeated
-  FROM sla.task t
-  WHERE t.workspace = :workspace AND t.ended_at >= :since AND t.ended_at < :until
-    AND t.ending = 'completed'
-) c GROUP BY 1
-"""
-
-# Present: available, or with work in hand. Idle: available and without work.
-_DESKS = """
-SELECT agent_id AS key,
-  sum(s) FILTER (WHERE status = 'available' OR tasks > 0) AS present_s,
-  sum(s) FILTER (WHERE tasks > 0) AS busy_s,
-  sum(s) FILTER (WHERE status = 'available' AND tasks = 0) AS idle_s,
-  sum(s * tasks) AS task_s, sum(s * units) AS unit_s,
-  sum(s * capacity) FILTER (WHERE status = 'available' OR tasks > 0) AS capacity_s
-FROM (
-  SELECT *, extract(epoch FROM least(coalesce(to_at, CAST(:until AS timestamptz)), CAST(:until AS timestamptz))
-    - greatest(from_at, CAST(:since AS timestamptz)))
-    ::double precision AS s
-  FROM sla.agent_span
-  WHERE workspace = :workspace AND from_at < :until AND (to_at IS NULL OR to_at > :since)
-) spans GROUP BY 1
-"""

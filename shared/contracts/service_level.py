@@ -6,11 +6,12 @@ whose denominator is 0 has no value: None, never 0 or 1.
 """
 
 import msgspec
+from msgspec.structs import asdict
 
 SHORT_ABANDON_S = 5.0
 
 
-class Counts(msgspec.Struct):
+class Counts(msgspec.Struct, gc=False):
     """`offered` counts answered, abandoned, still waiting and `closed_unanswered` ones; the last are
     in no definition, and shown so that nobody overlooks them."""
 
@@ -31,14 +32,30 @@ class Counts(msgspec.Struct):
         self.waiting_beyond += beyond
 
 
+class Levels(msgspec.Struct, gc=False):
+    """The share of each named definition; None where nothing can be said."""
+
+    abandons_in_time_succeed: float | None
+    abandons_ignored: float | None
+    abandons_fail: float | None
+    early_abandons_ignored: float | None
+    short_abandons_succeed: float | None
+    live: float | None
+
+
+def levels_of(counts: Counts) -> Levels:
+    """All definitions of the same counts."""
+    return Levels(*[part / whole if whole else None for part, whole in shares(counts).values()])
+
+
 def service_levels(counts: Counts) -> dict[str, float | None]:
-    """Each named definition -> share, None where nothing can be said."""
-    found = shares(counts)
-    return {name: part / whole if whole else None for name, (part, whole) in found.items()}
+    """The same by name."""
+    return asdict(levels_of(counts))
 
 
 def shares(counts: Counts) -> dict[str, tuple[int, int]]:
     """Each named definition -> (successes, all of them): for who sums over several counts."""
+    # In the order of `Levels`.
     an, within = counts.answered, counts.answered_within
     ab, ab_within = counts.abandoned, counts.abandoned_within
     ab_beyond = ab - ab_within

@@ -55,7 +55,8 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _flat(row: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in row.items():
+    for name, found in row.items():
+        value = msgspec.structs.asdict(found) if isinstance(found, msgspec.Struct) else found
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         elif isinstance(value, list) and value and isinstance(value[0], Mapping) and "within_s" in value[0]:  # fmt: skip
