@@ -1,12 +1,15 @@
 """What is the embedded log's own: its schema, retention, group commit, and two processes on it."""
 
 import asyncio
+from unittest.mock import patch
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.bus.port import Outgoing
+from shared.bus.port import Outgoing, Record
 from shared.bus.postgres import PostgresBus
+from shared.bus.postgres.pushed import MOST_BYTES, Pushed
+from shared.bus.postgres.reader import PostgresReader
 from shared.contracts.topics import DAY_MS, RAW, RETENTION_MS, SLA_EVENTS
 from shared.testing.bus_reading import read_all
 
@@ -115,3 +118,91 @@ async def test_a_send_whose_caller_gave_up_disturbs_nobody(bus_engine: AsyncEngi
         assert [values[offset] for offset in offsets] == [b"%d" % n for n in range(9) if n != 4]
     finally:
         await bus.stop()
+
+
+async def test_what_its_own_process_appends_is_not_read_again(bus_engine: AsyncEngine) -> None:
+    bus = PostgresBus(bus_engine)
+    await bus.start()
+    try:
+        await bus.ensure_topics({"t": 2})
+        reader = bus.reader()
+        await reader.assign({("t", 0): 0, ("t", 1): 0})
+        assert await reader.poll(10, 50) == []
+        sent = [Outgoing("t", n % 2, b"k", b"%d" % n, (("name", b"text"),)) for n in range(6)]
+        with patch.object(PostgresReader, "_connected", side_effect=AssertionError("asked")):
+            await bus.send(sent)
+            first = await reader.poll(4, 500)
+            rest = await reader.poll(10, 500)
+        assert len(first) == 4 and len(rest) == 2
+        found = sorted((*first, *rest), key=lambda each: (each.partition, each.offset))
+        assert found == [*await read_all(bus, ("t", 0)), *await read_all(bus, ("t", 1))]
+    finally:
+        await bus.stop()
+
+
+async def test_two_processes_append_and_each_reads_all_in_order(bus_engine: AsyncEngine) -> None:
+    buses = [PostgresBus(bus_engine) for _ in range(2)]
+    try:
+        for bus in buses:
+            await bus.start()
+            await bus.ensure_topics({"t": 1})
+        readers = [bus.reader() for bus in buses]
+        for reader in readers:
+            await reader.assign({("t", 0): 0})
+
+        async def append(bus: PostgresBus, name: bytes) -> None:
+            for n in range(60):
+                await bus.send([Outgoing("t", 0, name, b"%d" % n)])
+
+        async def read(reader: PostgresReader) -> list[int]:
+            offsets: list[int] = []
+            async with asyncio.timeout(20):
+                while len(offsets) < 120:
+                    offsets += [each.offset for each in await reader.poll(7, 500)]
+            return offsets
+
+        found = await asyncio.gather(
+            *map(read, readers), append(buses[0], b"a"), append(buses[1], b"b")
+        )
+        assert found[0] == found[1] == list(range(120))
+    finally:
+        for bus in buses:
+            await bus.stop()
+
+
+async def test_what_came_while_paused_is_read_on_resume(bus_engine: AsyncEngine) -> None:
+    bus = PostgresBus(bus_engine)
+    await bus.start()
+    try:
+        await bus.ensure_topics({"t": 1})
+        reader = bus.reader()
+        await reader.assign({("t", 0): 0})
+        assert await reader.poll(10, 50) == []
+        await bus.send([Outgoing("t", 0, b"k", b"0")])
+        reader.pause([("t", 0)])
+        await bus.send([Outgoing("t", 0, b"k", b"1")])
+        assert await reader.poll(10, 50) == []
+        reader.resume([("t", 0)])
+        await bus.send([Outgoing("t", 0, b"k", b"2")])
+        offsets: list[int] = []
+        while len(offsets) < 3:
+            offsets += [each.offset for each in await reader.poll(10, 500)]
+        assert offsets == [0, 1, 2]
+    finally:
+        await bus.stop()
+
+
+def test_pushed_records_that_do_not_follow_replace_those_before() -> None:
+    pushed = Pushed()
+    pushed.put([record(5), record(6)])
+    assert not pushed.begins_at(4) and pushed.begins_at(6) and len(pushed) == 1
+    pushed.put([record(7)])
+    pushed.put([record(9)])
+    assert not pushed.begins_at(6) and pushed.begins_at(9)
+    assert [each.offset for each in pushed.take(5, 0 + 1)] == [9] and not pushed
+    pushed.put([record(n, MOST_BYTES // 4) for n in range(6)])
+    assert not pushed
+
+
+def record(offset: int, size: int = 1) -> Record:
+    return Record("t", 0, offset, 0, None, bytes(size))

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.bus.port import BusUnavailable, Outgoing
+from shared.bus.port import BusUnavailable, Outgoing, Record
 from shared.bus.postgres import statements
 from shared.db.engine import driver_of, is_transient
 from shared.db.literals import blobs, maybe_blobs, numbers
@@ -29,15 +29,26 @@ class Parcel(msgspec.Struct):
 
     partitions: list[Partition]
     records: Sequence[Outgoing]
+    sizes: Sequence[int]
     done: asyncio.Future[list[int]]
     bytes: int
 
 
-class Appender:
-    """Writes parcels in the order they came, many per transaction."""
+Appended = Callable[[list[Record]], None]
+"""Told of records of one partition that lie in the log now, one after the other."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+
+class Appender:
+    """Writes parcels in the order they came, many per transaction. Notices to other processes say
+    that they are of `sender`; `doubtful` is called where nobody knows what was written."""
+
+    def __init__(
+        self, engine: AsyncEngine, sender: str, appended: Appended, doubtful: Callable[[], None]
+    ) -> None:
         self._driver = driver_of(engine)
+        self._sender = sender
+        self._appended = appended
+        self._doubtful = doubtful
         self._waiting: deque[Parcel] = deque()
         self._waiting_records = 0
         self._room = asyncio.Event()
@@ -50,8 +61,8 @@ class Appender:
             self._room.clear()
             await self._room.wait()
         done: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-        size = sum(record.size() for record in records)
-        self._waiting.append(Parcel(partitions, records, done, size))
+        sizes = [record.size() for record in records]
+        self._waiting.append(Parcel(partitions, records, sizes, done, sum(sizes)))
         self._waiting_records += len(records)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain(), name="bus-appender")
@@ -73,6 +84,7 @@ class Appender:
                 self._waiting.clear()
                 raise
             except Exception as error:
+                self._doubtful()
                 _fail(batch, error)
             else:
                 _answer(batch, offsets)
@@ -99,16 +111,31 @@ class Appender:
             *_heads(counts),
             numbers([places[each] for each in partitions]),
             numbers(numbered),
-            *_columns(records),
+            *_columns(records, [size for parcel in batch for size in parcel.sizes]),
             statements.CHANNEL,
-            _news(counts),
+            _news(self._sender, counts),
         ]
         rows = await self._asked(values)
         firsts = {row[0]: row[1] for row in rows}
-        return [
+        offsets = [
             firsts[places[partition]] + nth
             for partition, nth in zip(partitions, numbered, strict=True)
         ]
+        self._tell(partitions, records, offsets, rows[0][2])
+        return offsets
+
+    def _tell(
+        self,
+        partitions: Sequence[Partition],
+        records: Sequence[Outgoing],
+        offsets: Sequence[int],
+        now_ms: int,
+    ) -> None:
+        held: dict[Partition, list[Record]] = {}
+        for partition, record, offset in zip(partitions, records, offsets, strict=True):
+            held.setdefault(partition, []).append(_record(record, offset, now_ms))
+        for its in held.values():
+            self._appended(its)
 
     async def _asked(self, values: list[Any]) -> Any:
         try:
@@ -141,11 +168,17 @@ def _heads(counts: Mapping[Partition, int]) -> tuple[str, str, str]:
     )
 
 
-def _columns(records: Sequence[Outgoing]) -> list[Any]:
+def _record(sent: Outgoing, offset: int, now_ms: int) -> Record:
+    """As it would be read."""
+    stamp_ms = now_ms if sent.timestamp_ms is None else sent.timestamp_ms
+    return Record(sent.topic, sent.partition, offset, stamp_ms, sent.key, sent.value, sent.headers)
+
+
+def _columns(records: Sequence[Outgoing], sizes: Sequence[int]) -> list[Any]:
     stamps = ["NULL" if each.timestamp_ms is None else str(each.timestamp_ms) for each in records]
     return [
         f"{{{','.join(stamps)}}}",
-        numbers(record.size() for record in records),
+        numbers(sizes),
         *maybe_blobs([record.key for record in records]),
         *maybe_blobs([record.value for record in records]),
         *blobs([_encode_headers(record.headers) for record in records]),
@@ -155,10 +188,10 @@ def _columns(records: Sequence[Outgoing]) -> list[Any]:
 NOTIFY_BYTES = 7_900
 
 
-def _news(counts: Mapping[Partition, int]) -> str:
-    """What to tell the listeners: "3:0 3:7", or nothing, which means any of them."""
-    news = " ".join(f"{topic}:{number}" for topic, number in counts)
-    return news if len(news) < NOTIFY_BYTES else ""
+def _news(sender: str, counts: Mapping[Partition, int]) -> str:
+    """What to tell the listeners: "sender 3:0 3:7", or the sender alone, which means any of them."""
+    news = " ".join([sender, *(f"{topic}:{number}" for topic, number in counts)])
+    return news if len(news) < NOTIFY_BYTES else sender
 
 
 def _answer(batch: list[Parcel], offsets: list[int]) -> None:

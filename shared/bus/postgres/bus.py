@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.bus.admission import admit, refuse_unknown, strangers
-from shared.bus.port import BusUnavailable, Outgoing, TopicPartition
+from shared.bus.port import BusUnavailable, Outgoing, Record, TopicPartition
 from shared.bus.postgres import statements
 from shared.bus.postgres.appender import Appender
 from shared.bus.postgres.listener import Listener, News
@@ -30,8 +31,11 @@ class PostgresBus:
     def __init__(self, engine: AsyncEngine, *, trim_records: int = TRIM_RECORDS) -> None:
         self._engine = engine
         self._trim_records = trim_records
-        self._appender = Appender(engine)
-        self._listener = Listener(engine, self._wake)
+        sender = secrets.token_hex(8)
+        self._appender = Appender(
+            engine, sender, self._push, doubtful=lambda: self._wake(frozenset())
+        )
+        self._listener = Listener(engine, sender, self._wake)
         self._readers: set[PostgresReader] = set()
         self._ids: dict[str, int] = {}
         self._partitions: dict[str, int] = {}
@@ -144,6 +148,10 @@ class PostgresBus:
             for name, number, partitions in await connection.execute(statements.TOPICS):
                 self._ids[name] = number
                 self._partitions[name] = partitions
+
+    def _push(self, records: list[Record]) -> None:
+        for reader in self._readers:
+            reader.push(records)
 
     def _wake(self, news: News) -> None:
         for reader in self._readers:

@@ -23,9 +23,11 @@ News = frozenset[tuple[int, int]]
 
 class Listener:
     """Calls `wake` at every notice, and once after each (re)connection, when notices may have been
-    missed. While `connected` is False readers look by themselves."""
+    missed. While `connected` is False readers look by themselves. Its own process's notices
+    (`sender`) say nothing new."""
 
-    def __init__(self, engine: AsyncEngine, wake: Callable[[News], None]) -> None:
+    def __init__(self, engine: AsyncEngine, sender: str, wake: Callable[[News], None]) -> None:
+        self._sender = sender
         self._dsn = asyncpg_dsn(engine.url.render_as_string(hide_password=False))
         self._wake = wake
         self._task: asyncio.Task[None] | None = None
@@ -69,5 +71,7 @@ class Listener:
             connection.terminate()
 
     def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        pairs = (each.split(":") for each in str(payload).split())
-        self._wake(frozenset((int(topic), int(number)) for topic, number in pairs))
+        sender, *news = str(payload).split()
+        if sender != self._sender:
+            pairs = (each.split(":") for each in news)
+            self._wake(frozenset((int(topic), int(number)) for topic, number in pairs))

@@ -1,7 +1,8 @@
-"""Reads the log in PostgreSQL: woken by notices, looking by itself now and then."""
+"""Reads the log in PostgreSQL: woken by notices, looking by itself now and then. What its own process
+appends comes to it from memory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from shared.bus.port import (
 )
 from shared.bus.postgres import statements
 from shared.bus.postgres.listener import Listener, News
+from shared.bus.postgres.pushed import Pushed, size_of
 from shared.contracts.envelope import Headers
 from shared.db.engine import driver_of, is_transient
 
@@ -48,6 +50,9 @@ class PostgresReader:
         self._on_stop = on_stop
         self._positions: dict[TopicPartition, int] = {}
         self._ids: set[tuple[int, int]] = set()
+        # What was pushed; and of these, where something waits.
+        self._pushed: dict[TopicPartition, Pushed] = {}
+        self._held: dict[TopicPartition, Pushed] = {}
         self._paused: set[TopicPartition] = set()
         self._turn = 0
         self._news = asyncio.Event()
@@ -86,7 +91,8 @@ class PostgresReader:
                 return []
 
     async def _look(self, most: int) -> list[Record]:
-        """Read; and note whether a notice must come before it is worth reading again."""
+        """Read; and note whether a notice must come before it is worth reading again. The database
+        is asked for what was not pushed."""
         loop = asyncio.get_running_loop()
         heard, self._heard = self._heard, set()
         if loop.time() >= self._look_at:
@@ -94,14 +100,50 @@ class PostgresReader:
         self._news.clear()
         try:
             found, all_read = await self._read(most, heard)
+        except PositionOutOfRange:
+            self._any_may_have()
+            if not (found := self._take_pushed(most)):
+                raise
+            return found
         except BaseException:
             self._any_may_have()
             raise
+        found += self._take_pushed(most - len(found))
         if not all_read:
             self._any_may_have()
         if heard is None:
             pause_s = LOOK_S if self._listener.connected else LOOK_UNHEARD_S
             self._look_at = loop.time() + pause_s
+        return found
+
+    def push(self, records: Sequence[Record]) -> None:
+        """These lie in the log now, one after the other in one partition."""
+        partition = (records[0].topic, records[0].partition)
+        pushed = self._pushed.get(partition)
+        if pushed is None or partition in self._paused:
+            return
+        pushed.put(records)
+        if not pushed.begins_at(self._positions[partition]):
+            self._hear([(self._topic_ids[partition[0]], partition[1])])
+        self._held[partition] = pushed
+        self._news.set()
+
+    def _take_pushed(self, most: int) -> list[Record]:
+        found: list[Record] = []
+        room = MAX_POLL_BYTES
+        for partition in tuple(self._held):
+            if len(found) >= most or room <= 0:
+                break
+            pushed = self._held.pop(partition)
+            if pushed.begins_at(self._positions[partition]):
+                taken = pushed.take(most - len(found), room)
+                self._positions[partition] = taken[-1].offset + 1
+                room -= sum(map(size_of, taken))
+                found += taken
+            if pushed:
+                self._held[partition] = pushed  # behind those that had no turn
+        if any(pushed.begins_at(self._positions[each]) for each, pushed in self._held.items()):
+            self._news.set()
         return found
 
     def _any_may_have(self) -> None:
@@ -110,6 +152,9 @@ class PostgresReader:
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused.update(each for each in partitions if each in self._positions)
+        for partition in self._paused:
+            self._pushed[partition].clear()
+            self._held.pop(partition, None)
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused.difference_update(partitions)
@@ -125,12 +170,17 @@ class PostgresReader:
         if not news:
             self._any_may_have()
         elif mine := self._ids & news:
-            if self._heard is not None:
-                self._heard |= mine
-            self._news.set()
+            self._hear(mine)
+
+    def _hear(self, mine: Iterable[tuple[int, int]]) -> None:
+        if self._heard is not None:
+            self._heard.update(mine)
+        self._news.set()
 
     def _reassigned(self) -> None:
         self._ids = {(self._topic_ids[topic], number) for topic, number in self._positions}
+        self._pushed = {each: Pushed() for each in self._positions}
+        self._held = {}
         self._any_may_have()
 
     async def _wait(self, longest_s: float) -> None:

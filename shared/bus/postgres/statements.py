@@ -62,6 +62,8 @@ APPEND = """
             ON h.topic_id = w.topic_id AND h.partition = w.partition
         ORDER BY h.topic_id, h.partition
         FOR UPDATE OF h),
+    clock AS MATERIALIZED (
+        SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now_ms),
     moved AS (
         UPDATE bus.head h SET next = l.next + l.count
         FROM locked l WHERE h.topic_id = l.topic_id AND h.partition = l.partition),
@@ -79,10 +81,9 @@ APPEND = """
             AS r (place, nth, timestamp_ms, size, key_at, key_size, value_at, value_size,
                   headers_at, headers_size)
         JOIN locked l ON l.place = r.place
-        CROSS JOIN (SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now_ms)
-            AS c)
-    SELECT l.place, l.next, told.it FROM locked l
-    CROSS JOIN (SELECT pg_notify($17, $18) AS it) AS told"""
+        CROSS JOIN clock c)
+    SELECT l.place, l.next, c.now_ms, told.it FROM locked l
+    CROSS JOIN clock c CROSS JOIN (SELECT pg_notify($17, $18) AS it) AS told"""
 
 BOUNDS = text("""
     SELECT h.topic_id, h.partition, h.earliest, h.next
