@@ -212,18 +212,24 @@ class Fold:
             return
         how = mode or policy.on_change
         for clock in self.open_clocks():
-            target = policy.find(clock.metric)
-            if target is None:
-                self._hands.end(clock, at_us, "cancelled")
-                continue
-            goal = self._goal(target)
-            calendar = policy.calendar_of(target, self._choosing())
-            if anew or policy is not before or goal != clock.goal or calendar != clock.calendar:
-                self._hands.retarget(clock, at_us, how, goal, calendar)
-                clock.policy_id, clock.policy_version = policy.id, policy.version
-                clock.moved = self._event["type"]
+            self._follow(clock, policy, at_us, how, anew=anew or policy is not before)
         if policy is not before:
             self._start_missing(at_us, retroactive=how == "recompute")
+
+    def _follow(
+        self, clock: Clock, policy: Policy, at_us: int, how: Mode, *, anew: bool = False
+    ) -> None:
+        """An open clock takes the policy's goal and calendar where they are not the ones it has."""
+        target = policy.find(clock.metric)
+        if target is None:
+            self._hands.end(clock, at_us, "cancelled")
+            return
+        goal = self._goal(target)
+        calendar = policy.calendar_of(target, self._choosing())
+        if anew or goal != clock.goal or calendar != clock.calendar:
+            self._hands.retarget(clock, at_us, how, goal, calendar)
+            clock.policy_id, clock.policy_version = policy.id, policy.version
+            clock.moved = self._event["type"]
 
     def on_policy_changed(self, event: Event) -> None:
         """Other policies hold from here on."""
@@ -243,11 +249,11 @@ class Fold:
 
         begun = episode.created_us if episode.created_us is not None else episode.first_us
         if begun is not None:
-            for metric in LIFELONG:
+            task = episode.facts.task
+            waits = task.get("state") == "pending" and not task.get("agent_id")
+            for metric in (*LIFELONG, "time_to_assign") if waits else LIFELONG:
                 if self._last(metric) is None or self._was_cancelled(metric):
                     self._start(metric, since(begun))
-            if not episode.facts.task.get("agent_id"):
-                self._start("time_to_assign", since(begun))
         if episode.awaiting_us is not None:
             self._await_answer(since(episode.awaiting_us))
 
@@ -480,6 +486,10 @@ class Fold:
         self._hands.carry_on(last, at_us, because, self._paused_because(target))
         if last.state == "paused":
             self._hands.bound_pause(last, at_us, target.pause_max_us)
+        policy = self._policy
+        assert policy is not None
+        pinned = (last.policy_id, last.policy_version) != (policy.id, policy.version)
+        self._follow(last, policy, at_us, policy.on_change, anew=pinned)
 
 
 def _ignore(fold: Fold, event: Event) -> None:

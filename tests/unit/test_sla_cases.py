@@ -1,0 +1,455 @@
+"""`sla-policies:evaluate` against what other systems document or test: their facts, as timelines.
+
+A case is a policy, a timeline (`time event field=value …`, the last line is `now`) and what is asked of
+its clocks: `metric cycle state`, then start, due, breached, done, elapsed and left. Times are UTC,
+written DDTHH:MM[:SS] of the case's month. Where a product rounds or decides otherwise, ours is stated
+with the reason.
+"""
+
+import re
+from datetime import datetime, timedelta
+
+import pytest
+
+from services.sla.evaluate import evaluate
+
+WORK = ("mon", "tue", "wed", "thu", "fri")
+ALL = (*WORK, "sat", "sun")
+
+
+def week(name, start, end, days=WORK, zone="UTC", **more):
+    return {"id": name, "timezone": zone, "hours": dict.fromkeys(days, [[start, end]]), **more}
+
+
+CALENDARS = [
+    {"id": "always", "timezone": "UTC", "always_open": True},
+    week("office", "09:00", "17:00"),
+    week("day", "08:00", "17:00"),
+    week("zammad", "09:00", "18:00", ALL, "Europe/Berlin"),
+    week("holiday", "08:00", "20:00", WORK, "Europe/Berlin", holidays=["2016-11-01"]),
+    week("night", "22:00", "06:00", ALL, "Europe/Berlin"),
+]
+HELD = "task.held"
+WAITING = 'task.hold_reason == "waiting_on_customer"'
+_SPAN = re.compile(r"([\d.]+)([dhms])")
+_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+
+
+def seconds(text):
+    found = sum(float(n) * _UNITS[unit] for n, unit in _SPAN.findall(text))
+    return -found if text.startswith("-") else found
+
+
+def targets(pause=None, **spans):
+    """first_response="2h" -> {"first_response": {"target_s": 7200, …}}."""
+    more = {"pause_when": pause} if pause else {}
+    return {name: {"target_s": seconds(span), **more} for name, span in spans.items()}
+
+
+def instant(month, text):
+    moment = datetime.fromisoformat(f"{month}-{text}")
+    return f"{moment.isoformat()}Z"
+
+
+def event(month, line):
+    time, kind, *fields = line.split()
+    found = {"time": instant(month, time), "type": kind}
+    for field in fields:
+        name, value = field.split("=")
+        found[name] = float(value) if re.fullmatch(r"-?[\d.]+", value) else value
+    return found
+
+
+def ask(month, policy, timeline, policies=None):
+    lines = [line.strip() for line in timeline.splitlines() if line.strip()]
+    events = [event(month, line) for line in lines if not line.endswith(" now")]
+    for one in events:
+        if one["type"] == "policy_changed":
+            one["policy"] = {"id": "other", "calendar": policy.get("calendar", "always"), **(policies or {})[one["policy"]]}  # fmt: skip
+    body = {
+        "calendars": CALENDARS,
+        "policy": {"id": "p", "calendar": "always", **policy},
+        "facts": {"channel": "email", "priority": 0, "customer": {}},
+        "events": events,
+        "now": instant(month, lines[-1].split()[0]),
+    }
+    return evaluate(body)["clocks"]
+
+
+_NAMES = {"start": "started_at", "due": "due_at", "breached": "breached_at", "done": "satisfied_at",
+          "ended": "ended_at", "elapsed": "elapsed_s", "left": "remaining_s", "target": "target_s"}  # fmt: skip
+
+
+def check(month, clocks, expected):
+    lines = [line.split() for line in expected.splitlines() if line.strip()]
+    shown = [(c["metric"], str(c["cycle"]), c["state"]) for c in clocks]
+    assert shown == [tuple(words[:3]) for words in lines]
+    for clock, words in zip(clocks, lines, strict=True):
+        for word in words[3:]:
+            name, value = word.split("=")
+            got = clock[_NAMES[name]]
+            if name in ("elapsed", "left", "target"):
+                assert got == pytest.approx(seconds(value)), (words, name, got)
+            else:
+                assert got == (None if value == "-" else instant(month, value)), (words, name, got)
+        covers(clock)
+
+
+def covers(clock):
+    """The ledger covers the clock's life without gap or overlap, and what it counts is what elapsed."""
+    entries = clock["ledger"]
+    for entry in entries:
+        length = datetime.fromisoformat(entry["to"]) - datetime.fromisoformat(entry["from"])
+        assert timedelta(seconds=entry["seconds"]) == length > timedelta()
+    assert all(a["to"] == b["from"] for a, b in zip(entries, entries[1:], strict=False))
+    if entries:
+        assert entries[0]["from"] == clock["started_at"]
+    counted = sum(one["seconds"] for one in entries if one["kind"] == "counted")
+    assert counted == pytest.approx(clock["elapsed_s"])
+
+
+ZAMMAD = {"calendar": "zammad", "targets": targets(HELD, first_response="2h", resolution="4h")}
+ZAMMAD_250 = {
+    "calendar": "zammad",
+    "targets": targets(HELD, first_response="2h", resolution="250m"),
+}
+ZENDESK = {
+    "targets": {
+        **targets(first_response="1h", next_response="2h", periodic_update="1h"),
+        **targets(resolution="8h", customer_wait="8h", agent_work="8h"),
+    }
+}
+JSM = {
+    "named": [
+        {"name": "time_to_done", "target_s": 14400, "pause_when": WAITING,
+         "start_when": 'event.type in ["task_created", "reopened"]',
+         "stop_when": 'task.state == "completed"'}
+    ]
+}  # fmt: skip
+BY_PRIORITY = {
+    "calendar": "always",
+    "targets": {"resolution": {"target_s": 28800, "by_priority": [{"min": 1, "target_s": 14400}, {"min": 2, "target_s": 7200}]}},
+}  # fmt: skip
+
+CASES = {
+    "Zammad, suspended once": ("2013-06", ZAMMAD_250, """
+        04T09:00 customer_message
+        04T10:00 pending
+        04T10:30 resumed
+        04T10:45 agent_message
+        04T12:00 closed
+        04T13:00 now
+    """, """
+        first_response 1 met due=04T11:30 done=04T10:45 elapsed=75m left=45m
+        resolution 1 met due=04T13:40 elapsed=150m left=100m
+    """),
+    "Zammad, suspended, closed and reopened": ("2013-06", ZAMMAD_250, """
+        04T09:00 customer_message
+        04T09:30 pending
+        04T09:45 resumed
+        04T10:00 closed
+        04T10:30 reopened
+        04T10:31 now
+    """, """
+        first_response 1 running due=04T11:45 elapsed=46m
+        resolution 1 running due=04T13:55 elapsed=46m
+    """),
+    "Zammad, due at the closing after a long pause": ("2013-06", ZAMMAD_250, """
+        04T09:00 customer_message
+        04T10:00 pending
+        04T15:00 resumed
+        04T16:00 now
+    """, """
+        first_response 1 running due=04T16:00 elapsed=2h left=0s breached=-
+        resolution 1 running due=05T09:10
+    """),
+    "Zammad, created pending and closed so": ("2013-06", ZAMMAD, """
+        04T09:00 customer_message
+        04T09:00 pending
+        04T12:00 closed
+        04T12:00 now
+    """, """
+        first_response 1 closed_unanswered due=04T14:00 elapsed=0s
+        resolution 1 met due=04T16:00 elapsed=0s left=4h
+    """),
+    "Zammad, created pending, opened, pending, closed": ("2013-06", ZAMMAD, """
+        04T09:00 task_created
+        04T09:00 customer_message
+        04T09:00 pending
+        04T10:30 resumed
+        04T11:00 pending
+        04T12:00 closed
+        04T12:00 now
+    """, """
+        first_response 1 closed_unanswered due=04T13:30
+        resolution 1 met due=04T15:30 elapsed=30m left=210m
+    """),
+    "Zammad, and opened once more before": ("2013-06", ZAMMAD, """
+        04T09:00 customer_message
+        04T09:00 pending
+        04T10:30 resumed
+        04T11:00 pending
+        04T11:30 resumed
+        04T12:00 closed
+        04T12:00 now
+    """, """
+        first_response 1 closed_unanswered due=04T13:00
+        resolution 1 met due=04T15:00 elapsed=1h left=3h
+    """),
+    # Zammad drops the seconds of a pause (09:27:00); here they are kept.
+    "Zammad, a holiday and pauses of days": (
+        "2016-11", {"calendar": "holiday", "targets": targets(HELD, first_response="2h", next_response="20h")}, """
+        01T13:56:21 customer_message
+        01T15:25:40 agent_message
+        01T15:25:40 pending
+        01T15:59:14 customer_message
+        01T15:59:58 pending
+        07T13:26:36 customer_message
+        07T14:26:36 agent_message
+        07T15:00 now
+    """, """
+        first_response 1 met due=02T09:00 elapsed=0s
+        next_response 1 met start=01T15:59:14 due=09T09:26:36 elapsed=1h left=19h
+    """),
+    "Zammad, the SLA no longer matches": (
+        "2013-03", {"calendar": "zammad", "when": "task.priority == 2", "targets": targets(first_response="1h", resolution="4h")}, """
+        21T09:30 priority_changed priority=2
+        21T09:30 customer_message
+        21T09:45 priority_changed priority=1
+        21T10:00 now
+    """, """
+        first_response 1 cancelled elapsed=15m
+        resolution 1 cancelled elapsed=15m
+    """),
+    "Zammad, a note is no answer, a call is": ("2013-03", {"targets": targets(first_response="1h")}, """
+        28T23:49 customer_message
+        28T23:52 agent_note
+        28T23:55 agent_message
+        28T23:59 now
+    """, """
+        first_response 1 met done=28T23:55 elapsed=6m
+    """),
+    "Zammad, each exchange by itself": ("2026-11", {"targets": targets(next_response="1h")}, """
+        23T09:00 customer_message
+        23T09:10 agent_message
+        23T09:20 customer_message
+        23T09:25 agent_message
+        23T10:00 now
+    """, """
+        next_response 1 met elapsed=10m left=50m
+        next_response 2 met elapsed=5m left=55m
+    """),
+    "Request Tracker, replies do not move the resolution": (
+        "2026-11", {"targets": targets(next_response="2h", periodic_update="4h", resolution="2h")}, """
+        23T09:00 customer_message
+        23T09:30 agent_message
+        23T10:00 agent_message
+        23T10:30 customer_message
+        23T10:31 customer_message
+        23T10:40 now
+    """, """
+        next_response 1 met due=23T11:00
+        next_response 2 running start=23T10:30 due=23T12:30
+        periodic_update 1 met start=23T09:30 due=23T13:30
+        periodic_update 2 running start=23T10:00 due=23T14:00
+        resolution 1 running due=23T11:00
+    """),
+    "Request Tracker, no requestor, no response due": ("2026-11", {"targets": targets(first_response="2h")}, """
+        23T09:00 task_created
+        23T09:05 agent_message
+        23T10:00 now
+    """, ""),
+    "Request Tracker, stalled excludes its time": (
+        "2026-11", {"targets": targets(HELD, periodic_update="4h")}, """
+        23T09:00 customer_message
+        23T09:30 agent_message
+        23T10:00 paused reason=stalled
+        23T12:00 resumed
+        23T12:10 now
+    """, """
+        periodic_update 1 running start=23T09:30 due=23T15:30 elapsed=40m
+    """),
+    "Zendesk, every metric of one ticket": ("2026-11", ZENDESK, """
+        23T08:00 customer_message
+        23T08:30 agent_message
+        23T09:00 pending
+        23T11:00 customer_message
+        23T12:00 paused reason=on_hold
+        23T14:00 resumed
+        23T14:30 agent_message
+        23T15:00 resolved
+        23T16:00 now
+    """, """
+        first_response 1 met elapsed=30m
+        next_response 1 missed start=23T11:00 breached=23T13:00 elapsed=210m
+        periodic_update 1 missed start=23T08:30 breached=23T09:30 elapsed=6h
+        periodic_update 2 closed_unanswered start=23T14:30 elapsed=30m
+        resolution 1 met elapsed=7h
+        customer_wait 1 met elapsed=5h
+        agent_work 1 met elapsed=3h
+    """),
+    "Zendesk, pausable updates": ("2026-11", {"targets": targets(WAITING, periodic_update="1h")}, """
+        23T08:00 customer_message
+        23T08:30 agent_message
+        23T08:45 pending
+        23T10:00 customer_message
+        23T10:10 paused reason=on_hold
+        23T10:40 agent_message
+        23T11:00 now
+    """, """
+        periodic_update 1 met start=23T08:30 due=23T10:45 elapsed=55m
+        periodic_update 2 running start=23T10:40 due=23T11:40
+    """),
+    "Zendesk, the oldest unanswered comment counts": ("2026-11", {"targets": targets(first_response="1h", next_response="1h")}, """
+        23T08:00 customer_message
+        23T08:10 customer_message
+        23T08:20 agent_message
+        23T09:00 customer_message
+        23T09:30 customer_message
+        23T09:40 agent_note
+        23T09:50 bot_message
+        23T09:55 auto_reply
+        23T10:01 agent_message
+        23T10:30 now
+    """, """
+        first_response 1 met start=23T08:00 elapsed=20m
+        next_response 1 missed start=23T09:00 due=23T10:00 breached=23T10:00 elapsed=61m
+    """),
+    "Zendesk, the agent opened the ticket": ("2026-11", ZENDESK | {"targets": targets(first_response="1h", next_response="1h")}, """
+        23T08:00 agent_message
+        23T09:00 customer_message
+        23T09:20 agent_message
+        23T10:00 now
+    """, """
+        next_response 1 met start=23T09:00 elapsed=20m
+    """),
+    "Jira Service Management, cycles are kept": ("2026-11", JSM, """
+        23T09:00 task_created
+        23T10:00 pending
+        23T12:00 customer_message
+        23T13:00 resolved
+        23T15:00 reopened
+        23T20:00 resolved
+        23T21:00 now
+    """, """
+        time_to_done 1 met start=23T09:00 due=23T15:00 elapsed=2h
+        time_to_done 2 missed start=23T15:00 due=23T19:00 elapsed=5h
+    """),
+    "Jira Service Management, the goal of a running cycle": ("2026-11", BY_PRIORITY, """
+        23T09:00 task_created priority=1
+        23T11:30 priority_changed priority=2
+        23T12:00 now
+    """, """
+        resolution 1 running target=2h due=23T11:00 breached=23T11:00 elapsed=3h
+    """),
+    "Jira Service Management, a finished cycle keeps its goal": ("2026-11", BY_PRIORITY, """
+        23T09:00 task_created priority=1
+        23T11:30 resolved
+        23T11:40 priority_changed priority=2
+        23T12:00 now
+    """, """
+        resolution 1 met target=4h done=23T11:30 breached=-
+    """),
+    "Time to SLA, a pause of ten minutes": ("2026-11", {"targets": targets(HELD, resolution="1h")}, """
+        23T09:00 task_created
+        23T09:20 paused
+        23T09:30 resumed
+        23T09:40 now
+    """, """
+        resolution 1 running due=23T10:10 elapsed=30m
+    """),
+    "SLA Time and Report, linked goals": (
+        "2026-11", {"targets": {"resolution": {"target_s": 10800, "by_priority": [{"min": 2, "target_s": 7200}]}}}, """
+        23T10:00 task_created
+        23T11:00 priority_changed priority=2
+        23T11:00 now
+    """, """
+        resolution 1 running start=23T10:00 due=23T12:00 left=1h
+    """),
+    "ServiceNow, a weekend outside the schedule": ("2014-12", {"calendar": "day", "targets": targets(resolution="8h")}, """
+        12T20:49 task_created
+        15T09:44 now
+    """, """
+        resolution 1 running start=12T20:49 due=15T16:00 elapsed=104m
+    """),
+    "ServiceNow, retroactive start": ("2026-11", BY_PRIORITY, """
+        23T09:00 task_created
+        23T12:00 priority_changed priority=1
+        23T12:30 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T13:00 elapsed=210m
+    """),
+    "ServiceNow, without retroactive start": ("2026-11", BY_PRIORITY | {"on_change": "reset"}, """
+        23T09:00 task_created
+        23T12:00 priority_changed priority=1
+        23T12:30 now
+    """, """
+        resolution 1 running start=23T12:00 due=23T16:00 elapsed=30m
+    """),
+    "Dynamics 365, paused before the hours": ("2026-11", {"calendar": "office", "targets": targets(HELD, resolution="1h")}, """
+        23T06:00 task_created
+        23T07:00 paused
+        23T08:00 resumed
+        23T08:30 now
+    """, """
+        resolution 1 running due=23T10:00 elapsed=0s
+    """),
+    "Dynamics 365, paused within the hours": ("2026-11", {"calendar": "office", "targets": targets(HELD, resolution="1h")}, """
+        23T06:00 task_created
+        23T09:15 paused
+        23T09:45 resumed
+        23T10:00 now
+    """, """
+        resolution 1 running due=23T10:30 elapsed=30m
+    """),
+    "Dynamics 365, paused after the hours, resumed within": ("2026-11", {"calendar": "office", "targets": targets(HELD, resolution="1h")}, """
+        23T16:30 task_created
+        23T18:00 paused
+        24T09:20 resumed
+        24T09:30 now
+    """, """
+        resolution 1 running due=24T09:50 elapsed=40m
+    """),
+    "Salesforce, a milestone in time": ("2026-11", {"targets": targets(resolution="4h")}, """
+        23T10:00 task_created
+        23T13:00 closed
+        23T14:00 now
+    """, """
+        resolution 1 met due=23T14:00 done=23T13:00 left=1h
+    """),
+    "Intercom, a day is 24 office hours": ("2026-11", {"calendar": "office", "targets": targets(first_response="24h")}, """
+        20T16:55 customer_message
+        20T16:55 now
+    """, """
+        first_response 1 running due=25T16:55
+    """),
+    "Thena, a stricter priority": (
+        "2026-11", {"targets": {"first_response": {"target_s": 14400, "by_priority": [{"min": 5, "target_s": 7200}]}}}, """
+        23T09:00 customer_message
+        23T10:00 priority_changed priority=5
+        23T10:00 now
+    """, """
+        first_response 1 running due=23T11:00 left=1h
+    """),
+    # Chatwoot calls this a hit when nobody looked between the deadline and the end.
+    "Chatwoot, resolved late": ("2026-11", {"targets": targets(resolution="1h")}, """
+        23T09:00 customer_message
+        23T15:00 resolved
+        23T15:00 now
+    """, """
+        resolution 1 missed breached=23T10:00 elapsed=6h
+    """),
+    "FreeITSM, half past four with an hour": ("2026-11", {"calendar": "office", "targets": targets(first_response="1h")}, """
+        23T16:30 customer_message
+        24T09:31 agent_message
+        24T10:00 now
+    """, """
+        first_response 1 missed due=24T09:30 breached=24T09:30 elapsed=61m
+    """),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_other_systems_say(name):
+    month, policy, timeline, expected = CASES[name]
+    check(month, ask(month, policy, timeline), expected)
