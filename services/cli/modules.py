@@ -59,7 +59,7 @@ from shared.http.health import Alarm
 from shared.http.ratelimit import RateLimiter
 from shared.runtime.barrier import ReadBarrier
 from shared.runtime.clock import RealClock
-from shared.runtime.limits import with_lease
+from shared.runtime.limits import limits_of
 from shared.runtime.port import EnrichConfig, RuntimePort
 from shared.runtime.runtime import Runtime
 from shared.runtime.store.postgres import PostgresStore, Projector, RowStatements
@@ -103,7 +103,7 @@ async def runtime(
         replica=parts.replica,
         url=parts.url,
         partitions=parts.settings.partitions,
-        limits=with_lease(parts.settings.lease_s),
+        limits=limits_of(factory.service, parts.settings.lease_s),
         enrich_config=enrich_config,
         metrics=parts.runtime_metrics,
     )

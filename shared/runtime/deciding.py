@@ -18,7 +18,7 @@ from shared.runtime.workspaces import Workspace
 
 
 class Deciding:
-    """One shard's."""
+    """One shard's. `began_at`: when it began with its latest batch (monotonic)."""
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Deciding:
         self._inbox = inbox
         self._roster = roster
         self._committing = committing
+        self.began_at = 0.0
         self._gathering = Gathering(inbox, roster, deps.store, deps.limits, deps.metrics)
 
     async def decide(self) -> bool:
@@ -47,6 +48,7 @@ class Deciding:
         taken = self._gathering.take(limit, paced=not self._committing.flight)
         if not taken and not due and not self._gathering.stray:
             return False
+        self.began_at = self._deps.clock.monotonic()
         round_ = self._new_round()
         await self._apply(round_, due, await self._gathering.new_ones(taken))
         await self._committing.commit(round_)

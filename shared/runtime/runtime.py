@@ -355,7 +355,7 @@ class Runtime:
                 loads = shard.following.reading
                 self._supervisor.loaded()
             if worked:
-                await asyncio.sleep(0)
+                await self._clock.sleep(shard.gather_s())
                 continue
             await self._clock.within(shard.signals.work.wait(), shard.rest_s())
             shard.signals.work.clear()
@@ -373,7 +373,9 @@ class Runtime:
                 log.warning("publishing waits", partition=shard.partition, why=str(error))
                 await self._clock.sleep(self._pause_s(failures))
                 continue
-            if not worked:
+            if worked:
+                await self._clock.sleep(self.limits.publish_pause_ms / 1000)
+            else:
                 await self._clock.within(shard.signals.unpublished.wait(), self.limits.idle_s)
                 shard.signals.unpublished.clear()
 

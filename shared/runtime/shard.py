@@ -257,6 +257,15 @@ class Shard:
             if workspace.behind:
                 self.inbox.put_first(workspace.id, Arrival(_LIVE))
 
+    def gather_s(self) -> float:
+        """How long the next batch waits for more, so that one commit serves many."""
+        if self._committing.flight or self._committing.may_overlap or self.tenure.leaving:
+            return 0.0
+        if self._reads or self.phase is not Phase.RUNNING:
+            return 0.0
+        begins = self._deciding.began_at + self._limits.gather_ms / 1000
+        return max(0.0, begins - self._clock.monotonic())
+
     def rest_s(self) -> float:
         """How long there is nothing to do, unless something arrives."""
         if self.phase is Phase.LOADING:
