@@ -9,6 +9,7 @@ from services.channels.connectors import registry as kinds
 from services.channels.connectors.handling import clean_secrets
 from services.channels.connectors.port import Connector, Secrets, Settings
 from services.channels.limits import refuse_nul
+from shared.contracts.faults import limit_of, missing_field
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused
 
@@ -112,10 +113,14 @@ def refused(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 def _fault(error: dict[str, Any], model: type[BaseModel], prefix: str) -> Fault:
     place = [str(part) for part in error["loc"]]
     pointer = prefix + "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in place)
-    expected = None
-    if error["type"] == "extra_forbidden":
+    code, message = str(error["type"]), str(error["msg"])
+    expected = limit_of(error.get("ctx") or {})
+    if code == "extra_forbidden":
+        code, message = "unknown_field", f"There is no field {place[-1]!r} here."
         expected = _nearest(place[-1], list(model.model_fields))
-    return Fault(pointer, str(error["type"]), str(error["msg"]), expected)
+    elif code == "missing":
+        return missing_field(prefix, place[:-1], place[-1])
+    return Fault(pointer, code, message, expected)
 
 
 def _nearest(name: str, known: list[str]) -> str | None:

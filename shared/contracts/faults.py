@@ -1,6 +1,7 @@
 """Strict decoding by msgspec, and its errors as faults with JSON pointers. Pure."""
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar
@@ -16,6 +17,14 @@ _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`\Z", re.DOTALL)
 _EXPECTED = re.compile(r"Expected (.+?)(?:, got (.+))?\Z", re.DOTALL)
+_NO_CHOICE = re.compile(r"Invalid enum value (.*)\Z", re.DOTALL)
+# msgspec's names of types, as a reader of JSON calls them.
+_TYPE = re.compile(r"`([a-z |]+)`")
+_WORDS = {
+    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
+    "array": "a list", "object": "an object", "null": "null",
+}  # fmt: skip
+_LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >=", "max_length": "length <=", "pattern": "matching"}  # fmt: skip
 
 
 @cache
@@ -45,13 +54,33 @@ def fault_of(error: msgspec.ValidationError, kind: Any = None, prefix: str = "")
     if found := _UNKNOWN.match(message):
         return unknown_field(prefix, steps, found.group(1), fields_at(kind, steps))
     if found := _MISSING.match(message):
-        name = found.group(1)
-        return Fault(
-            _join(prefix, [*steps, name]), "missing", f"{name!r} is required.", f"a {name}"
-        )
+        return missing_field(prefix, steps, found.group(1), kind)
+    message = _in_words(message)
     if found := _EXPECTED.match(message):
         return Fault(_join(prefix, steps), "type", f"{message}.", found.group(1))
+    if found := _NO_CHOICE.match(message):
+        known = ", ".join(_choices(kind, steps)) or None
+        told = f"{found.group(1)} is not one of {known}." if known else f"{message}."
+        return Fault(_join(prefix, steps), "value", told, known)
     return Fault(_join(prefix, steps), "value", f"{message}.")
+
+
+def missing_field(prefix: str, steps: list[str], name: str, kind: Any = None) -> Fault:
+    """The fault of a field that has to be there: its values, where they can be counted."""
+    article = "an" if name[:1].lower() in "aeiou" else "a"
+    choices = ", ".join(_choices(kind, [*steps, name]))
+    expected = f"one of {choices}" if choices else f"{article} {name}"
+    return Fault(_join(prefix, [*steps, name]), "missing", f"{name!r} is required.", expected)
+
+
+def limit_of(context: Mapping[str, Any]) -> str | None:
+    """What would be right, of the context of a pydantic error: the values, or the limit broken."""
+    if context.get("expected"):
+        return str(context["expected"])
+    for name, sign in _LIMITS.items():
+        if name in context:
+            return f"{sign} {context[name]}"
+    return None
 
 
 def unknown_field(prefix: str, steps: list[str], name: str, known: list[str]) -> Fault:
@@ -75,6 +104,27 @@ def fields_at(kind: Any, steps: list[str]) -> list[str]:
         if isinstance(info, msgspec.inspect.StructType)
         for field in info.fields
     ]
+
+
+def _choices(kind: Any, steps: list[str]) -> list[str]:
+    """The values that the place `steps` within `kind` takes, where they are counted."""
+    infos = [] if kind is None else [msgspec.inspect.type_info(kind)]
+    for step in steps:
+        infos = [inner for info in infos for inner in _inside(info, step)]
+    found: list[str] = []
+    for info in _flat(infos):
+        if isinstance(info, msgspec.inspect.LiteralType):
+            found += [str(value) for value in info.values]
+        elif isinstance(info, msgspec.inspect.EnumType):
+            found += [str(one.value) for one in info.cls]
+    return found
+
+
+def _in_words(message: str) -> str:
+    def word(found: re.Match[str]) -> str:
+        return " or ".join(_WORDS.get(one, one) for one in found.group(1).split(" | "))
+
+    return _TYPE.sub(word, message).replace("\\\\Z'", "$'")
 
 
 def _flat(infos: list[Any]) -> list[Any]:

@@ -22,9 +22,12 @@ def parse_instant(text: str) -> int:
     Fractions beyond microseconds are cut. Raises ValueError when the text is no instant or has no
     offset.
     """
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text[:40]!r} is no instant") from None
     if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no UTC offset")
+        raise ValueError(f"{text[:40]!r} has no UTC offset")
     return (moment - _EPOCH) // _MICROSECOND
 
 

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused, not_found
-from shared.http.permissions import Action, allowed, only_agent
+from shared.http.permissions import GRANTS, Action, allowed, only_agent
 from shared.http.principals import ANY_WORKSPACE, KeyLookup, Principal, Tickets, Workspaces
 
 _BEARER = re.compile(r"bearer +(\S+) *\Z", re.IGNORECASE)
@@ -137,7 +137,7 @@ class Access:
         if principal.workspace not in (ANY_WORKSPACE, workspace):
             raise Refused("forbidden", "The token is for another workspace.")
         if not allowed(principal, action):
-            raise Refused("forbidden", f"The token's role may not do {action}.")
+            raise Refused("forbidden", _may_not(principal, action))
         confined = only_agent(principal, action)
         if confined is not None and params.get("agent", confined) != confined:
             raise Refused("forbidden", "An agent reaches only its own work.")
@@ -162,6 +162,12 @@ class Access:
             self._existing.clear()
         self._existing[workspace] = now
         return True
+
+
+def _may_not(principal: Principal, action: Action) -> str:
+    role = " and ".join(principal.roles) or "without a role"
+    others = ", ".join(sorted({*GRANTS[action], "admin"}))
+    return f"A token of role {role} may not do this ({action}); one of role {others} may."
 
 
 def _authorization(scope: Scope) -> str | None:

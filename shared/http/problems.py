@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from shared.bus.port import BusUnavailable
+from shared.contracts.faults import limit_of
 from shared.contracts.problems import Fault, Kind, Problem, Refused, not_found
 from shared.db import failures
 from shared.db.failures import DatabaseUnavailable
@@ -132,7 +133,7 @@ def _parameter_fault(error: Mapping[str, Any]) -> Fault:
     code = str(error["type"])
     if code == "json_invalid":
         return Fault("", "json", "The body is not JSON.")
-    return Fault(pointer(parts), code, str(error["msg"]))
+    return Fault(pointer(parts), code, str(error["msg"]), limit_of(error.get("ctx") or {}))
 
 
 def pointer(parts: Sequence[Any]) -> str:

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.contracts.faults import unknown_field
+from shared.contracts.faults import limit_of, missing_field, unknown_field
 from shared.contracts.problems import Fault, Refused, invalid
 from shared.http.bodies import check_content_type
 from shared.http.problems import pointer
@@ -92,12 +92,11 @@ def _told(error: Any, model: type[BaseModel], prefix: Sequence[Any], place: Sequ
         known = sorted({name for one in _models_at(model, place[:-1]) for name in _names(one)})
         return unknown_field(pointer(prefix), parent, str(place[-1]), known)
     if code == "missing":
-        return Fault(where, "missing", f"{place[-1]!r} is required.", f"a {place[-1]}")
+        return missing_field(pointer([*prefix, *place[:-1]]), [], str(place[-1]))
     context: dict[str, Any] = error.get("ctx", {})
     if code == "value_error":
         return Fault(where, "value", str(context.get("error", error["msg"])))
-    expected = context.get("expected") or context.get("pattern")
-    return Fault(where, code, f"{error['msg']}.", None if expected is None else str(expected))
+    return Fault(where, code, f"{error['msg']}.", limit_of(context))
 
 
 def _place(loc: Sequence[Any], content: Any, code: str) -> list[Any]:

@@ -219,6 +219,8 @@ def _syntax_error(source: str, report: str) -> RuleError:
     position = sum(len(row) + 1 for row in source.split("\n")[: line - 1]) + column - 1
     split = _EXPECTING.match(text)
     message, wanted = (split[1], split[2]) if split else (text, None)
+    if "'<EOF>'" in message:
+        message = "the rule ends too early"
     expected = "a value or a name" if wanted and "IDENTIFIER" in wanted else wanted
     return RuleError("cel_syntax", message[:200], max(0, position), expected and expected[:200])
 

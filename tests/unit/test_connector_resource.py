@@ -41,14 +41,14 @@ def test_a_connector_keeps_its_secrets_to_itself() -> None:
     ("body", "wanted"),
     [
         ({"kind": "whatsap_cloud"}, ("/kind", "unknown_kind", "whatsapp_cloud")),
-        ({"kind": "messenger", "seting": {}}, ("/seting", "extra_forbidden", "settings")),
+        ({"kind": "messenger", "seting": {}}, ("/seting", "unknown_field", "settings")),
         (
             {"kind": "messenger", "settings": {"pageid": "1"}},
-            ("/settings/pageid", "extra_forbidden", "page_id"),
+            ("/settings/pageid", "unknown_field", "page_id"),
         ),
         (
             {"kind": "twilio_transcription", "settings": {"customer_track": SECRET}},
-            ("/settings/customer_track", "literal_error", None),
+            ("/settings/customer_track", "literal_error", "'inbound_track' or 'outbound_track'"),
         ),
         (
             {"kind": "messenger", "secrets": {"app_secrets": SECRET}},

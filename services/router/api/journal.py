@@ -8,10 +8,13 @@ import msgspec
 from fastapi import Depends, Query, Request, Response
 
 from services.router.api.context import Router, Service
+from shared.contracts import routing
+from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 from shared.http.sse import SseEvent, event_stream, last_event_id, wants_sse
+from shared.rules import nearest
 from shared.runtime.port import JOURNAL, JournalEvent
 
 router = api_router("journal")
@@ -33,18 +36,31 @@ async def events(
     caller: Annotated[Caller, Depends(require("journal:read", ticket=True))],
     service: Service,
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
-    types: Annotated[str | None, Query(max_length=2000, description="comma-separated")] = None,
+    types: Annotated[list[str] | None, Query(description="comma-separated, or repeated")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
 ) -> Response:
     """Events after sequence number `after`; with Accept: text/event-stream as they are committed,
     resumed by Last-Event-ID."""
-    wanted = [one.strip() for one in types.split(",") if one.strip()] if types else None
+    wanted = _wanted(types)
     if wants_sse(request):
         start = last_event_id(request)
         return event_stream(request, _stream(caller, service, start or 0, wanted))
     rows = await service.runtime.journal(caller.workspace, after, wanted, limit)
     following = rows[-1].seq if len(rows) == limit else None
     return json_reply({"events": [_shown(row) for row in rows], "next": following})
+
+
+def _wanted(types: list[str] | None) -> list[str] | None:
+    """Names of types; None: all. One that no event has is refused: it would wait for ever."""
+    if types is None:
+        return None
+    named = [name.strip() for text in types for name in text.split(",") if name.strip()]
+    for name in named:
+        if name not in routing.TYPES:
+            expected = nearest(name, routing.TYPES) or "such as routing.task.created.v1"
+            message = f"{name[:80]!r} is no type of routing events."
+            raise invalid("/query/types", "unknown_type", message, expected)
+    return named or None
 
 
 async def _stream(

@@ -1,5 +1,6 @@
 """Tasks: created, read, and moved through their life by agents, supervisors and platforms."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
@@ -10,8 +11,9 @@ from fastapi import Depends, Query, Request, Response
 from services.router.api.context import Service, act, wall_us
 from services.router.domain import commands, explanation, views
 from services.router.domain.core import RouterCore, RouterFactory
-from services.router.domain.state import Task
+from services.router.domain.state import Task, TaskState
 from services.router.domain.workspace import Workspace
+from services.router.forms import PRIORITY_MAX
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import Refused, invalid, not_found
 from shared.contracts.topics import Channel
@@ -39,6 +41,10 @@ Steers = Annotated[Caller, Depends(require("tasks:steer"))]
 
 MAX_NOTE_CHARS = 10_000
 MAX_TAGS = 50
+MAX_REASON_CHARS = 1_000
+Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARS)]
+Priority = Annotated[float, msgspec.Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
+_CONVERSATION_ID = re.compile(r"cnv_[0-9a-f]{32}\Z")
 
 
 class NewTask(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,7 +55,7 @@ class NewTask(msgspec.Struct, forbid_unknown_fields=True):
     not_before: str | None = None
     not_after: str | None = None
     attributes: dict[str, Any] | None = None
-    priority: float | None = None
+    priority: Priority | None = None
     text: str | None = None
     language: str | None = None
 
@@ -69,7 +75,7 @@ class TransferBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReasonBody(msgspec.Struct, forbid_unknown_fields=True):
-    reason: str | None = None
+    reason: Reason | None = None
 
 
 class LevelBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,7 +88,11 @@ class AssignBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PriorityBody(msgspec.Struct, forbid_unknown_fields=True):
-    priority: float
+    priority: Priority
+
+
+class NothingBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Calls whose address says it all."""
 
 
 @router.post("/tasks", status_code=201)
@@ -94,19 +104,22 @@ async def create_task(
     """A call-back, ticket or custom task, in a conversation or for a customer (a new one). Times
     without an offset are in the customer's time zone, else the workspace's."""
     body = await read_body(request, NewTask)
-    if (body.conversation_id is None) == (body.customer_id is None):
-        message = "Name either the conversation or the customer."
-        raise invalid("/conversation_id", "one_of", message, "conversation_id or customer_id")
+    _check_new(body)
     zone = await service.look(
         caller.workspace, lambda ws: views.zone_of(ws, body.conversation_id, body.customer_id)
     )
+    not_before_us = _local_instant("/not_before", body.not_before, zone)
+    not_after_us = _local_instant("/not_after", body.not_after, zone)
+    if not_before_us is not None and not_after_us is not None and not_after_us <= not_before_us:
+        message = "not_after comes before not_before."
+        raise invalid("/not_after", "order", message, "a time after not_before")
     command = commands.CreateTask(
         channel=body.channel,
         conversation_id=body.conversation_id,
         customer_id=body.customer_id,
         kind=body.kind,
-        not_before_us=_local_instant("/not_before", body.not_before, zone),
-        not_after_us=_local_instant("/not_after", body.not_after, zone),
+        not_before_us=not_before_us,
+        not_after_us=not_after_us,
         attributes=body.attributes or {},
         priority=body.priority,
         text=body.text,
@@ -115,11 +128,22 @@ async def create_task(
     return await act(request, caller, service, command, 201)
 
 
+def _check_new(body: NewTask) -> None:
+    if (body.conversation_id is None) == (body.customer_id is None):
+        message = "Name either the conversation or the customer."
+        raise invalid("/conversation_id", "one_of", message, "conversation_id or customer_id")
+    if body.conversation_id is not None and not _CONVERSATION_ID.match(body.conversation_id):
+        message = f"{body.conversation_id[:80]!r} is no conversation's id."
+        raise invalid(
+            "/conversation_id", "format", message, "cnv_ and 32 of 0-9 a-f, as we gave it"
+        )
+
+
 @router.get("/tasks")
 async def list_tasks(
     caller: Reads,
     service: Service,
-    state: Annotated[list[str] | None, Query()] = None,
+    state: Annotated[list[TaskState] | None, Query()] = None,
     queue: str | None = None,
     agent: str | None = None,
     cursor: Cursor = None,
@@ -256,6 +280,7 @@ async def hold(task: str, request: Request, caller: Acts, service: Service) -> R
 
 @router.post("/tasks/{task}:resume")
 async def resume(task: str, request: Request, caller: Acts, service: Service) -> Response:
+    await _optional(request, NothingBody)
     return await act(
         request, caller, service, commands.ResumeTask(task=task, agent=caller.only_agent)
     )

@@ -119,7 +119,8 @@ def live_offer(ws: Workspace, agent_id: str, offer_id: str) -> Offer:
     if offer.state == "revoked" and offer.reason in ("taken", "cancelled"):
         raise conflict(offer.reason, f"The offer was revoked: {offer.reason}.")
     reason = "taken" if offer.state == "accepted" else offer.state
-    raise conflict(reason, f"The offer is {offer.state} ({offer.reason or 'no reason'}).")
+    because = f": {offer.reason}" if offer.reason else ""
+    raise conflict(reason, f"The offer was {offer.state} already{because}.")
 
 
 def accept(ws: Workspace, agent_id: str, offer_id: str) -> Task:

@@ -38,11 +38,13 @@ def open_from_message(
 def create(ws: Workspace, command: cmd.CreateTask) -> Task:
     """CreateTask: a call-back, a ticket, anything that is no message."""
     thread = _thread_for(ws, command)
+    customer = ws.customers.get(thread.customer_id) if thread.customer_id else None
     task = _new(
         ws,
         thread,
         kind=command.kind,
-        language=command.language or thread.language,
+        # Nobody has said anything yet: what is known of the customer has to do.
+        language=command.language or thread.language or (customer.language if customer else None),
         attributes=command.attributes,
         text=command.text[:PREVIEW_CHARS] if command.text else None,
         waiting_since_us=ws.now,

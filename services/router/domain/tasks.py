@@ -222,7 +222,10 @@ def assign(ws: Workspace, command: cmd.AssignTask) -> Task:
         raise conflict("state", f"{desk.id} is never paired with {task.customer_id}.")
     over = not _room_beside(ws, task, desk)
     if over and not command.override_capacity:
-        raise conflict("state", f"{desk.id} has no capacity left for it.")
+        lack = "capacity left for it" if desk.config.channels.get(task.channel) else task.channel
+        verb = "has no" if desk.config.channels.get(task.channel) else "serves no"
+        more = "override_capacity: true assigns it all the same"
+        raise conflict("state", f"{desk.id} {verb} {lack}; {more}.")
     offers.revoke_all(ws, task, "taken")
     queue = capacity.serving(desk, task.queues, set())
     lifecycle.assign(ws, task, desk, None, queue.queue if queue else _first(task), over)

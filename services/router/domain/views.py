@@ -1,5 +1,6 @@
 """What calls read of a workspace, in the shapes of API.md. Pure functions; they change nothing."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -136,7 +137,7 @@ def _concerns(ws: Workspace, found: Task, agent: str) -> bool:
 def tasks(
     ws: Workspace,
     *,
-    states: list[str] | None = None,
+    states: Sequence[str] | None = None,
     queue: str | None = None,
     agent: str | None = None,
     after: int = 0,
