@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from shared.contracts import interactions
 from shared.contracts.faults import fault_of
-from shared.contracts.problems import Fault, Refused, invalid
+from shared.contracts.problems import Refused, invalid
 from shared.contracts.topics import Channel
 
 Extensions = tuple[tuple[str, str], ...]
@@ -165,20 +165,8 @@ def from_attributes(
     try:
         return msgspec.convert(known, Posted), named
     except msgspec.ValidationError as error:
-        fault = _coded(fault_of(error, Posted))
+        fault = fault_of(error, Posted)
         raise Refused("validation", fault.message, errors=[fault]) from error
-
-
-_CODES = (
-    ("of length", "length"), ("matching regex", "format"), (">=", "range"), ("<=", "range"),
-)  # fmt: skip
-
-
-def _coded(fault: Fault) -> Fault:
-    """A value of the right type that breaks a limit says which kind of limit."""
-    expected = fault.expected or ""
-    fault.code = next((code for text, code in _CODES if text in expected), fault.code)
-    return fault
 
 
 def _check_json_data(content_type: object) -> None:

@@ -27,13 +27,13 @@ def now_us(core: SlaCore) -> int:
 
 
 def clocks_of(core: Core, conversations: set[str]) -> dict[str, dict[str, Any]]:
-    """All clocks of these conversations that are in memory, by id."""
+    """All clocks of these conversations that are in memory, with their ledgers, by id."""
     sla = as_sla(core)
     at_us = now_us(sla)
     return {
         clock["id"]: clock
         for conversation in sorted(conversations)
-        for clock in views.conversation_clocks(sla, conversation, at_us)
+        for clock in views.accounted(sla, conversation, at_us)
     }
 
 

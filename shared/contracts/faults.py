@@ -18,6 +18,7 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`\Z", re.DOTALL)
 _EXPECTED = re.compile(r"Expected (.+?)(?:, got (.+))?\Z", re.DOTALL)
 _NO_CHOICE = re.compile(r"Invalid enum value (.*)\Z", re.DOTALL)
+_CODES = (("of length", "length"), ("matching regex", "format"), (">=", "range"), ("<=", "range"))
 # msgspec's names of types, as a reader of JSON calls them.
 _TYPE = re.compile(r"`([a-z |]+)`")
 _WORDS = {
@@ -57,7 +58,10 @@ def fault_of(error: msgspec.ValidationError, kind: Any = None, prefix: str = "")
         return missing_field(prefix, steps, found.group(1), kind)
     message = _in_words(message)
     if found := _EXPECTED.match(message):
-        return Fault(_join(prefix, steps), "type", f"{message}.", found.group(1))
+        wanted = found.group(1)
+        # A value of the right type that breaks a limit says which kind of limit.
+        code = next((code for text, code in _CODES if text in wanted), "type")
+        return Fault(_join(prefix, steps), code, f"{message}.", wanted)
     if found := _NO_CHOICE.match(message):
         known = ", ".join(_choices(kind, steps)) or None
         told = f"{found.group(1)} is not one of {known}." if known else f"{message}."

@@ -28,6 +28,7 @@ from shared.http.auth import require
 from shared.http.bodies import check_content_type, whole_body
 from shared.http.direct import DirectRoute
 from shared.http.docs import body_of
+from shared.http.idempotency import idempotency_of, once
 from shared.http.replies import json_accepted
 from shared.http.routes import api_router
 
@@ -57,12 +58,28 @@ def _documented() -> dict[str, Any]:
 
 
 async def post_events(request: Request) -> Response:
-    """Accept events. A bad row is rejected with its problem and does not hold back the others."""
+    """Accept events. A bad row is rejected with its problem and does not hold back the others.
+
+    An event sent again has no further effect, with an Idempotency-Key or without; with one the
+    answer is the first one's, and another body is refused."""
     caller = await _enter(request)
     channels: Channels = request.app.state.channels
-    workspace = await channels.directory.of(caller.workspace)
+    body = await whole_body(request)
+    key = idempotency_of(request, caller, body)
+    if key is None:
+        return await _accept(request, caller.workspace, channels, body)
+    return await once(
+        channels.replies,
+        caller.workspace,
+        key,
+        lambda: _accept(request, caller.workspace, channels, body),
+    )
+
+
+async def _accept(request: Request, name: str, channels: Channels, body: bytes) -> Response:
+    workspace = await channels.directory.of(name)
     intake = _intake(workspace)
-    rows = _rows(request, await whole_body(request), intake)
+    rows = _rows(request, body, intake)
     accepted = [row for row in rows if isinstance(row, Accepted)]
     if not accepted:
         raise _all_bad([row for row in rows if isinstance(row, Rejected)])

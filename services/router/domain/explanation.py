@@ -4,7 +4,7 @@ Built from the very conditions that decide (`capacity.conditions`) and the very 
 (`pools.agent_key`), so an explanation cannot disagree with what happens.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from heapq import nsmallest
 from typing import Any, NamedTuple
 
@@ -82,12 +82,12 @@ def explain_task(
     if page is not None:
         following = most if len(found) > most else None
         desks = desks[page.start :]
-    if agent is not None:
-        desks = [ws.desks[agent]] if found else []
     queue = _queue(ws, task)
     judged = (_judge(ws, task, desk, queue) for desk in desks)
     shown = nsmallest(NEAREST, judged, key=_nearness) if page is None else list(judged)
     change = next_change(ws, task, [(one.desk, one.failed) for one in shown])
+    if agent is not None:
+        shown = [_judge(ws, task, ws.desks[agent], queue)] if found else []
     return {
         "task_id": task.id,
         "state": task.state,
@@ -285,7 +285,7 @@ def _agent_summary(
     desk: Desk, waiting: int, nearest: list[tuple[Task, list[Condition]]]
 ) -> str:  # fmt: skip
     agent = desk.agent
-    has = f"{desk.id} has {len(desk.tasks)} tasks and {len(desk.offers)} offers"
+    has = f"{desk.id} has {_count(desk.tasks, 'task')} and {_count(desk.offers, 'offer')}"
     if not desk.takes_work:
         reason = f" ({agent.shown_reason})" if agent.shown_reason else ""
         status = agent.shown_status if agent.shown_status != "available" else "about to leave"
@@ -294,10 +294,21 @@ def _agent_summary(
         return f"{has}; nothing waits."
     task, conditions = nearest[0]
     failed = [_said(one) for one in conditions if not one.passed]
+    wait = "1 task waits" if waiting == 1 else f"{waiting} tasks wait"
     if not failed:
-        return f"{has}; {waiting} tasks wait and {task.id} is about to be offered."
-    return f"{has}; {waiting} tasks wait, the nearest, {task.id}, not for {desk.id}: {', '.join(failed)}."
+        return f"{has}; {wait} and {task.id} is about to be offered."
+    return f"{has}; {wait}, the nearest, {task.id}, not for {desk.id}: {', '.join(failed)}."
+
+
+def _count(things: Sized, word: str) -> str:
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
 def _said(one: Condition) -> str:
-    return f"{one.text} (is {one.value})" if one.value is not None else one.text
+    """A condition that fails, and how far it is from holding."""
+    if one.kind == "cool_down" and isinstance(one.value, int | float):
+        return f"cooling down from it for another {one.value:.0f} s"
+    if one.value is None or isinstance(one.value, bool):
+        return f"{one.text} does not hold"
+    value = f"{one.value:.1f}" if isinstance(one.value, float) else one.value
+    return f"{one.text} (is {value})"

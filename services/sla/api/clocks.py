@@ -19,7 +19,6 @@ router = api_router("clocks")
 Reads = Annotated[Caller, Depends(require("clocks:read"))]
 
 State = Literal["running", "paused", "met", "missed", "closed_unanswered", "abandoned", "cancelled"]
-OPEN = frozenset({"running", "paused"})
 
 
 @router.get("/clocks")
@@ -90,19 +89,20 @@ async def list_breaches(
     rows = await service.store.breaches(caller.workspace, start, end, filters, after, limit + 1)
     shown = await _present(service, caller.workspace, rows)
     if wants_csv(request, form):
-        return table_reply(request, "csv", shown[:limit])
+        rows = [{k: v for k, v in one.items() if k != "ledger"} for one in shown[:limit]]
+        return table_reply(request, "csv", rows)
     return page("breaches", shown, limit, lambda one: (one["breached_at"], one["id"]))
 
 
 async def _present(
     service: Service, workspace: str, rows: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Stored clocks, open ones with their figures of this moment."""
-    moving = {row["conversation_id"] for row in rows if row["state"] in OPEN}
+    """Stored clocks; those in memory as of this moment. The ledger of history is not kept."""
+    wanted = {row["conversation_id"] for row in rows}
     current: dict[str, dict[str, Any]] = {}
-    if moving:
-        current = await service.runtime.query(workspace, lambda core: live.clocks_of(core, moving))
-    return [current.get(row["id"]) or stored_clock(row) for row in rows]
+    if wanted:
+        current = await service.runtime.query(workspace, lambda core: live.clocks_of(core, wanted))
+    return [current.get(row["id"]) or {**stored_clock(row), "ledger": []} for row in rows]
 
 
 def _position(one: dict[str, Any]) -> tuple[str, str]:

@@ -26,6 +26,15 @@ def conversation_clocks(core: SlaCore, conversation_id: str, now_us: int) -> lis
     ]
 
 
+def accounted(core: SlaCore, conversation_id: str, now_us: int) -> list[dict[str, Any]]:
+    """`conversation_clocks`, each with its ledger."""
+    return [
+        {**shown(live, clock, now_us), "ledger": ledger(clock, live.fold.hands, now_us)}
+        for live in core.lives(conversation_id)
+        for clock in live.clocks
+    ]
+
+
 def open_clocks(core: SlaCore, wanted: Wanted, now_us: int) -> list[dict[str, Any]]:
     """The open clocks that a filter lets through, next due first, paused ones last."""
     found: list[tuple[int, str, Live, Clock]] = []
