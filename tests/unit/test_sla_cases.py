@@ -448,6 +448,211 @@ CASES = {
     """),
 }  # fmt: skip
 
+# What no other system documents so exactly: edges, and what a change brings with it.
+
+RETRO = {"calendar": "always", "targets": targets(first_response="1h")}
+LATER = {"sla": {"targets": targets(HELD, resolution="4h")}}
+LIMITED = {
+    "sla": {"targets": {"resolution": {"target_s": 14400, "pause_when": HELD, "pause_max_s": 1800}}}
+}
+OFFICE_HOUR = {"calendar": "office", "targets": targets(HELD, resolution="1h")}
+
+EDGES = {
+    "ServiceNow, retroactive pause": ("2026-11", RETRO, """
+        23T09:00 task_created
+        23T10:00 paused reason=vendor
+        23T11:00 resumed
+        23T12:00 policy_changed policy=sla mode=recompute
+        23T12:30 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T14:00 elapsed=150m
+    """, LATER),
+    "attached while it is held": ("2026-11", RETRO, """
+        23T09:00 task_created
+        23T10:00 paused reason=vendor
+        23T12:00 policy_changed policy=sla mode=recompute
+        23T12:30 resumed
+        23T12:30 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T15:30 elapsed=1h
+    """, LATER),
+    "attached, not retroactively": ("2026-11", RETRO, """
+        23T09:00 task_created
+        23T10:00 paused reason=vendor
+        23T11:00 resumed
+        23T12:00 policy_changed policy=sla mode=forward
+        23T12:30 now
+    """, """
+        resolution 1 running start=23T12:00 due=23T16:00 elapsed=30m
+    """, LATER),
+    "a retroactive pause has its limit too": ("2026-11", RETRO, """
+        23T09:00 task_created
+        23T10:00 paused reason=vendor
+        23T12:00 policy_changed policy=sla mode=recompute
+        23T12:00 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T13:30 elapsed=150m
+    """, LIMITED),
+    "assigned already, and asked for later": ("2026-11", RETRO, """
+        23T09:00 task_created
+        23T09:10 assigned
+        23T10:00 policy_changed policy=sla mode=recompute
+        23T10:30 now
+    """, """
+        resolution 1 running start=23T09:00
+    """, {"sla": {"targets": targets(time_to_assign="5m", resolution="4h")}}),
+    "a pause from the closing that is due, to the night": ("2026-11", OFFICE_HOUR, """
+        23T16:00 task_created
+        23T17:00 paused
+        23T20:00 resumed
+        23T20:00 now
+    """, """
+        resolution 1 running due=23T17:00 breached=23T17:00 elapsed=1h left=0s
+    """, None),
+    "a pause at the deadline itself, in hours": ("2026-11", OFFICE_HOUR, """
+        23T10:00 task_created
+        23T11:00 paused
+        23T12:00 resumed
+        23T12:00 resolved
+        23T13:00 now
+    """, """
+        resolution 1 met due=23T12:00 done=23T12:00 elapsed=1h left=0s breached=-
+    """, None),
+    "a pause a microsecond after the deadline": ("2026-11", OFFICE_HOUR, """
+        23T10:00 task_created
+        23T11:00:00.000001 paused
+        23T12:00 resolved
+        23T13:00 now
+    """, """
+        resolution 1 missed due=23T11:00 breached=23T11:00
+    """, None),
+    "answered at the closing that is due": ("2026-11", {"calendar": "office", "targets": targets(first_response="1h")}, """
+        23T16:00 customer_message
+        23T17:00 agent_message
+        23T18:00 now
+    """, """
+        first_response 1 met due=23T17:00 left=0s
+    """, None),
+    "answered in the night after it": ("2026-11", {"calendar": "office", "targets": targets(first_response="1h")}, """
+        23T16:00 customer_message
+        23T17:00:01 agent_message
+        23T18:00 now
+    """, """
+        first_response 1 missed due=23T17:00 breached=23T17:00 elapsed=1h left=0s
+    """, None),
+    "begun and answered in the night": ("2026-11", {"calendar": "office", "targets": targets(first_response="1h")}, """
+        23T20:00 customer_message
+        23T21:00 agent_message
+        24T09:00 now
+    """, """
+        first_response 1 met due=24T10:00 elapsed=0s left=1h
+    """, None),
+    "held, then for another reason": ("2026-11", {"targets": targets(WAITING, resolution="4h", agent_work="4h")}, """
+        23T09:00 task_created
+        23T10:00 pending
+        23T11:00 paused reason=parts
+        23T12:00 pending
+        23T13:00 customer_message
+        23T13:00 now
+    """, """
+        resolution 1 running due=23T15:00 elapsed=2h
+        agent_work 1 running due=23T15:00 elapsed=2h
+    """, None),
+    "the priority changed while it was resolved": ("2026-11", BY_PRIORITY, """
+        23T09:00 task_created
+        23T10:00 resolved
+        23T11:00 priority_changed priority=1
+        23T12:00 reopened
+        23T12:30 now
+    """, """
+        resolution 1 running target=4h due=23T15:00 elapsed=90m
+    """, None),
+    "the priority changed to a shorter one than was used": ("2026-11", BY_PRIORITY, """
+        23T09:00 task_created
+        23T12:00 priority_changed priority=2
+        23T12:30 resolved
+        23T13:00 now
+    """, """
+        resolution 1 missed due=23T11:00 breached=23T11:00 elapsed=210m
+    """, None),
+    "forward gives the whole new target": ("2026-11", BY_PRIORITY | {"on_change": "forward"}, """
+        23T09:00 task_created
+        23T12:00 priority_changed priority=2
+        23T12:30 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T14:00 breached=- elapsed=210m left=90m
+    """, None),
+    "proportional keeps the share that is left": ("2026-11", BY_PRIORITY | {"on_change": "proportional"}, """
+        23T09:00 task_created
+        23T11:00 priority_changed priority=2
+        23T11:00 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T12:30 left=90m
+    """, None),
+    "closed days count for nothing, whatever the mode": (
+        "2026-11", BY_PRIORITY | {"calendar": "office", "on_change": "forward"}, """
+        27T16:00 task_created priority=1
+        28T12:00 priority_changed priority=2
+        30T09:30 now
+    """, """
+        resolution 1 running due=30T11:00 elapsed=90m left=90m
+    """, None),
+    "paused when the priority changes": ("2026-11", BY_PRIORITY | {"targets": {"resolution": {**BY_PRIORITY["targets"]["resolution"], "pause_when": HELD}}}, """
+        23T09:00 task_created
+        23T10:00 paused
+        23T11:00 priority_changed priority=2
+        23T12:00 resumed
+        23T12:30 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T13:00 elapsed=90m
+    """, None),
+    "nights over the hour that comes twice": ("2026-10", {"calendar": "night", "targets": targets(resolution="9h")}, """
+        24T20:00 task_created
+        25T05:00 resolved
+        25T06:00 now
+    """, """
+        resolution 1 met due=25T05:00 elapsed=9h left=0s
+    """, None),
+    "breached, closed, reopened in the same cycle": ("2026-11", {"targets": targets(resolution="1h")}, """
+        23T09:00 task_created
+        23T10:30 resolved
+        23T11:00 reopened
+        23T11:10 resolved
+        23T12:00 now
+    """, """
+        resolution 1 missed due=23T10:00 breached=23T10:00 done=23T11:10 elapsed=100m
+    """, None),
+    "abandoned after the deadline": ("2026-11", {"targets": targets(first_response="10m", resolution="1h")}, """
+        23T09:00 customer_message
+        23T09:20 abandoned
+        23T10:00 now
+    """, """
+        first_response 1 abandoned breached=23T09:10 elapsed=20m
+        resolution 1 abandoned breached=- elapsed=20m
+    """, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edges_and_changes(name):
+    month, policy, timeline, expected, policies = EDGES[name]
+    check(month, ask(month, policy, timeline, policies), expected)
+
+
+def test_a_ledger_names_each_reason_of_a_pause():
+    timeline = """
+        23T09:00 task_created
+        23T10:00 paused reason=lunch
+        23T11:00 paused reason=parts
+        23T12:00 pending
+        23T13:00 now
+    """
+    (clock,) = ask("2026-11", {"targets": targets(HELD, resolution="4h")}, timeline)
+    assert [(one["because"], one["seconds"]) for one in clock["ledger"]] == [
+        ("always is open", 3600), ("lunch", 3600), ("parts", 3600), ("waiting_on_customer", 3600),
+    ]  # fmt: skip
+    covers(clock)
+
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_other_systems_say(name):

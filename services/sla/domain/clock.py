@@ -95,6 +95,17 @@ class Hands:
         clock.state, clock.due_us = "paused", None
         self.bound_pause(clock, at_us, most_us)
 
+    def pause_on(self, clock: Clock, at_us: int, because: str) -> None:
+        """It stays paused, from here on for another reason."""
+        last = clock.spans[-1]
+        if last.because == because:
+            return
+        clock.paused_us += self.of(last.calendar).elapsed(last.from_us, at_us)
+        self._forget_day(clock, at_us)
+        _close(clock, at_us)
+        self._shorten(clock)
+        clock.spans.append(Span(False, at_us, None, because, clock.calendar))
+
     def bound_pause(self, clock: Clock, at_us: int, most_us: int | None) -> None:
         """When the pause that begins must end by itself."""
         if most_us is not None:
@@ -180,7 +191,20 @@ class Hands:
     def _run(self, clock: Clock, at_us: int) -> None:
         clock.spans.append(Span(True, at_us, None, "", clock.calendar))
         clock.state = "running"
-        clock.due_us = self._due(clock, at_us)
+        reached = self._reached(clock, at_us)
+        clock.due_us = self._due(clock, at_us) if reached is None else reached
+
+    def _reached(self, clock: Clock, at_us: int) -> int | None:
+        """When a clock that resumes had used all its target, where no open time has passed since: a
+        pause out of hours moves nothing, not even what is due at the closing."""
+        if clock.accrued_us != clock.target_us or clock.day_due_us is not None:
+            return None
+        ended = next(
+            (span.to_us for span in reversed(clock.spans) if span.runs and span.to_us), None
+        )
+        if ended is None or self.of(clock.calendar).elapsed(ended, at_us):
+            return None
+        return ended
 
     def _due(self, clock: Clock, from_us: int) -> int | None:
         left = clock.target_us - clock.accrued_us

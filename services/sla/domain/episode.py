@@ -4,12 +4,14 @@ The same events in the same order give the same clocks; nothing else is remember
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from services.sla.domain.clock import Clock, Ended, Hands, Served
 from services.sla.domain.events import Event
+from services.sla.domain.holds import Hold, lift_limit, noted, start_in_past
 from services.sla.domain.policy import EVENTFUL, HUMAN, Book, Goal, Mode, Policy, Target
 from services.sla.domain.work import Work, fold_work
 from shared.contracts.instants import parse_instant
@@ -34,7 +36,8 @@ class Facts(msgspec.Struct, gc=False):
 class Episode(msgspec.Struct, gc=False):
     """The state of the fold. `awaiting_us`: the oldest customer message without an answer;
     `answered`: the first exchange is over; `ended`: how the work ended, while it has; `resume_us`:
-    when a hold ends by itself; `timed_us`: when something last happened by itself."""
+    when a hold ends by itself; `timed_us`: when something last happened by itself; `holds`: when it
+    was held, for clocks that a later policy starts in the past."""
 
     facts: Facts
     clocks: list[Clock] = []
@@ -50,13 +53,23 @@ class Episode(msgspec.Struct, gc=False):
     resume_us: int | None = None
     timed_us: int = 0
     work: Work = msgspec.field(default_factory=Work)
+    holds: tuple[Hold, ...] = ()
 
 
 class Fold:
     """Applies events to an episode. `book` is the configuration it is pinned to; `books` gives the
     one that a `policy_changed` event names by its key."""
 
-    __slots__ = ("_book", "_books", "_event", "_hands", "_policy", "_variables", "episode")
+    __slots__ = (
+        "_at_us",
+        "_book",
+        "_books",
+        "_event",
+        "_hands",
+        "_policy",
+        "_variables",
+        "episode",
+    )
 
     def __init__(self, episode: Episode, book: Book, books: Callable[[str], Book]) -> None:
         self.episode = episode
@@ -66,6 +79,7 @@ class Fold:
         self._hands = Hands(book.windows)
         self._variables: Variables | None = None
         self._event: dict[str, Any] = {}
+        self._at_us = 0
 
     @property
     def policy(self) -> Policy | None:
@@ -91,9 +105,7 @@ class Fold:
         while (at_us := self.next_us()) is not None and at_us <= now_us:
             self.episode.timed_us = at_us
             for clock in self.open_clocks():
-                if clock.pause_ends_us is not None and clock.pause_ends_us <= at_us:
-                    self._hands.resume(clock, at_us)
-                    clock.capped = True
+                lift_limit(self._hands, clock, at_us)
             if self.episode.resume_us is not None and self.episode.resume_us <= at_us:
                 self._take(Event(at_us, "resumed"))
 
@@ -115,8 +127,12 @@ class Fold:
     def _take(self, event: Event) -> None:
         episode = self.episode
         self._event = {**event.fields, "type": event.type}
+        self._at_us = event.at_us
         self._variables = None
         self._note_facts(event)
+        task = episode.facts.task
+        held = str(task.get("hold_reason") or "held") if task.get("held") else None
+        episode.holds = noted(episode.holds, event.at_us, held)
         if not episode.chosen:
             episode.chosen = True
             self._adopt(self._book.choose(self._choosing()))
@@ -124,8 +140,6 @@ class Fold:
         _HANDLERS.get(event.type, _ignore)(self, event)
         self._start_named(event)
         self._hold_or_run(event.at_us)
-        task = episode.facts.task
-        held = str(task.get("hold_reason") or "held") if task.get("held") else None
         fold_work(episode.work, event.type, event.at_us, event.fields, held)
         self._attribute(_agent(event.fields) or task.get("agent_id"))
 
@@ -290,14 +304,30 @@ class Fold:
         clock = Clock(
             target.metric, cycle, policy.id, policy.version, calendar, at_us, 0, goal, spans=[]
         )
-        self._hands.start(clock, self._paused_because(target))
-        if clock.state == "paused":
-            self._hands.bound_pause(clock, at_us, target.pause_max_us)
+        if at_us < self._at_us:
+            because = partial(self._paused_when_held, target)
+            most_us = target.pause_max_us
+            start_in_past(self._hands, clock, episode.holds, because, most_us, self._at_us)
+        else:
+            self._hands.start(clock, self._paused_because(target))
+            if clock.state == "paused":
+                self._hands.bound_pause(clock, at_us, target.pause_max_us)
         episode.clocks.append(clock)
         if len(episode.clocks) > CLOCKS_MAX:
             oldest = next((c for c in episode.clocks if not c.is_open), None)
             if oldest is not None:
                 episode.clocks.remove(oldest)
+
+    def _paused_when_held(self, target: Target, reason: str | None) -> str | None:
+        """Why a clock would be paused were the task held for `reason` (None: not held)."""
+        if target.pause is None:
+            return None
+        facts = self.episode.facts
+        task = {**facts.task, "held": reason is not None, "hold_reason": reason}
+        values = {"task": task, "customer": facts.customer or {}, "event": self._event}
+        if not target.pause.evaluate(Variables(EVENTFUL, values)).holds:
+            return None
+        return reason or target.pause.source
 
     def _end(self, metric: str, at_us: int, how: Ended) -> None:
         clock = self._open(metric)
@@ -328,7 +358,9 @@ class Fold:
                 because = self._paused_because(target)
             if because is None and clock.state == "paused":
                 self._hands.resume(clock, at_us)
-            elif because is not None and clock.state == "running" and not clock.capped:
+            elif because is not None and clock.state == "paused":
+                self._hands.pause_on(clock, at_us, because)
+            elif because is not None and not clock.capped:
                 assert target is not None
                 self._hands.pause(clock, at_us, because, target.pause_max_us)
 
