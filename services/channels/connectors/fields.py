@@ -60,8 +60,16 @@ def clean(value: str, limit: int = MAX_TEXT) -> str:
     if "\x00" in value:
         value = value.replace("\x00", "")
     if not value.isascii():
-        value = value.encode("utf-8", "replace").decode()
+        value = _encodable(value)
     return value[:limit]
+
+
+def _encodable(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "replace").decode()
+    return value
 
 
 def text(source: Any, *path: str) -> str | None:

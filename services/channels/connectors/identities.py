@@ -32,9 +32,10 @@ def phone(number: str | None, region: str | None = None) -> str | None:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
+@lru_cache(maxsize=16_384)
 def email(address: str | None) -> str | None:
     """The address in lower case, its domain in Unicode's ASCII form where that is possible."""
-    if not address or not _ADDRESS.match(address.strip()):
+    if not address or len(address) > 600 or not _ADDRESS.match(address.strip()):
         return None
     local, _, domain = address.strip().lower().rpartition("@")
     return f"{local}@{_ascii_domain(domain.rstrip('.'))}"

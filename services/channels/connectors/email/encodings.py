@@ -4,7 +4,6 @@ import binascii
 import re
 
 _WORD = re.compile(rb"[A-Za-z0-9-]{1,40}")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,3}\Z")
 _BLANKS = b" \t\r\n\x00"
 _NAMES = {
     b"quoted-printable": "qp", b"quotedprintable": "qp", b"qp": "qp",
@@ -32,11 +31,20 @@ def decoded(body: bytes, name: str, *, text: bool) -> bytes:
 
 def _base64(body: bytes, text: bool) -> bytes:
     kept = body.translate(None, _BLANKS)
-    if not _BASE64.match(kept):
+    if not _is_base64(kept):
         if text:
             return _mixed(body)
         kept = re.sub(rb"[^A-Za-z0-9+/]+", b"", kept.partition(b"==")[0])
     return padded(kept.rstrip(b"="))
+
+
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+def _is_base64(kept: bytes) -> bool:
+    """Whether nothing is in it but base64 and, at its end, padding."""
+    other = kept.translate(None, _ALPHABET)
+    return other in (b"", b"=", b"==", b"===") and kept.endswith(other)
 
 
 def padded(kept: bytes) -> bytes:
@@ -53,7 +61,7 @@ def _mixed(body: bytes) -> bytes:
     """A text of which some lines are base64: those decoded, the others as they are."""
     lines = body.splitlines(keepends=True)
     at = 0
-    while at < len(lines) and _BASE64.match(lines[at].translate(None, b"\t\r\n")):
+    while at < len(lines) and _is_base64(lines[at].translate(None, b"\t\r\n")):
         at += 1
     good = b"".join(lines[:at]).translate(None, _BLANKS)
     if len(good) < 8:

@@ -2,7 +2,7 @@
 
 import binascii
 import re
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from email.errors import MessageError
 from email.utils import parsedate_to_datetime
 
@@ -20,20 +20,26 @@ MAX_IDS = 100
 
 
 class Headers:
-    """All headers of one entity by name, raw as they came; reads never raise."""
+    """All headers of one entity by name, raw as they came; reads never raise. Each is decoded when
+    it is first asked for: most of a mail's are never."""
 
     def __init__(self, fields: list[tuple[str, bytes]], charset: str | None = None) -> None:
         self._charset = charset
         self._raw: dict[str, list[bytes]] = {}
+        self._first: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
+        self._addresses: dict[str, list[Address]] = {}
         for name, value in fields:
             self._raw.setdefault(name, []).append(value)
 
     def raw(self, name: str) -> str:
         """The first non-empty value, unfolded, bytes decoded, encoded words left as they are."""
-        values = self._raw.get(name)
-        if values is None:
+        if name not in self._raw:
             return ""
-        return readable(next((each for each in values if each.strip()), b""), self._charset)
+        if name not in self._first:
+            first = next((each for each in self._raw[name] if each.strip()), b"")
+            self._first[name] = readable(first, self._charset)
+        return self._first[name]
 
     def all(self, name: str) -> list[str]:
         """Every value of a header."""
@@ -44,21 +50,29 @@ class Headers:
 
     def text(self, name: str) -> str:
         """The value decoded for people."""
-        return decoded(self.raw(name))
+        if name not in self._texts:
+            self._texts[name] = decoded(self.raw(name))
+        return self._texts[name]
 
     def token(self, name: str) -> str:
         """The first word in lower case, before any parameter or comment."""
+        if name not in self._raw:
+            return ""
         words = re.split(r"[;(\s,]", self.raw(name).strip().lower(), maxsplit=1)
         return words[0]
 
     def addresses(self, name: str) -> list[Address]:
         """The addresses in every header of that name."""
-        found = [each for value in self.all(name) for each in addresses(value)]
-        return found[:MAX_ADDRESSES]
+        if name not in self._raw:
+            return []
+        if name not in self._addresses:
+            found = [each for value in self.all(name) for each in addresses(value)]
+            self._addresses[name] = found[:MAX_ADDRESSES]
+        return self._addresses[name]
 
     def ids(self, name: str) -> list[str]:
         """Message ids, without their brackets, each once."""
-        return message_ids(self.raw(name))
+        return message_ids(self.raw(name)) if name in self._raw else []
 
 
 def readable(value: bytes, charset: str | None = None) -> str:
@@ -73,7 +87,9 @@ def readable(value: bytes, charset: str | None = None) -> str:
 
 # A question mark inside a word ought to be encoded, but often is not.
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?((?:[^?]|\?(?!=|[bBqQ]\?)){0,2000})\?=")
+_ONE_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]{0,2000})\?=")
 _BETWEEN = re.compile(r"(\?=)\s+(?==\?[^?\s]{1,60}\?[bBqQ]\?)")
+_CONTROLS = re.compile(r"[\r\n\t]+")
 _UNCLOSED = re.compile(r"=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\??\Z")
 
 
@@ -82,6 +98,9 @@ def decoded(value: str) -> str:
     many programs split a character between two of them."""
     if "=?" not in value:
         return clean(value).strip()
+    if word := _ONE_WORD.fullmatch(value):
+        text = charsets.decode(_word_bytes(word[2], word[3]), word[1].lower())
+        return clean(_CONTROLS.sub(" ", text)).strip()
     value = _BETWEEN.sub(r"\1", value)
     if _UNCLOSED.search(value):
         value = value.removesuffix("?") + "?="
@@ -94,14 +113,14 @@ def decoded(value: str) -> str:
         pending += _word_bytes(word[2], word[3])
         end = word.end()
     out += [charsets.decode(pending, charset), value[end:]]
-    return clean(re.sub(r"[\r\n\t]+", " ", "".join(out))).strip()
+    return clean(_CONTROLS.sub(" ", "".join(out))).strip()
 
 
 def _word_bytes(encoding: str, body: str) -> bytes:
     raw = body.encode("utf-8", "replace")
     if encoding in "qQ":
         return binascii.a2b_qp(raw.replace(b" ", b"_"), header=True)
-    return padded(re.sub(rb"[^A-Za-z0-9+/]", b"", raw))
+    return padded(re.sub(rb"[^A-Za-z0-9+/]+", b"", raw))
 
 
 _PIECE = re.compile(
@@ -109,12 +128,20 @@ _PIECE = re.compile(
 )
 _BARE = re.compile(r"[^\s<>()\"',;:\[\]]{1,256}@[^\s<>()\"',;:]{1,255}")
 
+# What most headers hold: one address, alone or with a name of plain words before it.
+_USUAL = re.compile(
+    r"\s*(?:(?P<quote>\"?)(?P<name>[^\"<>@,;:()\[\]\\'\s][^\"<>@,;:()\[\]\\']{0,100})(?P=quote)\s*"
+    r"(?=<))?(?P<angle><)?(?P<address>\w[\w.+%&/=~-]{0,126}(?<!\.)@\w[\w.-]{0,126}(?<!\.))(?(angle)>)\s*\Z",
+    re.ASCII,
+)
 _QUOTED_LOCAL = re.compile(r'"[^"<>]{1,200}"@[^\s<>"]{1,255}\Z')
 
 
 def addresses(value: str) -> list[Address]:
     """Addresses of a header value, undecoded: names with commas, comments, groups, several per
     line, none at all."""
+    if usual := _USUAL.match(value):
+        return [Address(usual["address"], _name(usual["name"] or "") or None)]
     found: list[Address] = []
     pending: str | None = None
     value = value[:MAX_HEADER].replace("<<", "<").replace(">>", ">")
@@ -187,26 +214,51 @@ def _unquoted(piece: str) -> str:
 
 
 def _name(text: str) -> str:
-    return " ".join(decoded(text).split()).strip("'\"<> ")[:512]
+    return " ".join((decoded(text) if "=?" in text else clean(text)).split()).strip("'\"<> ")[:512]
+
+
+_BRACKETED = re.compile(r"<([^<>]+)>")
 
 
 def message_ids(value: str) -> list[str]:
     """The ids in a header: those in brackets without blanks; where there is none, bare words with
     an @. A corpus case mixes good ids with junk: the junk goes."""
-    found = [
-        each for each in re.findall(r"<([^<>]+)>", value) if not re.search(r"\s", each.strip())
-    ]
+    found = [each for each in _BRACKETED.findall(value) if len(each.split(None, 1)) < 2]
     if not found and "<" not in value:
         found = [each for each in re.split(r"[\s,]+", value) if "@" in each]
     ids = (clean(each.strip(), 512) for each in found)
     return list(dict.fromkeys(each for each in ids if each))[:MAX_IDS]
 
 
+# RFC 5322's date as nearly every program writes it.
+_DATE = re.compile(
+    r"\s*(?:[A-Za-z]{3}, +)?(\d{1,2}) ([A-Z][a-z]{2}) (19[7-9]\d|20\d\d) (\d\d):(\d\d):(\d\d) ([+-])([01]\d)([0-5]\d)"
+    r"(?: \([A-Za-z]{1,5}\))?\s*\Z",
+    re.ASCII,
+)
+_MONTHS: dict[str | None, int] = {
+    "Jan": 1, "Feb": 2, "Mar": 3, "Apr": 4, "May": 5, "Jun": 6,
+    "Jul": 7, "Aug": 8, "Sep": 9, "Oct": 10, "Nov": 11, "Dec": 12,
+}  # fmt: skip
+_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+
+
 def instant(value: str) -> int | None:
     """A Date header in microseconds; None for what is no date."""
     try:
+        found = _DATE.match(value)
+        if found and found[2] in _MONTHS:
+            return _usual_instant(found)
         moment = parsedate_to_datetime(value.strip())
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return parse_instant(moment.astimezone(UTC).isoformat())
     except _BROKEN:
         return None
+
+
+def _usual_instant(found: re.Match[str]) -> int:
+    day, month, year, hour, minute, second, sign, hours, minutes = found.groups()
+    moment = datetime(int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second))
+    ahead = timedelta(hours=int(hours), minutes=int(minutes))
+    return (moment - _EPOCH + (ahead if sign == "-" else -ahead)) // _MICROSECOND

@@ -10,7 +10,7 @@ from services.channels.connectors.email.readable_html import readable_html
 MAX_HTML = 200_000  # characters that go on the bus
 MAX_SOURCE = 1_000_000
 
-_SCHEMES = {"http", "https", "mailto", "tel", "cid"}
+_CLEANER = nh3.Cleaner(url_schemes={"http", "https", "mailto", "tel", "cid"})
 
 
 def safe(html: str) -> str:
@@ -18,7 +18,7 @@ def safe(html: str) -> str:
     source = html[:MAX_SOURCE]
     if _tangled(source):
         return of_text(to_text(source))
-    return nh3.clean(source, url_schemes=_SCHEMES)
+    return _CLEANER.clean(source)
 
 
 _OPENING = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})")
@@ -101,8 +101,9 @@ def to_text(html: str) -> str:
 
 
 def _tidied(text: str) -> str:
-    lines = [line.rstrip() for line in text.replace("\xa0", " ").split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    if "\n\n\n" in text:
+        text = re.sub(r"\n{3,}", "\n\n", text)
+    return text.strip()
 
 
 def of_text(text: str) -> str:

@@ -94,14 +94,21 @@ _SENDERS = ("from", "sender", "reply-to", "return-path")
 
 def _sender(head: Headers) -> list[Address]:
     """Who sent it; where From names nobody, the next best header that does."""
-    found = (head.addresses(name) for name in _SENDERS)
-    given = [each for each in found if each]
-    named = (each for each in given if any(one.address for one in each))
-    return next(named, given[0] if given else [])
+    given: list[Address] = []
+    for name in _SENDERS:
+        found = head.addresses(name)
+        if any(one.address for one in found):
+            return found
+        given = given or found
+    return given
 
 
 def _text(found: Bodies, parsed: Parsed) -> str:
-    text = clean(found.text().replace("\r\n", "\n").replace("\r", "\n"), 10**9).strip()
+    text = found.text()
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+        text = text.replace("\r", "\n") if "\r" in text else text
+    text = clean(text, 10**9).strip()
     if len(text) > MAX_TEXT:
         parsed.note("text_cut", f"The text is longer than {MAX_TEXT} characters.")
     return text[:MAX_TEXT]
@@ -141,7 +148,7 @@ def _attachments(found: Bodies, parsed: Parsed) -> list[Attachment]:
 def _digest(head: Headers, raw: bytes) -> str:
     """What two deliveries of a mail share and two mails do not: sender, date, subject and body, but
     no trace of the route."""
-    body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")[2].strip()
+    body = b"\n".join(raw.split(b"\r\n")).partition(b"\n\n")[2].strip()
     parts = [head.raw(name) for name in ("message-id", "from", "date", "to", "subject")]
     known = "\x00".join(parts).encode("utf-8", "replace")
     return sha256(known + b"\x00" + body).hexdigest()[:32]

@@ -2,6 +2,7 @@
 programs write them. RFC 2045, RFC 2231, and what breaks both."""
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from services.channels.connectors.email import charsets
@@ -15,8 +16,16 @@ _NAME = re.compile(r"\s*([A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,80})\s*=\s*", re.DOTALL)
 _KIND = re.compile(r"[a-z0-9][a-z0-9.+_-]{0,80}/[a-z0-9][a-z0-9.+_-]{0,120}")
 
 
+_FEW = 120  # bytes of what is remembered: not a boundary, but what most parts say
+
+
 def parameters(value: bytes) -> tuple[str, dict[str, str]]:
-    """(the first word in lower case, parameters by name in lower case, the first of each)."""
+    """(the first word in lower case, parameters by name in lower case, the first of each). Not to be
+    changed: what many parts say is read once."""
+    return _remembered(value) if len(value) <= _FEW else _read(value)
+
+
+def _read(value: bytes) -> tuple[str, dict[str, str]]:
     text = readable_bytes(value)
     word, semicolon, rest = text.partition(";")
     words = word.split(None, 1)
@@ -25,6 +34,10 @@ def parameters(value: bytes) -> tuple[str, dict[str, str]]:
     return (words[0].lower() if words else ""), _joined(_pairs(rest)) if rest else {}
 
 
+_remembered = lru_cache(maxsize=1024)(_read)
+
+
+@lru_cache(maxsize=1024)
 def media_type(word: str) -> str:
     """The type that a Content-Type names; "" where it names none."""
     if found := _KIND.match(word):

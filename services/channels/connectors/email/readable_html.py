@@ -5,17 +5,21 @@ marked as such by mail programs, gets the ">" of plain text, so that the visible
 """
 
 import re
+from collections.abc import Callable
 from html import unescape
+from typing import NamedTuple
 
 MAX_TEXT = 2_000_000
 
-# Quoted attributes may hold ">"; possessive, so that an open quote costs one look ahead.
+# Quoted attributes may hold ">"; possessive, so that an open quote costs one look ahead. One group
+# around all of it: splitting by it gives texts and tags in turn.
 _TAG = re.compile(
-    r"<[!?][^>]{0,300}>"
-    r"|<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:-]{0,30})"
-    r"(?P<more>(?>[^<>\"']++|\"[^\"]{0,2000}\"|'[^']{0,2000}'|[\"']){0,100}+)>",
+    r"(<[!?][^>]{0,300}>"
+    r"|</?[a-zA-Z][a-zA-Z0-9:-]{0,30}"
+    r"(?>[^<>\"']++|\"[^\"]{0,2000}\"|'[^']{0,2000}'|[\"']){0,100}+>)",
     re.DOTALL,
 )
+_NAME = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]{0,30})")
 _HIDDEN = re.compile(r"(?i)\bstyle\s*=\s*[\"'][^\"']*\b(?:display\s*:\s*none|mso-hide\s*:\s*all)")
 _CITED = re.compile(
     r"(?i)\btype\s*=\s*[\"']?cite|\bclass\s*=\s*[\"'][^\"']*(?:gmail_quote|yahoo_quoted|protonmail_quote"
@@ -47,17 +51,22 @@ class _Page:
         self.quotes = 0
 
     def write(self, text: str) -> None:
-        """Words, their blanks already single."""
-        if text == " ":
+        """Words; any number of blanks between them counts as one."""
+        words = text.split()
+        if not words:
             self._space = True
             return
-        if text[0] == " ":
-            self._space, text = True, text[1:]
-        if self._space and not self._blank:
+        if not self._blank and (self._space or text[0].isspace()):
             self._line.append(" ")
-        self._space = text[-1] == " "
-        self._line.append(text[:-1] if self._space else text)
+        self._line.append(" ".join(words))
         self._blank = False
+        self._space = text[-1].isspace()
+
+    def separate(self) -> None:
+        """A wide gap, as between the cells of a row."""
+        if not self._blank:
+            self._line.append(" ")
+        self._blank, self._space = False, True
 
     def write_kept(self, text: str) -> None:
         """Text whose line breaks and blanks stay."""
@@ -80,15 +89,17 @@ class _Page:
     def end_line(self, *, forced: bool = False) -> None:
         if not self._blank or forced:
             line = "".join(self._line).rstrip()
-            self.lines.append("> " * self.quotes + line if self.quotes else line)
+            self.lines.append(("> " * self.quotes + line).rstrip() if self.quotes else line)
             self._line.clear()
             self._blank = True
         self._space = False
 
     def end_paragraph(self) -> None:
-        self.end_line()
+        if not self._blank:
+            self.end_line()
+        self._space = False
         if self.lines and self.lines[-1].strip("> "):
-            self.lines.append("> " * self.quotes)
+            self.lines.append(("> " * self.quotes).rstrip())
 
 
 def readable_html(html: str) -> str:
@@ -99,7 +110,7 @@ def readable_html(html: str) -> str:
         page = _Page()  # what hides is never closed: better too much text than none
         _render(html, page, hide=False)
     page.end_line()
-    return "\n".join(line.rstrip() for line in page.lines)[:MAX_TEXT]
+    return "\n".join(page.lines)[:MAX_TEXT]
 
 
 def _without_comments(html: str) -> str:
@@ -118,9 +129,12 @@ def _without_comments(html: str) -> str:
 
 
 class _State:
-    """Where in the document the rendering is."""
+    """Where in the document the rendering is. What lies before `read_from` is not read."""
 
-    def __init__(self) -> None:
+    def __init__(self, html: str) -> None:
+        self.html = html
+        self.at = 0
+        self.read_from = 0
         self.kept = 0
         self.lists: list[int | None] = []
         self.cited: list[bool] = []
@@ -128,112 +142,175 @@ class _State:
         self.open_ended: set[str] = set()
 
 
+class _Tag(NamedTuple):
+    """What a tag means: `does` nothing where it is of no account for the text."""
+
+    name: str
+    closes: bool
+    more: str
+    hides: bool
+    does: Callable[[_Page, _State, "_Tag"], None] | None
+
+
 def _render(html: str, page: _Page, *, hide: bool) -> bool:
     """Write the document; False when it ends within what is hidden."""
-    state = _State()
-    at = 0
-    hidden, depth = "", 0
-    for found in _TAG.finditer(html):
-        if found.start() < at:
+    state = _State(html)
+    known: dict[str, _Tag] = {}
+    hidden, depth, at = "", 0, 0
+    pieces = _TAG.split(html)
+    for text, source in zip(pieces[::2], pieces[1::2], strict=False):
+        start = at + len(text)
+        at = start + len(source)
+        if start < state.read_from:
             continue
-        name = found["name"]
-        if not hidden:
-            _words(html[at : found.start()], page, state)
-        at = found.end()
-        if name is None:
-            continue
-        name, closes = name.lower(), bool(found["end"])
+        tag = known.get(source) or known.setdefault(source, _meaning(source, hide))
         if hidden:
-            if name == hidden:
-                depth += -1 if closes else 1
+            if tag.name == hidden:
+                depth += -1 if tag.closes else 1
                 hidden = hidden if depth else ""
             continue
-        if closes:
-            _close(name, page, state)
-        elif name in _UNREAD:
-            at = _after(html, name, at, state)
-        elif (
-            hide and name not in _VOID and "none" in found["more"] and _HIDDEN.search(found["more"])
-        ):
-            hidden, depth = name, 1
-        else:
-            _open(name, found["more"], page, state)
+        if state.read_from:
+            text, state.read_from = html[state.read_from : start], 0
+        if state.kept or "&" in text:
+            _words(text, page, state)
+        elif text:
+            page.write(text)
+        if tag.hides:
+            hidden, depth = tag.name, 1
+        elif tag.does:
+            state.at = at
+            tag.does(page, state, tag)
     if hidden:
         return False
-    _words(html[at:], page, state)
+    _words(html[state.read_from :] if state.read_from else pieces[-1], page, state)
     return True
+
+
+def _meaning(source: str, hide: bool) -> _Tag:
+    found = _NAME.match(source)
+    if found is None:
+        return _Tag("", False, "", False, None)
+    name, more = found[2].lower(), source[found.end() : -1]
+    if found[1]:
+        return _Tag(name, True, more, False, _CLOSING.get(name))
+    may_hide = hide and name not in _VOID and name not in _UNREAD and "none" in more
+    hides = may_hide and bool(_HIDDEN.search(more))
+    return _Tag(name, False, more, hides, _OPENING.get(name))
 
 
 _ENDS = {name: re.compile(rf"</{name}\s{{0,20}}>", re.IGNORECASE) for name in _UNREAD}
 
 
-def _after(html: str, name: str, at: int, state: _State) -> int:
-    """Behind the end tag of what nobody reads; here where it has none."""
-    end = None if name in state.open_ended else _ENDS[name].search(html, at)
+def _skip(_: _Page, state: _State, tag: _Tag) -> None:
+    """Read on behind the end tag of what nobody reads; here where it has none."""
+    if tag.name in state.open_ended:
+        return
+    end = _ENDS[tag.name].search(state.html, state.at)
     if end is None:
-        state.open_ended.add(name)
-        return at
-    return end.end()
+        state.open_ended.add(tag.name)
+    else:
+        state.read_from = end.end()
 
 
 def _words(raw: str, page: _Page, state: _State) -> None:
-    if not raw:
-        return
     text = unescape(raw) if "&" in raw else raw
     if state.kept:
         page.write_kept(text.replace("\r\n", "\n").replace("\xa0", " "))
-        return
-    words = " ".join(text.split())
-    if not words:
-        page.write(" ")
-        return
-    before = " " if text[0].isspace() else ""
-    page.write(f"{before}{words} " if text[-1].isspace() else before + words)
+    elif text:
+        page.write(text)
 
 
-def _open(name: str, more: str, page: _Page, state: _State) -> None:
-    if name == "br":
-        page.end_line(forced=True)
-    elif name in _PARAGRAPHS:
-        page.end_paragraph()
-        if name == "blockquote" and len(state.cited) < _MAX_DEPTH:
-            cited = bool(more) and bool(_CITED.search(more))
-            state.cited.append(cited)
-            page.quotes += cited
-        elif name == "pre":
-            state.kept += 1
-    elif name in ("td", "th"):
-        if state.cell:
-            page.write("  ")
-        state.cell = True
-    elif name in _LINES:
+def _break(page: _Page, _state: _State, _tag: _Tag) -> None:
+    page.end_line(forced=True)
+
+
+def _end_paragraph(page: _Page, _state: _State, _tag: _Tag) -> None:
+    page.end_paragraph()
+
+
+def _open_quote(page: _Page, state: _State, tag: _Tag) -> None:
+    page.end_paragraph()
+    if len(state.cited) < _MAX_DEPTH:
+        cited = bool(tag.more) and bool(_CITED.search(tag.more))
+        state.cited.append(cited)
+        page.quotes += cited
+
+
+def _open_kept(page: _Page, state: _State, _tag: _Tag) -> None:
+    page.end_paragraph()
+    state.kept += 1
+
+
+def _open_cell(page: _Page, state: _State, _tag: _Tag) -> None:
+    if state.cell:
+        page.separate()
+    state.cell = True
+
+
+def _open_row(page: _Page, state: _State, _tag: _Tag) -> None:
+    page.end_line()
+    state.cell = False
+
+
+def _open_list(page: _Page, state: _State, tag: _Tag) -> None:
+    page.end_line()
+    if len(state.lists) < _MAX_DEPTH:
+        state.lists.append(0 if tag.name == "ol" else None)
+
+
+def _open_item(page: _Page, state: _State, _tag: _Tag) -> None:
+    page.end_line()
+    indent = "  " * max(len(state.lists), 1)
+    number = state.lists[-1] if state.lists else None
+    if number is not None:
+        state.lists[-1] = number + 1
+    page.mark(f"{indent}* " if number is None else f"{indent}{number + 1}. ")
+
+
+def _end_line(page: _Page, _state: _State, _tag: _Tag) -> None:
+    page.end_line()
+
+
+def _close_quote(page: _Page, state: _State, _tag: _Tag) -> None:
+    if state.cited:
         page.end_line()
-        state.cell = False if name == "tr" else state.cell
-        _open_list(name, page, state)
+        page.quotes -= state.cited.pop()
+    page.end_paragraph()
 
 
-def _open_list(name: str, page: _Page, state: _State) -> None:
-    if name in ("ul", "ol") and len(state.lists) < _MAX_DEPTH:
-        state.lists.append(0 if name == "ol" else None)
-    elif name == "li":
-        indent = "  " * max(len(state.lists), 1)
-        number = state.lists[-1] if state.lists else None
-        if number is not None:
-            state.lists[-1] = number + 1
-        page.mark(f"{indent}* " if number is None else f"{indent}{number + 1}. ")
+def _close_kept(page: _Page, state: _State, _tag: _Tag) -> None:
+    page.end_paragraph()
+    state.kept = max(state.kept - 1, 0)
 
 
-def _close(name: str, page: _Page, state: _State) -> None:
-    if name in _PARAGRAPHS:
-        if name == "blockquote" and state.cited:
-            page.end_line()
-            page.quotes -= state.cited.pop()
-        page.end_paragraph()
-        if name == "pre":
-            state.kept = max(state.kept - 1, 0)
-    elif name in _LINES:
-        page.end_line()
-        if name in ("ul", "ol") and state.lists:
-            state.lists.pop()
-        if name == "table":
-            state.cell = False
+def _close_list(page: _Page, state: _State, _tag: _Tag) -> None:
+    page.end_line()
+    if state.lists:
+        state.lists.pop()
+
+
+def _close_table(page: _Page, state: _State, _tag: _Tag) -> None:
+    page.end_line()
+    state.cell = False
+
+
+_OPENING = {
+    **dict.fromkeys(_LINES, _end_line),
+    **dict.fromkeys(_PARAGRAPHS, _end_paragraph),
+    **dict.fromkeys(_UNREAD, _skip),
+    **dict.fromkeys(("td", "th"), _open_cell),
+    **dict.fromkeys(("ul", "ol"), _open_list),
+    "br": _break,
+    "blockquote": _open_quote,
+    "pre": _open_kept,
+    "tr": _open_row,
+    "li": _open_item,
+}
+_CLOSING = {
+    **dict.fromkeys(_LINES, _end_line),
+    **dict.fromkeys(_PARAGRAPHS, _end_paragraph),
+    **dict.fromkeys(("ul", "ol"), _close_list),
+    "blockquote": _close_quote,
+    "pre": _close_kept,
+    "table": _close_table,
+}

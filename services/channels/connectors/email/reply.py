@@ -7,7 +7,6 @@ libraries search with patterns of quadratic cost and lose or keep the wrong part
 over lines with patterns that look at one line.
 """
 
-import re
 from itertools import islice
 from typing import NamedTuple
 
@@ -36,16 +35,19 @@ MAX_LINES = 20_000
 MAX_ATTRIBUTIONS = 400
 _MAX_SIGNATURE = 14
 _MAX_SIGNATURE_LINE = 120
+_RULED = frozenset("-—–_=*")  # how delimiters and rules begin
 _VERB_WITHIN = 240  # characters before the colon
 _LABEL_WITHIN = 40
-_MARKED = re.compile(r"[:：]|--|__|==")  # what every beginning of a history has
+_MARKS = (":", "：", "--", "__", "==")  # one is in every beginning of a history
 _BLOCK = 7  # lines of headers within the text that are looked at
 
 
 class _Body(NamedTuple):
-    """The lines of a mail and, for each, how many lines of an attribution it ends (mostly 0)."""
+    """The lines of a mail; those of them, by number, that may begin a history; and for each line how
+    many lines of an attribution it ends (mostly 0)."""
 
     lines: list[str]
+    marked: list[int]
     spans: list[int]
 
 
@@ -58,10 +60,13 @@ def reply_of(text: str, *, forwarded: bool = False) -> str:
     """The visible reply; all of the text where nothing would remain. What a mail forwards is what
     its sender wants read: from there on everything stays. `forwarded`: its subject says so, which
     tells an Outlook forward from an Outlook reply."""
-    written = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    written = text.split("\n")
     if len(written) > MAX_LINES:
         return text
-    body = _Body(written, _spans(written))
+    marked = _marked(text, written)
+    body = _Body(written, marked, _spans(written, marked))
     end, passed_on = _history(body)
     if passed_on or (forwarded and end < len(written)):
         return text.strip("\n")
@@ -79,11 +84,17 @@ def _quoted(line: str) -> bool:
     return line.lstrip().startswith(">")
 
 
+def _marked(text: str, lines: list[str]) -> list[int]:
+    marks = [mark for mark in _MARKS if mark[0] in text and mark in text]
+    return sorted({at for mark in marks for at, line in enumerate(lines) if mark in line})
+
+
 def _history(body: _Body) -> tuple[int, bool]:
     """(where unmarked history begins: everything below is somebody else's; whether it is what the
     sender forwards)."""
-    for at, line in enumerate(body.lines):
-        if len(line) > 400 or not _MARKED.search(line):
+    for at in body.marked:
+        line = body.lines[at]
+        if len(line) > 400:
             continue
         if _quoted(line):
             if _opens_quoted_forward(body, at):
@@ -147,11 +158,11 @@ def _label(line: str) -> str | None:
     return next((name for name, label in LABEL_LINES.items() if label.match(line)), None)
 
 
-def _spans(lines: list[str]) -> list[int]:
+def _spans(lines: list[str], marked: list[int]) -> list[int]:
     """`attribution` of every line; of the first MAX_ATTRIBUTIONS that could be one, so that a mail
     made of nothing else costs no more."""
     spans = [0] * len(lines)
-    likely = (at for at, line in enumerate(lines) if line.rstrip().endswith((":", "：")))
+    likely = (at for at in marked if lines[at].rstrip().endswith((":", "：")))
     for at in islice(likely, MAX_ATTRIBUTIONS):
         spans[at] = attribution(lines, at)
     return spans
@@ -193,7 +204,7 @@ def _marked_below(lines: list[str], at: int) -> bool:
 
 def _unmarked_below(body: _Body, at: int) -> bool:
     """Whether what an attribution introduces is not marked with ">"."""
-    lines, spans = body
+    lines, spans = body.lines, body.spans
     words = " ".join(lines[at - spans[at] + 1 : at + 1])
     if not STAMP.search(words):
         return False
@@ -225,7 +236,7 @@ def _before_tail(body: _Body, end: int) -> int:
 def _before_quotes(body: _Body, end: int) -> int:
     while end > 0:
         line = body.lines[end - 1]
-        if not line.strip() or _quoted(line) or MOBILE.match(line[:200]):
+        if line[:1] == ">" or not line.strip() or _quoted(line) or MOBILE.match(line[:200]):
             end -= 1
         elif body.spans[end - 1]:
             end -= body.spans[end - 1]
@@ -238,6 +249,8 @@ def _before_signature(lines: list[str], end: int) -> int:
     """The line of a signature's delimiter, when only a short block follows it. An underscore rule
     counts only below a quote: people draw lines too."""
     for at in range(end - 1, max(end - 2 - _MAX_SIGNATURE, -1), -1):
+        if lines[at].strip()[:1] not in _RULED:
+            continue
         if DELIMITER.match(lines[at]):
             return at if _signs(lines, at, end) else end
         if RULE.match(lines[at]) and at > 0:
@@ -263,9 +276,11 @@ def _without_head(body: _Body, end: int) -> list[str]:
     """The lines up to the end, without attributions of the quotes that stay; a quote that opens the
     mail, named by its attribution and answered below once and for all, goes as well."""
     dropped: set[int] = set()
-    for at in range(end):
-        if body.spans[at] and _quoted_below(body.lines, at, end):
+    for at in body.marked:
+        if at < end and body.spans[at] and _quoted_below(body.lines, at, end):
             dropped.update(range(at - body.spans[at] + 1, at + 1))
+    if not dropped:
+        return body.lines[:end]
     kept = [(at, line) for at, line in enumerate(body.lines[:end]) if at not in dropped]
     first = next((at for at, line in kept if line.strip()), end)
     opens_with_quote = any(at < first for at in dropped)

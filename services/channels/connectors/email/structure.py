@@ -6,6 +6,7 @@ programs and gateways really send is split here in one pass over the bytes of ea
 """
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -38,7 +39,7 @@ _KNOWN = re.compile(
     rb"(?i)(from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to"
     rb"|return-path|references|in-reply-to|delivered-to|x-[a-z0-9-]+)[ \t]*:"
 )
-_END = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
+_ENDS = (b"\r\n\r\n", b"\n\n", b"\r\r", b"\n\r\n")  # an empty line, by whose newlines ever
 _LISTED = ("to", "cc", "from", "reply-to")
 
 
@@ -67,19 +68,54 @@ def _head(raw: bytes, *, inner: bool = False) -> tuple[list[tuple[str, bytes]], 
     """(headers, body). An inner part may have no headers at all."""
     if raw[:1] in (b"\n", b"\r"):
         return [], raw[2:] if raw.startswith(b"\r\n") else raw[1:]
-    end = _END.search(raw, 0, MAX_HEAD)
-    head = raw[: end.start()] if end else raw[:MAX_HEAD]
-    if inner and not end and not _KNOWN.match(head):
+    end, length = _end_of_head(raw)
+    head = raw[:end]
+    if inner and not length and not _KNOWN.match(head):
         return [], raw
     fields, used = _fields(head)
     if used < len(head):
         return fields, raw[used:]
-    return fields, raw[end.end() :] if end else raw[len(head) :]
+    return fields, raw[end + length :]
+
+
+def _end_of_head(raw: bytes) -> tuple[int, int]:
+    """(where the first empty line begins, its length); (MAX_HEAD, 0) without one."""
+    end, length = MAX_HEAD, 0
+    for mark in _ENDS:
+        at = raw.find(mark, 0, min(end + len(mark) - 1, MAX_HEAD))
+        if at >= 0:
+            end, length = at, len(mark)
+    return end, length
+
+
+# A header with its continuations, up to the end of its last line. Possessive: no backtracking.
+_WHOLE = re.compile(
+    rb"(([!-9;-~]{1,200}+)[ \t]*+:([^\r\n\x0b\x0c]*+(?:\r?\n[ \t][^\r\n\x0b\x0c]*+)*+)(?:\r?\n|\Z))"
+)
 
 
 def _fields(head: bytes) -> tuple[list[tuple[str, bytes]], int]:
-    """(the headers, how many bytes they are). A line that is neither a header nor a continuation is
-    left out while a header that everybody knows still follows; else the body begins with it."""
+    """(the headers, how many bytes they are)."""
+    found = _WHOLE.findall(head)
+    if len(found) > MAX_FIELDS or sum([len(whole) for whole, _, _ in found]) < len(head):
+        return _broken_fields(head)
+    return [(_lowered(name), _unfolded(value)) for _, name, value in found], len(head)
+
+
+@lru_cache(maxsize=2048)
+def _lowered(name: bytes) -> str:
+    return name.lower().decode("ascii")
+
+
+def _unfolded(value: bytes) -> bytes:
+    if b"\n" not in value:
+        return value.strip()
+    return b" ".join([line.strip() for line in value.split(b"\n")])
+
+
+def _broken_fields(head: bytes) -> tuple[list[tuple[str, bytes]], int]:
+    """`_fields` where a line is neither a header nor a continuation: it is left out while a header
+    that everybody knows still follows; else the body begins with it."""
     fields: list[tuple[str, bytes]] = []
     at = 0
     known = -1
