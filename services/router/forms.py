@@ -201,7 +201,7 @@ class ResponseForm(Form):
 
 
 class DrainForm(Form):
-    limit_s: SpanOrNone = 0
+    limit_s: SpanOrNone = 600
 
 
 class SurgeForm(Form):

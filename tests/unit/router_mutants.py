@@ -232,7 +232,7 @@ def leaving_closes_wrap_up():
 
 
 def always_open():
-    return patch.object(hours, "is_open", lambda ws, calendar: True)
+    return patch.object(hours, "is_open_at", lambda ws, calendar, at_us: True)
 
 
 def nobody_is_told():

@@ -465,7 +465,7 @@ def test_while_behind_nothing_is_offered_and_nobody_is_blamed() -> None:
     assert driver.types() == ["task.created"]
     assert driver.core.wake_at_us() is None
     driver.lifecycle(LIVE)
-    assert driver.types() == ["offer.expired", "offer.created"]
+    assert driver.types() == ["offer.expired", "offer.created", "task.estimate"]
     assert offered(driver, "a") == ["first"]
     assert work(driver, "a")["agent"]["presence"]["status"] == "available"
 

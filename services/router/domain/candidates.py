@@ -9,6 +9,7 @@ from heapq import nsmallest
 from typing import NamedTuple
 
 from services.router.domain import capacity
+from services.router.domain.config import AgentQueue
 from services.router.domain.desk import Desk
 from services.router.domain.requirements import Requirement
 from services.router.domain.state import Task
@@ -25,11 +26,11 @@ class Candidate(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """What every agent is held against."""
+    """What every agent is held against; `opened`: those of the queues that are open."""
 
     queues: frozenset[str]
     requires: tuple[Requirement, ...]
-    is_open: bool
+    opened: frozenset[str]
 
 
 def candidates(ws: Workspace, task: Task) -> list[Candidate]:
@@ -39,8 +40,8 @@ def candidates(ws: Workspace, task: Task) -> list[Candidate]:
 
 
 def _asked(ws: Workspace, task: Task) -> _Asked:
-    is_open = any(queue not in ws.closed_queues for queue in task.queues)
-    return _Asked(frozenset(task.queues), capacity.active(task), is_open)
+    queues = frozenset(task.queues)
+    return _Asked(queues, capacity.active(task), queues - ws.closed_queues)
 
 
 def nearest(found: list[Candidate], most: int) -> list[Desk]:
@@ -81,13 +82,19 @@ def _candidate(ws: Workspace, task: Task, desk: Desk, asked: _Asked) -> Candidat
     lacks = len(unmet) + (not serves) + (cap <= 0)
     if not serves:
         return Candidate(desk, "queue", lacks)
-    if not direct and not asked.is_open:
+    if not direct and not _serves_open(own, asked):
         return Candidate(desk, "closed", lacks)
     if unmet:
         return Candidate(desk, unmet[0].condition_text, lacks)
     if cap <= 0:
         return Candidate(desk, "channel", lacks)
     return Candidate(desk, _momentary(ws, task, desk, cap), lacks)
+
+
+def _serves_open(own: tuple[AgentQueue, ...] | None, asked: _Asked) -> bool:
+    if own is None or len(asked.opened) == len(asked.queues):
+        return bool(asked.opened)
+    return any(entry.queue in asked.opened for entry in own)
 
 
 def _momentary(ws: Workspace, task: Task, desk: Desk, cap: int) -> str | None:

@@ -103,6 +103,7 @@ def drained(ws: Workspace, task: Task, desk: Desk) -> Task | None:
 
 
 def _comes_first(ws: Workspace, task: Task, other: Task, desk: Desk) -> bool:
+    """Judged as of the drain's end, so that mere passing of time (weighted_wait) changes nothing."""
     mine = serving(desk, task.queues, ws.closed_queues)
     his = serving(desk, other.queues, ws.closed_queues)
     if mine is None or his is None or mine.rank != his.rank:
@@ -112,7 +113,8 @@ def _comes_first(ws: Workspace, task: Task, other: Task, desk: Desk) -> bool:
         return True
     if queues[0].order != queues[1].order:
         return sooner_by_head_start(queues[0], task) < sooner_by_head_start(queues[1], other)
-    return place_at(queues[0], task, ws.now) < place_at(queues[1], other, ws.now)
+    at_us = ws.now if other.drain_until_us is None else other.drain_until_us
+    return place_at(queues[0], task, at_us) < place_at(queues[1], other, at_us)
 
 
 def serving(desk: Desk, queues: list[str] | tuple[str, ...], closed: set[str]) -> AgentQueue | None:
@@ -159,7 +161,7 @@ def _static(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
         served = serving(desk, task.queues, set())
         names = " or ".join(task.queues) or "none"
         found.append(Condition(f"queue {names}", None, served is not None, "queue"))
-        found.append(_open(ws, task))
+        found.append(_open(ws, task, desk, serves=served is not None))
         for item in active(task):
             check = item.evaluate(desk.facts)
             found.append(Condition(check.text, check.value, check.passed, check.text))
@@ -173,8 +175,13 @@ def _direct(task: Task, desk: Desk) -> bool:
     return task.target_agent == desk.id or desk.id in task.also
 
 
-def _open(ws: Workspace, task: Task) -> Condition:
-    is_open = any(queue not in ws.closed_queues for queue in task.queues)
+def _open(ws: Workspace, task: Task, desk: Desk, *, serves: bool) -> Condition:
+    """One that he serves, where he serves any."""
+    is_open = (
+        serving(desk, task.queues, ws.closed_queues) is not None
+        if serves
+        else any(queue not in ws.closed_queues for queue in task.queues)
+    )
     return Condition("queue open", is_open, is_open, "closed")
 
 

@@ -134,9 +134,9 @@ class Response(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Drain(msgspec.Struct, frozen=True, omit_defaults=True):
     """For how long an agent is kept from cheaper work so that he has room for a task of this queue
-    that waits longer; 0 (the default): never."""
+    that waits longer; 0: never."""
 
-    limit_s: float = 0
+    limit_s: float = 600
 
 
 class Surge(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -121,10 +121,10 @@ def _check_unused(ws: Workspace, kind: str, name: str) -> None:
         or (kind == "escalation" and rule.escalation == name)
     ]
     if users:
-        raise conflict("state", f"The policy {users[0]!r} names this {kind}.")
+        raise conflict("state", f"The policy {min(users)!r} names this {kind}.")
     merged = [one.id for one in ws.stored["customer_merge"].values() if name in (one.id, one.into)]
     if kind == "customer" and merged:
-        raise conflict("state", f"The merge of {merged[0]!r} names this customer; undo it first.")
+        raise conflict("state", f"The merge of {min(merged)!r} names this customer; undo it first.")
     if kind == "queue" and any(
         name in task.queues for task in ws.tasks.values() if task.state in OPEN
     ):
@@ -180,6 +180,7 @@ def _delete_agent(ws: Workspace, desk: Desk) -> None:
         else:
             ladders.requeue(ws, task, "agent_deleted")
     membership.agent_gone(ws, desk)
+    del ws.desks[desk.id]  # before anything looks for agents again
     ws.leaving.pop(desk.id, None)
     wished = [ws.tasks[task_id] for task_id in ws.wishes.pop(desk.id, ())]
     for task in sorted(wished, key=lambda task: task.number):
@@ -187,7 +188,6 @@ def _delete_agent(ws: Workspace, desk: Desk) -> None:
         task.also = [agent_id for agent_id in task.also if agent_id != desk.id]
         membership.enter(ws, task)
     ws.remove("agent", desk.id)
-    del ws.desks[desk.id]
     ws.team_supervisors.clear()
 
 
@@ -196,12 +196,20 @@ def _write(
 ) -> int:
     resource = Resource(kind=kind, id=name, version=version, body=body, windows=windows or [])
     paired = _never_pair(ws, name) if kind == "customer" else ()
+    parallel = _parallel(ws, name) if kind == "queue" else 0
     ws.add(kind, name, resource)
     use(ws, resource)
     _react(ws, kind, name)
+    if kind == "queue" and _parallel(ws, name) != parallel:
+        membership.offers_changed(ws, name)
     if kind == "customer" and _never_pair(ws, name) != paired:
         pair_again(ws)
     return version
+
+
+def _parallel(ws: Workspace, name: str) -> int:
+    queue = ws.queues.get(name)
+    return queue.offer.parallel if queue else 1
 
 
 def _never_pair(ws: Workspace, customer_id: str) -> tuple[str, ...]:
@@ -372,11 +380,13 @@ def _windows(given: ConfigInput, raw: bytes) -> list[tuple[int, int]]:
 
 def turn(ws: Workspace) -> None:
     """Open and close queues as their calendars say, and wake for the next change."""
-    closed = {name for name, queue in ws.queues.items() if not hours.is_open(ws, queue.calendar)}
+    closed = hours.closed_queues(ws, ws.now)
     changed = sorted(closed ^ ws.closed_queues)
     ws.closed_queues = closed
+    if ws.meta.behind:
+        ws.meta.turned_us = ws.now
     for queue in changed:
         membership.queue_changed(ws, queue)
     if ws.skipped:
         ladders.review_skipped(ws)
-    hours.arm(ws)
+    hours.arm(ws, ws.now)

@@ -142,7 +142,9 @@ class RouterCore(Workspace):
 
     def _lifecycle(self, what: Input) -> None:
         if what.name == BEHIND:
-            self.meta.behind = True
+            if not self.meta.behind:
+                self.meta.behind = True
+                self.meta.behind_us = self.meta.turned_us = self.meta.now_us
         elif what.name == LIVE:
             if self.meta.behind:
                 due.go_live(self)

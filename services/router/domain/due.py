@@ -60,7 +60,8 @@ def rest(ws: Workspace) -> None:
 
 def _fire(ws: Workspace, due_us: int, kind: int, key: str) -> None:
     if kind == timers.CALENDAR:
-        configuration.turn(ws)
+        if due_us == ws.edge_us:
+            configuration.turn(ws)
     elif kind == timers.SURGE:
         surge.look_again(ws, key, due_us)
     elif kind == timers.OFFER:
@@ -112,11 +113,13 @@ def _fire_task(ws: Workspace, task: Task, due_us: int, kind: int) -> None:
             if task.state == "completed" and task.forget_us == due_us:
                 ws.reopenable.pop(task.id, None)
                 ws.forget("task", task.id)
-        case timers.RETRY if due_us not in task.refused.values():
-            pass
-        case _:  # RETRY, DELAY: someone may take it now
-            if task.state in SEEKING or task.warm:
+        case timers.DELAY:
+            membership.delay_over(ws, task, due_us)
+        case timers.RETRY:
+            if due_us in task.refused.values() and (task.state in SEEKING or task.warm):
                 membership.enter(ws, task)
+        case _:
+            raise AssertionError(f"unknown kind of timer {kind}")
 
 
 def _end_hold(ws: Workspace, task: Task) -> None:
@@ -125,12 +128,27 @@ def _end_hold(ws: Workspace, task: Task) -> None:
     membership.enter(ws, task)
 
 
+def _arrive(ws: Workspace) -> None:
+    """What began to wait while the log was behind: told where it stands, judged by its queue's limit,
+    in the order in which it came to be."""
+    arrived = [task for task_id in ws.arrived if (task := ws.tasks.get(task_id)) is not None]
+    ws.arrived.clear()
+    for task in sorted(arrived, key=lambda task: task.number):
+        ws.arrived[task.id] = ()
+        ws.untold[task.id] = ws.undrained[task.id] = None
+        if task.arrived:
+            ws.edit("task", task.id, task).arrived = False
+
+
 def go_live(ws: Workspace) -> None:
     """The backlog is read. First what came due meanwhile, without blame; then dispatch once."""
     ws.meta.behind = False
     ws.catching_up = True
+    configuration.turn(ws)  # and come to rest: it must not matter which timers have become void
+    rest(ws)
     run(ws)
     ws.catching_up = False
+    _arrive(ws)
     waiting = [task for task in ws.tasks.values() if task.state in SEEKING or task.warm]
     membership.seek_all(ws, waiting)
     ws.freed.clear()

@@ -72,7 +72,8 @@ def _due_level(
 
 def review_skipped(ws: Workspace) -> None:
     """A shift has begun or ended: perhaps a level that was passed over reaches somebody now."""
-    waiting = [ws.tasks[task_id] for task_id in ws.skipped if task_id in ws.tasks]
+    found = (ws.tasks.get(task_id) for task_id in ws.skipped)
+    waiting = [task for task in found if task is not None and task.skipped]
     ws.skipped.clear()
     for task in sorted(waiting, key=lambda task: task.number):
         if task.state in OPEN:

@@ -196,6 +196,7 @@ def note_figures(ws: Workspace, queue: str) -> None:
 def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None:
     """A task is completed or cancelled; it stays for late calls and for reopening."""
     membership.leave(ws, task)
+    ws.task(task)
     drains.end(ws, task)
     task.estimate_us = None
     last = task.agent_id

@@ -4,7 +4,7 @@ Nothing here may depend on the order in which entities were loaded, else a take-
 otherwise than the owner before it.
 """
 
-from services.router.domain import configuration, hours, membership, surge, timers
+from services.router.domain import configuration, hours, membership, presence, surge, timers
 from services.router.domain.desk import Desk
 from services.router.domain.lifecycle import count_pending, own
 from services.router.domain.state import OPEN, OWNED, RESOURCE_KINDS, SEEKING
@@ -17,10 +17,9 @@ def derive(ws: Workspace) -> None:
             configuration.use(ws, resource)
     for entry in ws.stored["customer_merge"].values():
         ws.customers.merge(entry.id, entry.into)
-    ws.closed_queues = {
-        name for name, queue in ws.queues.items() if not hours.is_open(ws, queue.calendar)
-    }
-    hours.arm(ws)
+    turned_us = ws.meta.turned_us if ws.meta.behind else ws.now
+    ws.closed_queues = hours.closed_queues(ws, turned_us)
+    hours.arm(ws, turned_us)
     _agents(ws)
     _offers(ws)
     _tasks(ws)
@@ -33,6 +32,7 @@ def derive(ws: Workspace) -> None:
     ws.untold.clear()
     ws.undrained.clear()
     ws.touched.clear()
+    ws.leaving = {desk.id: None for desk in ws.desks.values() if presence.is_leaving(desk)}
 
 
 def _agents(ws: Workspace) -> None:
@@ -63,6 +63,8 @@ def _tasks(ws: Workspace) -> None:
             own(ws, task, ws.desks[task.agent_id])
         if task.skipped and task.state in OPEN:
             ws.skipped[task.id] = None
+        if task.arrived:
+            ws.arrived[task.id] = ()
         if task.drain_agent is not None:
             ws.drains[task.drain_agent] = task.id
         if task.state in SEEKING or task.warm:

@@ -7,7 +7,7 @@ from services.router.domain import capacity, drains, timers
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
 from services.router.domain.pools import Member, Pool, PoolKey, signature_of
-from services.router.domain.requirements import Requirement, met_by
+from services.router.domain.requirements import Requirement, canonical, met_by
 from services.router.domain.state import SEEKING, Task, named
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import span_us
@@ -32,20 +32,26 @@ def enter(ws: Workspace, task: Task) -> None:
     leave(ws, task)
     if task.state not in SEEKING and not (task.warm and task.state == "assigned"):
         return
+    more = wants_more(ws, task)
+    if not more and not task.also:
+        return  # it has the offers that it may have
     ws.seekers[task.id] = None
     for agent_id in named(task):
         ws.wishes.setdefault(agent_id, {})[task.id] = None
-    if capacity.kept_for(task) is None and task.queues and wants_more(ws, task):
+    if more and task.queues and capacity.kept_for(task) is None:
         _join(ws, task)
     if task.drain_agent is not None:
         _check_drain(ws, task, task.drain_agent)
 
 
 def _check_drain(ws: Workspace, task: Task, agent_id: str) -> None:
-    """Nobody is kept free for a task that he may not have."""
+    """Nobody is kept free for a task that he may not have; who is kept looks again at what comes
+    first for him, since the task's place may be another."""
     pool = ws.pool_of.get(task.id)
     if pool is None or agent_id not in pool.members or capacity.excluded(ws, task, agent_id):
         drains.end_in_vain(ws, task)
+    elif ws.desks[agent_id].takes_work:
+        ws.freed[agent_id] = None
 
 
 def _join(ws: Workspace, task: Task) -> None:
@@ -61,6 +67,17 @@ def _arm_delay(ws: Workspace, pool: Pool, task: Task) -> None:
     delay = pool.next_delay(ws.now - task.waiting_since_us) if pool.delayed else None
     if delay is not None:
         ws.at_time(task.waiting_since_us + delay, timers.DELAY, task.number, task.id)
+
+
+def delay_over(ws: Workspace, task: Task, due_us: int) -> None:
+    """Some agents may have the task from now on, unless they or its place have changed since."""
+    pool = ws.pool_of.get(task.id)
+    if pool is None:
+        return
+    if pool.delayed.get(due_us - task.waiting_since_us):
+        enter(ws, task)
+    else:
+        _arm_delay(ws, pool, task)
 
 
 def leave(ws: Workspace, task: Task) -> None:
@@ -87,7 +104,7 @@ def pool_for(
         if len(ws.pools) >= IDLE_POOLS_MAX:
             _evict(ws)
         ws.pool_count += 1
-        pool = ws.pools[key] = Pool(ws.pool_count, key, requires, queue)
+        pool = ws.pools[key] = Pool(ws.pool_count, key, canonical(requires), queue)
         for agent_id in _could(ws, requires):
             _admit(ws, pool, ws.desks[agent_id])
     return pool
@@ -171,6 +188,12 @@ def queue_changed(ws: Workspace, queue: str) -> None:
         _empty(ws, pool)
         del ws.pools[pool.key]
     seek_all(ws, waiting)
+
+
+def offers_changed(ws: Workspace, queue: str) -> None:
+    """Tasks of this queue may have other many offers at once than before."""
+    offered = {offer.task_id for offer in ws.offers.values() if offer.state == "open"}
+    seek_all(ws, [ws.tasks[task] for task in offered if queue in ws.tasks[task].queues])
 
 
 def seek_all(ws: Workspace, tasks: list[Task]) -> None:

@@ -63,10 +63,7 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
         take(ws, task, desk, offer)
     else:
         timers.arm_offer(ws, offer)
-        if task.also or membership.wants_more(ws, task):
-            membership.enter(ws, task)
-        else:
-            membership.leave(ws, task)
+        membership.enter(ws, task)
     return offer
 
 
@@ -98,7 +95,7 @@ def _why(ws: Workspace, task: Task, desk: Desk, pool: Pool | None, direct: bool)
         return "preferred agent"
     parts = [
         f"{item.skill} {desk.config.skills.get(item.skill, 0)}" if item.skill else item.text
-        for item in pool.requires
+        for item in capacity.active(task)
     ]
     parts.append(f"{_ORDER_WORDS[pool.queue.select]} of {len(pool.members)}")
     return ", ".join(parts)

@@ -240,6 +240,7 @@ def start_waiting(ws: Workspace, task: Task) -> None:
     arm_relax(ws, task)
     ws.at_time(task.hold_until_us, timers.HOLD, task.number, task.id)
     ws.arrived[task.id] = ()
+    task.arrived = ws.meta.behind
     ws.untold[task.id] = None
     ws.undrained[task.id] = None
     membership.enter(ws, task)

@@ -123,9 +123,13 @@ def orphan(ws: Workspace, task: Task) -> None:
 def apply_next(ws: Workspace) -> None:
     """`after_current`: whoever has no work left gets the status he asked for."""
     while ws.leaving:
-        agent_id = next(iter(ws.leaving))
-        del ws.leaving[agent_id]
-        desk = ws.desks.get(agent_id)
-        idle = desk is not None and not desk.tasks and not desk.offers
-        if desk is not None and idle and desk.agent.next_status is not None:
-            set_status(ws, desk, desk.agent.next_status, desk.agent.next_reason)
+        found = [desk for one in ws.leaving if (desk := ws.desks.get(one)) is not None]
+        ws.leaving.clear()
+        for desk in sorted(found, key=lambda desk: desk.agent.ordinal):  # not as they became idle
+            if is_leaving(desk) and desk.agent.next_status is not None:
+                set_status(ws, desk, desk.agent.next_status, desk.agent.next_reason)
+
+
+def is_leaving(desk: Desk) -> bool:
+    """Whether the status that he asked for holds as soon as the workspace comes to rest."""
+    return desk.agent.next_status is not None and not desk.tasks and not desk.offers

@@ -213,6 +213,13 @@ def signature(requirements: Iterable[Requirement]) -> Signature:
     )
 
 
+def canonical(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
+    """Each once, in an order of their own: the same for all that have one signature, wherever they
+    were written."""
+    found = {signature((item,)): item for item in requirements}
+    return tuple(found[key] for key in sorted(found, key=str))
+
+
 # -- binding
 
 

@@ -90,6 +90,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     it; `drained`: who was. `told_…`: the estimate last told, `first_…`: the first one of this wait;
     `estimate_us`: when it is reviewed. `skipped`: levels that are due while nobody is on duty.
     `effects`: what levels did in this cycle for warnings and breaches.
+    `arrived`: it began to wait while the log was behind, and its queue's limit is still to be judged.
     """
 
     id: str
@@ -165,6 +166,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     estimate_us: int | None = None
     skipped: tuple[str, ...] = ()
     effects: tuple[Effect, ...] = ()
+    arrived: bool = False
 
 
 def named(task: Task) -> list[str]:
@@ -293,7 +295,9 @@ class QueueFigures(msgspec.Struct, array_like=True, kw_only=True, gc=False):
 
 
 class Meta(msgspec.Struct, array_like=True, kw_only=True, gc=False):
-    """Counters of the workspace. `number` is the last input applied, `seq` the last event."""
+    """Counters of the workspace. `number` is the last input applied, `seq` the last event. While
+    `behind` nothing that comes due happens, since `behind_us`; `turned_us`: as of when
+    calendars then last opened and closed queues."""
 
     seq: int = 0
     number: int = 0
@@ -303,6 +307,8 @@ class Meta(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     agents: int = 0
     conversations: int = 0
     behind: bool = False
+    behind_us: int = 0
+    turned_us: int = 0
 
 
 KINDS: dict[str, type[msgspec.Struct]] = {

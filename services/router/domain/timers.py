@@ -45,8 +45,9 @@ def arm_task(ws: Workspace, task: Task) -> None:
         (task.estimate_us, ESTIMATE),
     ):
         ws.at_time(due, kind, task.number, task.id)
+    rung_us = ws.meta.behind_us if ws.meta.behind else ws.now
     for until in task.refused.values():
-        if until > ws.now or ws.meta.behind:  # the others have rung
+        if until > rung_us:
             ws.at_time(until, RETRY, task.number, task.id)
 
 

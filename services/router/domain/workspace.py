@@ -88,6 +88,7 @@ class Workspace:
         self.customers = CustomerIndex()
         self.settings = Settings()
         self.closed_queues: set[str] = set()
+        self.edge_us: int | None = None  # when a calendar next opens or closes
         self.pools: dict[PoolKey, Pool] = {}
         self.pool_count = 0
         self.pool_of: dict[str, Pool] = {}
