@@ -10,7 +10,7 @@ from bench.figures import Figure
 from shared.calendars import expand
 from shared.calendars.batch import BatchTable
 from shared.contracts.instants import parse_instant
-from shared.contracts.windows import WindowTable
+from shared.contracts.window_index import IndexedTable
 
 ZONE = "Europe/Berlin"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -29,7 +29,7 @@ DAY_US = 86_400_000_000
 def run() -> list[Figure]:
     """Deadlines per second of CPU. The answers of all three ways are compared first."""
     expanded = expand(OFFICE, NOW_US)
-    table, batch = WindowTable(expanded), BatchTable(expanded)
+    table, batch = IndexedTable(expanded), BatchTable(expanded)
     chance = random.Random(7)
     starts = [NOW_US + chance.randrange(365 * DAY_US) for _ in range(COUNT)]
     spans = [chance.randrange(1, 5 * 8 * 3600) * 1_000_000 for _ in range(COUNT)]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from shared.calendars import OpenHours, expand, parse_calendar
 from shared.calendars.batch import UNKNOWN, BatchTable
 from shared.calendars.zones import zone, zone_names
+from shared.contracts.window_index import IndexedTable
 from shared.contracts.windows import Expanded, WindowTable
 
 MINUTE_US = 60_000_000
@@ -204,6 +205,30 @@ def test_tables_equal_the_walk_in_every_zone(name, week, start_s, span_s):
     assert table.elapsed(start_us, deadline) == span_us
     part = span_us // 3
     assert table.forward(table.forward(start_us, part), span_us - part) == deadline
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), max_size=30),
+    st.sampled_from([1, 1_000, 3_600_000_000]),
+    st.lists(st.tuples(st.integers(-10, 1_500), st.integers(0, 1_500)), min_size=1),
+)
+def test_an_indexed_table_equals_the_plain_one(gaps, unit, asked):
+    """Also where windows crowd in one place and are rare in another, and beyond both ends."""
+    at, windows = 0, []
+    for number, (gap, length) in enumerate(gaps):
+        wide = unit * (1 if number % 7 else 1_000)
+        windows.append((at + gap * wide, at + gap * wide + length * unit))
+        at = windows[-1][1]
+    expanded = Expanded(0, at + unit, windows)
+    plain, indexed = WindowTable(expanded), IndexedTable(expanded)
+    edges = [edge for window in windows for edge in window]
+    starts = [start * unit for start, _ in asked] + [e + d for e in edges for d in (-1, 0, 1)]
+    spans = [span * unit for _, span in asked] + [end - start for start, end in windows]
+    for start in starts:
+        assert indexed.open_before(start) == plain.open_before(start)
+        for span in spans:
+            assert indexed.forward(start, span) == plain.forward(start, span)
 
 
 @settings(max_examples=40, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))

@@ -21,7 +21,8 @@ from services.sla.domain.commands import (
 from services.sla.domain.policy import Book, Policy, check_references, compile_policy
 from shared.contracts.core import ConfigWrite, Entity
 from shared.contracts.problems import Refused, conflict, invalid, not_found
-from shared.contracts.windows import Expanded, Windows, WindowTable
+from shared.contracts.window_index import IndexedTable
+from shared.contracts.windows import Expanded, Windows
 
 
 class Version(msgspec.Struct, gc=False):
@@ -62,7 +63,7 @@ class Library:
         self.queues: dict[str, str] = {}
         self.pins: dict[int, int] = {}
         self._compiled: dict[tuple[str, int], Policy] = {}
-        self._tables: dict[tuple[str, int], WindowTable] = {}
+        self._tables: dict[tuple[str, int], IndexedTable] = {}
         self._books: dict[int, Book] = {}
         self._changed: set[tuple[str, str]] = set()
         self._wanted: dict[tuple[str, str], int] = {}  # versions in force, while they are loaded
@@ -217,12 +218,12 @@ class Library:
             found = self._compiled[name, version] = compile_policy({**body, "id": name}, version)
         return found
 
-    def _table(self, name: str, version: int) -> WindowTable:
+    def _table(self, name: str, version: int) -> IndexedTable:
         found = self._tables.get((name, version))
         if found is None:
             expanded = self.versions["calendar", name, version].windows
             assert expanded is not None
-            found = self._tables[name, version] = WindowTable(expanded)
+            found = self._tables[name, version] = IndexedTable(expanded)
         return found
 
     def pin(self, number: int) -> None:
