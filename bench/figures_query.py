@@ -154,6 +154,7 @@ _AT_ONCE = 500_000  # clocks drawn in one statement
 async def _fill(engine: AsyncEngine, since: datetime, until: datetime, wanted: int) -> int:
     """Draws the clocks and rolls them up; returns how many rows the roll-up has."""
     async with driver_of(engine).connection() as raw:
+        await raw.execute("SET statement_timeout = 0")
         await raw.execute("SET work_mem = '256MB'")
         await raw.execute("SET maintenance_work_mem = '512MB'")
         await raw.execute("SELECT setseed(0.1)")

@@ -204,9 +204,40 @@ async def the_others(ops: httpx.AsyncClient) -> None:
     assert found["due"][2]["due"] == 1 and found["due"][2]["predicted_to_breach"] is None
     steps = await ok(await ops.get("/figures/series?metric=first_response&step_s=60"))
     assert sum(row["n"] for row in steps["rows"]) == 1
+    ours = await ok(await ops.get("/figures/series?metric=first_response&step_s=60&group=billing"))
+    assert ours["rows"] == steps["rows"]
+    none = await ok(await ops.get("/figures/series?metric=first_response&group=tech&group="))
+    assert none["rows"] == []
     assert (await ops.get("/figures/series?step_s=60&from=2020-01-01T00:00:00Z")).status_code == 400
     assert (await ops.get("/figures/series?step_s=61")).status_code == 400
     assert (await ops.get("/service-level?by=colour")).status_code == 400
+
+
+SPAN_NONSENSE = ("", "now", "2026-01-01", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "\0")
+NONSENSE: dict[str, tuple[str, ...]] = {
+    "from": SPAN_NONSENSE, "to": SPAN_NONSENSE, "due_before": SPAN_NONSENSE,
+    "threshold_s": ("nan", "inf", "-inf", "1e400", "0", "-1", "1e-9", "x"),
+    "step_s": ("0", "59", "61", "1e3", "99999999999999999999", "nan"),
+    "repeat_within_s": ("-1", "1e9", "99999999999999999999"),
+    "by": ("", "colour", "QUEUE"), "cohort": ("", "wall", "x"), "format": ("xml", "\0"),
+    "metric": ("\0", "x" * 65, "\ud83d"), "group": ("\0", "x" * 9_000), "cursor": ("W10", "\0"),
+    "limit": ("0", "-1", "1e9"),
+}  # fmt: skip
+
+
+async def test_nonsense_in_a_question_is_refused_with_a_problem(running: System) -> None:
+    paths = ("service-level", "compliance", "forecast", "figures", "figures/series", "burn-alerts",
+             "breaches", "clocks")  # fmt: skip
+    async with await client(running, "ops") as ops:
+        for path in paths:
+            for name, values in NONSENSE.items():
+                for value in values:
+                    given = {name: value.encode("utf-8", "surrogatepass")}
+                    answer = await ops.get(f"/{path}", params=given)
+                    assert answer.status_code in (200, 400), (path, name, value, answer.text)
+                    if answer.status_code == 400:
+                        assert answer.headers["content-type"] == "application/problem+json"
+                        assert answer.json()["errors"], (path, name, value)
 
 
 async def test_a_live_screen_gets_events_and_figures(running: System) -> None:

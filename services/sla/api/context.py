@@ -13,7 +13,9 @@ from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import invalid
 from shared.runtime.port import RuntimePort
 
+DAY = timedelta(hours=24)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def moment(name: str, text: str | None, default: datetime) -> datetime:
 def span(since: str | None, until: str | None) -> tuple[datetime, datetime]:
     """[from, to); by default the last 24 hours. Raises Refused (validation)."""
     end = moment("to", until, datetime.now(UTC))
-    start = moment("from", since, end - timedelta(hours=24))
+    start = moment("from", since, max(end, _FIRST + DAY) - DAY)
     if start >= end:
         raise invalid("/query/from", "range", "The span is empty.", "from before to")
     return start, end

@@ -9,7 +9,8 @@ from services.sla import live
 from services.sla.api.context import Service, instant, span
 from services.sla.api.tables import Format, table_reply
 from services.sla.domain.alarms import shown_alarm
-from services.sla.readings import REPEAT_S
+from services.sla.figures_store import TooMany
+from services.sla.readings import REPEAT_S, SERIES_ROWS_MAX
 from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
 from shared.http.routes import api_router
@@ -18,6 +19,7 @@ router = api_router("figures")
 Reads = Annotated[Caller, Depends(require("figures:read"))]
 
 SLOTS_MAX = 1_500  # steps of a series
+GROUPS_MAX = 50  # named in one question
 DAY_S = 86_400
 Group = Literal["queue", "channel", "agent", "policy", "priority", "tag"]
 Since = Annotated[
@@ -34,6 +36,10 @@ Metric = Annotated[
 ]
 Metrics = Annotated[
     list[str] | None, Query(alias="metric", max_length=20, description="by default all")
+]
+Groups = Annotated[
+    list[str] | None,
+    Query(max_length=GROUPS_MAX, description="only these, as named in answers; empty: `null`"),
 ]
 Threshold = Annotated[
     float | None, Query(gt=0, le=315_360_000, description="seconds, in place of the queues' own")
@@ -152,10 +158,12 @@ async def series(
     cohort: Literal["started", "finished"] = "finished",
     step_s: Annotated[int, Query(ge=60, le=366 * DAY_S, multiple_of=60)] = 3600,
     threshold_s: Threshold = None,
+    group: Groups = None,
     form: Format = None,
 ) -> Response:
     """One metric over time, in steps of whole minutes since the epoch (so `at` of the first may lie
-    before `from`): how long it took, counts, service level and compliance of what has ended."""
+    before `from`): how long it took, counts, service level and compliance of what has ended. A month by
+    hour of some hundred agents is more than one answer holds: ask for some of them by `group`."""
     start, end = span(since, until)
     if (end - start).total_seconds() / step_s > SLOTS_MAX:
         raise invalid(
@@ -164,9 +172,17 @@ async def series(
             f"The span has more than {SLOTS_MAX} steps.",
             f"at least {-(-(end - start).total_seconds() // SLOTS_MAX // 60) * 60:.0f} s",
         )
-    rows = await service.readings.series(
-        caller.workspace, metric, start, end, by, cohort, step_s, threshold_s
-    )
+    try:
+        rows = await service.readings.series(
+            caller.workspace, metric, start, end, by, cohort, step_s, threshold_s, group
+        )
+    except TooMany as many:
+        raise invalid(
+            "/query/step_s",
+            "too_many",
+            f"The answer has more than {SERIES_ROWS_MAX} rows.",
+            "a longer step, a shorter span, or groups by `group`",
+        ) from many
     around: dict[str, Any] = {
         "from": instant(start),
         "to": instant(end),
