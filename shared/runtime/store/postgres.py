@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Any
 
 import asyncpg
@@ -13,6 +14,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.core import Entity, Row
+from shared.db.driver import Driver
 from shared.db.engine import (
     DatabaseUnavailable,
     OutcomeUnknown,
@@ -390,16 +392,42 @@ class PostgresStore:
     async def close(self) -> None:
         """The engine belongs to who made it."""
 
-    @asynccontextmanager
-    async def _reading(self) -> AsyncGenerator[Any]:
+    def _reading(self) -> "_Reading":
         """asyncpg's own connection; each statement is a transaction by itself."""
+        return _Reading(self._driver)
+
+
+class _Reading:
+    """A connection of the driver, its transient failures as the port's. A class, because the decorated
+    generator costs more than the checkout."""
+
+    __slots__ = ("_lent",)
+
+    def __init__(self, driver: Driver) -> None:
+        self._lent = driver.connection()
+
+    async def __aenter__(self) -> Any:
         try:
-            async with self._driver.connection() as raw:
-                yield raw
+            return await self._lent.__aenter__()
         except Exception as error:
-            if is_transient(error):
-                raise StoreUnavailable(f"the database is away: {type(error).__name__}") from error
+            _translate(error)
             raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._lent.__aexit__(kind, error, trace)
+        if isinstance(error, Exception):
+            _translate(error)
+
+
+def _translate(error: Exception) -> None:
+    """Raises StoreUnavailable for what may succeed when tried again."""
+    if is_transient(error):
+        raise StoreUnavailable(f"the database is away: {type(error).__name__}") from error
 
 
 def _heed(epoch: int | None, batch: Batch) -> None:
