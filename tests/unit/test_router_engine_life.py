@@ -326,3 +326,28 @@ def test_a_stale_write_of_a_resource_is_refused_and_the_same_again_changes_nothi
     assert refused(driver, gone).reason == "state"  # the policy names it
     stale = cmd.DeleteResource(resource="agent", id="ana", if_version=9)
     assert refused(driver, stale).kind == "precondition-failed"
+
+
+def test_a_ladder_counts_declines_as_they_happen() -> None:
+    levels = [{"name": "refused", "when": {"declines": 2}, "do": [{"raise_priority": 5}]}]
+    driver = Driver()
+    driver.put("escalation", "l", levels=levels)
+    driver.put("queue", "main", offer={"cool_down_s": 0})
+    driver.put("policy", "default", rules=[{"steps": [{"queue": "main"}], "escalation": "l"}])
+    driver.put("agent", "ana", channels={"chat": 3})
+    present(driver, "ana")
+    driver.say("c1")
+    fired: list[list[str]] = []
+    for _ in range(2):
+        driver.command(cmd.DeclineOffer(agent="ana", offer=offer_of(driver, "ana")))
+        fired.append(task(driver)["escalation"]["fired"])
+    assert fired == [[], ["refused"]]
+    assert task(driver)["priority"] == 5
+
+
+def test_a_call_back_speaks_its_customers_language() -> None:
+    driver = office()
+    driver.put("customer", "kim", language="de")
+    driver.command(cmd.CreateTask(channel="phone", customer_id="kim"))
+    driver.command(cmd.CreateTask(channel="phone", customer_id="kim", language="en"))
+    assert [task(driver, n)["language"] for n in (1, 2)] == ["de", "en"]

@@ -228,7 +228,9 @@ def _reply(core: RouterCore, made: Any) -> bytes:
 
 
 def _decline(core: RouterCore, command: cmd.DeclineOffer) -> Task:
-    return offers.decline(core, command.agent, command.offer, command.reason, command.retry_us)
+    task = offers.decline(core, command.agent, command.offer, command.reason, command.retry_us)
+    ladders.review(core, task)
+    return task
 
 
 def _accept(core: RouterCore, command: cmd.AcceptOffer) -> Task:

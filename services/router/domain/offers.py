@@ -117,7 +117,8 @@ def live_offer(ws: Workspace, agent_id: str, offer_id: str) -> Offer:
         raise conflict(offer.reason, f"The offer was revoked: {offer.reason}.")
     reason = "taken" if offer.state == "accepted" else offer.state
     because = f": {offer.reason}" if offer.reason else ""
-    raise conflict(reason, f"The offer was {offer.state} already{because}.")
+    became = "has expired" if offer.state == "expired" else f"was {offer.state}"
+    raise conflict(reason, f"The offer {became}{because}.")
 
 
 def accept(ws: Workspace, agent_id: str, offer_id: str) -> Task:
