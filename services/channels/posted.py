@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from shared.contracts import interactions
-from shared.contracts.faults import fault_of
+from shared.contracts.faults import fault_of, why_no_json
 from shared.contracts.problems import Refused, invalid
 from shared.contracts.topics import Channel
 
@@ -212,7 +212,9 @@ def _json(body: bytes, pointer: str, what: str) -> Any:
     try:
         return _anything.decode(body)
     except JSON_FAULTS as error:
-        raise invalid(pointer, "json", f"The {what} is not JSON: {error}.", "JSON") from error
+        raise invalid(
+            pointer, "json", f"The {what} is not JSON: {why_no_json(body, error)}.", "JSON"
+        ) from error
 
 
 def _decode_base64(text: object) -> Any:

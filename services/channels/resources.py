@@ -9,7 +9,7 @@ from services.channels.connectors import registry as kinds
 from services.channels.connectors.handling import clean_secrets
 from services.channels.connectors.port import Connector, Secrets, Settings
 from services.channels.limits import refuse_nul
-from shared.contracts.faults import limit_of, missing_field
+from shared.contracts.faults import limit_of, missing_field, plain
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused
 
@@ -113,7 +113,7 @@ def refused(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 def _fault(error: dict[str, Any], model: type[BaseModel], prefix: str) -> Fault:
     place = [str(part) for part in error["loc"]]
     pointer = prefix + "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in place)
-    code, message = str(error["type"]), str(error["msg"])
+    code, message = str(error["type"]), plain(str(error["msg"]))
     expected = limit_of(error.get("ctx") or {})
     if code == "extra_forbidden":
         code, message = "unknown_field", f"There is no field {place[-1]!r} here."

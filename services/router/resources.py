@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from services.router.domain.config import TYPES
 from services.router.domain.references import Known, references, warnings
 from services.router.forms import FORMS, Form
+from shared.contracts.faults import plain, why_no_json
 from shared.contracts.problems import Fault, Refused, Warn
 from shared.rules import nearest
 
@@ -86,7 +87,7 @@ def _object(body: bytes | Mapping[str, Any]) -> tuple[dict[str, Any], Fault | No
     try:
         given = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return {}, Fault("", "json", f"the body is no JSON: {error}")
+        return {}, Fault("", "json", f"the body is no JSON: {why_no_json(body, error)}")
     if not isinstance(given, dict):
         return {}, Fault("", "type", "the body is no JSON object", "an object")
     return given, None
@@ -120,7 +121,7 @@ def _fault(error: ErrorDetails, given: dict[str, Any], form: type[Form]) -> Faul
     if error["type"] == "extra_forbidden":
         return _unknown_field(pointer, place, form)
     expected = context.get("expected") or _expected(error)
-    return Fault(pointer, code, error["msg"], str(expected) if expected else None)
+    return Fault(pointer, code, plain(error["msg"]), plain(str(expected)) if expected else None)
 
 
 def _place(loc: tuple[str | int, ...], given: Any) -> list[str | int]:

@@ -35,7 +35,8 @@ def _object(value: msgspec.Struct) -> dict[str, Any]:
     held = {name: getattr(value, name) for name in names}
     if isinstance(value, _CHOICES):
         held = {name: one for name, one in held.items() if one is not False}
-    return {name: _plain(one) for name, one in held.items() if one is not None}
+    # Cool-downs by outcome are no fields of the contract's example: shown where there are any.
+    return {name: _plain(one) for name, one in held.items() if one not in (None, CoolDowns())}
 
 
 def _plain(value: Any) -> Any:

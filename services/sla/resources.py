@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from services.sla.domain.policy import METRICS, Policy, compile_policy
 from shared.calendars import check_calendar, parse_calendar
-from shared.contracts.faults import limit_of
+from shared.contracts.faults import limit_of, plain
 from shared.contracts.problems import Fault, Refused, invalid
 from shared.rules import nearest
 
@@ -259,7 +259,7 @@ def _fault(error: dict[str, Any], model: type[BaseModel], pointer: str) -> Fault
     place = [part for part in error["loc"] if part != "[key]"]
     path = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in place)
     kind = str(error["type"])
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = plain(str(error["msg"]).removeprefix("Value error, "))
     expected = limit_of(error.get("ctx") or {})
     if kind == "extra_forbidden":
         kind, message = "unknown_field", f"there is no field {str(place[-1])!r} here"

@@ -25,6 +25,7 @@ _WORDS = {
     "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
     "array": "a list", "object": "an object", "null": "null",
 }  # fmt: skip
+_DICTIONARY = re.compile(r"a valid dictionary( or (?:instance of )?\w+.*)?", re.DOTALL)
 _LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >=", "max_length": "length <=", "pattern": "matching"}  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def decode_body(body: bytes, kind: type[T], *, prefix: str = "") -> T:
         fault = fault_of(error, kind, prefix)
         raise Refused("validation", fault.message, errors=[fault]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = f"The body is not JSON: {error}."
+        message = f"The body is not JSON: {why_no_json(body, error)}."
         fault = Fault(prefix, "json", message)
         raise Refused("validation", message, errors=[fault]) from error
 
@@ -67,6 +68,20 @@ def fault_of(error: msgspec.ValidationError, kind: Any = None, prefix: str = "")
         told = f"{found.group(1)} is not one of {known}." if known else f"{message}."
         return Fault(_join(prefix, steps), "value", told, known)
     return Fault(_join(prefix, steps), "value", f"{message}.")
+
+
+def why_no_json(body: bytes, error: Exception) -> str:
+    """msgspec's reason; it calls truncated also what is empty, or holds half of a surrogate pair."""
+    if "truncated" not in str(error):
+        return str(error)
+    if not body.strip():
+        return "it is empty"
+    return "a surrogate stands alone" if b"\\ud" in body.lower() else "it ends too early"
+
+
+def plain(message: str) -> str:
+    """pydantic's message without Python's words."""
+    return _DICTIONARY.sub("an object", message)
 
 
 def missing_field(prefix: str, steps: list[str], name: str, kind: Any = None) -> Fault:

@@ -43,6 +43,6 @@ def check_content_type(request: Request, content_types: tuple[str, ...] = JSON_T
     if sent not in content_types:
         raise Refused(
             "unsupported-media-type",
-            f"Content-Type is {sent or 'missing'!r}; send {' or '.join(content_types)}.",
+            f"Content-Type is {repr(sent) if sent else 'missing'}; send {' or '.join(content_types)}.",
         )
     return sent

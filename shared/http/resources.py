@@ -7,7 +7,7 @@ import msgspec
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from shared.contracts.faults import limit_of, missing_field, unknown_field
+from shared.contracts.faults import limit_of, missing_field, plain, unknown_field, why_no_json
 from shared.contracts.problems import Fault, Refused, invalid
 from shared.http.bodies import check_content_type
 from shared.http.problems import pointer
@@ -37,7 +37,7 @@ def parse_resource(body: bytes, model: type[M], *, id_in_path: str | None = None
     try:
         content = _DECODE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise invalid("", "json", f"The body is not JSON: {error}.") from error
+        raise invalid("", "json", f"The body is not JSON: {why_no_json(body, error)}.") from error
     if not isinstance(content, dict):
         raise invalid("", "type", "The body is not an object.", "object")
     fields = cast(dict[str, Any], content)
@@ -96,7 +96,7 @@ def _told(error: Any, model: type[BaseModel], prefix: Sequence[Any], place: Sequ
     context: dict[str, Any] = error.get("ctx", {})
     if code == "value_error":
         return Fault(where, "value", str(context.get("error", error["msg"])))
-    return Fault(where, code, f"{error['msg']}.", limit_of(context))
+    return Fault(where, code, f"{plain(error['msg'])}.", limit_of(context))
 
 
 def _place(loc: Sequence[Any], content: Any, code: str) -> list[Any]:
