@@ -50,9 +50,9 @@ _ANSWER = msgspec.json.Decoder(Answer)
 
 
 def answer_of(body: bytes) -> Answer | None:
-    """The answer in an event; None where it names no survey or no score."""
+    """The answer in an event; None where it names no survey that we know, or no score."""
     answer = _ANSWER.decode(body)
-    return None if answer.survey is None or answer.score is None else answer
+    return None if answer.survey not in SCALES or answer.score is None else answer
 
 
 def feedback_row(workspace: str, answer: Answer, live: Live | None, at_us: int) -> Row:

@@ -9,6 +9,7 @@ from services.sla.domain.measures import HANDLE_TIME, SPEED_OF_ANSWER
 from services.sla.domain.service_level import share
 
 SHARES = (("p50_s", 0.5), ("p90_s", 0.9), ("p95_s", 0.95))
+RESPONSES = ("first_response", "next_response", "time_to_assign", "first_resolution", "resolution")
 PREDICT_LEAST = 20  # ended clocks of the kind, below which nothing is predicted
 
 
@@ -92,7 +93,7 @@ def of_metrics(by_metric: Mapping[str, Ended], wall: Mapping[str, Ended]) -> dic
             "open_time": spread(by_metric.get(metric, NOTHING).answered),
             "wall_time": spread(wall.get(metric, NOTHING).answered),
         }
-        for metric in ("first_response", "next_response", "resolution")
+        for metric in RESPONSES
     }
     return {
         "speed_of_answer": spread(waits.answered),
