@@ -3,6 +3,7 @@
 import random
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
+from importlib import import_module
 
 import pytest
 from sqlalchemy import text
@@ -249,3 +250,38 @@ async def test_old_minutes_are_removed_and_figures_stay(engine):
     async with engine.connect() as connection:
         oldest = await connection.scalar(text("SELECT min(at) FROM sla.rollup WHERE step = 1"))
     assert oldest is None or oldest >= NOW - timedelta(hours=50)
+
+
+async def test_the_rollup_of_the_version_before_is_taken_over(engine):
+    """Rows by outcome, with counts of each bucket by itself."""
+    change = import_module("services.sla.migrations.versions.0040_rollup_upto")
+    known = {f"clk_{n}": measure(random.Random(n), f"clk_{n}") for n in range(120)}
+    async with transaction(engine) as connection:
+        await connection.exec_driver_sql("DROP TABLE sla.rollup")
+        await connection.exec_driver_sql(change._BEFORE)
+        for one in known.values():
+            day = one["started_us"] // DAY_US * DAY_US
+            for key in keys(one, "tag"):
+                await connection.execute(text(OLD), {**one, "at_us": day, "key": key})
+        await connection.exec_driver_sql("ALTER TABLE sla.rollup RENAME TO rollup_before")
+        await connection.exec_driver_sql(
+            "ALTER TABLE sla.rollup_before RENAME CONSTRAINT rollup_pkey TO rollup_before_pkey"
+        )
+        await connection.exec_driver_sql(change._CREATE)
+        await connection.exec_driver_sql(change._FILL)
+    days = NOW.replace(hour=0, minute=0, second=0)
+    span = (days - timedelta(days=41), days + timedelta(days=1))
+    assert await read(engine, "started", "tag", *span) == naive(known, "started", "tag", *span)
+
+
+DAY_US = 86_400_000_000
+OLD = """
+INSERT INTO sla.rollup VALUES ('shop', 'started', :metric, 'tag', 1440,
+  'epoch'::timestamptz + :at_us * interval '1 microsecond', :key, :outcome, :value_us,
+  ARRAY[CAST(:bucket_us AS bigint)], ARRAY[1::bigint])
+ON CONFLICT (workspace, series, metric, dimension, step, at, key, outcome) DO UPDATE SET
+  sum_us = rollup.sum_us + excluded.sum_us, (buckets, counts) = (
+    SELECT array_agg(b ORDER BY b), array_agg(n ORDER BY b) FROM (
+      SELECT b, sum(n)::bigint AS n FROM unnest(rollup.buckets || excluded.buckets,
+        rollup.counts || excluded.counts) u (b, n) GROUP BY b) s)
+"""
