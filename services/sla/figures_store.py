@@ -155,7 +155,7 @@ class Moment:
         among = {"metric": metric, "keys": keys, "whole": widest, "step": step_s, "most": most + 1}
         lines = await self._direct(workspace, series, dimension, direct, limits, among)
         summed = await self._histograms(
-            workspace, [metric], series, dimension, cut, keys=keys, step_s=step_s
+            workspace, [metric], series, dimension, cut, keys=keys, step_s=step_s, most=most
         )
         lines += [_line(group, ended, limits) for group, ended in summed.items()]
         if len(lines) > most:
@@ -218,8 +218,10 @@ class Moment:
         *,
         keys: Sequence[str] | None = None,
         step_s: int | None = None,
+        most: int | None = None,
     ) -> dict[Group, Ended]:
-        """Groups in which anything is left; with `step_s` by steps since the epoch."""
+        """Groups in which anything is left; with `step_s` by steps since the epoch. Raises TooMany as
+        soon as there are more than `most`."""
         if not cut:
             return {}
         given = {
@@ -233,6 +235,8 @@ class Moment:
         async for chunk in self._chunks(statement, given):
             for slot, metric, key, *row in chunk:
                 gathered[Group(slot, metric, key)].add(*row)
+            if most is not None and len(gathered) > most:
+                raise TooMany
         found = ((group, one.ended()) for group, one in gathered.items())
         return {group: ended for group, ended in found if ended.any}
 
