@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from shared.contracts.problems import Fault, Refused
 from shared.http.replies import json_reply
 
+_PLAIN_TAG = re.compile(r'"[0-9]+"\Z')
 _TAG = re.compile(r'\s*(W/)?"([^"]*)"\s*(?:,|\Z)')
 
 
@@ -57,6 +58,8 @@ def is_current(request: Request, version: int) -> bool:
     sent = request.headers.get("if-none-match")
     if sent is None:
         return False
+    if _PLAIN_TAG.match(sent):
+        return sent == etag(version)
     if sent.strip() == "*":
         return True
     return any(text == str(version) for _, text in _tags(sent) or [])

@@ -1,7 +1,7 @@
 """The server's wish to stop, as long waits see it."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 
@@ -12,16 +12,28 @@ class Stopping:
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self._limits: set[asyncio.Timeout] = set()
+        self._told: set[Callable[[], None]] = set()
 
     def set(self) -> None:
         """On the event loop's thread."""
         self._event.set()
+        for tell in tuple(self._told):
+            tell()
         for limit in tuple(self._limits):
             limit.reschedule(asyncio.get_running_loop().time())
 
     @property
     def is_set(self) -> bool:
         return self._event.is_set()
+
+    def tell(self, told: Callable[[], None]) -> None:
+        """Call `told` when the server stops, at once if it does already; until `forget`."""
+        self._told.add(told)
+        if self.is_set:
+            told()
+
+    def forget(self, told: Callable[[], None]) -> None:
+        self._told.discard(told)
 
     async def wait(self) -> None:
         await self._event.wait()

@@ -29,6 +29,10 @@ class Clock(Protocol):
         """The awaited result; None, with the wait cancelled, once `timeout_s` is over."""
         ...
 
+    async def until(self, news: "asyncio.Future[bool]", timeout_s: float) -> bool:
+        """The future's result; once `timeout_s` is over it is False. Thousands wait here."""
+        ...
+
 
 class RealClock:
     """The machine's."""
@@ -52,6 +56,13 @@ class RealClock:
             if not limit.expired():
                 raise
             return None
+
+    async def until(self, news: "asyncio.Future[bool]", timeout_s: float) -> bool:
+        alarm = asyncio.get_running_loop().call_later(timeout_s, _give_up, news)
+        try:
+            return await news
+        finally:
+            alarm.cancel()
 
 
 class VirtualClock:
@@ -90,6 +101,10 @@ class VirtualClock:
             work.cancel()
             alarm.cancel()
 
+    async def until(self, news: "asyncio.Future[bool]", timeout_s: float) -> bool:
+        found = await self.within(news, timeout_s)
+        return bool(found)
+
     async def advance(self, seconds: float, *, turns: int = 20) -> None:
         """Let `seconds` pass; after each sleeper woken the event loop runs `turns` times."""
         end_us = self._elapsed_us + round(seconds * 1_000_000)
@@ -101,6 +116,11 @@ class VirtualClock:
                 future.set_result(None)
                 await _settle(turns)
         self._elapsed_us = end_us
+
+
+def _give_up(news: "asyncio.Future[bool]") -> None:
+    if not news.done():
+        news.set_result(False)
 
 
 async def _settle(turns: int) -> None:

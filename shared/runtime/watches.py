@@ -15,18 +15,24 @@ class Watch:
     def __init__(self, watches: "Watches", clock: Clock, keys: list[tuple[str, str]]) -> None:
         self._watches = watches
         self._clock = clock
-        self._news = asyncio.Event()
+        self._news = False
+        self._waiting: asyncio.Future[bool] | None = None
         self.keys = keys
 
     async def changed(self, timeout_s: float) -> bool:
-        if not self._news.is_set():
-            await self._clock.within(self._news.wait(), timeout_s)
-        came = self._news.is_set()
-        self._news.clear()
+        if not self._news and timeout_s > 0:
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                await self._clock.until(self._waiting, timeout_s)
+            finally:
+                self._waiting = None
+        came, self._news = self._news, False
         return came
 
     def wake(self) -> None:
-        self._news.set()
+        self._news = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(True)
 
     def close(self) -> None:
         self._watches.forget(self)

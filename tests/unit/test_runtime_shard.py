@@ -1,5 +1,7 @@
 """The shard loop on a tiny core: what is decided, committed, answered, published and given up."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -8,6 +10,7 @@ from shared.contracts.core import ConfigWrite, Entity, Input
 from shared.contracts.deadletter import DeadLetter, unpack_headers
 from shared.contracts.envelope import from_record
 from shared.contracts.problems import Refused
+from shared.runtime.clock import RealClock, VirtualClock
 from shared.runtime.port import (
     CommandFailed,
     IdempotencyKey,
@@ -16,6 +19,7 @@ from shared.runtime.port import (
     Unavailable,
     UnknownWorkspace,
 )
+from shared.runtime.watches import Watches
 from shared.testing.counter_core import UNHEEDED, CounterCore, counted
 from shared.testing.replica import CHAT, World, command, drive, sequences
 
@@ -370,7 +374,7 @@ async def test_watch_wakes_on_its_name_only():
     with runtime.watch("w", ["counter:a"]) as a, runtime.watch("w", ["journal"]) as journal:
         await command(runtime, "w", name="b")
         assert await journal.changed(0)
-        assert not a._news.is_set()
+        assert not await a.changed(0)
         await command(runtime, "w", name="a")
         assert await a.changed(0)
 
@@ -574,3 +578,18 @@ async def test_what_a_core_does_not_heed_is_read_and_nothing_else():
     assert world.replicas[0].metrics.gaps.collect()[0].samples == [], (
         "its number counts all the same"
     )
+
+
+async def test_a_watch_waits_until_its_time_is_over_or_it_is_woken():
+    for clock in (RealClock(), VirtualClock()):
+        watch = Watches(clock, 1).open("w", ["a"])
+        waiting = asyncio.create_task(watch.changed(0.02))
+        await asyncio.sleep(0)
+        if isinstance(clock, VirtualClock):
+            await clock.advance(0.03)
+        assert not await waiting
+        waiting = asyncio.create_task(watch.changed(60))
+        await asyncio.sleep(0)
+        watch.wake()
+        watch.wake()
+        assert await waiting and not await watch.changed(0)

@@ -1,6 +1,7 @@
 """An agent's desktop: presence, work by long-poll or stream, and answers to offers."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -12,17 +13,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 from services.router.api.context import Router, Service, act
 from services.router.domain import explanation, views
 from services.router.domain.commands import AcceptOffer, DeclineOffer, SetPresence
+from services.router.domain.workspace import Workspace
 from shared.contracts.instants import parse_instant
 from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
 from shared.http.direct import DirectRoute
-from shared.http.preconditions import is_current, not_modified, versioned
+from shared.http.preconditions import etag, is_current, not_modified
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 from shared.http.sse import SseEvent, event_stream
 from shared.http.stopping import stopping_of
-from shared.runtime.port import WatchPort
 
 MAX_WAIT_S = 60
 STREAM_RENEW_S = 10.0
@@ -65,6 +66,8 @@ async def put_presence(
 
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="seconds")]
 _enter_work = require("work:read")
+# As desktops send it; any other is read by the rules.
+_PLAIN_WAIT = re.compile(rb"wait=([0-9]{1,2})\Z")
 _wait = TypeAdapter[float](Annotated[float, Field(ge=0, le=MAX_WAIT_S)])
 
 
@@ -74,17 +77,31 @@ async def get_work(request: Request) -> Response:
     caller = await _enter_work(request)
     service: Router = request.app.state.router
     agent: str = request.path_params["agent"]
-    deadline = asyncio.get_running_loop().time() + _wait_of(request)
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _wait_of(request)
     if _is_agent(caller, agent):
         await service.presence.renew(caller.workspace, agent)
+    stopping = stopping_of(request)
     with service.runtime.watch(caller.workspace, [f"agent:{agent}"]) as watch:
-        while True:
-            revision, snapshot = await _work(service, caller.workspace, agent)
-            left = deadline - asyncio.get_running_loop().time()
-            if not is_current(request, revision):
-                return versioned(request, snapshot, revision)
-            if left <= 0 or not await _changed(request, watch, left):
-                return not_modified(revision)
+        stopping.tell(wake := watch.wake)
+        try:
+            while True:
+                revision, snapshot = await service.look(
+                    caller.workspace, lambda ws: _news(ws, agent, request)
+                )
+                if snapshot is not None:
+                    return json_reply(snapshot, 200, {"ETag": etag(revision)})
+                left_s = deadline - clock()
+                if stopping.is_set or left_s <= 0 or not await watch.changed(left_s):
+                    return not_modified(revision)
+        finally:
+            stopping.forget(wake)
+
+
+def _news(ws: Workspace, agent: str, request: Request) -> tuple[int, dict[str, Any] | None]:
+    """(revision, snapshot), None where the caller has it already."""
+    revision = views.work_revision(ws, agent)
+    return revision, None if is_current(request, revision) else views.work(ws, agent)[1]
 
 
 async def _work_parameters(agent: str, wait: Wait = 0) -> None:
@@ -101,6 +118,9 @@ router.add_api_route(
 
 
 def _wait_of(request: Request) -> float:
+    plain = _PLAIN_WAIT.match(request.scope["query_string"])
+    if plain is not None and (wait_s := int(plain[1])) <= MAX_WAIT_S:
+        return wait_s
     text = request.query_params.get("wait")
     if text is None:
         return 0
@@ -114,18 +134,6 @@ def _wait_of(request: Request) -> float:
 
 async def _work(service: Router, workspace: str, agent: str) -> tuple[int, Any]:
     return await service.look(workspace, lambda ws: views.work(ws, agent))
-
-
-async def _changed(request: Request, watch: WatchPort, left_s: float) -> bool:
-    """False: time is over, or the server stops."""
-    changed = False
-
-    async def wait() -> None:
-        nonlocal changed
-        changed = await watch.changed(left_s)
-
-    await stopping_of(request).wait_for(wait(), left_s)
-    return changed
 
 
 @router.get("/agents/{agent}/stream")

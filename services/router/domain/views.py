@@ -38,6 +38,14 @@ def work(ws: Workspace, agent_id: str) -> tuple[int, dict[str, Any]]:
     return desk.agent.revision, snapshot
 
 
+def work_revision(ws: Workspace, agent_id: str) -> int:
+    """The revision alone, for who may have the snapshot already. Raises Refused (not-found)."""
+    desk = ws.desks.get(agent_id)
+    if desk is None:
+        raise not_found("agent", agent_id)
+    return desk.agent.revision
+
+
 def show_presence(desk: Desk) -> dict[str, Any]:
     agent = desk.agent
     return {

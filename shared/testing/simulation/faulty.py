@@ -67,6 +67,9 @@ class HostClock:
             await self._host.awake()
         return result
 
+    async def until(self, news: "asyncio.Future[bool]", timeout_s: float) -> bool:
+        return bool(await self.within(news, timeout_s))
+
 
 class Network:
     """What is common to all hosts: the store and the bus may be away."""
