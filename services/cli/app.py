@@ -46,7 +46,7 @@ def explained() -> Generator[None]:
     except Refused as refused:
         err.print(f"[red]{refused.kind}:[/] {refused.detail}", highlight=False)
         for fault in refused.errors:
-            hint = f" ({fault.expected})" if fault.expected else ""
+            hint = f" (right: {fault.expected})" if fault.expected else ""
             err.print(
                 f"  {fault.pointer or '/'}: {fault.message}{hint}", highlight=False, markup=False
             )

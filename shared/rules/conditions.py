@@ -15,6 +15,7 @@ from shared.rules.tokens import Token, tokens
 from shared.rules.variables import WORDS_FUNCTION, Declared, Needs, Variables, look_up
 
 _SYNTAX = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
+_NO_TOKEN = "token recognition error at:"
 _EXPECTING = re.compile(r"(.*?),? expecting (.*)\Z", re.DOTALL)
 
 
@@ -221,6 +222,8 @@ def _syntax_error(source: str, report: str) -> RuleError:
     message, wanted = (split[1], split[2]) if split else (text, None)
     if "'<EOF>'" in message:
         message = "the rule ends too early"
+    elif message.startswith(_NO_TOKEN):
+        message = f"{message.removeprefix(_NO_TOKEN).strip()} is no sign of CEL"
     expected = "a value or a name" if wanted and "IDENTIFIER" in wanted else wanted
     return RuleError("cel_syntax", message[:200], max(0, position), expected and expected[:200])
 

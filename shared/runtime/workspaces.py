@@ -116,7 +116,6 @@ async def load_core(
         raise Inconsistent(f"workspace {row.id!r} cannot be loaded: {why}") from error
     if last_seq != state.seq:
         raise Inconsistent(
-            f"workspace {row.id!r}: the core remembers event {last_seq},"
-            f" the store has {state.seq}"
+            f"workspace {row.id!r}: the core remembers event {last_seq}, the store has {state.seq}"
         )
     return core

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from services.cli.apply.document import Document
+from services.cli.apply.plan import placed
 from services.router.domain import evaluate as router_evaluate
 from services.router.domain.commands import PutResource, encode
 from services.router.domain.core import RouterCore, RouterFactory
@@ -45,10 +46,14 @@ def _core(document: Document) -> RouterCore:
     core = RouterFactory().create(document.workspace, 0)
     inputs = [_config("workspace", document.workspace, document.settings)]
     inputs += [_config("calendar", one.id, one.canonical) for one in document.of("calendar")]
-    for kind in ROUTER_KINDS:
-        inputs += [_put(kind, one.id, one.canonical) for one in document.of(kind)]
     for number, what in enumerate(inputs, 1):
         core.apply(0, number, what)
+    entries = [one for kind in ROUTER_KINDS for one in document.of(kind)]
+    for number, one in enumerate(entries, len(inputs) + 1):
+        try:
+            core.apply(0, number, _put(one.kind, one.id, one.canonical))
+        except Refused as refused:
+            raise placed(refused, one) from refused
     return core
 
 
@@ -117,15 +122,17 @@ def _first_due(document: Document, test: dict[str, Any], routed: dict[str, Any])
         },
     }
     for policy in document.of("sla_policy"):
-        answer = sla_evaluate(
-            {
-                "calendars": [one.canonical for one in document.of("calendar")],
-                "policy": policy.canonical,
-                "facts": facts,
-                "events": [{"time": test["at"], "type": "customer_message"}],
-                "now": test["at"],
-            }
-        )
+        asked = {
+            "calendars": [one.canonical for one in document.of("calendar")],
+            "policy": policy.canonical,
+            "facts": facts,
+            "events": [{"time": test["at"], "type": "customer_message"}],
+            "now": test["at"],
+        }
+        try:
+            answer = sla_evaluate(asked)
+        except Refused as refused:
+            raise Refused(refused.kind, f"SLA policy {policy.id}: {refused.detail}") from refused
         for clock in answer["clocks"]:
             if clock["metric"] == "first_response":
                 return clock["due_at"]

@@ -70,7 +70,8 @@ def parse_document(content: Any) -> Document:
     settings = {name: given[name] for name in SETTINGS if name in given}
     faults += kinds.settings_faults(settings)
     if faults:
-        raise Refused("validation", f"{len(faults)} faults in the file.", errors=faults)
+        number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise Refused("validation", f"The file has {number}.", errors=faults)
     tests = cast("list[dict[str, Any]]", given.get("tests") or [])
     return Document(given["workspace"], settings, entries, tests)
 
@@ -92,7 +93,7 @@ def _head_faults(given: Mapping[str, Any]) -> list[Fault]:
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:
     close = get_close_matches(name, known, 1)
-    return f"did you mean {close[0]!r}?" if close else ", ".join(known)
+    return close[0] if close else ", ".join(known)
 
 
 def _section(section: str, kind: str, content: Any) -> tuple[list[Entry], list[Fault]]:
@@ -107,7 +108,8 @@ def _section(section: str, kind: str, content: Any) -> tuple[list[Entry], list[F
         pointer = f"/{section}/{index}"
         name = cast("dict[str, Any]", one).get("id") if isinstance(one, dict) else None
         if not isinstance(name, str) or not CLIENT_ID.match(name):
-            faults.append(Fault(f"{pointer}/id", "id", "The entry has no id.", "an id"))
+            told = "The entry has no id." if name is None else f"{name!r} is no id."
+            faults.append(Fault(f"{pointer}/id", "id", told, "1 to 64 of A-Z a-z 0-9 _ -"))
             continue
         if name in seen:
             faults.append(Fault(f"{pointer}/id", "duplicate", f"{name!r} is there twice.", None))

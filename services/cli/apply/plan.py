@@ -95,7 +95,7 @@ async def carry_out(
                 kinds.service(entry.kind), "PUT", kinds.path(entry.kind, entry.id), body
             )
         except Refused as refused:
-            raise _placed(refused, entry) from refused
+            raise placed(refused, entry) from refused
         doubts = [
             f"{entry.pointer}{one['pointer']}: {one['message']}"
             for one in answer.get("warnings", [])
@@ -118,7 +118,8 @@ def _value_at(body: Any, pointer: str) -> Any:
     return body if isinstance(body, str) else None
 
 
-def _placed(refused: Refused, entry: Entry) -> Refused:
+def placed(refused: Refused, entry: Entry) -> Refused:
+    """What was refused of an entry, with its places in the file."""
     errors = [
         msgspec.structs.replace(fault, pointer=entry.pointer + fault.pointer)
         for fault in refused.errors
