@@ -10,7 +10,7 @@ from shared.rules.conditions import (
     compile_expression,
     compile_value,
 )
-from shared.rules.faults import RuleError, nearest
+from shared.rules.faults import RuleError, known_names, nearest
 from shared.rules.variables import Declared, Variables, bounded, prepared
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "compile_condition",
     "compile_expression",
     "compile_value",
+    "known_names",
     "nearest",
     "prepared",
 ]

@@ -23,3 +23,15 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that looks most like `name`; None when none does."""
     found = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+NAMES_TOLD_MAX = 10
+
+
+def known_names(name: str, known: Iterable[str]) -> str:
+    """What would be right instead of `name`: the likeliest known name, else the first few of them."""
+    names = sorted(known)
+    if guess := nearest(name, names):
+        return guess
+    more = ", …" if len(names) > NAMES_TOLD_MAX else ""
+    return f"one of {', '.join(names[:NAMES_TOLD_MAX])}{more}" if names else "there is none yet"

@@ -256,7 +256,9 @@ def test_unknown_queue_escalation_and_calendar_are_refused():
         ("/rules/0/steps/0/queue", "unknown_queue", "billing"),
     ]
     assert named("queue", {"calendar": "ofice"}) == [("/calendar", "unknown_calendar", "office")]
-    assert named("agent", {"queues": ["general", "zzz"]}) == [("/queues/1", "unknown_queue", None)]
+    assert named("agent", {"queues": ["general", "zzz"]}) == [
+        ("/queues/1", "unknown_queue", "one of billing, general")
+    ]
     assert named("escalation", ladder(do=[{"relax": "all"}, {"add_queue": "generl"}])) == [
         ("/levels/0/do/1/add_queue", "unknown_queue", "general")
     ]

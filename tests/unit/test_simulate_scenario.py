@@ -84,7 +84,7 @@ def changed(pointer, value):
         ("/contacts/0/task/channel", "fone", "/contacts/0/task/channel", "'phone', 'email', 'chat' or 'social'"),
         ("/report/within_s", [20, 20], "/report/within_s/1", "each once"),
         ("/workspace/queues/0/selct", "random", "/workspace/queues/0/selct", "select"),
-        ("/workspace/queue", [], "/workspace/queue", "did you mean 'queues'?"),
+        ("/workspace/queue", [], "/workspace/queue", "queues"),
         ("/workspace/policies/0/rules/0/steps/0/queue", "mian", "/workspace/policies/0/rules/0/steps/0/queue", "main"),
         ("/workspace", {"file": "none.yaml"}, "/workspace/file", "a path from the scenario's folder"),
     ],

@@ -19,7 +19,7 @@ from services.router.domain.config import (
 )
 from services.router.domain.customers import CustomerIndex
 from shared.contracts.problems import Fault, Warn
-from shared.rules import nearest
+from shared.rules import known_names
 from shared.rules.tokens import string_value, tokens
 
 
@@ -89,8 +89,8 @@ def _missing(
 ) -> Iterator[Fault]:
     if name is None or known is None or name in known:
         return
-    guess = nearest(name, known)
-    yield Fault(pointer, f"unknown_{what}", f"there is no {what} {name!r}", guess)
+    expected = known_names(name, known)
+    yield Fault(pointer, f"unknown_{what}", f"there is no {what} {name!r}", expected)
 
 
 def _agent_faults(agent: Agent, known: Known) -> Iterator[Fault]:

@@ -1,5 +1,7 @@
 """What each command does to a task: complete, close, transfer, requeue, assign, hold and the rest."""
 
+from collections.abc import Iterable
+
 from services.router.domain import (
     capacity,
     ladders,
@@ -18,6 +20,7 @@ from services.router.domain.workspace import Workspace
 from shared.contracts import routing
 from shared.contracts.instants import seconds, span_us
 from shared.contracts.problems import Refused, conflict, invalid, not_found
+from shared.rules import known_names
 
 WAITING_ON_CUSTOMER = "waiting_on_customer"
 
@@ -152,18 +155,23 @@ def _target(ws: Workspace, task: Task, command: cmd.TransferTask) -> dict[str, s
     if sum(value is not None for value in to.values()) != 1:
         raise invalid("/to", "one_of", "Name exactly one of queue, agent, policy.")
     if to["queue"] is not None and to["queue"] not in ws.queues:
-        raise invalid("/to/queue", "unknown_queue", f"There is no queue {to['queue']!r}.")
+        raise _unknown("/to/queue", "queue", to["queue"], ws.queues)
     if to["policy"] is not None and to["policy"] not in ws.policies:
-        raise invalid("/to/policy", "unknown_policy", f"There is no policy {to['policy']!r}.")
+        raise _unknown("/to/policy", "policy", to["policy"], ws.policies)
     if to["agent"] is not None:
         _check_addressee(ws, task, to["agent"])
     return to
 
 
+def _unknown(pointer: str, what: str, name: str, known: Iterable[str]) -> Refused:
+    message = f"There is no {what} {name!r}."
+    return invalid(pointer, f"unknown_{what}", message, known_names(name, known))
+
+
 def _check_addressee(ws: Workspace, task: Task, agent_id: str) -> None:
     desk = ws.desks.get(agent_id)
     if desk is None:
-        raise invalid("/to/agent", "unknown_agent", f"There is no agent {agent_id!r}.")
+        raise _unknown("/to/agent", "agent", agent_id, ws.desks)
     if agent_id == task.agent_id:
         raise conflict("state", "The task is this agent's already.")
     if agent_id in task.never:
@@ -215,7 +223,7 @@ def assign(ws: Workspace, command: cmd.AssignTask) -> Task:
     task = find(ws, command, OPEN - {"wrapping"})
     desk = ws.desks.get(command.to)
     if desk is None:
-        raise invalid("/agent", "unknown_agent", f"There is no agent {command.to!r}.")
+        raise _unknown("/agent", "agent", command.to, ws.desks)
     if task.agent_id == desk.id:
         raise conflict("state", "The task is this agent's already.")
     if desk.id in task.never:

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from shared.contracts.instants import span_us
 from shared.contracts.problems import Refused, invalid
 from shared.contracts.windows import Windows
-from shared.rules import Condition, Declared, RuleError, Variables, compile_condition
+from shared.rules import Condition, Declared, RuleError, Variables, compile_condition, known_names
 
 METRICS: tuple[str, ...] = (
     "first_response",
@@ -197,13 +197,12 @@ def check_references(policy: Policy, calendars: Sequence[str], pointer: str = ""
     """Raises Refused when the policy names a calendar that there is not."""
     for place, name in policy.calendars():
         if name not in calendars:
-            raise _unknown(f"{pointer}{place}", name)
+            raise _unknown(f"{pointer}{place}", name, calendars)
 
 
-def _unknown(pointer: str, name: str) -> Refused:
-    return invalid(
-        pointer, "unknown_calendar", f"there is no calendar {name!r}", "the id of a calendar"
-    )
+def _unknown(pointer: str, name: str, known: Sequence[str]) -> Refused:
+    message = f"there is no calendar {name!r}"
+    return invalid(pointer, "unknown_calendar", message, known_names(name, known))
 
 
 def _target(metric: str, given: Mapping[str, Any], calendar: str, pointer: str) -> Target:
