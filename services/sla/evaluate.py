@@ -44,10 +44,12 @@ def evaluate(body: object, lookup: Lookup = lambda _: None) -> dict[str, Any]:
     events, books = _events(given["events"], calendars)
     book = Book((policy,), calendars.windows)
     past = [event for event in events if event.at_us <= now_us]
-    fold = derive(past, facts, book, books.__getitem__)
+    fold = derive(past, facts, book, books.__getitem__, keep_all=True)
     fold.advance(now_us)
     order = [*METRICS, *(target.metric for target in policy.named)]
-    clocks = sorted(fold.episode.clocks, key=lambda clock: _place(clock, order))
+    clocks = sorted(
+        [*(fold.shed or ()), *fold.episode.clocks], key=lambda clock: _place(clock, order)
+    )
     return {"clocks": [_shown(fold, clock, now_us) for clock in clocks]}
 
 

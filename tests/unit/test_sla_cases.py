@@ -27,6 +27,7 @@ CALENDARS = [
     week("day", "08:00", "17:00"),
     week("zammad", "09:00", "18:00", ALL, "Europe/Berlin"),
     week("holiday", "08:00", "20:00", WORK, "Europe/Berlin", holidays=["2016-11-01"]),
+    week("znuny", "08:00", "18:00"),
     week("night", "22:00", "06:00", ALL, "Europe/Berlin"),
 ]
 HELD = "task.held"
@@ -439,6 +440,24 @@ CASES = {
     """, """
         resolution 1 missed breached=23T10:00 elapsed=6h
     """),
+    "Znuny, three targets over a weekend": (
+        "2026-01", {"calendar": "znuny", "targets": targets(first_response="3h", next_response="4h", periodic_update="4h", resolution="10h")}, """
+        09T16:00 customer_message
+        09T16:30 agent_note
+        12T09:30 agent_message
+        12T10:00 customer_message
+        12T11:00 customer_message
+        12T11:05 auto_reply
+        12T11:20 closed
+        12T11:30 reopened
+        12T11:30 now
+    """, """
+        first_response 1 missed due=12T09:00
+        next_response 1 closed_unanswered start=12T10:00 due=12T14:00
+        next_response 2 running start=12T11:30 due=12T15:30
+        periodic_update 1 closed_unanswered start=12T09:30 due=12T13:30
+        resolution 1 running due=12T16:10 elapsed=320m
+    """),
     "FreeITSM, half past four with an hour": ("2026-11", {"calendar": "office", "targets": targets(first_response="1h")}, """
         23T16:30 customer_message
         24T09:31 agent_message
@@ -652,6 +671,23 @@ def test_a_ledger_names_each_reason_of_a_pause():
         ("always is open", 3600), ("lunch", 3600), ("parts", 3600), ("waiting_on_customer", 3600),
     ]  # fmt: skip
     covers(clock)
+
+
+def test_every_exchange_of_a_long_conversation_is_shown_and_its_resolution_goes_on():
+    lines = [f"23T{minute // 60:02}:{minute % 60:02} {kind}" for minute in range(200)
+             for kind in [("customer_message", "agent_message")[minute % 2]]]  # fmt: skip
+    lines += ["23T04:00 resolved", "23T05:00 reopened", "23T05:30 now"]
+    policy = {"targets": targets(first_response="1h", next_response="1h", resolution="8h", time_to_assign="1h")}  # fmt: skip
+    clocks = ask("2026-11", policy, "\n".join(lines))
+    others = [clock for clock in clocks if clock["metric"] != "next_response"]
+    cycles = [clock["cycle"] for clock in clocks if clock["metric"] == "next_response"]
+    assert cycles == list(range(1, 100))
+    check("2026-11", others, """
+        first_response 1 met elapsed=1m
+        resolution 1 running elapsed=270m
+        time_to_assign 1 closed_unanswered breached=23T01:00
+        time_to_assign 2 running start=23T05:00
+    """)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)

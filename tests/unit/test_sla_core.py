@@ -164,6 +164,28 @@ def test_an_answer_that_arrives_late_takes_the_breach_back():
     assert bench.events[-1][1]["withdrawn"] == "breached", "at 50 both warnings were right"
 
 
+def test_what_was_told_of_clocks_that_leave_memory_stands():
+    """A long conversation lets go of its oldest exchanges, and then of its oldest tasks."""
+    bench = Bench().configured({**POLICY, "targets": {"next_response": {"target_s": 60}}})
+    for count in range(90):
+        bench.message(count * 200, event=f"evt_{count}")
+        task = count // 9
+        if count % 9 == 0:
+            bench.created(count * 200 + 1, f"evt_{count}", task_id=f"tsk_{task}")
+        bench.tick(count * 200 + 100)
+        bench.message(count * 200 + 120, "agent", event=f"evt_a{count}")
+        if count % 9 == 8:
+            bench.told(count * 200 + 130, "completed", task_id=f"tsk_{task}")
+    for count in range(90, 180):
+        bench.message(count * 200, event=f"evt_{count}")
+        bench.tick(count * 200 + 100)
+        bench.message(count * 200 + 120, "agent", event=f"evt_a{count}")
+    kinds = bench.kinds()
+    assert kinds.count("breached next_response") == 180
+    assert "corrected next_response" not in kinds
+    assert [row["state"] for row in bench.rows.values()] == ["missed"] * 180
+
+
 @pytest.mark.parametrize(("answered", "stands"), [(44, 0.5), (29, 0.0)])
 def test_an_answer_that_arrives_late_takes_warnings_back(answered: int, stands: float):
     bench = Bench().configured()

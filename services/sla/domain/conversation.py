@@ -128,6 +128,13 @@ class Live:
             self._ids[clock.metric, clock.cycle] = name
         return name
 
+    def never_was(self, clock: Clock) -> bool:
+        """Whether what is known now says that a clock of this episode never began. One that only left
+        memory, because there were many, was."""
+        if not any(record is self.record for record in self.conversation.episodes):
+            return self.record.task_id is None
+        return self.fold.episode.cycles.get(clock.metric, 0) < clock.cycle
+
     def target(self, clock: Clock) -> Target | None:
         """What its policy asks of a clock now."""
         policy = self.fold.policy

@@ -329,19 +329,12 @@ class SlaCore:
 
     def _write(self, seen: Seen) -> None:
         live, clock = seen.live, seen.clock
-        if self._never_was(live, clock):
+        if live.never_was(clock):
             clock.state = "cancelled"
             self._outcome.rows.append(nothing(self.workspace, live.clock_id(clock)))
         else:
             self._outcome.rows.append(clock_measure(live, clock, self.edges))
         self._outcome.rows.append(clock_row(live, clock, self.now_us))
-
-    def _never_was(self, live: Live, clock: Clock) -> bool:
-        """Whether what is known now says that a clock never began. One that only left memory,
-        because there were many, stays in the figures."""
-        if live not in self._lives[live.conversation.id]:
-            return live.record.task_id is None
-        return live.fold.episode.cycles.get(clock.metric, 0) < clock.cycle
 
     def _emit(self, live: Live, clock: Clock, event: sla.SlaEvent) -> None:
         event.seq = self._common.next_seq()

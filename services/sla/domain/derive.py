@@ -22,10 +22,12 @@ def derive(
     books: Callable[[str], Book],
     *,
     began: bool = False,
+    keep_all: bool = False,
 ) -> Fold:
     """The fold after all events, applied in their order (time, then kind, then arrival). `began`: we
-    wrote first, so that no first response is due."""
+    wrote first, so that no first response is due. `keep_all`: clocks that are let go of are in `shed`."""
     fold = Fold(Episode(facts, clocks=[], cycles={}, answered=began), book, books)
+    fold.shed = [] if keep_all else None
     for event in sorted(events, key=lambda event: event.sort_key):
         fold.apply(event)
     return fold

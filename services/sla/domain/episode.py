@@ -58,18 +58,12 @@ class Episode(msgspec.Struct, gc=False):
 
 class Fold:
     """Applies events to an episode. `book` is the configuration it is pinned to; `books` gives the
-    one that a `policy_changed` event names by its key."""
+    one that a `policy_changed` event names by its key. `shed`, where it is a list, takes the clocks
+    that are let go of because there are many."""
 
     __slots__ = (
-        "_at_us",
-        "_book",
-        "_books",
-        "_event",
-        "_hands",
-        "_policy",
-        "_variables",
-        "episode",
-    )
+        "_at_us", "_book", "_books", "_event", "_hands", "_policy", "_variables", "episode", "shed",
+    )  # fmt: skip
 
     def __init__(self, episode: Episode, book: Book, books: Callable[[str], Book]) -> None:
         self.episode = episode
@@ -80,6 +74,7 @@ class Fold:
         self._variables: Variables | None = None
         self._event: dict[str, Any] = {}
         self._at_us = 0
+        self.shed: list[Clock] | None = None
 
     @property
     def policy(self) -> Policy | None:
@@ -314,9 +309,18 @@ class Fold:
                 self._hands.bound_pause(clock, at_us, target.pause_max_us)
         episode.clocks.append(clock)
         if len(episode.clocks) > CLOCKS_MAX:
-            oldest = next((c for c in episode.clocks if not c.is_open), None)
-            if oldest is not None:
-                episode.clocks.remove(oldest)
+            self._shed_oldest()
+
+    def _shed_oldest(self) -> None:
+        """Lets go of the oldest clock that has ended; the last of each metric stays, for it tells
+        what has been and may go on."""
+        episode = self.episode
+        for clock in episode.clocks:
+            if not clock.is_open and clock.cycle < episode.cycles[clock.metric]:
+                episode.clocks.remove(clock)
+                if self.shed is not None:
+                    self.shed.append(clock)
+                return
 
     def _paused_when_held(self, target: Target, reason: str | None) -> str | None:
         """Why a clock would be paused were the task held for `reason` (None: not held)."""

@@ -65,9 +65,11 @@ class Teller:
         was a change of targets, which takes back no warning that was right when it was told."""
         changed: list[Seen] = []
         for name, old in before.items():
-            if name not in after:
+            if name not in after and old.live.never_was(old.clock):
                 self._vanished(old)
                 changed.append(old)
+            elif name not in after:  # only out of memory: what was told of it stands
+                old.live.record.notices.pop(name, None)
         for name, new in after.items():
             old = before.get(name)
             if old is not None and old[2:] == new[2:]:
