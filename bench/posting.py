@@ -27,6 +27,7 @@ class Posted(msgspec.Struct):
     per_s: float
     p50_ms: float
     p99_ms: float
+    most_ms: float
 
 
 class Connection(asyncio.Protocol):
@@ -97,15 +98,27 @@ def request(
     return f"{head}Content-Length: {len(body)}\r\n".encode() + headers + b"\r\n" + body
 
 
-async def post(url: str, source: Iterator[bytes], connections: int, seconds: float) -> Posted:
-    """Closed loop: each connection posts as soon as its last request is answered."""
+async def post(
+    url: str, source: Iterator[bytes], connections: int, seconds: float, rate: float = 0.0
+) -> Posted:
+    """Closed loop: each connection posts as soon as its last request is answered. With a `rate` so
+    many a second, whatever the answers take; latencies then count from the moment a request should
+    have been posted, so that a stall is not hidden by posting less."""
     took: list[float] = []
     failed = 0
     began = time.perf_counter()
+    dues = itertools.count()
+
+    async def due() -> float:
+        if not rate:
+            return time.perf_counter()
+        moment = began + next(dues) / rate
+        await asyncio.sleep(max(moment - time.perf_counter(), 0.0))
+        return moment
 
     async def one(connection: Connection) -> None:
         nonlocal failed
-        while (now := time.perf_counter()) < began + seconds:
+        while (now := await due()) < began + seconds:
             status = await connection.send(next(source))
             took.append(time.perf_counter() - now)
             failed += status >= 300
@@ -118,7 +131,8 @@ async def post(url: str, source: Iterator[bytes], connections: int, seconds: flo
         assert connection.transport is not None
         connection.transport.close()
     took.sort()
-    return Posted(len(took), failed, (len(took) - failed) / lasted, _ms(took, 0.5), _ms(took, 0.99))
+    per_s = (len(took) - failed) / lasted
+    return Posted(len(took), failed, per_s, _ms(took, 0.5), _ms(took, 0.99), _ms(took, 1.0))
 
 
 def _ms(ordered: list[float], share: float) -> float:
@@ -135,9 +149,10 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=0, help="requests a second; 0: all it can")
     options = parser.parse_args()
     source = requests(options.form, options.path, options.token, options.size, options.first)
-    work = post(options.url, source, options.connections, options.seconds)
+    work = post(options.url, source, options.connections, options.seconds, options.rate)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         print(msgspec.json.encode(runner.run(work)).decode())
 

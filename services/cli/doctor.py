@@ -53,7 +53,7 @@ async def _schemas(engine: AsyncEngine) -> list[Finding]:
         return [Finding("schemas", False, said)]
     found = [Finding("schemas", True, "up to date")]
     async with engine.connect() as connection:
-        for examine_one in (_shards, _spool, _dead_letters, _replies, _passes, _fetches):
+        for examine_one in (_shards, _spool, _dead_letters, _replies, passes_found, _fetches):
             found += await examine_one(connection)
     return found
 
@@ -117,11 +117,12 @@ async def _replies(connection: AsyncConnection) -> list[Finding]:
     ]
 
 
-async def _passes(connection: AsyncConnection) -> list[Finding]:
+async def passes_found(connection: AsyncConnection) -> list[Finding]:
     """Pollers that fail, or that nobody has made a pass of for long."""
     rows = await connection.execute(
         text(
-            "SELECT poll.workspace, poll.connector, poll.name, failures, last_error"
+            "SELECT poll.workspace, poll.connector, poll.name, failures, last_error,"
+            " CASE WHEN poll.name = 'renewal' THEN poll.cursor END AS ends"
             " FROM channels.poll JOIN channels.connector AS c"
             " ON c.workspace = poll.workspace AND c.id = poll.connector AND c.enabled"
             " WHERE failures > 0 OR next_at < now() - interval '10 minutes'"
@@ -133,6 +134,7 @@ async def _passes(connection: AsyncConnection) -> list[Finding]:
             f"connector {row.connector} of {row.workspace}",
             False,
             f"{row.name} failed {row.failures} times: {row.last_error}"
+            + (f" The subscription ends at {row.ends}." if row.ends else "")
             if row.failures
             else f"{row.name} is overdue: is a channels service running?",
         )

@@ -20,6 +20,7 @@ from services.channels.connectors.email import email_mime, gmail_push
 from services.channels.connectors.port import Wanted
 from services.channels.connectors.posting import signed
 from services.channels.outgoing.store import LostPoll, OutgoingStore
+from services.cli.doctor import passes_found
 from services.cli.system import system
 from shared.settings import Settings
 from shared.testing.imap import mailbox
@@ -405,6 +406,49 @@ async def test_a_pass_that_fails_moves_no_cursor_and_is_shown(house):
         assert await house.texts("reviews", 1) == ["Cold"]
         shown = (await house.fetching("reviews"))["passes"][0]
         assert shown["failures"] == 0 and shown["cursor"].startswith(iso(60))
+
+
+async def test_a_subscription_is_renewed_and_its_failing_is_seen_before_it_ends(house):
+    ends = iso(-86_400)
+    async with vendor() as there:
+        kept = Says({"id": "s1", "expirationDateTime": ends})
+
+        def subscriptions(asked):
+            return Says({"value": []}) if asked.method == "GET" else kept
+
+        there.on("/v1.0/subscriptions", subscriptions)
+        await graph(house, "renewed", there, mailbox="u")
+        await house.passed("renewed", label="renewal")
+        asked = there.asked_of("/v1.0/subscriptions")
+        created = json.loads(next(one.body for one in asked if one.method == "POST"))
+        assert created["notificationUrl"].endswith("/workspaces/acme/connectors/renewed/inbound")
+        assert created["clientState"] == "state"
+        shown = {one["name"]: one for one in (await house.fetching("renewed"))["passes"]}
+        assert (shown["renewal"]["cursor"], shown["renewal"]["every_s"]) == (ends, 43_200)
+
+        there.on("/v1.0/subscriptions", Says({}, 403))
+        await house.due("renewed")
+
+        async def refused():
+            found = {one["name"]: one for one in (await house.fetching("renewed"))["passes"]}
+            return found["renewal"] if found["renewal"]["failures"] else None
+
+        failed = await eventually(refused)
+        assert failed["cursor"] == ends and "answered 403" in failed["last_error"]
+        assert "state" not in failed["last_error"]
+
+        async def measured():
+            house.running.app.state.channels.errands.changed.set()
+            said = (await house.http.get(f"{house.running.url}/metrics")).text
+            place = '{connector="renewed",name="renewal",workspace="acme"}'
+            rows = dict(line.rsplit(" ", 1) for line in said.splitlines() if place in line)
+            return rows if len(rows) == 2 else None
+
+        left, behind = sorted(map(float, (await eventually(measured)).values()), reverse=True)
+        assert 80_000 < left <= 86_400 and 0 <= behind < 60
+        async with house.parts.engine.connect() as connection:
+            findings = [one for one in await passes_found(connection) if "renewed" in one.subject]
+        assert any(f"The subscription ends at {ends}." in one.said for one in findings)
 
 
 async def test_mentions_are_polled_from_the_oldest_that_is_new(house):

@@ -13,9 +13,10 @@ from services.channels.connectors.fetching import Row, fresh, moved
 from services.channels.connectors.handling import handle
 from services.channels.connectors.port import InboundRequest
 from services.channels.outgoing.client import Client, FetchFailed
-from services.channels.outgoing.errands import fetch_for, media_of, off
+from services.channels.outgoing.errands import fetch_for, media_of, off, passes_of, sorted_out
 from services.channels.outgoing.guard import Guard
 from services.channels.outgoing.performing import Errand, Performer
+from services.channels.outgoing.poller import next_pass_s
 from services.channels.outgoing.tokens import Tokens
 from services.channels.store import StoredConnector
 from shared.contracts.instants import parse_instant
@@ -255,6 +256,102 @@ async def test_graph_lists_the_inbox_for_what_no_notice_told():
         assert [one.ids["resource"].rpartition("/")[2] for one in found.wanted] == ["m2"]
         assert found.cursor == "2026-03-02T09:10:00Z|m2"
         assert there.asked[0].query["$filter"] == "receivedDateTime ge 2026-03-02T09:00:00Z"
+
+
+INBOUND = "https://omniroute.example/v1/workspaces/acme/connectors/main/inbound"
+GRAPH_ENDS = "2026-03-08T09:30:00Z"  # six days after AT_US
+
+
+async def graph_renewal(there):
+    ids = {"inbound_url": INBOUND, "client_state": "word"}
+    more = {"secrets": {"api_token": "t", "client_state": "word"}, "mailbox": "help@acme.example"}
+    return await run(there, "msgraph_mail", "renewal", ids, **more)
+
+
+def graph_ends(_):
+    return Says({"id": "s1", "expirationDateTime": GRAPH_ENDS})
+
+
+async def test_graph_prolongs_the_subscription_to_this_address():
+    other = {"id": "s0", "notificationUrl": "https://elsewhere.example/"}
+    async with vendor() as there:
+        following = f"{there.url}/v1.0/subscriptions?$skiptoken=2"
+        pages = [Says({"value": [other], "@odata.nextLink": following}),
+                 Says({"value": [{"id": "s1", "notificationUrl": INBOUND}]})]  # fmt: skip
+        there.on("/v1.0/subscriptions", *pages)
+        there.on("/v1.0/subscriptions/s1", graph_ends)
+        assert (await graph_renewal(there)).cursor == GRAPH_ENDS
+        last = there.asked[-1]
+        assert (last.method, json.loads(last.body)) == ("PATCH", {"expirationDateTime": GRAPH_ENDS})
+        assert {one.headers["authorization"] for one in there.asked} == {"Bearer t"}
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["never was", "ended meanwhile"])
+async def test_graph_is_subscribed_to_where_no_subscription_is_left(gone):
+    listed = [{"id": "s1", "notificationUrl": INBOUND}] if gone else []
+
+    def answer(asked):
+        return Says({"value": listed}) if asked.method == "GET" else graph_ends(asked)
+
+    async with vendor() as there:
+        there.on("/v1.0/subscriptions", answer)
+        there.on("/v1.0/subscriptions/s1", Says({}, 404))
+        assert (await graph_renewal(there)).cursor == GRAPH_ENDS
+        assert there.asked[-1].method == "POST"
+        assert json.loads(there.asked[-1].body) == {
+            "changeType": "created",
+            "notificationUrl": INBOUND,
+            "lifecycleNotificationUrl": INBOUND,
+            "resource": "/users/help@acme.example/mailFolders('inbox')/messages",
+            "expirationDateTime": GRAPH_ENDS,
+            "clientState": "word",
+        }
+
+
+async def test_gmail_is_asked_to_watch_and_says_until_when():
+    topic = "projects/acme/topics/mail"
+    async with vendor() as there:
+        ends_ms = (AT_S + 7 * 86_400) * 1000
+        path = "/gmail/v1/users/me/watch"
+        there.on(path, Says({"historyId": "1", "expiration": str(ends_ms)}), Says({}))
+        found = await run(there, "gmail_push", "renewal", secrets={"api_token": "t"}, topic=topic)
+        assert found.cursor == "2026-03-09T09:30:00Z"
+        assert json.loads(there.asked[0].body)["topicName"] == topic
+        with pytest.raises(AssertionError, match="does not say when"):
+            await run(there, "gmail_push", "renewal", secrets={"api_token": "t"}, topic=topic)
+
+
+async def test_a_lifecycle_notice_hurries_what_it_asks_for():
+    connector = registry.load()["msgraph_mail"]
+    secrets = {"client_state": ("word",), "api_token": ("t",)}
+
+    def hurried(lifecycle, **settings):
+        body = json.dumps({"value": [{"clientState": "word", "subscriptionId": "s",
+                                      "lifecycleEvent": lifecycle}]}).encode()  # fmt: skip
+        given = connector.settings(**settings)
+        wanted = handled(
+            "msgraph_mail", InboundRequest("POST", INBOUND, (), body, AT_US), {}
+        ).wanted
+        owed, passes = sorted_out(connector, given, secrets, wanted, [])
+        assert owed == []
+        return [one.purpose for one in passes]
+
+    assert hurried("reauthorizationRequired", mailbox="m@x") == ["renewal"]
+    assert hurried("subscriptionRemoved", mailbox="m@x") == ["renewal"]
+    assert hurried("missed", mailbox="m@x") == ["reconcile"]
+    assert hurried("subscriptionRemoved") == []  # without a mailbox it is not ours to renew
+
+
+async def test_renewals_keep_their_own_pace_and_failures_are_tried_again_soon():
+    connector = registry.load()["msgraph_mail"]
+    settings = connector.settings(mailbox="m@x", poll_every_s=15)
+    secrets = {"client_state": ("word",), "api_token": ("t",)}
+    passes = passes_of(connector, settings, secrets)
+    assert passes == {"reconcile": 15, "renewal": 43_200}
+    assert passes_of(connector, settings, {"api_token": ("t",)}) == {"reconcile": 15}
+    waits = [next_pass_s(43_200, failures, None, 0.5) for failures in range(6)]
+    assert waits == [43_200, 600, 1200, 2400, 3600, 3600]
+    assert next_pass_s(60, 1, None, 0.5) == 120 and next_pass_s(60, 1, 900, 0.5) == 900
 
 
 async def test_x_is_asked_to_replay_what_the_webhook_missed():

@@ -83,7 +83,8 @@ def request_of(
 def needs(fetch: Fetch, names: Mapping[str, str]) -> list[str]:
     """Settings that the fetch's address needs and that are not there."""
     path = fetch.request.partition(" ")[2].partition("?")[0]
-    return [one for one in _NAME.findall(path) if one not in names and one != "secret"]
+    given = ("secret", "inbound_url")
+    return [one for one in _NAME.findall(path) if one not in names and one not in given]
 
 
 def filled(template: str, names: Mapping[str, str]) -> str:

@@ -27,7 +27,9 @@ from shared.contracts.interactions import (
 from shared.contracts.topics import Channel
 
 Verdict = Literal["valid", "invalid", "none"]
-Purpose = Literal["poll", "reconcile", "media", "message", "transcript", "subscription", "item"]
+Purpose = Literal[
+    "poll", "reconcile", "renewal", "media", "message", "transcript", "subscription", "item"
+]  # fmt: skip
 Secrets = Mapping[str, tuple[str, ...]]
 
 DAY_S = 86_400
@@ -337,6 +339,10 @@ class Fetch:
     payload only `hosts` (suffixes) get the secret. `every_s`: a pass by itself, so often at
     default; a fetch with `cursor` (what it is) keeps one. `needs` are settings without which it does
     not run. `name` tells fetches of one purpose apart.
+
+    A `renewal` keeps a subscription at the vendor alive, at its own pace whatever the settings say.
+    Its cursor is when the subscription ends (RFC 3339). Besides settings it may name
+    `{inbound_url}`, the address that the vendor calls, and the secrets in `words`.
     """
 
     purpose: Purpose
@@ -350,6 +356,7 @@ class Fetch:
     headers: tuple[tuple[str, str], ...] = ()
     expected: tuple[int, ...] = ()
     needs: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     grant: Grant | None = None
     prepare: Callable[[Mapping[str, str], str | None, int], Ask | None] | None = None
     read: Callable[[Told], Page] = as_posted

@@ -113,6 +113,8 @@ def sorted_out(
     for one in wanted:
         fetch = fetch_for(connector, one.purpose)
         if fetch is not None and fetch.every_s is not None:
+            if fetch.purpose == "renewal" and missing(fetch, settings, secrets):
+                continue  # the subscription is not ours to renew
             passes[fetch.label] = fetch
         else:
             owed.append(one)
@@ -152,6 +154,7 @@ def missing(fetch: Fetch, settings: Settings, secrets: Secrets) -> list[str]:
     """Names of settings and secrets that a fetch needs and has not got."""
     lacking = needs(fetch, names_of(settings, {})) if fetch.every_s is not None else []
     lacking += [name for name in fetch.needs if not getattr(settings, name, None)]
+    lacking += [name for name in fetch.words if not secrets.get(name)]
     granted = fetch.grant is not None and grant_ask(fetch.grant, secrets, settings) is not None
     if fetch.secret is not None and not granted and not secrets.get(fetch.secret):
         lacking.append(fetch.secret)
@@ -159,7 +162,8 @@ def missing(fetch: Fetch, settings: Settings, secrets: Secrets) -> list[str]:
 
 
 def interval_s(fetch: Fetch, settings: Settings) -> int:
-    return settings.poll_every_s or fetch.every_s or 60
+    own = None if fetch.purpose == "renewal" else settings.poll_every_s
+    return own or fetch.every_s or 60
 
 
 def media_of(event: Event) -> list[Wanted]:

@@ -1,6 +1,12 @@
 """Figures of the outgoing side."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from services.channels.outgoing.store import Standing
+
+_POLLER = ["workspace", "connector", "name"]
 
 
 class OutgoingMetrics:
@@ -28,6 +34,28 @@ class OutgoingMetrics:
             "Pollers whose last three passes or more failed",
             registry=registry,
         )
+        self._behind_s = Gauge(
+            "omniroute_poll_behind_seconds",
+            "Seconds since a poller's last good pass",
+            _POLLER,
+            registry=registry,
+        )
+        self._left_s = Gauge(
+            "omniroute_subscription_left_seconds",
+            "Seconds until a subscription at a vendor ends, unless it is renewed",
+            _POLLER,
+            registry=registry,
+        )
+
+    def standing(self, pollers: Iterable[Standing]) -> None:
+        """Where each poller stands; those that are gone are no longer shown."""
+        self._behind_s.clear()
+        self._left_s.clear()
+        for one in pollers:
+            place = (one.workspace, one.connector, one.name)
+            self._behind_s.labels(*place).set(one.behind_s)
+            if one.left_s is not None:
+                self._left_s.labels(*place).set(one.left_s)
 
     def fetched(self, purpose: str, outcome: str) -> None:
         self._fetches.labels(purpose, outcome).inc()

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import structlog
 
 from services.channels.connectors import registry
-from services.channels.connectors.port import Page, Wanted
+from services.channels.connectors.port import Fetch, Page, Secrets, Settings, Wanted
 from services.channels.context import Channels, wall_us
 from services.channels.outgoing.client import FetchFailed
 from services.channels.outgoing.delivery import delivered, only, opened
@@ -19,6 +19,7 @@ from services.channels.outgoing.metrics import OutgoingMetrics
 from services.channels.outgoing.performing import Errand, Performer
 from services.channels.outgoing.store import POLL_LEASE_S, LostPoll, TakenPoll
 from services.channels.store import StoredConnector
+from services.channels.vendors import inbound_url
 from shared.contracts.problems import Refused
 from shared.db.engine import DatabaseUnavailable, OutcomeUnknown
 
@@ -26,8 +27,11 @@ AT_ONCE = 4
 LOOK_EVERY_S = 1.0
 SURVEY_EVERY_S = 10.0
 BACK_OFF_S = 2.0
+FIRST_WAIT_S = 300
 MAX_WAIT_S = 3600.0
 MAX_WANTED_A_PASS = 5000
+MAX_SHOWN = 1000
+"""Pollers with a figure of their own; of more, those that stand still the longest."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +39,11 @@ _AWAY = (Refused, DatabaseUnavailable, OutcomeUnknown)
 
 
 def next_pass_s(every_s: int, failures: int, asked_s: float | None, chance: float) -> float:
-    """Seconds to the next pass: the interval, doubled with each failure up to an hour (or the
-    interval), spread by a tenth either way, never sooner than the vendor asked."""
-    wait = min(every_s * 2 ** min(failures, 12), max(MAX_WAIT_S, every_s))
+    """Seconds to the next pass: the interval; after failures minutes, doubled with each up to an
+    hour. Spread by a tenth either way, never sooner than the vendor asked."""
+    wait: float = every_s
+    if failures:
+        wait = min(min(every_s, FIRST_WAIT_S) * 2 ** min(failures, 12), MAX_WAIT_S)
     return max(wait * (0.9 + 0.2 * chance), asked_s or 0.0)
 
 
@@ -106,6 +112,7 @@ class Poller:
         self._metrics.owed.set(owed)
         self._metrics.oldest_s.set(oldest_s)
         self._metrics.failing.set(failing)
+        self._metrics.standing(await self._store.standing(MAX_SHOWN))
         return False
 
     async def pass_once(self) -> bool:
@@ -126,7 +133,8 @@ class Poller:
         try:
             settings, secrets = opened(self._channels, stored)
             every_s = interval_s(fetch, settings)
-            errand = Errand(stored, settings, secrets, fetch, {}, one.cursor, wall_us())
+            named = self._named(stored, settings, fetch, secrets)
+            errand = Errand(stored, settings, secrets, fetch, named, one.cursor, wall_us())
             cursor, wanted, again = await self._brought(one, errand)
         except FetchFailed as failed:
             await self._failed(one, stored, failed)
@@ -148,6 +156,16 @@ class Poller:
         self._metrics.polled(stored.kind, "done")
         if wanted:
             self._errands.wake.set()
+
+    def _named(
+        self, stored: StoredConnector, settings: Settings, fetch: Fetch, secrets: Secrets
+    ) -> dict[str, str]:
+        """What a renewal may name besides settings; it stays in memory."""
+        if fetch.purpose != "renewal":
+            return {}
+        words = {name: secrets[name][0] for name in fetch.words if secrets.get(name)}
+        address = settings.public_url or inbound_url(stored, self._channels)
+        return {**words, "inbound_url": address}
 
     async def _brought(
         self, one: TakenPoll, errand: Errand
@@ -174,11 +192,21 @@ class Poller:
         return self._performer.pages(errand)
 
     async def _failed(self, one: TakenPoll, stored: StoredConnector, failed: FetchFailed) -> None:
-        log.info("poll.refused", connector=one.connector, name=one.name, why=failed.said)
         self._metrics.polled(stored.kind, "failed")
         connector = registry.get(stored.kind)
         settings = connector.settings.model_validate(stored.settings)
         fetch = next(each for each in connector.fetches if each.label == one.name)
+        if fetch.purpose == "renewal":
+            # Nobody misses what the vendor no longer sends: this has to be heard before it ends.
+            log.warning(
+                "subscription.not_renewed",
+                workspace=one.workspace,
+                connector=one.connector,
+                ends=one.cursor,
+                why=failed.said,
+            )
+        else:
+            log.info("poll.refused", connector=one.connector, name=one.name, why=failed.said)
         every_s = interval_s(fetch, settings)
         wait_s = next_pass_s(every_s, one.failures + 1, failed.after_s, random.random())
         await self._store.poll_failed(one, self._replica, wait_s, failed.said)

@@ -55,6 +55,17 @@ class PollStatus(msgspec.Struct, frozen=True):
     last_error: str | None
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """How long ago a poller's last good pass was (or since when it waits for its first), and how
+    long the subscription that it renews still lasts (None: it renews none)."""
+
+    workspace: str
+    connector: str
+    name: str
+    behind_s: float
+    left_s: float | None
+
+
 class OwedCount(msgspec.Struct, frozen=True):
     """How much a connector is owed; `since` is its oldest, `last_error` one of those that failed."""
 
@@ -123,6 +134,15 @@ class OutgoingStore:
         async with reading(self._engine) as connection:
             row = (await connection.execute(_BACKLOG)).one()
         return row.owed, float(row.age_s), row.failing
+
+    async def standing(self, limit: int) -> list[Standing]:
+        """Pollers of enabled connectors, those first that stand still the longest."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(_STANDING, {"limit": limit})
+            return [
+                Standing(one.workspace, one.connector, one.name, one.behind_s, one.left_s)
+                for one in rows
+            ]
 
     async def connectors(self, kinds: Sequence[str]) -> list[StoredConnector]:
         """All of some kinds, those that are switched off too: they keep where they stand."""
@@ -353,6 +373,17 @@ _SET_POLLS = text(
     JOIN channels.connector AS c ON c.workspace = w.workspace AND c.id = w.connector
     ON CONFLICT (workspace, connector, name) DO UPDATE SET every_s = excluded.every_s
     WHERE p.every_s <> excluded.every_s
+    """
+)
+_STANDING = text(
+    """
+    SELECT poll.workspace, poll.connector, poll.name,
+      extract(epoch FROM now() - coalesce(last_success_at, c.updated_at))::float AS behind_s,
+      CASE WHEN poll.name = 'renewal' AND poll.cursor IS NOT NULL
+        THEN extract(epoch FROM poll.cursor::timestamptz - now())::float END AS left_s
+    FROM channels.poll JOIN channels.connector AS c
+      ON c.workspace = poll.workspace AND c.id = poll.connector AND c.enabled
+    ORDER BY behind_s DESC, poll.workspace, poll.connector, poll.name LIMIT :limit
     """
 )
 _BACKLOG = text(

@@ -44,11 +44,12 @@ from services.channels.connectors.port import (
 from services.channels.connectors.public_keys import bearer, example_key, token_claims
 from services.channels.connectors.signatures import any_same
 from shared.contracts import interactions
-from shared.contracts.instants import SECOND_US, parse_instant
+from shared.contracts.instants import SECOND_US, format_instant, parse_instant
 
 SETUP = """\
-1. Create a Pub/Sub topic that `gmail-api-push@system.gserviceaccount.com` may publish to, and call
-   `users.watch` for the mailbox. Renew the watch daily: it ends after seven days.
+1. Create a Pub/Sub topic that `gmail-api-push@system.gserviceaccount.com` may publish to, and set
+   `topic`: the mailbox is then watched, and the watch, which ends after seven days, renewed daily.
+   Without `topic` call `users.watch` daily yourself.
 2. Create a push subscription to the connector's inbound URL with authentication by a service
    account. Put its address into `service_account`, the subscription's audience (the inbound URL
    unless you chose another) into `audience`, and Google's keys
@@ -68,6 +69,13 @@ class GmailSettings(EmailSettings):
         max_length=320,
         pattern=r"^[^\s/?#]+$",
         description="The mailbox that is fetched from; «me» is the token's own.",
+    )
+    topic: str | None = Field(
+        default=None,
+        max_length=400,
+        pattern=r"^projects/[^\s/]+/topics/[^\s/]+$",
+        description="The Pub/Sub topic that Gmail publishes to (`projects/…/topics/…`), with which "
+        "the mailbox is watched.",
     )
 
 
@@ -193,6 +201,26 @@ def _history(told: Told) -> Page:
     return page
 
 
+def _watch(names: Mapping[str, str], _cursor: str | None, _at_us: int) -> Ask | None:
+    body = {
+        "topicName": names["topic"],
+        "labelIds": ["INBOX"],
+        "labelFilterBehavior": "INCLUDE",
+    }
+    url = f"{_API}{quote(names.get('mailbox', 'me'), safe='@')}/watch"
+    return Ask(url, "POST", (("Content-Type", "application/json"),), json.dumps(body).encode())
+
+
+def _watched(told: Told) -> Page:
+    ends_ms = fields.integer(payload(told), "expiration")
+    if ends_ms is None or not 0 < ends_ms < _LAST_MS:
+        return Page(lost="Gmail does not say when the watch ends.")
+    return Page(cursor=format_instant(ends_ms * 1000))
+
+
+_LAST_MS = 32_503_680_000_000  # the year 3000: beyond it nothing is a time
+
+
 def _mail(message: dict[str, Any]) -> Wanted:
     identity = fields.key(message, "id") or ""
     return Wanted("item", identity, {"id": identity})
@@ -268,6 +296,17 @@ CONNECTOR = Connector(
             grant=GOOGLE,
             prepare=_look,
             read=_history,
+        ),
+        Fetch(
+            "renewal",
+            "POST https://gmail.googleapis.com/gmail/v1/users/{mailbox}/watch",
+            secret="api_token",
+            cursor="when the watch ends",
+            every_s=DAY_S,
+            needs=("topic",),
+            grant=GOOGLE,
+            prepare=_watch,
+            read=_watched,
         ),
         Fetch(
             "item",

@@ -15,6 +15,7 @@ from services.channels.connectors import fields
 from services.channels.connectors.email import provided
 from services.channels.connectors.email.bodies import File
 from services.channels.connectors.email.email_mime import EmailSettings
+from services.channels.connectors.email.msgraph_subscription import SUBSCRIPTIONS, renewed
 from services.channels.connectors.fetching import (
     FIRST_PASS_S,
     Row,
@@ -75,9 +76,11 @@ SETUP = """\
    moment a subscription is created.
 2. Create a subscription to `/users/{mailbox}/mailFolders('inbox')/messages`, changeType `created`,
    with the connector's inbound URL as `notificationUrl` and `lifecycleNotificationUrl`, and
-   `clientState`. It ends after at most seven days: renew it, also whenever a lifecycle notice
-   `reauthorizationRequired` shows; after `missed` or `subscriptionRemoved` ask for the messages since.
-   Lifecycle notices show as problems of the code `operation`, not as messages.
+   `clientState`; or leave that to us: with `mailbox`, `tenant`, `client_id` and `client_secret` set
+   (or `api_token`) the subscription to this URL is created where there is none, and renewed twice a
+   day and after every lifecycle notice, long before its seven days end. After `missed` the inbox is
+   listed at once. Lifecycle notices show as problems of the code `operation`, not as messages. When
+   `client_state` changes, keep the old word as well until the subscription was created anew.
 3. A notification names a message only, so it shows as a `must_fetch` note. The mail is then fetched
    by `GET /users/{mailbox}/messages/{id}`, which needs an application with the permission
    `Mail.Read`: set `tenant` and the secrets `client_id` and `client_secret` (or `api_token`). With
@@ -145,6 +148,8 @@ def _notice(notice: dict[str, Any], parsed: Parsed) -> None:
     lifecycle = fields.key(notice, "lifecycleEvent")
     if lifecycle is not None:
         parsed.note("operation", f"{lifecycle}: the subscription {subscription} needs attention.")
+        due = "reconcile" if lifecycle == "missed" else "renewal"
+        parsed.wanted.append(Wanted(due, f"{subscription}:{lifecycle}"))
         return
     message, change = fields.key(notice, "resourceData", "id"), fields.key(notice, "changeType")
     message = message or (fields.key(notice, "resource") or "").rpartition("/")[2]
@@ -364,6 +369,18 @@ CONNECTOR = Connector(
             grant=_GRANT,
             prepare=_since,
             read=_listed,
+        ),
+        Fetch(
+            "renewal",
+            f"GET {SUBSCRIPTIONS}",
+            secret="api_token",
+            cursor="when the subscription ends",
+            every_s=DAY_S // 2,
+            expected=(404,),
+            needs=("mailbox",),
+            words=("client_state",),
+            grant=_GRANT,
+            read=renewed,
         ),
     ),
 )
