@@ -35,6 +35,7 @@ CLOCKS: dict[str, dict[str, Any]] = {
     "started": {"target_s": 60},
     "met": {"satisfied_at": "2026-09-21T14:20:00Z"},
     "moved": {"because": "priority"},
+    "corrected": {"because": "late", "withdrawn": "breached"},
 }
 
 

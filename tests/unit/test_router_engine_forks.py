@@ -154,3 +154,15 @@ def test_the_words_of_an_offer_do_not_depend_on_who_asked_the_same_before() -> N
         "c1": "de 4, billing 2, least loaded of 1",
         "c2": "billing 2, de 4, least loaded of 1",
     }
+
+
+def test_a_delay_that_an_agent_has_got_since_holds() -> None:
+    driver = office(select="longest_idle")
+    for delay_s in (0, 30):
+        serves = [{"queue": "q", "delay_s": delay_s}]
+        driver.put("agent", "ana", channels={"chat": 2}, queues=serves)
+        driver.command(cmd.SetPresence(agent="ana", status="available"))
+        driver.say(f"c{delay_s}")
+    assert [one["conversation_id"] for one in driver.found("offer.created")] == ["c0"]
+    driver.wait(30)
+    assert driver.found("offer.created")[-1]["conversation_id"] == "c30"

@@ -161,21 +161,25 @@ class Pool:
         found: tuple[Key, str] | None = None
         for delay, heap in self.heaps.items():
             if delay <= waited_us:
-                top = self._top(heap, desks, free, barred)
+                top = self._top(heap, delay, desks, free, barred)
                 if top is not None and (found is None or top < found):
                     found = top
         return found
 
     def _top(
-        self, heap: list[tuple[Key, str]], desks: dict[str, Desk], free: Callable[[Desk], bool],
-        barred: Callable[[str], bool],
+        self, heap: list[tuple[Key, str]], delay: int, desks: dict[str, Desk],
+        free: Callable[[Desk], bool], barred: Callable[[str], bool],
     ) -> tuple[Key, str] | None:  # fmt: skip
+        several = len(self.heaps) > 1
         skipped: list[tuple[Key, str]] = []
         found: tuple[Key, str] | None = None
         while heap:
             key, agent_id = heap[0]
             if self.keyed.get(agent_id) != key:
                 heapq.heappop(heap)
+                continue
+            if several and self.members[agent_id].delay_us != delay:
+                heapq.heappop(heap)  # he is in the heap of another delay since
                 continue
             desk = desks[agent_id]
             if not free(desk):
