@@ -53,6 +53,9 @@ class Wall:
             self._breached(event, clock)
         elif kind == "corrected":
             clock.withdrawn += data["withdrawn"] == "breached"
+            if data["withdrawn"] == "warning":  # `level`: the highest that still holds
+                left = data["level"] or 0.0
+                clock.warned = [level for level in clock.warned if level <= left]
         elif kind in ("met", "cancelled"):
             clock.ended = kind
         elif kind == "resumed":
