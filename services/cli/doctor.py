@@ -90,7 +90,11 @@ async def _dead_letters(connection: AsyncConnection) -> list[Finding]:
         )
     )
     found = [
-        Finding(f"dead letters of {row.workspace}", False, f"{row.letters}, such as {row.why}")
+        Finding(
+            f"dead letters of {row.workspace}",
+            False,
+            f"{row.letters}, such as {row.why}: GET dead-letters shows them, :replay tries one again",
+        )
         for row in rows
     ]
     return found or [Finding("dead letters", True, "none")]

@@ -14,6 +14,7 @@ from services.cli.rates import Rates
 from shared.bus.open import open_bus
 from shared.bus.port import Bus
 from shared.contracts import topics
+from shared.contracts.problems import Refused
 from shared.db import migrate
 from shared.db.call_store import ReplyStore, TicketStore, prune
 from shared.db.embedded import EmbeddedPostgres
@@ -195,3 +196,22 @@ async def reachable_database(settings: Settings) -> AsyncGenerator[str]:
         return
     async with database(settings) as url:
         yield url
+
+
+@contextlib.asynccontextmanager
+async def ready_database(settings: Settings) -> AsyncGenerator[AsyncEngine]:
+    """An engine on `reachable_database`, whose schemas are this version's.
+
+    Raises Refused where they are not: most often another database was meant.
+    """
+    async with reachable_database(settings) as url:
+        engine = create_engine(url, pool_size=2)
+        try:
+            if behind := await migrate.pending(engine):
+                where = "DATABASE_URL" if settings.database_url else str(settings.data_dir)
+                told = f"The database of {where} lacks {', '.join(behind)} of this version."
+                hint = "`omniroute migrate`, or OMNIROUTE_DATA_DIR or DATABASE_URL of the one meant"
+                raise Refused("unavailable", f"{told} What helps: {hint}.")
+            yield engine
+        finally:
+            await engine.dispose()

@@ -6,13 +6,13 @@ from pathlib import Path
 import msgspec
 
 from services.channels.archive import ArchiveFactory
-from services.cli.foundation import reachable_database
+from services.cli.foundation import ready_database
 from services.router.domain.core import RouterFactory
 from services.sla.domain.core import SlaFactory
 from shared.contracts.core import CoreFactory
 from shared.contracts.instants import format_instant
-from shared.contracts.problems import Refused
-from shared.db.engine import create_engine
+from shared.contracts.problems import Refused, not_found
+from shared.db.platform_store import PlatformStore
 from shared.runtime.replay import ReplayReport, replay
 from shared.runtime.store.postgres import PostgresStore
 from shared.settings import Settings
@@ -40,13 +40,18 @@ class Replayed(msgspec.Struct, frozen=True):
     @property
     def said(self) -> str:
         first, last = self.inputs
+        if last < first:
+            return (
+                f"{self.service} of {self.workspace} has had no inputs: there is nothing to replay."
+            )
         head = (
             f"{self.service} of {self.workspace}: inputs {first} to {last} (until {self.until}),"
             f" {self.events} events, {self.entities} entities: "
         )
         if self.identical:
             return head + "identical, byte for byte."
-        return "\n".join([head + "NOT identical.", *self.differences])
+        by = f"The inputs were first applied by core {', '.join(self.core_versions)}."
+        return "\n".join([head + "NOT identical.", by, *self.differences])
 
 
 async def replayed(
@@ -54,21 +59,19 @@ async def replayed(
 ) -> Replayed:
     """Raises Refused (not-found, gone), OSError."""
     factory = FACTORIES[service]()
-    async with reachable_database(settings) as url:
-        engine = create_engine(url, pool_size=2)
+    async with ready_database(settings) as engine:
+        if await PlatformStore(engine).workspace(workspace) is None:
+            raise not_found("workspace", workspace)
         try:
-            store = PostgresStore(engine, service)
-            report = await replay(store, factory, workspace, until=until)
+            report = await replay(PostgresStore(engine, service), factory, workspace, until=until)
         except ValueError as error:
             raise Refused("gone", f"It cannot be replayed: {error}.") from error
-        finally:
-            await engine.dispose()
     if dump is not None:
         await asyncio.to_thread(dump.write_bytes, _dumped(report))
     return Replayed(
         workspace=workspace,
         service=service,
-        identical=report.identical,
+        identical=report.identical or report.last < report.first,
         inputs=(report.first, report.last),
         until=format_instant(report.at_us),
         events=report.events,

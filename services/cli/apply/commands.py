@@ -14,8 +14,8 @@ from services.cli.apply.checks import Checked, check_tests
 from services.cli.apply.client import Api
 from services.cli.apply.document import Document, read_document
 from services.cli.apply.plan import Change, carry_out, plan
-from services.cli.foundation import reachable_database
-from shared.db.engine import create_engine
+from services.cli.foundation import ready_database
+from shared.contracts.problems import not_found
 from shared.db.key_store import KeyStore
 from shared.db.platform_store import PlatformStore
 from shared.settings import Settings
@@ -37,26 +37,30 @@ class Addresses(msgspec.Struct, frozen=True):
 
 
 @contextlib.asynccontextmanager
-async def reached(settings: Settings, workspace: str, addresses: Addresses) -> AsyncGenerator[Api]:
-    """The API with OMNIROUTE_TOKEN, else with an admin key made for the block and then revoked."""
+async def reached(
+    settings: Settings, workspace: str, addresses: Addresses, *, create: bool = False
+) -> AsyncGenerator[Api]:
+    """The API with OMNIROUTE_TOKEN, else with an admin key made for the block and then revoked.
+
+    Without OMNIROUTE_TOKEN a workspace that is not there is made (`create`), or Refused (not-found).
+    """
     given = os.environ.get("OMNIROUTE_TOKEN")
     if given:
         async with Api(addresses.url, given, workspace, addresses.others()) as api:
             yield api
         return
-    async with reachable_database(settings) as url:
-        engine = create_engine(url, pool_size=2)
+    async with ready_database(settings) as engine:
+        keys, platform = KeyStore(engine), PlatformStore(engine)
+        if create:
+            await platform.create_workspace(workspace, settings.partitions)
+        elif await platform.workspace(workspace) is None:
+            raise not_found("workspace", workspace)
+        key, token = await keys.create(workspace, "omniroute apply", "admin")
         try:
-            keys = KeyStore(engine)
-            await PlatformStore(engine).create_workspace(workspace, settings.partitions)
-            key, token = await keys.create(workspace, "omniroute apply", "admin")
-            try:
-                async with Api(addresses.url, token, workspace, addresses.others()) as api:
-                    yield api
-            finally:
-                await keys.revoke(workspace, key.id)
+            async with Api(addresses.url, token, workspace, addresses.others()) as api:
+                yield api
         finally:
-            await engine.dispose()
+            await keys.revoke(workspace, key.id)
 
 
 async def apply(
@@ -78,7 +82,7 @@ async def apply(
             raise typer.Exit(1)
         if check:
             return
-    async with reached(settings, document.workspace, addresses) as api:
+    async with reached(settings, document.workspace, addresses, create=True) as api:
         changes = await plan(api, document)
         todo = [one for one in changes if one.verb != "keep"]
         if not as_json:
