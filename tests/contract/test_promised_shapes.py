@@ -249,3 +249,17 @@ async def test_types_of_the_journal_may_be_repeated_or_joined(acme):
     repeated = await acme.get(f"events?limit=1000&types={wanted[0]}&types={wanted[1]}")
     assert {one["type"] for one in joined["events"]} <= set(wanted)
     assert repeated["events"][: len(joined["events"])] == joined["events"]
+
+
+async def test_tasks_of_one_conversation_or_customer(acme):
+    made = [
+        (await acme("POST", "tasks", {"channel": "chat", "customer_id": "kim"}, 201)).json()
+        for _ in range(2)
+    ]
+    ids = [one["id"] for one in made]
+    found = await acme.get(f"tasks?conversation_id={made[1]['conversation_id']}")
+    assert [one["id"] for one in found["tasks"]] == ids[1:]
+    of_kim = await acme.get("tasks?customer_id=kim&limit=200")
+    assert set(ids) <= {one["id"] for one in of_kim["tasks"]}
+    assert {one["customer_id"] for one in of_kim["tasks"]} == {"kim"}
+    assert {one["language"] for one in made} == {"de"}

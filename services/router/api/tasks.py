@@ -146,6 +146,8 @@ async def list_tasks(
     state: Annotated[list[TaskState] | None, Query()] = None,
     queue: str | None = None,
     agent: str | None = None,
+    conversation_id: str | None = None,
+    customer_id: str | None = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
@@ -155,7 +157,14 @@ async def list_tasks(
     rows = await service.look(
         caller.workspace,
         lambda ws: views.tasks(
-            ws, states=state, queue=queue, agent=chosen, after=after, limit=limit + 1
+            ws,
+            states=state,
+            queue=queue,
+            agent=chosen,
+            conversation=conversation_id,
+            customer=customer_id,
+            after=after,
+            limit=limit + 1,
         ),
     )
     return page("tasks", [shown for _, shown in rows], limit, lambda one: one["number"])

@@ -148,6 +148,8 @@ def tasks(
     states: Sequence[str] | None = None,
     queue: str | None = None,
     agent: str | None = None,
+    conversation: str | None = None,
+    customer: str | None = None,
     after: int = 0,
     limit: int = 100,
 ) -> list[tuple[int, dict[str, Any]]]:
@@ -159,6 +161,8 @@ def tasks(
         and (not states or one.state in states)
         and (queue is None or queue in one.queues)
         and (agent is None or _concerns(ws, one, agent))
+        and (conversation is None or one.conversation_id == conversation)
+        and (customer is None or one.customer_id == customer)
     ]
     found.sort(key=lambda one: one.number)
     return [(one.number, show_task(ws, one)) for one in found[:limit]]
