@@ -86,10 +86,13 @@ def plain(message: str) -> str:
 
 def missing_field(prefix: str, steps: list[str], name: str, kind: Any = None) -> Fault:
     """The fault of a field that has to be there: its values, where they can be counted."""
+    place = _join(prefix, [*steps, name])
+    if name.isdecimal():
+        return Fault(place, "missing", f"Item {name} of the list is missing.", "a value there")
     article = "an" if name[:1].lower() in "aeiou" else "a"
     choices = ", ".join(_choices(kind, [*steps, name]))
     expected = f"one of {choices}" if choices else f"{article} {name}"
-    return Fault(_join(prefix, [*steps, name]), "missing", f"{name!r} is required.", expected)
+    return Fault(place, "missing", f"{name!r} is required.", expected)
 
 
 def limit_of(context: Mapping[str, Any]) -> str | None:

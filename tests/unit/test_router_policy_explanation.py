@@ -355,6 +355,8 @@ def test_why_an_agent_has_nothing(scene: Scene):
     assert scene.work_of("ana")["summary"] == (
         "ana has 0 tasks and 0 offers; nothing is offered while away (lunch)."
     )
+    scene.command(cmd.SetPresence(agent="ana", status="away", reason="missed_offers"))
+    assert "(too many offers were missed in a row)" in scene.work_of("ana")["summary"]
     with pytest.raises(Refused, match="no agent 'zoe'"):
         scene.work_of("zoe")
 

@@ -41,6 +41,11 @@ _REASONS = {
     "hold": "waiting while it is kept for another",
     "delay": "not due yet by their delay",
 }
+# Reasons of a presence that the router set, in words.
+_ABSENT = {
+    "lease": "the desktop has neither polled nor streamed within the lease",
+    "missed_offers": "too many offers were missed in a row",
+}
 
 
 class Page(NamedTuple):
@@ -287,7 +292,8 @@ def _agent_summary(
     agent = desk.agent
     has = f"{desk.id} has {_count(desk.tasks, 'task')} and {_count(desk.offers, 'offer')}"
     if not desk.takes_work:
-        reason = f" ({agent.shown_reason})" if agent.shown_reason else ""
+        because = agent.shown_reason
+        reason = f" ({_ABSENT.get(because, because)})" if because else ""
         status = agent.shown_status if agent.shown_status != "available" else "about to leave"
         return f"{has}; nothing is offered while {status}{reason}."
     if not nearest:
