@@ -252,7 +252,8 @@ class Shard:
         return worked
 
     def _go_live(self) -> None:
-        log.info("shard is live", partition=self.partition, epoch=self.epoch)
+        service = self._deps.factory.service
+        log.info("shard is live", service=service, partition=self.partition, epoch=self.epoch)
         for workspace in self.workspaces.values():
             if workspace.behind:
                 self.inbox.put_first(workspace.id, Arrival(_LIVE))
@@ -311,6 +312,7 @@ class Shard:
         self.following.loaded()
         log.info(
             "shard loaded",
+            service=self._deps.factory.service,
             partition=self.partition,
             epoch=self.epoch,
             workspaces=len(self.workspaces),
@@ -339,7 +341,11 @@ class Shard:
         """Discard the shard's memory; the next step looks again what is committed."""
         name = type(error).__name__
         log.warning(
-            "shard discarded its memory", partition=self.partition, why=name, detail=str(error)
+            "shard discarded its memory",
+            service=self._deps.factory.service,
+            partition=self.partition,
+            why=name,
+            detail=str(error),
         )
         self._deps.metrics.failures.labels(self._deps.factory.service, name).inc()
         if self.phase in (Phase.LOST, Phase.HALTED):
