@@ -25,6 +25,11 @@ _FACTS = (
     "channel", "priority", "queue", "language", "kind", "attributes", "tags", "agent_id", "id",
     "customer",
 )  # fmt: skip
+_TYPES: tuple[tuple[tuple[str, ...], type, str], ...] = (
+    (("channel", "queue", "language", "kind", "agent_id", "reason"), str, "a string"),
+    (("customer", "attributes"), dict, "an object"),
+    (("tags",), list, "a list"),
+)
 _MODES = ("recompute", "forward", "reset", "proportional")
 
 Lookup = Callable[[str], dict[str, Any] | None]
@@ -116,9 +121,7 @@ def _policy(value: object, pointer: str, calendars: _Calendars) -> Policy:
 def _facts(value: object) -> Any:
     given = _object(value, "/facts", _FACTS)
     customer = given.get("customer")
-    if customer is not None and not isinstance(customer, dict):
-        raise invalid("/facts/customer", "type", "customer must be an object", "an object")
-    _check_priority(given.get("priority"), "/facts/priority")
+    _check_task(given, "/facts")
     task = {name: given[name] for name in given if name != "customer"}
     return facts_of(task, cast("dict[str, Any] | None", customer))
 
@@ -143,7 +146,7 @@ def _events(value: object, calendars: _Calendars) -> tuple[list[Event], dict[str
             books[str(index)] = _changed(given, place, calendars)
         if kind == "priority_changed" and given.get("priority") is None:
             raise invalid(f"{place}/priority", "missing", "the new priority is missing", "a number")
-        _check_priority(given.get("priority"), f"{place}/priority")
+        _check_task(given, place)
         if given.get("until") is not None:
             _instant(given["until"], f"{place}/until")
         fields = {
@@ -160,6 +163,15 @@ def _changed(given: dict[str, Any], place: str, calendars: _Calendars) -> Book:
     if mode is not None and mode not in _MODES:
         raise invalid(f"{place}/mode", "value", f"unknown mode {mode!r}", ", ".join(_MODES))
     return Book((_policy(given["policy"], f"{place}/policy", calendars),), calendars.windows)
+
+
+def _check_task(given: dict[str, Any], pointer: str) -> None:
+    """What is said of the task and its customer has the types that conditions count on."""
+    for names, kind, expected in _TYPES:
+        for name in names:
+            if given.get(name) is not None and not isinstance(given[name], kind):
+                raise invalid(f"{pointer}/{name}", "type", f"{name} must be {expected}", expected)
+    _check_priority(given.get("priority"), f"{pointer}/priority")
 
 
 def _check_priority(value: object, pointer: str) -> None:
