@@ -9,6 +9,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from bench import (
+    clocks,
     deadlines,
     figures_query,
     language,
@@ -44,6 +45,7 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     "memory": (router.soak, True, f"memory and disk over {router.SOAK_EVENTS:,} events"),
     "volume": (volume.run, False, "what remembering every event for eight days costs"),
     "figures": (figures_query.run, False, f"figures over {figures_query.FEW:,} finished clocks"),
+    "clocks": (clocks.run, False, f"{clocks.CLOCKS:,} running clocks in one process, no database"),
     "figures-full": (
         figures_query.full,
         False,
@@ -51,7 +53,7 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     ),
     "soak": (lambda: router.soak(1_000_000), True, "the same over 1,000,000 events"),
 }
-LONG = {"soak", "figures", "figures-full"}
+LONG = {"soak", "figures", "figures-full", "clocks"}
 
 
 def main() -> None:

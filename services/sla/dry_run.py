@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from services.sla.domain.commands import PutResource
-from services.sla.domain.conversation import Live, pack, unpack
+from services.sla.domain.conversation import Live, unpack
 from services.sla.domain.core import SlaCore
 from services.sla.domain.library import Library
 from services.sla.domain.policy import Mode
@@ -173,7 +173,7 @@ class DryRuns:
 def _packed(core: Core, names: list[str]) -> list[bytes]:
     """Those of the conversations that are still in memory."""
     held = as_sla(core).conversations
-    return [pack(held[name]) for name in names if name in held]
+    return [held.body(name) for name in names if name in held]
 
 
 class Report:

@@ -27,11 +27,12 @@ class ClockStore:
         *,
         states: Sequence[str] | None,
         filters: dict[str, str | None],
+        due_after: datetime | None,
         due_before: datetime | None,
         after: Place | None,
         limit: int,
     ) -> list[dict[str, Any]]:
-        """By due instant, then id; paused ones and those without one last. `after` is the place of
+        """By due instant ([due_after, due_before)), then id; paused ones and those without one last. `after` is the place of
         the last row of the page before (NEVER for one without a due instant)."""
         due = func.coalesce(clock.c.due_at, NEVER)
         query = select(clock).where(clock.c.workspace == workspace)
@@ -40,6 +41,8 @@ class ClockStore:
         for name, value in filters.items():
             if value is not None:
                 query = query.where(clock.c[name] == value)
+        if due_after is not None:
+            query = query.where(clock.c.due_at >= due_after)
         if due_before is not None:
             query = query.where(clock.c.due_at < due_before)
         if after is not None:

@@ -114,6 +114,25 @@ class Shop:
         return task
 
 
+async def clocks_are_found(ops: httpx.AsyncClient, task: str) -> None:
+    """Each filter of `GET clocks` lets through what it names and nothing else."""
+    everything = (await ok(await ops.get("/clocks")))["clocks"]
+    done = [one for one in everything if one["task_id"] == task]
+    assert done and len(done) < len(everything)
+    thread, due = done[0]["conversation_id"], done[0]["due_at"]
+    for asked, wanted in (
+        ({"task": task}, done),
+        ({"conversation": thread}, done),
+        ({"policy": "main", "channel": "chat"}, everything),
+        ({"policy": "other"}, []),
+        ({"channel": "email"}, []),
+        ({"due_after": due}, [one for one in everything if one["due_at"] and one["due_at"] >= due]),
+        ({"due_before": due}, [one for one in everything if one["due_at"] and one["due_at"] < due]),
+    ):
+        found = (await ok(await ops.get("/clocks", params=asked)))["clocks"]
+        assert {one["id"] for one in found} == {one["id"] for one in wanted}, asked
+
+
 async def test_from_events_to_figures(running: System) -> None:
     async with await client(running, "admin") as admin, await client(running, "ops") as ops:
         shop = Shop(admin)
@@ -128,6 +147,7 @@ async def test_from_events_to_figures(running: System) -> None:
             return "billing" in rows and rows["billing"]["counts"]["offered"] == 2
 
         answer = await shop.until("/service-level?metric=first_response", both)
+        await clocks_are_found(ops, task)
         [row] = answer["rows"]
         assert row["threshold_s"] == 125 and row["metric"] == "first_response"
         assert row["counts"] == {

@@ -29,18 +29,33 @@ async def list_clocks(
     metric: str | None = None,
     queue: str | None = None,
     agent: str | None = None,
+    policy: str | None = None,
+    channel: str | None = None,
+    conversation: str | None = None,
+    task: str | None = None,
+    due_after: str | None = None,
     due_before: str | None = None,
     sort: Literal["due_at"] = "due_at",
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
-    """By due instant; those without one (paused) last."""
+    """By due instant, in [due_after, due_before) where asked; those without one (paused) last."""
+    since = moment("due_after", due_after, NEVER) if due_after else None
     before = moment("due_before", due_before, NEVER) if due_before else None
     after = None if cursor is None else _place(decode_cursor(cursor, tuple[str, str]))
     rows = await service.store.clocks(
         caller.workspace,
         states=state,
-        filters={"metric": metric, "queue": queue, "agent_id": agent},
+        filters={
+            "metric": metric,
+            "queue": queue,
+            "agent_id": agent,
+            "policy_id": policy,
+            "channel": channel,
+            "conversation_id": conversation,
+            "task_id": task,
+        },
+        due_after=since,
         due_before=before,
         after=after,
         limit=limit + 1,

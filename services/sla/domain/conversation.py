@@ -12,7 +12,7 @@ from services.sla.domain.clock import Clock
 from services.sla.domain.derive import derive, facts_of
 from services.sla.domain.episode import Episode, Fold
 from services.sla.domain.events import Event
-from services.sla.domain.library import Library
+from services.sla.domain.library import Shelved
 from services.sla.domain.policy import DEFAULT_LATENESS_S, Book, Mode, Target
 from shared.contracts.ids import derive as derive_id
 from shared.contracts.instants import span_us
@@ -73,13 +73,34 @@ def book_of(key: str) -> int:
     return int(key.partition(":")[0])
 
 
+class Rest(msgspec.Struct, array_like=True, gc=False):
+    """What must be known of a conversation without opening it: when something is due next (`due_us`,
+    NEVER where nothing is), the books it is pinned to, one for each mention, the policies and
+    calendars of its clocks, and the queue where it waits, since when."""
+
+    due_us: int
+    books: list[int]
+    policies: list[str] = []
+    calendars: list[str] = []
+    queue: str | None = None
+    since_us: int = 0
+
+
 class Conversation(msgspec.Struct, gc=False):
+    """`rest` is of the state as it was last packed; None in what earlier releases stored."""
+
     id: str
     channel: str
     episodes: list[Record] = []
+    rest: Rest | None = None
+
+
+class _Resting(msgspec.Struct, gc=False):
+    rest: Rest | None = None
 
 
 _PACK = msgspec.msgpack.Encoder()
+_RESTING = msgspec.msgpack.Decoder(_Resting)
 _UNPACK = msgspec.msgpack.Decoder(Conversation)
 _EPISODE = msgspec.msgpack.Decoder(Episode)
 
@@ -92,13 +113,18 @@ def unpack(body: bytes) -> Conversation:
     return _UNPACK.decode(body)
 
 
+def rest_of(body: bytes) -> Rest | None:
+    """What a packed conversation says of itself, the rest of it passed over."""
+    return _RESTING.decode(body).rest
+
+
 class Live:
     """An episode with its fold."""
 
     __slots__ = ("_ids", "_library", "conversation", "fold", "record", "workspace")
 
     def __init__(
-        self, workspace: str, conversation: Conversation, record: Record, library: Library
+        self, workspace: str, conversation: Conversation, record: Record, library: Shelved
     ) -> None:
         self.workspace = workspace
         self.conversation = conversation
@@ -233,6 +259,7 @@ class Live:
         """The calendar's windows have changed: open clocks count again from their start, what has
         ended stays, also when an event comes late. A task that is not bound yet is derived from its
         first event anyway."""
+        self._library.reach(calendar)
         record = self.record
         if record.task_id is None and any(clock.is_open for clock in self.clocks):
             self.again()

@@ -24,8 +24,8 @@ from services.sla.domain.commands import (
 from services.sla.domain.conversation import (
     RETENTION_US,
     Live,
+    Rest,
     pack,
-    unpack,
 )
 from services.sla.domain.due import FORETOLD, NEVER_US, Due, due_on
 from services.sla.domain.episodes import Episodes
@@ -45,7 +45,7 @@ from services.sla.domain.meta import KIND as META
 from services.sla.domain.meta import Common
 from services.sla.domain.moves import Move, Moves
 from services.sla.domain.notices import Seen, Teller, look
-from services.sla.domain.pace import Paces
+from services.sla.domain.pace import Paces, waits
 from services.sla.domain.rows import clock_row
 from services.sla.domain.task_rows import work_rows, works
 from shared.contracts import sla
@@ -61,15 +61,14 @@ _JSON = msgspec.json.Encoder()
 
 
 class SlaCore:
-    """One workspace. `conversations` holds those that are open or were lately."""
+    """One workspace. `conversations`: the ids of those that are open or were lately."""
 
     def __init__(self, workspace: str, seed: int) -> None:
         self.workspace = workspace
         self.library = Library()
         self.now_us = 0
         self._episodes = Episodes(workspace, self.library)
-        self.conversations = self._episodes.conversations
-        self._lives = self._episodes.lives
+        self.conversations = self._lives = self._episodes.lives
         self._begun = self._episodes.begun
         self._common = Common(workspace)
         self._agents = Agents(workspace)
@@ -77,6 +76,7 @@ class SlaCore:
         self._heap: list[tuple[int, str]] = []
         self._due: dict[str, int] = {}
         self._moves = Moves(self.library)
+        self._lives.former = self._moves.unreached
         self._paces = Paces()
         self._changed: set[str] = set()
         self._closed: dict[str, Entity] = {}
@@ -118,10 +118,11 @@ class SlaCore:
 
     def changes(self) -> list[Entity]:
         found = [*self.library.changes(), *self._closed.values()]
-        found += [self._entity(name) for name in self._changed]
+        found += [self._entity(name) for name in sorted(self._changed)]
         for part in self._parts():
             found += part.changes()
         self._changed, self._closed = set(), {}
+        self._lives.tidy(self._changed)
         return sorted(found, key=lambda entity: (entity.kind, entity.key))
 
     def load(self, entities: Iterable[Entity]) -> None:
@@ -139,11 +140,14 @@ class SlaCore:
             elif entity.kind == AGENT:
                 self._agents.load(entity)
             elif entity.kind == "conversation":
-                self.conversations[entity.key] = unpack(entity.body)
+                self._lives.put(entity.key, entity.body)
                 self._loaded.append(entity.key)
 
     def dump(self) -> list[Entity]:
-        found = [*self.library.dump(), *(self._entity(name) for name in self.conversations)]
+        for name in self._changed:
+            self._entity(name)
+        bodies = [Entity("conversation", name, self._lives.body(name)) for name in self._lives]
+        found = [*self.library.dump(), *bodies]
         for part in self._parts():
             found += part.dump()
         return sorted(found, key=lambda entity: (entity.kind, entity.key))
@@ -320,7 +324,7 @@ class SlaCore:
             self._write(seen)
         self._outcome.rows += work_rows(worked, self._lives[name], self.edges, self.now_us)
         if not self._lives[name]:
-            del self.conversations[name], self._lives[name]
+            self._lives.remove(name)
             self._paces.follow(name, [])
             return
         self._changed.add(name)
@@ -420,7 +424,7 @@ class SlaCore:
         body = pack(live.conversation)
         self._closed[name] = Entity("conversation", name, body, open=False)
         self._changed.discard(name)
-        del self.conversations[name], self._lives[name]
+        self._lives.remove(name)
         self._paces.follow(name, [])
         self._episodes.unpin(live.record)
 
@@ -430,20 +434,42 @@ class SlaCore:
         if not self._loaded:
             return
         names, self._loaded = self._loaded, []
+        places: list[tuple[str, str, int]] = []
         for name in names:
-            conversation = self.conversations[name]
-            lives = self._lives[name] = [
-                Live(self.workspace, conversation, record, self.library)
-                for record in conversation.episodes
-            ]
-            for live in lives:
-                for number in live.record.books():
-                    self.library.pin(number)
-            self._paces.follow(name, lives)
-            self._schedule(name)
+            rest = self._lives.rest(name) or self._rest_of_old(name)
+            for number in rest.books:
+                self.library.pin(number)
+            if rest.queue is not None:
+                places.append((name, rest.queue, rest.since_us))
+            if rest.due_us != NEVER_US:
+                self._due[name] = rest.due_us
+                self._heap.append((rest.due_us, name))
+        heapq.heapify(self._heap)
+        self._paces.take_places(places)
+        self._lives.tidy(())
+
+    def _rest_of_old(self, name: str) -> Rest:
+        """Of a conversation that an earlier release stored."""
+        self._lives.tidy(())
+        return self._rest(
+            name, min((self._next(one) for one in self._lives[name]), default=NEVER_US)
+        )
+
+    def _rest(self, name: str, due_us: int) -> Rest:
+        """What is to be known of a conversation while it is packed."""
+        lives = self._lives[name]
+        books = [number for live in lives for number in live.record.books()]
+        policies = {live.fold.policy.id for live in lives if live.fold.policy is not None}
+        calendars = {span.calendar for live in lives for c in live.clocks for span in c.spans}
+        queue, since_us = waits(lives) or (None, 0)
+        return Rest(due_us, books, sorted(policies), sorted(calendars), queue, since_us)
 
     def _entity(self, name: str) -> Entity:
-        return Entity("conversation", name, pack(self.conversations[name]))
+        return Entity(
+            "conversation",
+            name,
+            self._lives.pack(name, self._rest(name, self._due.get(name, NEVER_US))),
+        )
 
 
 class SlaFactory:

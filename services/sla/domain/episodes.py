@@ -8,6 +8,7 @@ from services.sla.domain.conversation import EPISODES_MAX, Conversation, Live, R
 from services.sla.domain.events import Event
 from services.sla.domain.intake import Message, Told
 from services.sla.domain.library import Library
+from services.sla.domain.shelf import Shelf
 from shared.contracts.instants import parse_instant
 
 MESSAGES = frozenset(
@@ -55,8 +56,7 @@ class Episodes:
     names; `begun`: what we wrote in conversations that are not there yet."""
 
     def __init__(self, workspace: str, library: Library) -> None:
-        self.conversations: dict[str, Conversation] = {}
-        self.lives: dict[str, list[Live]] = {}
+        self.lives = Shelf(workspace, library)
         self.begun = Begun()
         self._workspace = workspace
         self._library = library
@@ -189,11 +189,9 @@ class Episodes:
         return next((live for live in lives if live.record.task_id == told.task_id), None)
 
     def conversation(self, name: str, channel: str) -> Conversation:
-        found = self.conversations.get(name)
-        if found is None:
-            found = self.conversations[name] = Conversation(name, channel, episodes=[])
-            self.lives[name] = []
-        return found
+        if name not in self.lives:
+            self.lives.add(Conversation(name, channel, episodes=[]))
+        return self.lives.conversation(name)
 
     def open(self, conversation: Conversation, record: Record) -> Live:
         """A new episode; ours from before decide whether we began."""

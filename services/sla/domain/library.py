@@ -5,7 +5,7 @@ version. An episode keeps the book it began under, so that an edit moves no dead
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -52,6 +52,15 @@ _VERSION = msgspec.msgpack.Decoder(Version)
 _PAGE = msgspec.msgpack.Decoder(Page)
 
 
+class Shelved(Protocol):
+    """What an episode needs of the configuration."""
+
+    def book(self, number: int) -> Book: ...
+    def pin(self, number: int) -> None: ...
+    def unpin(self, number: int) -> None: ...
+    def reach(self, calendar: str) -> None: ...
+
+
 class Library:
     """All versions that something still needs."""
 
@@ -66,6 +75,7 @@ class Library:
         self._tables: dict[tuple[str, int], IndexedTable] = {}
         self._books: dict[int, Book] = {}
         self._changed: set[tuple[str, str]] = set()
+        self._former: dict[tuple[str, int], IndexedTable] = {}
         self._wanted: dict[tuple[str, str], int] = {}  # versions in force, while they are loaded
 
     def listed(self, kind: ResourceKind) -> list[Version]:
@@ -179,12 +189,15 @@ class Library:
         version = self.versions["calendar", command.id, command.version]
         before = version.windows
         assert before is not None
+        agree = _agree(before, command.windows)
+        if not agree:
+            self._former.setdefault((command.id, command.version), self._table(command.id, command.version))  # fmt: skip
         version.windows, version.data = command.windows, command.data
         self._tables.pop((command.id, command.version), None)
         self._touch(version)
         shared = self.find("calendar", command.id) is version
         writes = [ConfigWrite("calendar", command.id, version.body)] if shared else []
-        return not _agree(before, command.windows), writes
+        return not agree, writes
 
     def _turn_page(self) -> None:
         self.number += 1
@@ -210,6 +223,20 @@ class Library:
             policies = tuple(self._policy(name, version) for name, version in page.policies)
             found = self._books[number] = Book(policies, windows)
         return found
+
+    def before(self, calendars: set[str]) -> Shelved:
+        """The configuration as it was before the new windows of these calendars."""
+        return Before(self, calendars) if calendars else self
+
+    def reach(self, calendar: str) -> None:
+        """The windows are those in force already."""
+
+    def settled(self) -> None:
+        """The new windows of all calendars have reached every conversation."""
+        self._former = {}
+
+    def former_table(self, name: str, version: int) -> IndexedTable:
+        return self._former.get((name, version)) or self._table(name, version)
 
     def _policy(self, name: str, version: int) -> Policy:
         found = self._compiled.get((name, version))
@@ -308,6 +335,39 @@ class Library:
         found = None if wanted is None else self.versions.get((kind, name, wanted))
         if found is not None:
             self.current[kind, name] = found
+
+
+class Before:
+    """The library, save that some calendars still have the windows from before their renewal, until
+    they `reach` this reader."""
+
+    def __init__(self, library: Library, calendars: set[str]) -> None:
+        self._library = library
+        self._calendars = calendars
+        self._books: dict[int, Book] = {}
+
+    def book(self, number: int) -> Book:
+        found = self._books.get(number)
+        if found is None:
+            known = self._library.book(number)
+            versions = dict(self._library.pages[number].calendars)
+            former = {name: self._library.former_table(name, versions[name]) for name in self._calendars if name in versions}  # fmt: skip
+
+            def windows(name: str) -> Windows:
+                kept = former.get(name) if name in self._calendars else None
+                return known.windows(name) if kept is None else kept
+
+            found = self._books[number] = Book(known.policies, windows)
+        return found
+
+    def reach(self, calendar: str) -> None:
+        self._calendars.discard(calendar)
+
+    def pin(self, number: int) -> None:
+        self._library.pin(number)
+
+    def unpin(self, number: int) -> None:
+        self._library.unpin(number)
 
 
 def _name(kind: str, name: str, version: int) -> str:

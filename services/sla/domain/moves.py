@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from services.sla.domain.commands import MigratePolicy, RenewCalendar
-from services.sla.domain.conversation import Live
+from services.sla.domain.conversation import Live, Rest
 from services.sla.domain.library import Library
 from services.sla.domain.policy import Mode
+from services.sla.domain.shelf import Shelf
 from shared.contracts.core import ConfigWrite
 
 MOVED_PER_INPUT = 100  # conversations that one input moves
@@ -36,6 +37,14 @@ class Move(msgspec.Struct, gc=False):
         if not any(clock.is_open for clock in live.clocks):
             return False
         return runs_under(live, self.policy) and max(books) < self.book
+
+    def may_concern(self, rest: Rest | None) -> bool:
+        """Whether a conversation that says this of itself must be opened."""
+        if rest is None:
+            return True
+        if self.calendar:
+            return self.calendar in rest.calendars
+        return self.policy in rest.policies
 
     def carry_out(self, live: Live, now_us: int) -> None:
         if self.policy:
@@ -91,7 +100,11 @@ class Moves:
             self.planned = [*self.planned, move]
         return {"id": command.id, "version": command.version, "moves": moves}, writes
 
-    def portion(self, lives: Mapping[str, list[Live]], act: Callable[[Move, str], None]) -> bool:
+    def unreached(self, name: str) -> set[str]:
+        """The calendars whose new windows have not reached a conversation yet."""
+        return {move.calendar for move in self.planned if move.calendar and name > move.cursor}
+
+    def portion(self, lives: Shelf, act: Callable[[Move, str], None]) -> bool:
         """Moves the next conversations, in order of their ids; False when nothing is planned."""
         if not self.planned:
             return False
@@ -102,11 +115,16 @@ class Moves:
         while self._names and moved < MOVED_PER_INPUT and looked < LOOKED_AT_PER_INPUT:
             move.cursor = self._names.pop()
             looked += 1
-            if any(move.concerns(live) for live in lives.get(move.cursor, ())):
+            name = move.cursor
+            if name not in lives or not move.may_concern(lives.rest(name)):
+                continue
+            if any(move.concerns(live) for live in lives[name]):
                 moved += 1
                 act(move, move.cursor)
         if not self._names:
             self.planned, self._names = self.planned[1:], None
             if move.book:
                 self._library.unpin(move.book)
+            if not self.planned:
+                self._library.settled()
         return True

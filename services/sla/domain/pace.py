@@ -1,6 +1,7 @@
 """How fast queues go: running means, and the instant by which a clock's stop is to be expected."""
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 
 import msgspec
 
@@ -61,7 +62,7 @@ class Paces:
 
     def follow(self, name: str, lives: list[Live]) -> None:
         """Keeps the place of a conversation that waits for an agent."""
-        place = next((found for live in lives if (found := _waits(live)) is not None), None)
+        place = waits(lives)
         before = self._place.get(name)
         if place == before:
             return
@@ -72,6 +73,14 @@ class Paces:
         if place is not None:
             self._place[name] = place
             insort(self._waiting.setdefault(place[0], []), (place[1], name))
+
+    def take_places(self, places: list[tuple[str, str, int]]) -> None:
+        """Many at once, after loading: conversation, queue, since when."""
+        for name, queue, since_us in places:
+            self._place[name] = (queue, since_us)
+            self._waiting.setdefault(queue, []).append((since_us, name))
+        for waiting in self._waiting.values():
+            waiting.sort()
 
     def changes(self) -> list[Entity]:
         changed, self.changed = self.changed, set()
@@ -144,6 +153,11 @@ class Paces:
             return None
         ahead = bisect_left(self._waiting[place[0]], (place[1], live.conversation.id))
         return now_us + (ahead + 1) * pace.gap_us
+
+
+def waits(lives: Iterable[Live]) -> tuple[str, int] | None:
+    """(queue, since when) of a conversation that waits for an agent."""
+    return next((found for live in lives if (found := _waits(live)) is not None), None)
 
 
 def _waits(live: Live) -> tuple[str, int] | None:

@@ -1,0 +1,105 @@
+"""The conversations of one workspace in memory: those of late with their clocks at hand, the others packed.
+
+A packed one says beside its body what must be known without opening it (`Rest`): when something is
+due next, and who it waits for. It is opened when something happens to it, and gives the same clocks then.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+import msgspec
+
+from services.sla.domain.conversation import Conversation, Live, Rest, pack, rest_of, unpack
+from services.sla.domain.library import Library
+
+AT_HAND_MAX = 2_000  # conversations whose clocks are kept derived
+
+
+class Held(msgspec.Struct, gc=False):
+    """One at hand. `body`: as it was last packed; None: not yet."""
+
+    conversation: Conversation
+    lives: list[Live]
+    body: bytes | None = None
+
+
+class Shelf(Mapping[str, list[Live]]):
+    """By id, their episodes with folds, oldest first. `former`: the calendars whose new windows have
+    not reached a conversation yet."""
+
+    def __init__(self, workspace: str, library: Library) -> None:
+        self.former: Callable[[str], set[str]] = lambda _: set()
+        self._workspace = workspace
+        self._library = library
+        self._held: dict[str, Held] = {}
+        self._packed: dict[str, bytes] = {}
+
+    def __getitem__(self, name: str) -> list[Live]:
+        return self._open(name).lives
+
+    def __iter__(self) -> Iterator[str]:
+        yield from [*self._held, *self._packed]  # opening one moves it
+
+    def __len__(self) -> int:
+        return len(self._held) + len(self._packed)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._held or name in self._packed
+
+    def conversation(self, name: str) -> Conversation:
+        return self._open(name).conversation
+
+    def add(self, conversation: Conversation) -> None:
+        """A new one, without episodes."""
+        self._held[conversation.id] = Held(conversation, [])
+
+    def put(self, name: str, body: bytes) -> None:
+        """One that was stored."""
+        self._packed[name] = body
+
+    def remove(self, name: str) -> None:
+        self._held.pop(name, None)
+        self._packed.pop(name, None)
+
+    def body(self, name: str) -> bytes:
+        """As it was last packed."""
+        held = self._held.get(name)
+        if held is None:
+            return self._packed[name]
+        if held.body is None:
+            held.body = pack(held.conversation)
+        return held.body
+
+    def pack(self, name: str, rest: Rest) -> bytes:
+        """Packs it as it is now."""
+        held = self._open(name)
+        held.conversation.rest = rest
+        held.body = pack(held.conversation)
+        return held.body
+
+    def rest(self, name: str) -> Rest | None:
+        """Of one that is packed; None when it is at hand (or was stored by an earlier release)."""
+        body = self._packed.get(name)
+        return None if body is None else rest_of(body)
+
+    def tidy(self, changed: Collection[str]) -> None:
+        """Puts those away that nothing has happened to for longest. `changed`: not packed yet."""
+        surplus = len(self._held) - AT_HAND_MAX
+        if surplus <= 0:
+            return
+        for name in [each for each in self._held if each not in changed][:surplus]:
+            self._packed[name] = self.body(name)
+            del self._held[name]
+
+    def _open(self, name: str) -> Held:
+        held = self._held.pop(name, None)
+        if held is None:
+            body = self._packed.pop(name)
+            conversation = unpack(body)
+            library = self._library.before(self.former(name))
+            lives = [
+                Live(self._workspace, conversation, record, library)
+                for record in conversation.episodes
+            ]
+            held = Held(conversation, lives, body)
+        self._held[name] = held  # the last is who was opened last
+        return held
