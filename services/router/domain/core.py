@@ -32,7 +32,7 @@ from services.router.domain.workspace import Workspace, pack, unpack
 from shared.contracts.core import BEHIND, LIVE, Entity, Input, Outcome
 from shared.contracts.problems import Refused
 
-VERSION = "1"
+VERSION = "2"
 _JSON = msgspec.json.Encoder()
 _place = attrgetter("kind", "key")
 _META = ("meta", "meta")
