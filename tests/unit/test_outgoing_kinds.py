@@ -8,10 +8,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from services.channels.connectors import registry
+from services.channels.connectors import aws_signature, registry
 from services.channels.connectors.fetching import Row, fresh, moved
 from services.channels.connectors.handling import handle
-from services.channels.connectors.port import InboundRequest
+from services.channels.connectors.port import Ask, InboundRequest
 from services.channels.outgoing.client import Client, FetchFailed
 from services.channels.outgoing.errands import fetch_for, media_of, off, passes_of, sorted_out
 from services.channels.outgoing.guard import Guard
@@ -366,6 +366,45 @@ async def test_x_is_asked_to_replay_what_the_webhook_missed():
 
 
 # What is announced
+
+
+@pytest.mark.parametrize(
+    ("query", "signature"),
+    [
+        ("lifecycle", "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+        (
+            "max-keys=2&prefix=J",
+            "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
+        ),
+    ],
+)
+async def test_amazon_s_own_examples_of_its_signature(query, signature):
+    ask = Ask(f"https://examplebucket.s3.amazonaws.com/?{query}")
+    key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    at_us = parse_instant("2013-05-24T00:00:00Z")
+    made = aws_signature.signed(ask, "AKIAIOSFODNN7EXAMPLE", key, "us-east-1", "s3", at_us)
+    assert made.headers[-1][1].endswith(f"Signature={signature}")
+
+
+async def test_a_mail_that_ses_put_into_a_bucket_is_fetched_with_a_signature():
+    _, _, body = example("ses_sns", "stored in S3")
+    (wanted,) = handled("ses_sns", InboundRequest("POST", INBOUND, (), body, AT_US), {}).wanted
+    more = {"secrets": {"secret_access_key": "word"}}
+    settings = {"region": "eu-central-1", "access_key_id": "AKIA1"}
+    raw = b"From: kim@example.org\r\nSubject: Invoice\r\nMessage-ID: <s@x>\r\n\r\nToo much.\r\n"
+    async with vendor() as there:
+        there.on("/mail/in/ses2", Says(raw))
+        ids = {**wanted.ids, "key": wanted.key}
+        found = await run(there, "ses_sns", "message", ids, **more, **settings)
+        assert found.texts == ["Too much."] and found.events[0].vendor_id == "ses:ses2"
+        said = there.asked[0].headers["authorization"]
+        assert said.startswith("AWS4-HMAC-SHA256 Credential=AKIA1/20260302/eu-central-1/s3/")
+        assert "word" not in said
+        with pytest.raises(FetchFailed, match="needs the setting 'region'"):
+            await run(there, "ses_sns", "message", ids, **more)
+        there.on("/mail/in/ses2", Says({}, 404))
+        with pytest.raises(FetchFailed, match="answered 404"):
+            await run(there, "ses_sns", "message", ids, **more, **settings)
 
 
 async def test_transcripts_are_fetched_page_by_page():

@@ -335,7 +335,7 @@ class Fetch:
     makes the request instead where a template cannot. `read` turns the answer into a `Page`.
     `secret` authorises it, as `auth` says: "bearer", "basic:NAME" (the user, an id or a setting; "=word" is the word),
     "header:NAME", "scheme:NAME",
-    "query:NAME" or "path" (the template's `{secret}`). Where the URL comes from a
+    "aws4:SERVICE" (with the settings `access_key_id` and `region`), "query:NAME" or "path" (the template's `{secret}`). Where the URL comes from a
     payload only `hosts` (suffixes) get the secret. `every_s`: a pass by itself, so often at
     default; a fetch with `cursor` (what it is) keeps one. `needs` are settings without which it does
     not run. `name` tells fetches of one purpose apart.

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from services.channels.connectors import aws_signature
 from services.channels.connectors.fetching import (
     MAX_PAGES,
     Unfilled,
@@ -96,6 +97,10 @@ class Performer:
         if fetch.secret is None or not ask.secret or not may_have_secret(fetch, ask.url, settings):
             return ask
         secret = await self._tokens.secret_for(fetch, errand.stored, settings, errand.secrets)
+        how, _, service = fetch.auth.partition(":")
+        if how == "aws4":
+            key_id, region = names["access_key_id"], names["region"]
+            return aws_signature.signed(ask, key_id, secret, region, service, errand.at_us)
         try:
             return authorised(ask, fetch.auth, secret, names)
         except Unfilled as unfilled:
@@ -105,7 +110,8 @@ class Performer:
 def _placed(errand: Errand, ask: Ask) -> Ask:
     """At the settings' `api_url`, where the address is the vendor's own and no payload's."""
     template = urlsplit(errand.fetch.request.partition(" ")[2].partition("?")[0])
-    if errand.settings.api_url is None or urlsplit(ask.url).netloc != template.netloc:
+    own = template.netloc.replace("{region}", getattr(errand.settings, "region", None) or "")
+    if errand.settings.api_url is None or urlsplit(ask.url).netloc != own:
         return ask
     url = at_api(ask.url, errand.settings)
     return Ask(url, ask.method, ask.headers, ask.body, ask.secret)

@@ -6,6 +6,9 @@ https://docs.aws.amazon.com/ses/latest/dg/receiving-email-notifications-contents
 import base64
 import binascii
 from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import Field
 
 from services.channels.connectors import fields, sns
 from services.channels.connectors.email import provided
@@ -15,9 +18,12 @@ from services.channels.connectors.port import (
     Connector,
     Context,
     Example,
+    Fetch,
     InboundRequest,
     Normalised,
+    Page,
     Parsed,
+    Told,
 )
 from services.channels.connectors.public_keys import SnsSignature, example_key
 from shared.contracts import interactions
@@ -26,15 +32,28 @@ from shared.contracts.interactions import Author, Delivery
 
 
 class SesSettings(sns.SnsSettings, EmailSettings):
-    pass
+    region: str | None = Field(
+        default=None,
+        max_length=40,
+        pattern=r"^[a-z0-9-]+$",
+        description="Region of the bucket that mails are put into, such as eu-central-1.",
+    )
+    access_key_id: str | None = Field(
+        default=None,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9]+$",
+        description="The access key that may read that bucket (`s3:GetObject`).",
+    )
 
 
 SETUP = (
     """\
 1. Add an SNS action to the receipt rule, with the encoding **Base64**: UTF-8 damages mail in other
-   charsets. SNS carries mail up to 150 KB and SES bounces what is larger, so let larger
-   mail come another way (a mailbox read by `email_imap`, say). A mail that an S3 action put into a
-   bucket cannot be fetched from there: its notification becomes a dead letter with bucket and key.
+   charsets. SNS carries mail up to 150 KB and SES bounces what is larger. For larger mail
+   use an S3 action with this topic instead, unencrypted by SES, and set `region`, `access_key_id`
+   and the secret `secret_access_key` of a key that may read the bucket: the mail is fetched from
+   there. Without them it stays owed for half a day, then its notification becomes a dead letter
+   with bucket and key, which can be replayed.
 2. Subscribe the connector's inbound URL to the topic, over HTTPS, raw delivery off.
 3. """
     + sns.STEPS.replace("\n", "\n   ").strip()
@@ -50,6 +69,9 @@ _VERDICTS = ("spam", "virus", "spf", "dkim", "dmarc")
 
 def parse(request: InboundRequest, settings: SesSettings, _: Context) -> Parsed:
     parsed = Parsed()
+    if request.media_type == "message/rfc822":
+        _fetched(request, settings, parsed)
+        return parsed
     payload = fields.decode_json(request.body, parsed)
     for envelope, found in sns.messages(payload, settings.topic_arn, parsed):
         records = [each.get("ses") for each in fields.items(found, "Records") if "ses" in each]
@@ -122,6 +144,26 @@ def _elsewhere(
         subject=fields.text(mail, "commonHeaders", "subject"),
     )
     parsed.want("message", identity, **place)
+
+
+def _stored(told: Told) -> Page:
+    """The object is the mail as it came."""
+    return Page(
+        payloads=[told.body],
+        content_type="message/rfc822",
+        query=urlencode({"mail_id": told.ids["key"]}),
+    )
+
+
+def _fetched(request: InboundRequest, settings: SesSettings, parsed: Parsed) -> None:
+    identity = request.argument("mail_id")
+    if identity is None or not request.body.strip():
+        parsed.lose("unusable_payload", "The object in the bucket is empty, or no mail's.")
+        return
+    event = provided.raw_event(request.body, settings, parsed)
+    event.vendor_id = f"ses:{identity[:512]}"
+    event.vendor |= fields.known(mail_id=identity[:512])
+    parsed.events.append(event)
 
 
 def _outcome(
@@ -214,8 +256,23 @@ CONNECTOR = Connector(
     parse=parse,
     examples=examples,
     settings=SesSettings,
-    secrets=sns.SECRETS,
+    secrets={
+        **sns.SECRETS,
+        "secret_access_key": "The access key's secret, for mail that lies in a bucket.",
+    },
     retry_horizon_s=DAY_S,
     covers_body=False,  # SNS signs fields of its envelope, not the bytes
-    fetches=sns.FETCHES,
+    max_body_bytes=40 * 1024 * 1024,
+    fetches=(
+        *sns.FETCHES,
+        Fetch(
+            "message",
+            "GET https://s3.{region}.amazonaws.com/{bucket}/{object}",
+            secret="secret_access_key",
+            auth="aws4:s3",
+            hosts=("amazonaws.com",),
+            needs=("region", "access_key_id"),
+            read=_stored,
+        ),
+    ),
 )
