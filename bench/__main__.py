@@ -11,6 +11,7 @@ from rich.console import Console
 from bench import (
     clocks,
     deadlines,
+    desks,
     figures_query,
     language,
     latency,
@@ -40,6 +41,7 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     "language": (language.run, False, "the language of a chat message"),
     "mail": (mail.run, False, "mails of 10 KB, from bytes to an event"),
     "latency": (latency.run, False, "event posted to offer in the long-poll, one process"),
+    "desks": (desks.run, False, f"{desks.AGENTS:,} agents at their desktops, one process"),
     "burst": (router.burst, True, "new conversations into free capacity, Kafka and PostgreSQL"),
     "lives": (router.lives, True, "event, offer, accept, complete; Kafka and PostgreSQL"),
     "memory": (router.soak, True, f"memory and disk over {router.SOAK_EVENTS:,} events"),
@@ -53,7 +55,7 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     ),
     "soak": (lambda: router.soak(1_000_000), True, "the same over 1,000,000 events"),
 }
-LONG = {"soak", "figures", "figures-full", "clocks"}
+LONG = {"desks", "soak", "figures", "figures-full", "clocks"}
 
 
 def main() -> None:

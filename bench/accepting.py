@@ -28,7 +28,7 @@ from services.channels.spool_store import NOTIFY_CHANNEL, SpoolStore
 from services.channels.store import ChannelsStore
 from services.cli import modules
 from services.cli.foundation import Foundation
-from services.cli.modules import Module
+from services.cli.modules import Module, archive_barrier
 from services.cli.system import system
 from shared.http.logging import setup_logging
 from shared.http.ratelimit import RateLimiter
@@ -56,6 +56,7 @@ async def accepting(parts: Foundation) -> AsyncGenerator[Module]:
         chat_rates=RateLimiter(CHAT_RATE),
         public_url=parts.url,
         errands=Errands(OutgoingStore(parts.engine)),
+        archive_reached=archive_barrier(parts),
     )
     async with draining(intake):
         yield Module(ROUTERS, {"channels": service}, dict)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -55,14 +56,15 @@ class Measured(msgspec.Struct):
     most_ms: float
 
 
-class _Offer(msgspec.Struct):
+class Offer(msgspec.Struct):
     id: str
     preview: str
+    task_id: str = ""
 
 
 class _Work(msgspec.Struct):
     revision: int
-    offers: list[_Offer]
+    offers: list[Offer]
 
 
 _work = msgspec.json.Decoder(_Work)
@@ -71,9 +73,10 @@ _work = msgspec.json.Decoder(_Work)
 class Load:
     """Posts and long-polls against one server, and the times of both by event number."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, agents: int = AGENTS) -> None:
         self._url = url
-        self._key = key
+        self.key = key
+        self._agents = agents
         self.due: list[float] = []
         self.seen: dict[int, float] = {}
         self._posts: asyncio.Queue[int] = asyncio.Queue()
@@ -81,7 +84,7 @@ class Load:
     async def run(self, rate: float, seconds: float, warm_s: float) -> Measured:
         desks = [
             asyncio.ensure_future(self._desk(await connect(self._url), number))
-            for number in range(AGENTS)
+            for number in range(self._agents)
         ]
         posters = [
             asyncio.ensure_future(self._poster(await connect(self._url))) for _ in range(POSTERS)
@@ -126,7 +129,7 @@ class Load:
         while True:
             number = await self._posts.get()
             body = _EVENT % (number, number, number, centre.topic(number).encode())
-            status = await connection.send(request("POST", path, self._key, kind, body))
+            status = await connection.send(request("POST", path, self.key, kind, body))
             if status != 202:
                 raise RuntimeError(f"POST events: {status} {connection.body!r}")
 
@@ -136,7 +139,7 @@ class Load:
         known: set[str] = set()
         revision = ""
         while True:
-            asked = request("GET", path, self._key)
+            asked = request("GET", path, self.key)
             if revision:
                 asked = asked.replace(
                     b"\r\n\r\n", f'\r\nIf-None-Match: "{revision}"\r\n\r\n'.encode()
@@ -153,6 +156,10 @@ class Load:
                 if offer.id not in known:
                     known.add(offer.id)
                     self.seen.setdefault(int(offer.preview), now)
+                    await self.noticed(connection, f"a{number}", offer)
+
+    async def noticed(self, connection: Connection, agent: str, offer: Offer) -> None:
+        """What the agent does then."""
 
 
 def _share(ordered: list[float], share: float) -> float:
@@ -161,10 +168,10 @@ def _share(ordered: list[float], share: float) -> float:
 
 def run() -> list[Figure]:
     """The latency of Omniroute beside that of the bare post and long-poll."""
-    bare = _bare()
+    bare = bare_one(lambda server: _measure(server, "-"))
     with folder() as data, omniroute("all", data) as ours:
         key = token(data, None, WORKSPACE, "admin")
-        _prepare(ours.url, key)
+        prepare(ours.url, key, AGENTS, CHATS)
         found = _measure(ours, key)
     more: dict[str, float | str] = {
         "rate": found.rate,
@@ -184,30 +191,35 @@ def run() -> list[Figure]:
     ]  # fmt: skip
 
 
-def _bare() -> Measured:
+def bare_one(measure: Callable[[Server], Measured]) -> Measured:
+    """What `measure` finds of the bare post and long-poll."""
     with folder() as data:
         server = EmbeddedPostgres(data)
         url = server.start()
         try:
             with baseline("bare_wait", asyncpg_dsn(url)) as bare:
-                return _measure(bare, "-")
+                return measure(bare)
         finally:
             server.stop()
 
 
 def _measure(server: Server, key: str) -> Measured:
-    """One run of the load generator in its own process."""
-    command = [sys.executable, "-m", "bench.latency", server.url, key]
+    return measured("bench.latency", server.url, key)
+
+
+def measured(module: str, *arguments: str) -> Measured:
+    """One run of a load generator in its own process."""
+    command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return msgspec.json.decode(done.stdout, type=Measured)
 
 
-def _prepare(url: str, key: str) -> None:
+def prepare(url: str, key: str, count: int, chats: int) -> None:
     """Queue, policy and available agents, by HTTP."""
     plural = {"queue": "queues", "policy": "policies", "agent": "agents"}
-    rules, agents = list(centre.rules_of_work()), list(centre.agents(AGENTS, CHATS))
+    rules, agents = list(centre.rules_of_work()), list(centre.agents(count, chats))
     for kind, name, body in rules:
         _put(url, key, f"{plural[kind]}/{name}", {"id": name, **body})
     with ThreadPoolExecutor(16) as threads:

@@ -82,6 +82,7 @@ def application() -> FastAPI:
         chat_waits=none,
         chat_rates=none,
         errands=none,
+        archive_reached=none,
         public_url="",
     )
 

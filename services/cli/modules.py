@@ -165,7 +165,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         chat_rates=RateLimiter(CHAT_RATE),
         public_url=settings.public_url or parts.url,
         errands=Errands(OutgoingStore(parts.engine)),
-        archive_reached=_archive_barrier(parts),
+        archive_reached=archive_barrier(parts),
     )
     fetching = outgoing(
         service, allowed=settings.fetch_allow, replica=parts.replica, registry=parts.registry
@@ -186,7 +186,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         yield Module(CHANNELS_ROUTERS, state, readiness("archive", running))
 
 
-def _archive_barrier(parts: Foundation) -> ReadBarrier:
+def archive_barrier(parts: Foundation) -> ReadBarrier:
     archive = ArchiveFactory.service
     store = PostgresStore(parts.engine, archive)
     return ReadBarrier(store, parts.bus, RealClock(), topics.CONSUMES[archive])

@@ -373,9 +373,9 @@ class Runtime:
                 log.warning("publishing waits", partition=shard.partition, why=str(error))
                 await self._clock.sleep(self._pause_s(failures))
                 continue
-            if worked:
+            if worked and shard.outbox.depth < self.limits.publish_rows:
                 await self._clock.sleep(self.limits.publish_pause_ms / 1000)
-            else:
+            elif not worked:
                 await self._clock.within(shard.signals.unpublished.wait(), self.limits.idle_s)
                 shard.signals.unpublished.clear()
 

@@ -92,7 +92,7 @@ class KafkaBroker:
     def __init__(self, folder: Path | None = None) -> None:
         self.port, self._controller_port = free_ports(2)
         self._owned = folder is None
-        self._folder = folder or Path(tempfile.mkdtemp(prefix="omniroute-kafka-"))
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="omniroute-kafka-"))
         self._settings: dict[str, str] = {}
         self._cluster_id = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -128,18 +128,18 @@ class KafkaBroker:
     def launch(self) -> None:
         """Format the log the first time and start the process, without waiting for it."""
         assert self.pid is None, "the broker runs already"
-        properties = self._folder / "server.properties"
+        properties = self.folder / "server.properties"
         if properties.exists():
             properties.write_text(self._properties())  # a kept log is served on new ports
         else:
             self._prepare(properties)
-        with (self._folder / "broker.log").open("ab") as log:
+        with (self.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 _java(HEAP, "kafka.Kafka", str(properties)),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                cwd=self._folder,
+                cwd=self.folder,
                 start_new_session=True,
             )
 
@@ -197,11 +197,11 @@ class KafkaBroker:
         """Stop it and remove what it wrote (only a folder of its own). May be called twice."""
         self.stop()
         if self._owned:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def tail(self, lines: int = 30) -> str:
         """The end of the broker's own log."""
-        log = self._folder / "broker.log"
+        log = self.folder / "broker.log"
         text = log.read_text(errors="replace") if log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
@@ -217,8 +217,8 @@ class KafkaBroker:
         self.close()
 
     def _prepare(self, properties: Path) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        draft = self._folder / "draft.properties"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = self.folder / "draft.properties"
         draft.write_text(self._properties())
         command = _java(
             "kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(draft)
@@ -230,7 +230,7 @@ class KafkaBroker:
 
     def _properties(self) -> str:
         template = string.Template((_RECIPE / "server.properties").read_text())
-        return template.substitute(self._settings, log_dir=self._folder / "log")
+        return template.substitute(self._settings, log_dir=self.folder / "log")
 
     def _listens(self) -> bool:
         with socket.socket() as probe:

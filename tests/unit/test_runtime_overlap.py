@@ -3,11 +3,14 @@
 import asyncio
 
 import msgspec
+import pytest
 
 from shared.contracts import topics
+from shared.contracts.core import Input
+from shared.runtime.arrivals import Arrival
 from shared.runtime.store.port import CommitUnknown, StoreUnavailable
 from shared.testing.counter_core import counted
-from shared.testing.replica import TESTED_LIMITS, World, sequences
+from shared.testing.replica import TESTED_LIMITS, World, command, sequences
 
 LIMITS = msgspec.structs.replace(TESTED_LIMITS, batch_inputs=100, overlap_inputs=10)
 EVENTS = 250
@@ -58,6 +61,28 @@ async def test_a_batch_is_applied_while_one_commits_and_readers_see_neither():
     await world.settle(runtime, 200)
     assert await runtime.query("w", value) == EVENTS
     assert sequences(await world.published()) == list(range(1, EVENTS + 1))
+
+
+async def test_a_batch_is_gathered_unless_much_waits():
+    limits = msgspec.structs.replace(TESTED_LIMITS, gather_ms=30)
+    world = World(limits=limits)
+    await world.prepare({"w": 0})
+    runtime = world.replica()
+    await world.settle(runtime)
+    shard = runtime.shards[0]
+    await world.clock.advance(1)
+    assert shard.gather_s() == 0
+    await command(runtime, "w")
+    assert shard.gather_s() == pytest.approx(0.03)
+    await world.clock.advance(0.02)
+    assert shard.gather_s() == pytest.approx(0.01)
+    for number in range(limits.overlap_inputs):
+        shard.submit("w", Arrival(Input("command", "count", counted()), 1))
+        assert (shard.gather_s() > 0) == (number + 1 < limits.overlap_inputs)
+    await world.settle(runtime)
+    await command(runtime, "w")
+    shard.leave()
+    assert shard.gather_s() == 0
 
 
 async def test_what_follows_a_failed_commit_fails_with_it():

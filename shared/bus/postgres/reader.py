@@ -195,6 +195,8 @@ class PostgresReader:
     ) -> tuple[list[Record], bool]:
         """What lies after the positions now, the partitions taking turns to be first; and whether
         that was all. `heard`: only these have something new."""
+        if heard is not None and not heard:
+            return [], True
         active = [each for each in self._positions if each not in self._paused]
         if heard is not None:
             active = [each for each in active if (self._topic_ids[each[0]], each[1]) in heard]
