@@ -72,7 +72,9 @@ class SlaCore:
         self._begun = self._episodes.begun
         self._common = Common(workspace)
         self._agents = Agents(workspace)
-        self._loaded: list[str] = []
+        self._loaded: list[str] = []  # by an earlier release, to be opened
+        self._places: list[tuple[str, str, int]] = []
+        self._fresh = True  # nothing was loaded that is not in its order yet
         self._heap: list[tuple[int, str]] = []
         self._due: dict[str, int] = {}
         self._moves = Moves(self.library)
@@ -141,7 +143,11 @@ class SlaCore:
                 self._agents.load(entity)
             elif entity.kind == "conversation":
                 self._lives.put(entity.key, entity.body)
-                self._loaded.append(entity.key)
+                rest = self._lives.rest(entity.key)
+                if rest is None:
+                    self._loaded.append(entity.key)
+                else:
+                    self._place(entity.key, rest)
 
     def dump(self) -> list[Entity]:
         for name in self._changed:
@@ -430,23 +436,28 @@ class SlaCore:
 
     # At rest.
 
+    def _place(self, name: str, rest: Rest) -> None:
+        """A conversation that was stored: what it needs, where it waits, when it is due."""
+        for number in rest.books:
+            self.library.pin(number)
+        if rest.queue is not None:
+            self._places.append((name, rest.queue, rest.since_us))
+        if rest.due_us != NEVER_US:
+            self._due[name] = rest.due_us
+            self._heap.append((rest.due_us, name))
+        self._fresh = False
+
     def _take_in_loaded(self) -> None:
-        if not self._loaded:
+        if self._fresh and not self._loaded:
             return
         names, self._loaded = self._loaded, []
-        places: list[tuple[str, str, int]] = []
         for name in names:
-            rest = self._lives.rest(name) or self._rest_of_old(name)
-            for number in rest.books:
-                self.library.pin(number)
-            if rest.queue is not None:
-                places.append((name, rest.queue, rest.since_us))
-            if rest.due_us != NEVER_US:
-                self._due[name] = rest.due_us
-                self._heap.append((rest.due_us, name))
+            self._place(name, self._rest_of_old(name))
+        places, self._places = self._places, []
         heapq.heapify(self._heap)
         self._paces.take_places(places)
         self._lives.tidy(())
+        self._fresh = True
 
     def _rest_of_old(self, name: str) -> Rest:
         """Of a conversation that an earlier release stored."""
