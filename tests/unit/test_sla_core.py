@@ -7,7 +7,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from services.sla.domain.conversation import RETENTION_US
+from services.sla.domain.agenda import RETENTION_US
 from services.sla.domain.core import SlaCore, SlaFactory
 from services.sla.domain.derive import derive, facts_of
 from services.sla.domain.view import clock_view

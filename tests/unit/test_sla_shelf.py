@@ -1,5 +1,7 @@
 """Conversations that are packed away in memory: nobody sees a difference."""
 
+from typing import Any
+
 from services.sla.domain.core import SlaFactory
 from services.sla.domain.shelf import AT_HAND_MAX
 from tests.unit.test_sla_core import Bench
@@ -13,7 +15,7 @@ def names(number: int) -> dict[str, str]:
     return {"conversation_id": f"cnv_{number}", "task_id": f"tsk_{number}"}
 
 
-def filled(bench: Bench, policy: dict) -> None:
+def filled(bench: Bench, policy: dict[str, Any]) -> None:
     bench.put("sla_policy", policy)
     for number in range(MANY):
         bench.message(number / 100, event=f"e{number}", conversation_id=f"cnv_{number}")

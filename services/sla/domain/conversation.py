@@ -21,8 +21,6 @@ EPISODES_MAX = 8  # kept of one conversation
 EVENTS_MAX = 400  # kept of one episode; older ones are folded into its base
 EVENTS_KEPT = 200
 KEYS_MAX = 1_000  # ids of events remembered of one episode
-DAY_US = 86_400_000_000
-RETENTION_US = 7 * DAY_US  # after the last event, when nothing is open
 
 
 class Notice(msgspec.Struct, gc=False):

@@ -4,11 +4,11 @@ See `shared.contracts.core.Core`. Inputs: interactions and routing events, PutRe
 DeleteResource commands, configuration of the router (queues), timers, BEHIND and LIVE.
 """
 
-import heapq
 from collections.abc import Callable, Iterable
 
 import msgspec
 
+from services.sla.domain.agenda import Agenda, next_on
 from services.sla.domain.agents import KIND as AGENT
 from services.sla.domain.agents import Agents
 from services.sla.domain.alarms import Alarm
@@ -22,7 +22,6 @@ from services.sla.domain.commands import (
     PutResource,
 )
 from services.sla.domain.conversation import (
-    RETENTION_US,
     Live,
     Rest,
     pack,
@@ -75,8 +74,7 @@ class SlaCore:
         self._loaded: list[str] = []  # by an earlier release, to be opened
         self._places: list[tuple[str, str, int]] = []
         self._fresh = True  # nothing was loaded that is not in its order yet
-        self._heap: list[tuple[int, str]] = []
-        self._due: dict[str, int] = {}
+        self._agenda = Agenda()
         self._moves = Moves(self.library)
         self._lives.former = self._moves.unreached
         self._paces = Paces()
@@ -114,9 +112,7 @@ class SlaCore:
             return None
         if self._moves.planned:
             return self.now_us
-        while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return self._agenda.first_us()
 
     def changes(self) -> list[Entity]:
         found = [*self.library.changes(), *self._closed.values()]
@@ -357,32 +353,12 @@ class SlaCore:
     # Timers.
 
     def _schedule(self, name: str) -> None:
-        at_us = min(self._next(live) for live in self._lives[name])
-        if at_us == NEVER_US:
-            self._due.pop(name, None)
-        elif self._due.get(name) != at_us:
-            self._due[name] = at_us
-            heapq.heappush(self._heap, (at_us, name))
-
-    def _next(self, live: Live) -> int:
-        """When something happens to an episode by itself: a warning, a breach, or it is put away."""
-        found = [due.at_us for due in due_on(live)]
-        own = live.fold.next_us()
-        if own is not None:
-            found.append(own)
-        if found:
-            return min(found)
-        if any(clock.is_open for clock in live.clocks):
-            return NEVER_US
-        return live.record.touched_us + RETENTION_US
+        self._agenda.put(name, min(next_on(live) for live in self._lives[name]))
 
     def _ring(self) -> None:
         """What is due until now happens, in order of its time."""
-        while self._heap and self._heap[0][0] <= self.now_us:
-            at_us, name = heapq.heappop(self._heap)
-            if self._due.get(name) == at_us:
-                del self._due[name]
-                self._ring_one(name, at_us)
+        for at_us, name in self._agenda.take(self.now_us):
+            self._ring_one(name, at_us)
 
     def _ring_one(self, name: str, at_us: int) -> None:
         if any(own is not None and own <= at_us for own in self._own(name)):
@@ -392,7 +368,7 @@ class SlaCore:
             told = [due for due in due_on(live) if due.at_us <= at_us]
             for due in told:
                 self._tell(teller, live, due)
-            if not told and self._next(live) <= at_us:
+            if not told and next_on(live) <= at_us:
                 self._put_away(live)
         if name in self.conversations:
             self._changed.add(name)
@@ -442,9 +418,7 @@ class SlaCore:
             self.library.pin(number)
         if rest.queue is not None:
             self._places.append((name, rest.queue, rest.since_us))
-        if rest.due_us != NEVER_US:
-            self._due[name] = rest.due_us
-            self._heap.append((rest.due_us, name))
+        self._agenda.put_unsorted(name, rest.due_us)
         self._fresh = False
 
     def _take_in_loaded(self) -> None:
@@ -454,7 +428,7 @@ class SlaCore:
         for name in names:
             self._place(name, self._rest_of_old(name))
         places, self._places = self._places, []
-        heapq.heapify(self._heap)
+        self._agenda.sort()
         self._paces.take_places(places)
         self._lives.tidy(())
         self._fresh = True
@@ -462,9 +436,7 @@ class SlaCore:
     def _rest_of_old(self, name: str) -> Rest:
         """Of a conversation that an earlier release stored."""
         self._lives.tidy(())
-        return self._rest(
-            name, min((self._next(one) for one in self._lives[name]), default=NEVER_US)
-        )
+        return self._rest(name, min(map(next_on, self._lives[name]), default=NEVER_US))
 
     def _rest(self, name: str, due_us: int) -> Rest:
         """What is to be known of a conversation while it is packed."""
@@ -479,7 +451,7 @@ class SlaCore:
         return Entity(
             "conversation",
             name,
-            self._lives.pack(name, self._rest(name, self._due.get(name, NEVER_US))),
+            self._lives.pack(name, self._rest(name, self._agenda.due_us(name))),
         )
 
 

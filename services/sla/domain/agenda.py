@@ -1,0 +1,63 @@
+"""When something is due next on each conversation."""
+
+import heapq
+from collections.abc import Iterator
+
+from services.sla.domain.conversation import Live
+from services.sla.domain.due import NEVER_US, due_on
+
+RETENTION_US = 7 * 86_400_000_000  # after the last event, when nothing is open
+
+
+def next_on(live: Live) -> int:
+    """When something happens to an episode by itself: a warning, a breach, or it is put away."""
+    found = [due.at_us for due in due_on(live)]
+    own = live.fold.next_us()
+    if own is not None:
+        found.append(own)
+    if found:
+        return min(found)
+    if any(clock.is_open for clock in live.clocks):
+        return NEVER_US
+    return live.record.touched_us + RETENTION_US
+
+
+class Agenda:
+    """One instant for each conversation. Entries that no longer hold are passed over when their time
+    comes, so that moving one is cheap."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, int] = {}
+        self._heap: list[tuple[int, str]] = []
+
+    def due_us(self, name: str) -> int:
+        return self._due.get(name, NEVER_US)
+
+    def put(self, name: str, at_us: int) -> None:
+        """Something is due then (NEVER_US: nothing is), whatever was due before."""
+        if at_us == NEVER_US:
+            self._due.pop(name, None)
+        elif self._due.get(name) != at_us:
+            self._due[name] = at_us
+            heapq.heappush(self._heap, (at_us, name))
+
+    def put_unsorted(self, name: str, at_us: int) -> None:
+        """One of many that were stored; `sort` must follow."""
+        if at_us != NEVER_US:
+            self._due[name] = at_us
+            self._heap.append((at_us, name))
+
+    def sort(self) -> None:
+        heapq.heapify(self._heap)
+
+    def first_us(self) -> int | None:
+        while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def take(self, now_us: int) -> Iterator[tuple[int, str]]:
+        """What is due until now, in order of its time; each may put more."""
+        while (at_us := self.first_us()) is not None and at_us <= now_us:
+            name = heapq.heappop(self._heap)[1]
+            del self._due[name]
+            yield at_us, name
