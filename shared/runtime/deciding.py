@@ -41,7 +41,7 @@ class Deciding:
     async def decide(self) -> bool:
         """At most one batch; False when there was nothing to do. Raises what its store, its core's
         loading, and a commit before it raise; those who wait for it have been told by then."""
-        if not self._following.may_begin():
+        if self._following.grace_s():
             return False
         limit = self._batch_limit()
         due = self._roster.due(self._deps.clock.wall_us(), limit)

@@ -45,8 +45,8 @@ class Following:
         self.catching_up = False
         return True
 
-    def may_begin(self) -> bool:
-        """Before the log is joined, commands and timers wait a moment for it."""
+    def grace_s(self) -> float:
+        """How long commands and timers still wait for the log to be joined."""
         if self.attached:
-            return True
-        return self._clock.monotonic() >= self._loaded_at + self._limits.attach_grace_s
+            return 0.0
+        return max(0.0, self._loaded_at + self._limits.attach_grace_s - self._clock.monotonic())

@@ -32,6 +32,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     watches: int = 50_000
     poll_records: int = 500
     poll_wait_ms: int = 100
+    # A reader without shards looks this often whether there are some.
+    intake_pause_s: float = 0.02
 
     # Leases.
     lease_s: float = 10

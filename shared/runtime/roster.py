@@ -75,10 +75,12 @@ class Roster:
         rows = await self._store.workspaces([self._partition])
         await self._admit([row for row in rows if row.id not in self.workspaces])
         self._strangers.clear()
+        # The shard may have been lost while the store was asked: then there is nobody to queue for.
+        known = [(row, self.workspaces[row.id]) for row in rows if row.id in self.workspaces]
         after = {
-            row.id: self.workspaces[row.id].config_queued
-            for row in rows
-            if row.version > self.workspaces[row.id].config_queued
+            row.id: workspace.config_queued
+            for row, workspace in known
+            if row.version > workspace.config_queued
         }
         if after:
             versions = await self._store.config_since(after, self._limits.config_rows)
@@ -101,7 +103,9 @@ class Roster:
 
     async def _queue(self, version: ConfigVersion) -> None:
         """One version becomes an input, unless this service itself wrote it."""
-        workspace = self.workspaces[version.workspace]
+        workspace = self.workspaces.get(version.workspace)
+        if workspace is None:
+            return  # the shard was lost meanwhile
         workspace.config_queued = version.version
         if version.origin == self._factory.service:
             return

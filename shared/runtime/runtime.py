@@ -391,7 +391,7 @@ class Runtime:
                 await self._clock.sleep(self._pause_s(failures))
                 continue
             if not worked:
-                await self._clock.sleep(0.02)
+                await self._clock.sleep(self.limits.intake_pause_s)
 
     async def _run_config(self) -> None:
         while True:

@@ -275,7 +275,7 @@ class Shard:
         if wake_us is None:
             return self._limits.idle_s
         due_s = (wake_us - self._clock.wall_us()) / 1_000_000
-        return min(self._limits.idle_s, max(0.001, due_s))
+        return min(self._limits.idle_s, max(0.001, due_s, self.following.grace_s()))
 
     async def land(self) -> None:
         """Wait until the commit on its way has ended; raises what it raised."""

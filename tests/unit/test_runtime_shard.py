@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
+import structlog
 
 from shared.contracts import topics
 from shared.contracts.core import ConfigWrite, Entity, Input
@@ -506,6 +507,29 @@ async def test_who_loads_a_shard_that_another_owner_goes_on_with_lets_it_go_with
     assert shard.state == "lost"
     assert second.metrics.halted.labels("router", "0")._value.get() == 0
     assert (await store.shards())[0].halted is None
+
+
+async def test_a_shard_that_is_lost_while_it_loads_ends_without_an_error():
+    world, first = await world_of()
+    for workspace in ("v", "w"):
+        await command(first, workspace)
+    await first.stop()
+    second = world.replica("two")
+    store = world.stores[1]
+    asked = []
+
+    def lost_at_the_second_workspace(call):
+        asked.append(call)
+        if asked.count("open_entities") == 3:  # two calls each: the last finds no more
+            second.shards[0].lose()
+
+    store.inject = lost_at_the_second_workspace
+    await second.step_leases()
+    shard = second.shards[0]
+    with structlog.testing.capture_logs() as logs:
+        await shard.step()
+    assert asked.count("open_entities") > 2 and shard.state == "lost"
+    assert [line for line in logs if line["log_level"] == "error"] == []
 
 
 def then(store, call, act):
