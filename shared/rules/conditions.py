@@ -79,8 +79,19 @@ class _Rule:
 class Condition(_Rule):
     """A compiled `when`. `paths` are the names it reads."""
 
+    __slots__ = ("_flag",)
+
+    def __init__(self, source: str, program: cel.Program, analysis: Analysis) -> None:
+        super().__init__(source, program, analysis)
+        plain = len(self.paths) == 1 and len(self.paths[0]) == 2 and not analysis.skills
+        self._flag = self.paths[0] if plain and source.strip() == ".".join(self.paths[0]) else None
+
     def evaluate(self, variables: Variables) -> Verdict:
         """Whether it holds. Anything missing makes the whole condition false, under `!` too."""
+        if self._flag is not None:  # "task.held": most of what is asked, and no engine is needed
+            flag = variables.flag(*self._flag)
+            if flag is not None:
+                return YES if flag else NO
         return _verdict(self._run(variables))
 
     def evaluate_in(self, context: cel.Context, values: Callable[[], dict[str, Any]]) -> Verdict:

@@ -70,6 +70,12 @@ class Variables:
         root, *rest = path
         return look_up(path, {root: self._value(root, frozenset(rest[:1]) if rest else None)})
 
+    def flag(self, name: str, field: str) -> bool | None:
+        """A field that is true or false; None where it is anything else or absent."""
+        given = self._given.get(name)
+        found = cast("dict[str, Any]", given).get(field) if isinstance(given, dict) else None
+        return found if isinstance(found, bool) else None
+
     def context_for(self, needs: Needs) -> cel.Context:
         """The prepared context with at least these fields: 0.3 µs a rule instead of 6 to 400."""
         if self._context is None:

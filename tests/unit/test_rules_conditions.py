@@ -277,3 +277,14 @@ def test_rules_do_not_depend_on_those_before(order: list[str]):
     for source in order:
         condition = compile_condition(source, NAMES, skills=True)
         assert condition.evaluate(shared) == condition.evaluate(Variables(NAMES, given_values))
+
+
+@pytest.mark.parametrize("held", [True, False, None, "yes", 1, 0, {}, "absent"])
+@pytest.mark.parametrize("declared", [frozenset({"held"}), frozenset[str]()])
+def test_a_plain_flag_means_what_the_engine_says(held: Any, declared: frozenset[str]):
+    names = Declared({"task": declared or None})
+    values = {"task": {} if held == "absent" else {"held": held}}
+    plain = compile_condition("task.held", names).evaluate(Variables(names, values))
+    engine = compile_condition("(task.held)", names).evaluate(Variables(names, values))
+    assert plain == engine
+    assert plain.holds is (held is True)
