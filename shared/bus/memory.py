@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Literal
 
 from shared.bus.admission import admit, refuse_unknown
@@ -108,7 +108,7 @@ class MemoryBus:
         """Let readers see everything that `hold` hid."""
         log = self._logs[partition]
         log.held, log.shown = False, log.end
-        self._wake()
+        self._wake({partition})
 
     def truncate(self, partition: TopicPartition, before: int) -> None:
         """Drop all records below offset `before`, as retention does."""
@@ -128,6 +128,10 @@ class MemoryBus:
         """A reader has stopped."""
         if reader in self._readers:
             self._readers.remove(reader)
+
+    def shows(self, partition: TopicPartition) -> int:
+        """The offset that readers see next to be written."""
+        return self._logs[partition].shown
 
     def slice(
         self, partition: TopicPartition, position: int, count: int, room: int
@@ -151,7 +155,7 @@ class MemoryBus:
     def _append(self, records: Sequence[Outgoing]) -> list[int]:
         now_ms = self._clock_ms()
         offsets = [self._append_one(record, now_ms) for record in records]
-        self._wake()
+        self._wake({(record.topic, record.partition) for record in records})
         return offsets
 
     def _append_one(self, record: Outgoing, now_ms: int) -> int:
@@ -174,9 +178,9 @@ class MemoryBus:
             log.shown = log.end
         return offset
 
-    def _wake(self) -> None:
+    def _wake(self, changed: Set[TopicPartition]) -> None:
         for reader in self._readers:
-            reader.wake()
+            reader.wake(changed)
 
 
 class MemoryReader:
@@ -230,9 +234,10 @@ class MemoryReader:
         self._turns.clear()
         self._bus.forget(self)
 
-    def wake(self) -> None:
-        """Something may have arrived."""
-        self._news.set()
+    def wake(self, changed: Set[TopicPartition]) -> None:
+        """Something may have arrived in these."""
+        if not changed.isdisjoint(self._positions):
+            self._news.set()
 
     def _take(self, max_records: int) -> list[Record]:
         self._news.clear()
@@ -240,6 +245,8 @@ class MemoryReader:
         found: list[Record] = []
         room = MAX_POLL_BYTES
         for partition in self._active():
+            if self._positions[partition] == self._bus.shows(partition):
+                continue
             if len(found) >= max_records or room <= 0:
                 break
             part = self._slice(partition, max_records - len(found), room, found)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from cores import PARTS  # noqa: E402
 from mutants import MUTANTS  # noqa: E402
 
-from shared.testing.simulation.run import POSTED, Report, simulate  # noqa: E402
+from shared.testing.simulation.run import FULL, Report, simulate  # noqa: E402
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--step", type=int, default=1)
-    parser.add_argument("--posted", type=int, default=POSTED)
+    parser.add_argument("--least", type=int, default=FULL, help="inputs of each service")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="with a safeguard taken out")
     parser.add_argument("--until-wrong", action="store_true", help="end with the first that fails")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each seed")
@@ -29,7 +29,7 @@ def main() -> int:
     failed = 0
     with mutation:
         for number in range(asked.count):
-            report = simulate(asked.seed + number * asked.step, parts, asked.posted)
+            report = simulate(asked.seed + number * asked.step, parts, asked.least)
             failed += bool(report.wrong)
             tell(report, asked.json)
             if failed and asked.until_wrong:

@@ -1,7 +1,8 @@
 """Many seeded lives of the production runner and cores, with every kind of fault.
 
-`OMNIROUTE_SEEDS` says how many (200 in CI, 10 elsewhere), `OMNIROUTE_SEED` which is the first.
-One life again: `python tests/simulation/run_seeds.py --seed N`.
+`OMNIROUTE_SEEDS` says how many full ones (200 in CI, 10 elsewhere), `OMNIROUTE_SEED` which is the first.
+Four times as many short ones follow: the same hosts, people and faults, for some seconds each.
+One life again: `python tests/simulation/run_seeds.py --seed N [--least M]`.
 """
 
 import os
@@ -10,35 +11,40 @@ from collections import Counter
 import pytest
 
 from shared.testing.simulation.chance import FAULTS
-from shared.testing.simulation.run import LEAST_INPUTS
+from shared.testing.simulation.run import FULL, SHORT
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
 SEEDS = int(os.environ.get("OMNIROUTE_SEEDS", "200" if IN_CI else "10"))
 FIRST = int(os.environ.get("OMNIROUTE_SEED", "1"))
 ENOUGH_FOR_ALL = 40
-"""With fewer seeds the rarest faults need not strike."""
+"""With fewer full lives, or as much of short ones, the rarest faults need not strike."""
+
+
+LIVES = {"full": (FIRST, SEEDS, FULL), "short": (FIRST + SEEDS, 4 * SEEDS, SHORT)}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_every_promise_is_kept_whatever_fails(players, capsys):
-    reports = played(players)
+@pytest.mark.parametrize("lives", LIVES)
+def test_every_promise_is_kept_whatever_fails(players, capsys, lives):
+    first, count, least = LIVES[lives]
+    reports = played(players, first, count, least)
     with capsys.disabled():
         print(summary(reports))
     broken = [report for report in reports if report["wrong"]]
     assert not broken, "\n".join(map(told, broken[:5]))
-    assert len(reports) == SEEDS
+    assert len(reports) == count
     for report in reports:
         for service, inputs in report["inputs"].items():
-            assert inputs >= LEAST_INPUTS, f"seed {report['seed']}: {inputs} inputs of {service}"
-    if SEEDS >= ENOUGH_FOR_ALL:
+            assert inputs >= least, f"seed {report['seed']}: {inputs} inputs of {service}"
+    if count * least >= ENOUGH_FOR_ALL * FULL:
         struck = total(reports, "faults")
         assert [fault for fault in FAULTS if not struck[fault]] == []
 
 
 def test_a_seed_plays_the_same_in_another_process(players):
     lives = [
-        players.finish(players.start("--seed", FIRST, "--posted", 200, PYTHONHASHSEED=hash_seed))
+        players.finish(players.start("--seed", FIRST, "--least", 600, PYTHONHASHSEED=hash_seed))
         for hash_seed in ("1", "4242")
     ]
     for (life,) in lives:
@@ -46,12 +52,12 @@ def test_a_seed_plays_the_same_in_another_process(players):
     assert lives[0] == lives[1]
 
 
-def played(players):
-    workers = max(1, min(os.cpu_count() or 1, SEEDS))
+def played(players, first, count, least):
+    workers = max(1, min(os.cpu_count() or 1, count))
     started = [
         players.start(
-            "--seed", FIRST + worker, "--step", workers,
-            "--count", len(range(worker, SEEDS, workers)),
+            "--seed", first + worker, "--step", workers, "--least", least,
+            "--count", len(range(worker, count, workers)),
         )
         for worker in range(workers)
     ]  # fmt: skip
@@ -81,5 +87,5 @@ def summary(reports):
 
 def told(report):
     seed = report["seed"]
-    again = f"python tests/simulation/run_seeds.py --seed {seed}"
+    again = f"python tests/simulation/run_seeds.py --seed {seed} --least {report['least']}"
     return "\n  ".join([f"seed {seed} (play it again: {again})", *report["wrong"][:8]])

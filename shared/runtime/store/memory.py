@@ -1,6 +1,6 @@
 """The store in memory, for simulation: one database, a view per replica, faults on demand."""
 
-import copy
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -29,6 +29,8 @@ Fault = Literal["unavailable", "rollback", "lost-commit", "lost-rollback", "stal
 the answer lost), lost-rollback (not stored, and nobody knows), stale (another owner took over)."""
 
 _DAY_US = 86_400_000_000
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(WorkspaceState).decode
 
 
 class _Shard(msgspec.Struct):
@@ -47,7 +49,7 @@ class _Data:
     def __init__(self) -> None:
         self.shards: dict[int, _Shard] = {}
         self.replicas: dict[str, tuple[str, float]] = {}
-        self.states: dict[str, WorkspaceState] = {}
+        self.states: dict[str, bytes] = {}  # written down: who changes his copy changes no other
         self.entities: dict[str, dict[tuple[str, str], Entity]] = {}
         self.inputs: dict[str, list[InputRow]] = {}
         self.journal: dict[int, list[JournalRow]] = {}
@@ -56,6 +58,10 @@ class _Data:
         self.replies: dict[tuple[str, str, str], ReplyRow] = {}
         self.snapshots: dict[str, list[tuple[Snapshot, list[Entity]]]] = {}
         self.rows: list[tuple[str, Row]] = []
+
+    def decided(self) -> int:
+        """How many inputs all workspaces have had."""
+        return sum(rows[-1].first_no + rows[-1].count - 1 for rows in self.inputs.values())
 
 
 class MemoryDatabase:
@@ -210,7 +216,7 @@ class MemoryStore:
     async def states(self, workspaces: Collection[str]) -> dict[str, WorkspaceState]:
         self._ask("states")
         states = self._data.states
-        return {name: copy.deepcopy(states[name]) for name in workspaces if name in states}
+        return {name: _unpack(states[name]) for name in workspaces if name in states}
 
     async def open_entities(
         self, workspace: str, after: tuple[str, str], limit: int
@@ -271,7 +277,7 @@ class MemoryStore:
                 stored[entity.kind, entity.key] = entity
         self._store_journal(batch)
         data.seen.update((each, batch.seen_us) for each in batch.seen)
-        data.states.update((state.workspace, copy.deepcopy(state)) for state in batch.states)
+        data.states.update((state.workspace, _pack(state)) for state in batch.states)
         for row in batch.replies:
             data.replies[row.workspace, row.scope, row.key] = row
         for name, writes in batch.config:
@@ -310,14 +316,16 @@ class MemoryStore:
     ) -> list[JournalRow]:
         self._ask("journal")
         rows = self._data.by_workspace.get(workspace, [])
-        return [
-            row for row in rows if row.seq > after_seq and (types is None or row.type in types)
-        ][:limit]
+        first = bisect_right(rows, after_seq, key=lambda row: row.seq)
+        if types is None:
+            return rows[first : first + limit]
+        return [row for row in rows[first:] if row.type in types][:limit]
 
     async def inputs(self, workspace: str, after_no: int, limit: int) -> list[InputRow]:
         self._ask("inputs")
         rows = self._data.inputs.get(workspace, [])
-        return [row for row in rows if row.first_no > after_no][:limit]
+        first = bisect_right(rows, after_no, key=lambda row: row.first_no)
+        return rows[first : first + limit]
 
     async def snapshot_before(self, workspace: str, number: int) -> Snapshot | None:
         self._ask("snapshot_before")

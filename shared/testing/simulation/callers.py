@@ -11,7 +11,7 @@ from shared.runtime.port import CommandFailed, IdempotencyKey, Reply, Unavailabl
 from shared.testing.simulation.hosts import Cluster, Unknown
 from shared.testing.simulation.ledger import Acked, Ledger
 
-MOST_ATTEMPTS = 60
+MOST_ATTEMPTS = 300  # host after host may die: minutes
 
 
 class Caller:

@@ -38,7 +38,7 @@ class Chaos:
         ]
         weights = [weight for weight, _ in faults]
         while not self.show.over:
-            await asyncio.sleep(self.random.expovariate(1 / self.pause_s))
+            await self.show.pause(self.random.expovariate(1 / self.pause_s))
             ((_, fault),) = self.random.choices(faults, weights)
             self._begin(fault())
 

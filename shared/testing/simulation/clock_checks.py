@@ -15,9 +15,9 @@ class SeenClock(msgspec.Struct):
     due_us: int | None = None
     task: str | None = None
     ended: str = ""
-    breached: int = 0
-    withdrawn: int = 0
+    breached: bool = False
     warned: list[float] = []
+    told: list[str] = []
 
 
 class Wall:
@@ -28,6 +28,7 @@ class Wall:
         self.ledger = ledger
         self.clocks: dict[tuple[str, int], SeenClock] = {}
         self.breaches = 0
+        self.withdrawn = 0
 
     def complain(self, event: Told, what: str) -> None:
         self.ledger.complain(f"{self.workspace} sla {event.seq} {event.kind}: {what}")
@@ -43,7 +44,7 @@ class Wall:
         if kind == "started":
             if clock is not None and not clock.ended:
                 self.complain(event, "a clock starts twice")
-            clock = self.clocks[name] = SeenClock(data["conversation_id"], data["metric"])
+            clock = self.clocks[name] = SeenClock(data["conversation_id"], data["metric"], told=[])
         elif clock is None:
             self.complain(event, "of a clock that never started")
             return
@@ -52,14 +53,12 @@ class Wall:
         elif kind == "breached":
             self._breached(event, clock)
         elif kind == "corrected":
-            clock.withdrawn += data["withdrawn"] == "breached"
-            if data["withdrawn"] == "warning":  # `level`: the highest that still holds
-                left = data["level"] or 0.0
-                clock.warned = [level for level in clock.warned if level <= left]
+            self._corrected(event, clock)
         elif kind in ("met", "cancelled"):
             clock.ended = kind
         elif kind == "resumed":
             clock.ended = ""
+        clock.told.append(kind)
         if kind != "breached":
             clock.due_us = parse_instant(data["due_at"]) if data["due_at"] else None
         clock.task = data["task_id"] or clock.task
@@ -73,20 +72,35 @@ class Wall:
 
     def _breached(self, event: Told, clock: SeenClock) -> None:
         self.breaches += 1
-        clock.breached += 1
-        if clock.breached - clock.withdrawn > 1:
+        if clock.breached:
             self.complain(event, "breached twice")
+        if clock.told[-2:] == ["breached", "corrected"]:
+            self.complain(event, "withdrawn and told again, and nothing happened in between")
         if event.by_us < parse_instant(event.data["due_at"]):
             self.complain(event, "breached before it was due")
+        clock.breached = True
+
+    def _corrected(self, event: Told, clock: SeenClock) -> None:
+        """What is withdrawn was told, and may be told again."""
+        withdrawn, level = event.data["withdrawn"], event.data["level"] or 0.0
+        if withdrawn == "breached":
+            if not clock.breached:
+                self.complain(event, "a breach is withdrawn that nobody was told")
+            clock.breached = False
+            self.withdrawn += 1
+        elif withdrawn == "warning":
+            left = [one for one in clock.warned if one <= level]
+            if left == clock.warned:
+                self.complain(event, f"a warning above {level} is withdrawn that nobody was told")
+            clock.warned = left
+            self.withdrawn += 1
 
     def finish(self, now_us: int, tasks: set[str]) -> None:
         """At rest: what was due has happened, and each task has its clocks."""
         for name, clock in self.clocks.items():
             overdue = clock.due_us is not None and clock.due_us < now_us - _LATE_US
-            if overdue and not clock.ended and clock.breached - clock.withdrawn != 1:
-                self.ledger.complain(
-                    f"{self.workspace}: clock {name} is overdue, breached {clock.breached} times"
-                )
+            if overdue and not clock.ended and not clock.breached:
+                self.ledger.complain(f"{self.workspace}: clock {name} is overdue and not breached")
         bound = {clock.task for clock in self.clocks.values() if clock.metric == "first_response"}
         for task in sorted(tasks - bound):
             self.ledger.complain(f"{self.workspace}: task {task} has no first-response clock")

@@ -1,7 +1,6 @@
 """Store, bus and clock as one host sees them: with latency, failing calls, and moments to die at."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Protocol, TypeVar
@@ -21,7 +20,7 @@ _COMMIT_FAULTS: tuple[tuple[float, Fault, str], ...] = (
     (0.003, "lost-rollback", "rollback answer lost"),
     (0.0015, "stale", "lease stolen at commit"),
 )
-_CRASH_AT_COMMIT = 0.0012
+_CRASH_AT_COMMIT = 0.0015
 _CRASH_AT_SEND = 0.001
 _CRASH_AT_LOAD = 0.01
 _CALL_FAILS = 0.0015
@@ -61,8 +60,13 @@ class HostClock:
 
     async def within(self, waiting: Awaitable[T], timeout_s: float) -> T | None:
         result: T | None = None
-        with contextlib.suppress(TimeoutError):
-            result = await asyncio.wait_for(waiting, timeout_s)
+        limit = asyncio.timeout(timeout_s)
+        try:
+            async with limit:
+                result = await waiting
+        except TimeoutError:
+            if not limit.expired():
+                raise
         if self._host is not None:
             await self._host.awake()
         return result
@@ -130,8 +134,10 @@ class FaultyStore:
             await self._host.awake()
 
     def _latency_s(self, name: str) -> float:
-        if name != "commit" or self._random.random() > _SLOW:
+        if name != "commit":
             return self._random.uniform(0.0005, 0.003)
+        if self._random.random() > _SLOW:
+            return self._random.uniform(0.005, 0.06)
         self._host.chance.count("slow commit")
         return self._random.uniform(0.1, 0.8)
 

@@ -30,6 +30,7 @@ LIMITS = Limits(
     commands=200,
     poll_records=150,
     poll_wait_ms=1000,
+    intake_pause_s=0.1,
     lease_s=3,
     heartbeat_s=0.8,
     replica_alive_s=3,
@@ -242,6 +243,10 @@ class Cluster:
         if batch.epoch != self.epoch(service, batch.partition):
             self.stale_batches += 1
         self.fairness.committed(service, batch)
+
+    def inputs(self) -> dict[str, int]:
+        """How many each service has decided."""
+        return {name: self.database.service(name).decided() for name in self.services}
 
     def epoch(self, service: str, partition: int) -> int:
         """A shard's epoch, as the store has it."""

@@ -1,6 +1,7 @@
 """Customers who write, agents who work (or do not), and supervisors who steer."""
 
 import asyncio
+import contextlib
 from random import Random
 from typing import Any
 
@@ -18,7 +19,20 @@ class Show:
     """When the people go home."""
 
     def __init__(self) -> None:
-        self.over = False
+        self._ended = asyncio.Event()
+
+    @property
+    def over(self) -> bool:
+        return self._ended.is_set()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    async def pause(self, seconds: float) -> None:
+        """So long, or until the end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
 
 
 class Customers:
@@ -36,7 +50,7 @@ class Customers:
 
     async def run(self) -> None:
         while not self.show.over:
-            await asyncio.sleep(self.random.expovariate(1 / self.pause_s))
+            await self.show.pause(self.random.expovariate(1 / self.pause_s))
             await self.act()
 
     async def burst(self, count: int) -> None:
@@ -194,14 +208,14 @@ class Agent:
         drawn = self.random.random()
         if drawn < 0.4:
             await self.presence("away", after_current=self.random.random() < 0.5)
-            await asyncio.sleep(self.random.uniform(2, 8))
+            await self.show.pause(self.random.uniform(1, 4))
         elif drawn < 0.7:
             await self.presence("offline")
-            await asyncio.sleep(self.random.uniform(4, 20))
+            await self.show.pause(self.random.uniform(2, 10))
         else:
             self.platform.cluster.chance.count("presence lapsed")
             await self.lease("presence.lapsed")
-            await asyncio.sleep(self.random.uniform(2, 12))
+            await self.show.pause(self.random.uniform(1, 6))
             await self.lease("presence.returned")
 
     async def presence(self, status: str, *, after_current: bool = False) -> None:
@@ -234,7 +248,7 @@ class Supervisor:
 
     async def run(self) -> None:
         while not self.show.over:
-            await asyncio.sleep(self.random.expovariate(1 / self.pause_s))
+            await self.show.pause(self.random.expovariate(1 / self.pause_s))
             if self.random.random() < 0.25:
                 await self.configure()
             else:
@@ -246,7 +260,7 @@ class Supervisor:
         number = self._changes
         resource, name, body = self.random.choice(
             (
-                queue("second", ttl_s=5 + number % 4, cool_down_s=2 + number),
+                queue("second", ttl_s=3 + number % 4, cool_down_s=1 + number),
                 agent(f"a{number % 3}", skills={"de": number % 6, "n": number % 10}),
                 ("customer", f"c{number}", {"id": f"c{number}", "tier": "gold"}),
             )
@@ -299,12 +313,12 @@ async def put(
 
 def queue(name: str, **offer: Any) -> tuple[str, str, dict[str, Any]]:
     """(resource, id, body) of a queue."""
-    rules = {"ttl_s": 6, "cool_down_s": 3, "misses_before_away": 4, **offer}
+    rules = {"ttl_s": 4, "cool_down_s": 2, "misses_before_away": 4, **offer}
     body = {
         "id": name,
         "offer": rules,
-        "wrap_up": {"limit_s": 4} if name == "first" else None,
-        "orphans": {"after_s": 8},
+        "wrap_up": {"limit_s": 2} if name == "first" else None,
+        "orphans": {"after_s": 5},
         "select": "longest_idle" if name == "second" else "least_loaded",
     }
     return "queue", name, body

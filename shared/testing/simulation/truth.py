@@ -9,7 +9,6 @@ from shared.bus.memory import MemoryBus
 from shared.bus.port import Record
 from shared.contracts import topics
 from shared.contracts.deadletter import DeadLetter
-from shared.contracts.envelope import Envelope, from_record
 from shared.contracts.instants import parse_instant
 from shared.testing.simulation.ledger import Ledger
 
@@ -51,29 +50,32 @@ async def told(
     found: dict[str, list[Told]] = {}
     for partition in range(partitions):
         for record in await read_log(bus, topic, partition):
-            event = from_record(record.headers, record.value)
-            _take(topic, event, record.timestamp_ms, found.setdefault(event.workspace, []), ledger)
+            said = dict(record.headers)
+            before = found.setdefault(said["ce_workspace"].decode(), [])
+            _take(topic, said, record, before, ledger)
     return found
 
 
-def _take(topic: str, event: Envelope, by_ms: int, before: list[Told], ledger: Ledger) -> None:
-    seq = event.sequence or 0
-    where = f"{topic} of {event.workspace}"
+def _take(
+    topic: str, said: dict[str, bytes], record: Record, before: list[Told], ledger: Ledger
+) -> None:
+    seq, data = int(said["ce_sequence"]), record.value or b""
+    where = f"{topic} of {said['ce_workspace'].decode()}"
     last = before[-1].seq if before else 0
     if seq > last:
-        previous = int(dict(event.extensions)["previous"])
+        previous = int(said["ce_previous"])
         if previous != last:
             ledger.complain(f"{where}: {seq} follows {last}, but says {previous}")
         before.append(
             Told(
                 seq,
-                event.type.split(".", 1)[1][:-3],
-                msgspec.json.decode(event.data),
-                event.data,
-                (by_ms + 1) * 1000,
+                said["ce_type"].decode().split(".", 1)[1][:-3],
+                msgspec.json.decode(data),
+                data,
+                (record.timestamp_ms + 1) * 1000,
             )
         )
-    elif not any(each.seq == seq and each.raw == event.data for each in reversed(before)):
+    elif not any(each.seq == seq and each.raw == data for each in reversed(before)):
         ledger.complain(f"{where}: {seq} was published again with other bytes")
 
 
@@ -108,5 +110,7 @@ async def digest(bus: MemoryBus, partitions: int) -> str:
     for topic in topics.ALL_TOPICS:
         for partition in range(partitions):
             for record in await read_log(bus, topic, partition):
-                total.update(repr((record.headers, record.value)).encode())
+                for name, text in record.headers:
+                    total.update(b"%b=%b;" % (name.encode(), text))
+                total.update(record.value or b"")
     return total.hexdigest()
