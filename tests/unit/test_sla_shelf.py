@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import msgspec
+
 from services.sla.domain.core import SlaFactory
 from services.sla.domain.shelf import AT_HAND_MAX
+from shared.contracts.core import Entity
 from tests.unit.test_sla_core import Bench
 from tests.unit.test_sla_moves import DAILY, DAYTIME, Wide, renew
 
@@ -67,3 +70,27 @@ def test_one_that_is_packed_counts_on_its_windows_until_the_new_ones_reach_it():
     bench.core.changes()
     bench.settle(1_000)
     assert bench.clocks(1_000, "cnv_0") == before
+
+
+def test_what_an_earlier_release_stored_goes_on_alike():
+    bench = Bench().configured({"id": "main", "calendar": "always", "targets": TARGETS})
+    for number in range(5):
+        bench.message(number, event=f"e{number}", conversation_id=f"cnv_{number}")
+        bench.created(number, f"e{number}", **names(number))
+    old = SlaFactory().create("acme", 1)
+    old.load(_without_rest(one) for one in bench.core.dump())
+    other = Bench(old)
+    assert old.wake_at_us() == bench.core.wake_at_us()
+    count = len(bench.events)
+    for each in (bench, other):
+        each.tick(100)
+    assert other.events == bench.events[count:] and len(other.events) == 5
+    assert old.dump() == bench.core.dump()
+
+
+def _without_rest(one: Entity) -> Entity:
+    if one.kind != "conversation":
+        return one
+    stored = msgspec.msgpack.decode(one.body or b"")
+    assert stored.pop("rest") is not None
+    return Entity(one.kind, one.key, msgspec.msgpack.encode(stored))
