@@ -244,20 +244,28 @@ NONSENSE: dict[str, tuple[str, ...]] = {
     "limit": ("0", "-1", "1e9"),
 }  # fmt: skip
 
+ASKED = {
+    "service-level": "metric from to by threshold_s format",
+    "compliance": "cohort to",
+    "figures": "to cohort repeat_within_s",
+    "figures/series": "metric to step_s threshold_s group",
+    "breaches": "to cursor limit",
+    "clocks": "due_before cursor",
+}
+
 
 async def test_nonsense_in_a_question_is_refused_with_a_problem(running: System) -> None:
-    paths = ("service-level", "compliance", "forecast", "figures", "figures/series", "burn-alerts",
-             "breaches", "clocks")  # fmt: skip
     async with await client(running, "ops") as ops:
-        for path in paths:
-            for name, values in NONSENSE.items():
-                for value in values:
-                    given = {name: value.encode("utf-8", "surrogatepass")}
-                    answer = await ops.get(f"/{path}", params=given)
-                    assert answer.status_code in (200, 400), (path, name, value, answer.text)
-                    if answer.status_code == 400:
-                        assert answer.headers["content-type"] == "application/problem+json"
-                        assert answer.json()["errors"], (path, name, value)
+        for path, names in ASKED.items():
+            for name, value in (
+                (name, value) for name in names.split() for value in NONSENSE[name]
+            ):
+                given = {name: value.encode("utf-8", "surrogatepass")}
+                answer = await ops.get(f"/{path}", params=given)
+                assert answer.status_code in (200, 400), (path, name, value, answer.text)
+                if answer.status_code == 400:
+                    assert answer.headers["content-type"] == "application/problem+json"
+                    assert answer.json()["errors"], (path, name, value)
 
 
 async def test_a_live_screen_gets_events_and_figures(running: System) -> None:
