@@ -19,6 +19,7 @@ from shared.contracts.faults import decode_body
 from shared.contracts.instants import format_instant
 from shared.contracts.interactions import Author, Identity, Interaction
 from shared.contracts.problems import Refused
+from tests.unit.router_centre import centre
 
 SECOND = 1_000_000
 START = 1_795_428_000 * SECOND
@@ -470,3 +471,25 @@ def test_a_known_customer_is_found_by_the_events_identities(scene: Scene):
     )
     task = scene.message(identities=[Identity("email", "k@x")])
     assert scene.core.tasks[task].priority == 10
+
+
+def test_who_could_have_such_work_follows_every_change_of_agents_and_queues():
+    driver = centre({"ana": {"skills": {"x": 1}}}, rule={"require": [{"skill": "x", "level": 3}]})
+    driver.put("queue", "other")
+    driver.say("c1")
+    (task,) = driver.core.tasks
+
+    def reasons():
+        return explanation.explain_task(driver.core, task)["candidates"]["by_reason"]
+
+    assert reasons() == {"skill x >= 3": 1}
+    driver.put("agent", "ben", channels={"chat": 1}, skills={"x": 5})
+    assert reasons() == {"presence": 1, "skill x >= 3": 1}
+    driver.put("agent", "ana", channels={"chat": 1}, skills={"x": 4}, queues=[{"queue": "other"}])
+    assert reasons() == {"presence": 1, "queue": 1}
+    shut = [[driver.now_us + 10**9, driver.now_us + 2 * 10**9]]
+    driver.config("calendar", "office", 1, {"id": "office"}, shut)
+    driver.put("queue", "main", calendar="office")
+    assert reasons() == {"closed": 1, "queue": 1}
+    driver.command(cmd.DeleteResource(resource="agent", id="ben"))
+    assert reasons() == {"queue": 1}

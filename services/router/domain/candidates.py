@@ -6,7 +6,7 @@
 
 from collections import Counter
 from heapq import nsmallest
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from services.router.domain import capacity
 from services.router.domain.config import AgentQueue
@@ -14,6 +14,9 @@ from services.router.domain.desk import Desk
 from services.router.domain.requirements import Requirement
 from services.router.domain.state import Task
 from services.router.domain.workspace import Workspace
+
+FITS_MAX = 32  # kinds of tasks whose fitting agents are kept
+Groups = dict[tuple[int, bool], list[Desk]]
 
 
 class Candidate(NamedTuple):
@@ -25,6 +28,25 @@ class Candidate(NamedTuple):
     lacks: int
 
 
+class Candidates(NamedTuple):
+    """All agents of the workspace: how many fail first under each kind of condition, the commonest
+    first, and who they are by (what they lack, whether they are absent)."""
+
+    total: int
+    admissible: int
+    by_reason: dict[str, int]
+    groups: Groups
+
+
+class Fit(NamedTuple):
+    """Agents who could have such tasks, with the channel's cap; of those who cannot, whatever they
+    do, the counts and groups."""
+
+    able: list[tuple[Desk, int]]
+    counts: Counter[str]
+    groups: Groups
+
+
 class _Asked(NamedTuple):
     """What every agent is held against; `opened`: those of the queues that are open."""
 
@@ -33,10 +55,47 @@ class _Asked(NamedTuple):
     opened: frozenset[str]
 
 
-def candidates(ws: Workspace, task: Task) -> list[Candidate]:
-    """All agents of the workspace, in the order of their ids' creation."""
+NOBODY = Candidates(0, 0, {}, {})
+
+
+def candidates(ws: Workspace, task: Task) -> Candidates:
+    """Every agent held against the task."""
+    named = task.target_agent is not None or bool(task.also)
+    fit = _sort_out(ws, task) if named else _fit(ws, task)
+    failures = [(_momentary(ws, task, desk, cap), desk) for desk, cap in fit.able]
+    counts = Counter(failure for failure, _ in failures)
+    admissible = counts.pop(None, 0)
+    counts.update(fit.counts)
+    groups = dict(fit.groups)
+    present = [desk for failure, desk in failures if failure != "presence"]
+    groups[0, False] = [*present, *groups.get((0, False), ())]
+    groups[0, True] = [desk for failure, desk in failures if failure == "presence"]
+    reasons = {name: counts[name] for name in sorted(counts, key=lambda n: (-counts[n], n or ""))}
+    return Candidates(len(ws.desks), admissible, cast("dict[str, int]", reasons), groups)
+
+
+def _fit(ws: Workspace, task: Task) -> Fit:
+    """Kept for tasks that ask the same, until an agent or a queue is another."""
+    key = (tuple(task.queues), task.channel, capacity.active(task))
+    found: Fit | None = ws.fits.get(key)
+    if found is None:
+        if len(ws.fits) >= FITS_MAX:
+            ws.fits.clear()
+        found = ws.fits[key] = _sort_out(ws, task)
+    return found
+
+
+def _sort_out(ws: Workspace, task: Task) -> Fit:
     asked = _asked(ws, task)
-    return [_candidate(ws, task, desk, asked) for desk in ws.desks.values()]
+    found = Fit([], Counter(), {})
+    for desk in ws.desks.values():
+        unable = _unable(task, desk, asked)
+        if unable is None:
+            found.able.append((desk, desk.config.channels.get(task.channel, 0)))
+        else:
+            found.counts[unable.failure or ""] += 1
+            found.groups.setdefault((unable.lacks, False), []).append(desk)
+    return found
 
 
 def _asked(ws: Workspace, task: Task) -> _Asked:
@@ -44,26 +103,15 @@ def _asked(ws: Workspace, task: Task) -> _Asked:
     return _Asked(queues, capacity.active(task), queues - ws.closed_queues)
 
 
-def nearest(found: list[Candidate], most: int) -> list[Desk]:
+def nearest(found: Candidates, most: int) -> list[Desk]:
     """Those who lack least, present before absent, less loaded before more loaded."""
-
-    groups: dict[tuple[int, bool], list[Candidate]] = {}
-    for one in found:
-        groups.setdefault((one.lacks, one.failure == "presence"), []).append(one)
     chosen: list[Desk] = []
-    for place in sorted(groups):
+    for place in sorted(found.groups):
         left = most - len(chosen)
         if left <= 0:
             break
-        group = nsmallest(left, groups[place], key=lambda one: (one.desk.share, one.desk.id))
-        chosen += [one.desk for one in group]
+        chosen += nsmallest(left, found.groups[place], key=lambda desk: (desk.share, desk.id))
     return chosen
-
-
-def reasons(found: list[Candidate]) -> dict[str, int]:
-    """How many fail first under each kind of condition, the commonest first."""
-    counted = Counter(one.failure for one in found if one.failure is not None)
-    return dict(sorted(counted.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
 def first_failure(ws: Workspace, task: Task, desk: Desk) -> str | None:
@@ -72,6 +120,15 @@ def first_failure(ws: Workspace, task: Task, desk: Desk) -> str | None:
 
 
 def _candidate(ws: Workspace, task: Task, desk: Desk, asked: _Asked) -> Candidate:
+    unable = _unable(task, desk, asked)
+    if unable is not None:
+        return unable
+    cap = desk.config.channels.get(task.channel, 0)
+    return Candidate(desk, _momentary(ws, task, desk, cap), 0)
+
+
+def _unable(task: Task, desk: Desk, asked: _Asked) -> Candidate | None:
+    """None for an agent whom nothing but the moment can keep from the task."""
     direct = task.target_agent == desk.id or desk.id in task.also
     own = desk.config.queues
     serves = direct or (
@@ -86,9 +143,7 @@ def _candidate(ws: Workspace, task: Task, desk: Desk, asked: _Asked) -> Candidat
         return Candidate(desk, "closed", lacks)
     if unmet:
         return Candidate(desk, unmet[0].condition_text, lacks)
-    if cap <= 0:
-        return Candidate(desk, "channel", lacks)
-    return Candidate(desk, _momentary(ws, task, desk, cap), lacks)
+    return Candidate(desk, "channel", lacks) if cap <= 0 else None
 
 
 def _serves_open(own: tuple[AgentQueue, ...] | None, asked: _Asked) -> bool:

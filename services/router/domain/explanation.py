@@ -9,7 +9,7 @@ from heapq import nsmallest
 from typing import Any, NamedTuple
 
 from services.router.domain import candidates, capacity
-from services.router.domain.candidates import Candidate
+from services.router.domain.candidates import Candidates
 from services.router.domain.capacity import Condition
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
@@ -80,19 +80,19 @@ def explain_task(
         raise not_found("task", task_id)
     if agent is not None and agent not in ws.desks:
         raise not_found("agent", agent)
-    found = candidates.candidates(ws, task) if task.state in OPEN else []
+    found = candidates.candidates(ws, task) if task.state in OPEN else candidates.NOBODY
     most = JUDGED_IN_FULL if page is None else page.start + page.limit
     desks = candidates.nearest(found, most)
     following: int | None = None
     if page is not None:
-        following = most if len(found) > most else None
+        following = most if found.total > most else None
         desks = desks[page.start :]
     queue = _queue(ws, task)
     judged = (_judge(ws, task, desk, queue) for desk in desks)
     shown = nsmallest(NEAREST, judged, key=_nearness) if page is None else list(judged)
     change = next_change(ws, task, [(one.desk, one.failed) for one in shown])
     if agent is not None:
-        shown = [_judge(ws, task, ws.desks[agent], queue)] if found else []
+        shown = [_judge(ws, task, ws.desks[agent], queue)] if found.total else []
     return {
         "task_id": task.id,
         "state": task.state,
@@ -115,7 +115,7 @@ def explain_stored(task: Task, at: str) -> dict[str, Any]:
         "at": at,
         "summary": _ended(task),
         "policy": _policy(task),
-        "candidates": _counts([]),
+        "candidates": _counts(candidates.NOBODY),
         "agents": [],
         "next_change": None,
         "decisions": [_decision(one) for one in task.decisions],
@@ -143,13 +143,12 @@ def _nearness(one: Judged) -> tuple[int, Key, str]:
     return len(one.failed), one.keys, one.desk.id
 
 
-def _counts(found: list[Candidate]) -> dict[str, Any]:
+def _counts(found: Candidates) -> dict[str, Any]:
     """Every agent counts once: as admissible, or under the first condition that he fails."""
-    admissible = sum(one.failure is None for one in found)
     return {
-        "total": len(found),
-        "admissible": admissible,
-        "by_reason": candidates.reasons(found),
+        "total": found.total,
+        "admissible": found.admissible,
+        "by_reason": found.by_reason,
     }
 
 
@@ -195,7 +194,7 @@ def _shown(keys: Iterable[Any]) -> list[Any]:
 # -- in words
 
 
-def _summary(ws: Workspace, task: Task, found: list[Candidate]) -> str:
+def _summary(ws: Workspace, task: Task, found: Candidates) -> str:
     if task.state in SEEKING:
         return _waits(ws, task, found)
     if task.state == "scheduled":
@@ -221,7 +220,7 @@ def _ended(task: Task) -> str:
     return f"{task.state.capitalize()}{who}{because}."
 
 
-def _waits(ws: Workspace, task: Task, found: list[Candidate]) -> str:
+def _waits(ws: Workspace, task: Task, found: Candidates) -> str:
     offered = ", ".join(ws.offers[offer].agent_id for offer in task.offers)
     waited = f"{seconds(max(0, ws.now - task.waiting_since_us)):.0f} s"
     if offered:
@@ -230,7 +229,7 @@ def _waits(ws: Workspace, task: Task, found: list[Candidate]) -> str:
         return f"Waits {waited} without a queue: {_no_queue(task)}."
     asks = " and ".join(item.text for item in capacity.active(task)) or "any skill"
     place = " or ".join(task.queues)
-    free = sum(one.failure is None for one in found)
+    free = found.admissible
     if free:
         return f"Waits {waited} in {place} for an agent with {asks}; {free} could have it now."
     return f"Waits {waited} in {place} for an agent with {asks}: {_nobody(found)}."
@@ -242,11 +241,11 @@ def _no_queue(task: Task) -> str:
     )
 
 
-def _nobody(found: list[Candidate]) -> str:
-    if not found:
+def _nobody(found: Candidates) -> str:
+    if not found.total:
         return "there are no agents"
-    parts = [f"{count} {_reason(kind)}" for kind, count in candidates.reasons(found).items()]
-    return f"of {len(found)} agents {', '.join(parts)}"
+    parts = [f"{count} {_reason(kind)}" for kind, count in found.by_reason.items()]
+    return f"of {found.total} agents {', '.join(parts)}"
 
 
 def _reason(kind: str) -> str:

@@ -114,6 +114,7 @@ class Workspace:
         self.ranked: dict[str, list[tuple[str, float, Any]]] = {}
         self.ranks: dict[str, dict[float, Ranks]] = {}
         self.by_skill: dict[str, set[str]] = {}
+        self.fits: dict[Any, Any] = {}  # who could have such work (candidates.py)
         self.catching_up = False
         self.leaving: dict[str, None] = {}
 
