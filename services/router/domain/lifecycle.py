@@ -93,6 +93,7 @@ def assign(
     task.target_agent = task.step_until_us = task.hold_until_us = task.orphan_us = None
     task.relax_us = task.not_after_us = None
     task.also = []
+    ws.touch_agent(desk.id)
     own(ws, task, desk)
     waited_us = max(0, ws.now - task.waiting_since_us)
     seq = ws.of_task(
