@@ -470,7 +470,7 @@ ALL = {
 }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(EVENTS, st.sampled_from(["always", "office"]), st.randoms(use_true_random=False))
 def test_ledgers_cover_every_second_once(events, calendar, random):
     clocks = run(events, 3100, ALL, calendar=calendar)
