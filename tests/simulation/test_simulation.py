@@ -7,6 +7,7 @@ One life again: `python tests/simulation/run_seeds.py --seed N [--least M]`.
 
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,6 +17,7 @@ from shared.testing.simulation.run import FULL, SHORT
 IN_CI = os.environ.get("CI", "").lower() == "true"
 SEEDS = int(os.environ.get("OMNIROUTE_SEEDS", "200" if IN_CI else "10"))
 FIRST = int(os.environ.get("OMNIROUTE_SEED", "1"))
+PLAYERS = 8
 ENOUGH_FOR_ALL = 40
 """With fewer full lives, or as much of short ones, the rarest faults need not strike."""
 
@@ -54,15 +56,17 @@ def test_a_seed_plays_the_same_in_another_process(players):
 
 
 def played(players, first, count, least):
-    workers = max(1, min(os.cpu_count() or 1, count))
-    started = [
-        players.start(
-            "--seed", first + worker, "--step", workers, "--least", least,
-            "--count", len(range(worker, count, workers)),
-        )
-        for worker in range(workers)
-    ]  # fmt: skip
-    return [report for player in started for report in players.finish(player)]
+    """As many players at once as there are cores. What a life leaves behind in its process slows
+    those after it, so each player has few."""
+    each = -(-count // PLAYERS)
+
+    def play(at):
+        lives = min(each, count - at)
+        player = players.start("--seed", first + at, "--count", lives, "--least", least)
+        return players.finish(player)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return [report for some in pool.map(play, range(0, count, each)) for report in some]
 
 
 def total(reports, what):
