@@ -49,6 +49,7 @@ def _check_handled(raw: bytes) -> None:
     assert len(handled.events) == bool(raw.strip())
     for each in handled.events:
         data = each.envelope.data
-        assert b"\\u0000" not in data and b"\x00" not in data
+        escaped = data.replace(b"\\\\", b"")  # a backslash that somebody wrote escapes nothing
+        assert b"\\u0000" not in escaped and b"\x00" not in data
         msgspec.json.decode(data, type=Interaction)
         data.decode("utf-8")
