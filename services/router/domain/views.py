@@ -1,7 +1,6 @@
 """What calls read of a workspace, in the shapes of API.md. Pure functions; they change nothing."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,9 +18,7 @@ from shared.contracts.problems import not_found
 
 def work(ws: Workspace, agent_id: str) -> tuple[int, dict[str, Any]]:
     """(revision, snapshot) of an agent's work. Raises Refused (not-found)."""
-    desk = ws.desks.get(agent_id)
-    if desk is None:
-        raise not_found("agent", agent_id)
+    desk = _desk(ws, agent_id)
     offers = sorted((ws.offers[offer] for offer in desk.offers), key=lambda offer: offer.number)
     tasks = sorted((ws.tasks[task] for task in desk.tasks), key=lambda task: task.number)
     snapshot = {
@@ -40,10 +37,14 @@ def work(ws: Workspace, agent_id: str) -> tuple[int, dict[str, Any]]:
 
 def work_revision(ws: Workspace, agent_id: str) -> int:
     """The revision alone, for who may have the snapshot already. Raises Refused (not-found)."""
+    return _desk(ws, agent_id).agent.revision
+
+
+def _desk(ws: Workspace, agent_id: str) -> Desk:
     desk = ws.desks.get(agent_id)
     if desk is None:
         raise not_found("agent", agent_id)
-    return desk.agent.revision
+    return desk
 
 
 def show_presence(desk: Desk) -> dict[str, Any]:
@@ -221,16 +222,7 @@ def stored_task(found: Task) -> dict[str, Any]:
 
 def _requires(found: Task) -> list[dict[str, Any]]:
     """What it asks for now; `relaxed_at` where that is less than at first."""
-    asks = active(found)
-    if asks is found.requires:
-        return _as_planned(asks)
-    return [{"text": item.text, "relaxed_at": _relaxed_at(found, item)} for item in asks]
-
-
-@lru_cache(maxsize=8192)
-def _as_planned(asks: tuple[requirements.Requirement, ...]) -> list[dict[str, Any]]:
-    """Kept for tasks that ask the same; what is shown is only read."""
-    return [{"text": item.text, "relaxed_at": None} for item in asks]
+    return [{"text": item.text, "relaxed_at": _relaxed_at(found, item)} for item in active(found)]
 
 
 def _relaxed_at(found: Task, item: requirements.Requirement) -> str | None:

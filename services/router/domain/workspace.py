@@ -138,26 +138,25 @@ class Workspace:
     def emit(self, struct: type[RoutingEvent], key: str, **fields: Any) -> int:
         """Write an event to the journal; returns its sequence number."""
         seq = self.meta.seq + 1
-        event = struct(workspace=self.name, seq=seq, at=self.at, **fields)
-        self.meta.seq = seq
-        self.events.append(Emitted(seq, TYPE_OF[struct], ROUTING_EVENTS, key, _JSON.encode(event)))
-        return seq
+        return self._write(key, struct(workspace=self.name, seq=seq, at=self.at, **fields))
 
     def of_task(self, struct: type[RoutingEvent], task: Task, **fields: Any) -> int:
         """An event of one task, in the order of its conversation."""
-        seq = self.meta.seq + 1
-        key = task.conversation_id
         event = struct(
             workspace=self.name,
-            seq=seq,
-            at=self._at or self.at,
+            seq=self.meta.seq + 1,
+            at=self.at,
             task_id=task.id,
-            conversation_id=key,
+            conversation_id=task.conversation_id,
             **fields,
         )
-        self.meta.seq = seq
-        self.events.append(Emitted(seq, TYPE_OF[struct], ROUTING_EVENTS, key, _JSON.encode(event)))
-        return seq
+        return self._write(task.conversation_id, event)
+
+    def _write(self, key: str, event: RoutingEvent) -> int:
+        self.meta.seq = event.seq
+        name = TYPE_OF[type(event)]
+        self.events.append(Emitted(event.seq, name, ROUTING_EVENTS, key, _JSON.encode(event)))
+        return event.seq
 
     def new_id(self, prefix: str, number: int) -> str:
         return sequenced_id(prefix, "router", self.name, number)
@@ -189,9 +188,7 @@ class Workspace:
         if task.agent_id is not None and task.agent_id not in self.called:
             self.touch_agent(task.agent_id)
         for offer in task.offers:
-            agent_id = self.offers[offer].agent_id
-            if agent_id not in self.called:
-                self.touch_agent(agent_id)
+            self.touch_agent(self.offers[offer].agent_id)
         return task
 
     def touch_agent(self, agent_id: str) -> None:
