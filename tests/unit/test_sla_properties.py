@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
@@ -127,6 +128,19 @@ def test_a_pause_out_of_hours_moves_nothing(events, day, hours, length):
     )
     pause = [(begins, "paused", {"reason": "night"}), (ends, "resumed")]
     assert figures(run([*quiet, *pause])) == figures(run(quiet))
+
+
+@pytest.mark.parametrize("begins", [17 * 60, 18 * 60])
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_pause_after_what_was_due_at_the_closing_moves_nothing(begins, twice):
+    events = [(15 * 60 + 30, "customer_message")]
+    pause = [(begins, "paused", {"reason": "night"}), (begins + 60, "resumed")]
+    if twice:
+        pause += [(begins + 120, "paused", {"reason": "night"}), (begins + 180, "resumed")]
+    for now in (begins + 200, 1440 + 8 * 60, 1440 + 10 * 60):
+        plain = figures(run(events, now=now))
+        assert plain["first_response", 1]["due_at"] == at(17 * 60)
+        assert figures(run([*events, *pause], now=now)) == plain
 
 
 @EXAMPLES

@@ -199,12 +199,16 @@ class Hands:
         pause out of hours moves nothing, not even what is due at the closing."""
         if clock.accrued_us != clock.target_us or clock.day_due_us is not None:
             return None
-        ended = next(
-            (span.to_us for span in reversed(clock.spans) if span.runs and span.to_us), None
-        )
-        if ended is None or self.of(clock.calendar).elapsed(ended, at_us):
-            return None
-        return ended
+        for span in reversed(clock.spans):
+            if not span.runs or span.to_us is None:
+                continue
+            windows = self.of(span.calendar)
+            if counted := windows.elapsed(span.from_us, span.to_us):
+                reached = windows.forward(span.from_us, counted)
+                if reached is None or self.of(clock.calendar).elapsed(reached, at_us):
+                    return None
+                return reached
+        return None
 
     def _due(self, clock: Clock, from_us: int) -> int | None:
         left = clock.target_us - clock.accrued_us
