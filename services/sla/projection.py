@@ -10,10 +10,9 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sla.domain import agents, feedback, measures, promises, rows, task_rows
+from services.sla.domain.columns import Columns
 from shared.contracts.core import Row
 from shared.runtime.store.statements import FENCED
-
-Columns = tuple[tuple[str, str, bool], ...]
 
 _FENCE = "/* fence */"  # where a statement of the batch hangs on the batch's fence
 _SQL_TYPES = {

@@ -68,17 +68,24 @@ clock = Table(
 )
 
 
-def _measured() -> list[Column[Any]]:
-    """The columns of what a clock or a task contributes to figures."""
+def _grouped() -> list[Column[Any]]:
+    """The columns of what figures are grouped by."""
     return [
-        Column("metric", Text, nullable=False),
-        Column("outcome", Text, nullable=False),
         Column("channel", Text, nullable=False),
         Column("queue", Text),
         Column("agent_id", Text),
         Column("policy_id", Text),
         Column("priority", Float, nullable=False),
         Column("tags", ARRAY(Text), nullable=False),
+    ]
+
+
+def _measured() -> list[Column[Any]]:
+    """The columns of what a clock or a task contributes to figures."""
+    return [
+        Column("metric", Text, nullable=False),
+        Column("outcome", Text, nullable=False),
+        *_grouped(),
         Column("started_at", _instant, nullable=False),
         Column("due_at", _instant),
         Column("ended_at", _instant, nullable=False),
@@ -153,12 +160,7 @@ task = Table(
     Column("id", Text, primary_key=True),
     Column("conversation_id", Text, nullable=False),
     Column("customer_id", Text),
-    Column("channel", Text, nullable=False),
-    Column("queue", Text),
-    Column("agent_id", Text),
-    Column("policy_id", Text),
-    Column("priority", Float, nullable=False),
-    Column("tags", ARRAY(Text), nullable=False),
+    *_grouped(),
     Column("created_at", _instant, nullable=False),
     Column("assigned_at", _instant),
     Column("ended_at", _instant),
@@ -184,12 +186,7 @@ feedback = Table(
     Column("task_id", Text),
     Column("survey", Text, nullable=False),
     Column("score", Float, nullable=False),
-    Column("channel", Text, nullable=False),
-    Column("queue", Text),
-    Column("agent_id", Text),
-    Column("policy_id", Text),
-    Column("priority", Float, nullable=False),
-    Column("tags", ARRAY(Text), nullable=False),
+    *_grouped(),
     Column("given_at", _instant, nullable=False),
     Index("feedback_at", "workspace", "given_at"),
     Index("feedback_task", "workspace", "task_id"),

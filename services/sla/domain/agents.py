@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from services.sla.domain.columns import Columns, names
 from shared.contracts.core import Entity, Row
 from shared.contracts.instants import parse_instant
 
@@ -16,7 +17,7 @@ CAPACITY = 100.0  # units, where the router does not say
 UNITS = 100.0  # of a task, where the router does not say: one fills an agent
 
 # (name, type, nullable)
-COLUMNS: tuple[tuple[str, str, bool], ...] = (
+COLUMNS: Columns = (
     ("workspace", "text", False),
     ("agent_id", "text", False),
     ("from_us", "instant", False),  # primary key with workspace and agent
@@ -26,7 +27,7 @@ COLUMNS: tuple[tuple[str, str, bool], ...] = (
     ("units", "double", False),  # of capacity that they take
     ("capacity", "double", False),
 )
-COLUMN_NAMES: tuple[str, ...] = tuple(name for name, _, _ in COLUMNS)
+COLUMN_NAMES = names(COLUMNS)
 
 
 class Desk(msgspec.Struct, gc=False):

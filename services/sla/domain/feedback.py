@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from services.sla.domain.columns import GROUPED, Columns, names
 from services.sla.domain.conversation import Live
 from shared.contracts.core import Row
 
@@ -16,22 +17,17 @@ TABLE = "feedback"
 SCALES: dict[str, tuple[float, float]] = {"csat": (1, 5), "nps": (0, 10), "ces": (1, 7)}
 
 # (name, type, nullable)
-COLUMNS: tuple[tuple[str, str, bool], ...] = (
+COLUMNS: Columns = (
     ("workspace", "text", False),
     ("id", "text", False),  # of the message, so that a corrected answer replaces the first
     ("conversation_id", "text", False),
     ("task_id", "text", True),
     ("survey", "text", False),
     ("score", "double", False),
-    ("channel", "text", False),
-    ("queue", "text", True),
-    ("agent_id", "text", True),
-    ("policy_id", "text", True),
-    ("priority", "double", False),
-    ("tags", "texts", False),
+    *GROUPED,
     ("given_us", "instant", False),
 )
-COLUMN_NAMES: tuple[str, ...] = tuple(name for name, _, _ in COLUMNS)
+COLUMN_NAMES = names(COLUMNS)
 
 
 class Answer(msgspec.Struct):

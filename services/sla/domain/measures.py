@@ -8,6 +8,7 @@ correction and no counter can drift.
 from typing import Any
 
 from services.sla.domain.clock import Clock
+from services.sla.domain.columns import GROUPED, Columns, names
 from services.sla.domain.conversation import Live
 from services.sla.domain.histogram import bucket_of
 from services.sla.domain.work import Work
@@ -24,17 +25,12 @@ MET, MISSED, ABANDONED = "met", "missed", "abandoned"
 UNANSWERED, UNANSWERED_LATE = "closed_unanswered", "closed_late"
 
 # (name, type, nullable); `outcome` None takes the measure back.
-COLUMNS: tuple[tuple[str, str, bool], ...] = (
+COLUMNS: Columns = (
     ("workspace", "text", False),
     ("id", "text", False),
     ("metric", "text", False),
     ("outcome", "text", False),
-    ("channel", "text", False),
-    ("queue", "text", True),
-    ("agent_id", "text", True),
-    ("policy_id", "text", True),
-    ("priority", "double", False),
-    ("tags", "texts", False),
+    *GROUPED,
     ("started_us", "instant", False),
     ("due_us", "instant", True),
     ("ended_us", "instant", False),
@@ -43,7 +39,7 @@ COLUMNS: tuple[tuple[str, str, bool], ...] = (
     ("wall_us", "bigint", False),  # time by the clock on the wall
     ("wall_bucket_us", "bigint", False),
 )
-COLUMN_NAMES: tuple[str, ...] = tuple(name for name, _, _ in COLUMNS)
+COLUMN_NAMES = names(COLUMNS)
 
 
 def counted_for(live: Live, clock: Clock) -> tuple[Any, ...]:

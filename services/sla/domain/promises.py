@@ -2,6 +2,7 @@
 
 import msgspec
 
+from services.sla.domain.columns import Columns
 from services.sla.domain.histogram import on_grid
 from shared.contracts.core import Row
 from shared.contracts.instants import span_us
@@ -10,7 +11,7 @@ TABLE = "edge"
 EDGES_MAX = 256  # declared thresholds off the grid that a workspace's histograms keep
 
 # (name, type, nullable)
-COLUMNS: tuple[tuple[str, str, bool], ...] = (
+COLUMNS: Columns = (
     ("workspace", "text", False),
     ("edge_us", "bigint", False),
 )

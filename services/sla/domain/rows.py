@@ -6,6 +6,7 @@ The table's other columns (when a row was written, say) are the store's.
 from typing import Any
 
 from services.sla.domain.clock import Clock
+from services.sla.domain.columns import Columns, names
 from services.sla.domain.conversation import Live
 from shared.contracts.core import Row
 from shared.contracts.instants import seconds
@@ -13,7 +14,7 @@ from shared.contracts.instants import seconds
 TABLE = "clock"
 
 # (name, type, nullable); instants arrive as microseconds since the epoch, `timestamp` in SQL.
-COLUMNS: tuple[tuple[str, str, bool], ...] = (
+COLUMNS: Columns = (
     ("workspace", "text", False),
     ("id", "text", False),  # primary key with workspace
     ("conversation_id", "text", False),
@@ -38,7 +39,7 @@ COLUMNS: tuple[tuple[str, str, bool], ...] = (
     ("warnings", "json", False),  # [{"level", "at_us"}]
     ("updated_us", "instant", False),
 )
-COLUMN_NAMES: tuple[str, ...] = tuple(name for name, _, _ in COLUMNS)
+COLUMN_NAMES = names(COLUMNS)
 
 
 def clock_row(live: Live, clock: Clock, now_us: int) -> Row:

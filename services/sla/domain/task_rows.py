@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import astuple
 
+from services.sla.domain.columns import GROUPED, Columns, names
 from services.sla.domain.conversation import Live
 from services.sla.domain.measures import work_measures
 from shared.contracts.core import Row
@@ -12,17 +13,12 @@ from shared.contracts.core import Row
 TABLE = "task"
 
 # (name, type, nullable); instants arrive as microseconds since the epoch.
-COLUMNS: tuple[tuple[str, str, bool], ...] = (
+COLUMNS: Columns = (
     ("workspace", "text", False),
     ("id", "text", False),  # the router's; primary key with workspace
     ("conversation_id", "text", False),
     ("customer_id", "text", True),
-    ("channel", "text", False),
-    ("queue", "text", True),
-    ("agent_id", "text", True),
-    ("policy_id", "text", True),
-    ("priority", "double", False),
-    ("tags", "texts", False),
+    *GROUPED,
     ("created_us", "instant", False),
     ("assigned_us", "instant", True),  # for the first time
     ("ended_us", "instant", True),
@@ -34,7 +30,7 @@ COLUMNS: tuple[tuple[str, str, bool], ...] = (
     ("replies", "integer", False),
     ("updated_us", "instant", False),
 )
-COLUMN_NAMES: tuple[str, ...] = tuple(name for name, _, _ in COLUMNS)
+COLUMN_NAMES = names(COLUMNS)
 
 Works = dict[str, tuple[Any, ...]]
 
