@@ -1,44 +1,18 @@
 """An agent reads and moves only what is his; a supervisor may steer all of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from services.cli.system import System, system
-from shared.settings import Settings
+from services.cli.system import System
+from tests.integration.shop import client, ok
 
 EVENT = {
     "specversion": "1.0", "id": "m-1", "source": "crm", "type": "interaction.message.v1",
     "data": {"channel": "chat", "conversation_key": "t-1", "direction": "inbound",
              "author": {"role": "customer"}, "text": "hello"},
 }  # fmt: skip
-
-
-@pytest.fixture
-async def running(database_url: str, tmp_path: Path) -> AsyncIterator[System]:
-    settings = Settings(port=0, data_dir=tmp_path, database_url=database_url, partitions=1)
-    async with system(settings) as started:
-        await started.parts.platform.create_workspace("shop", 1)
-        yield started
-
-
-async def client(running: System, role: Any, agent: str | None = None) -> httpx.AsyncClient:
-    _, token = await running.parts.keys.create("shop", role, role, agent=agent)
-    return httpx.AsyncClient(
-        base_url=f"{running.url}/v1/workspaces/shop",
-        headers={"Authorization": f"Bearer {token}"},
-        trust_env=False,
-        timeout=30,
-    )
-
-
-async def ok(answer: httpx.Response) -> Any:
-    assert answer.is_success, answer.text
-    return answer.json() if answer.content else None
 
 
 async def owned(admin: httpx.AsyncClient) -> None:

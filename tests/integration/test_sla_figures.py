@@ -4,18 +4,15 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy import text
 
-from services.cli.system import System, system
+from services.cli.system import System
 from services.sla.figures_store import FiguresStore
-from shared.settings import Settings
+from tests.integration.shop import client, ok
 
 ALWAYS = {"timezone": "UTC", "always_open": True}
 POLICY = {
@@ -26,29 +23,6 @@ DEFINITIONS = {
     "abandons_in_time_succeed", "abandons_ignored", "abandons_fail", "early_abandons_ignored",
     "short_abandons_succeed", "live",
 }  # fmt: skip
-
-
-@pytest.fixture
-async def running(database_url: str, tmp_path: Path) -> AsyncIterator[System]:
-    settings = Settings(port=0, data_dir=tmp_path, database_url=database_url, partitions=1)
-    async with system(settings) as started:
-        await started.parts.platform.create_workspace("shop", 1)
-        yield started
-
-
-async def client(running: System, role: Any, agent: str | None = None) -> httpx.AsyncClient:
-    _, token = await running.parts.keys.create("shop", role, role, agent=agent)
-    return httpx.AsyncClient(
-        base_url=f"{running.url}/v1/workspaces/shop",
-        headers={"Authorization": f"Bearer {token}"},
-        trust_env=False,
-        timeout=30,
-    )
-
-
-async def ok(answer: httpx.Response) -> Any:
-    assert answer.is_success, answer.text
-    return answer.json() if answer.content else None
 
 
 class Shop:
