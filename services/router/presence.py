@@ -8,24 +8,13 @@ import time
 from collections.abc import Callable
 
 import msgspec
-import structlog
 
 from services.router.domain.commands import PRESENCE_LAPSED, PRESENCE_RETURNED, Presence
 from shared.contracts.core import Core, Input
-from shared.contracts.problems import Refused
-from shared.runtime.port import (
-    CommandFailed,
-    NotOwner,
-    OutcomeUnknown,
-    RuntimePort,
-    Unavailable,
-    UnknownWorkspace,
-)
+from shared.runtime.owned import for_each
+from shared.runtime.port import RuntimePort
 
 TICK_S = 1.0
-_PASSING = (NotOwner, Unavailable, OutcomeUnknown, UnknownWorkspace, CommandFailed, Refused)
-
-log = structlog.get_logger(__name__)
 
 
 class Present(msgspec.Struct, frozen=True):
@@ -65,11 +54,7 @@ class PresenceLeases:
         while True:
             await asyncio.sleep(TICK_S)
             owned = self._owned()
-            for workspace in owned:
-                try:
-                    await self.check(workspace)
-                except _PASSING as passing:
-                    log.info("presence.skipped", workspace=workspace, because=str(passing))
+            await for_each(owned, self.check, "presence.skipped")
             for gone in self._renewed.keys() - set(owned):
                 self._renewed.pop(gone, None)
                 self._lapsed.pop(gone, None)

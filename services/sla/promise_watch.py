@@ -12,7 +12,6 @@ from functools import partial
 from typing import NamedTuple
 
 import msgspec
-import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from services.sla import live
@@ -25,26 +24,14 @@ from services.sla.figures_store import EPOCH, FiguresStore, Limits, Moment
 from services.sla.readings import Promises
 from shared.contracts.core import Input
 from shared.contracts.instants import span_us
-from shared.contracts.problems import Refused
 from shared.db.engine import DatabaseUnavailable
-from shared.runtime.port import (
-    CommandFailed,
-    NotOwner,
-    OutcomeUnknown,
-    RuntimePort,
-    Unavailable,
-    UnknownWorkspace,
-)
+from shared.runtime.owned import PASSING, for_each
+from shared.runtime.port import RuntimePort
 
 TICK_S = 30.0
 HOUR_S = 3_600
-_PASSING = (
-    NotOwner, Unavailable, OutcomeUnknown, UnknownWorkspace, CommandFailed, Refused,
-    DatabaseUnavailable,
-)  # fmt: skip
+_PASSING = (*PASSING, DatabaseUnavailable)
 _JSON = msgspec.json.Encoder()
-
-log = structlog.get_logger(__name__)
 
 
 class Goal(NamedTuple):
@@ -80,11 +67,7 @@ class PromiseWatch:
         while True:
             await asyncio.sleep(TICK_S)
             owned = self._owned()
-            for workspace in owned:
-                try:
-                    await self.check(workspace)
-                except _PASSING as passing:
-                    log.info("promises.skipped", workspace=workspace, because=str(passing))
+            await for_each(owned, self.check, "promises.skipped", _PASSING)
             self._metrics.forget_all_but(set(owned))
 
     async def check(self, workspace: str) -> None:

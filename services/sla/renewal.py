@@ -14,6 +14,7 @@ from shared.calendars import AHEAD_US, BACK_US, data_versions, expand
 from shared.contracts.core import Core, Input
 from shared.contracts.problems import Refused
 from shared.contracts.windows import Expanded
+from shared.runtime.owned import for_each
 from shared.runtime.port import NotOwner, OutcomeUnknown, RuntimePort, Unavailable, UnknownWorkspace
 
 log = structlog.get_logger(__name__)
@@ -71,11 +72,7 @@ class Renewal:
         """Look at every owned workspace, now and then. Until cancelled."""
         await asyncio.sleep(FIRST_S)
         while True:
-            for workspace in self._owned():
-                try:
-                    await self.renew(workspace)
-                except _PASSING as passing:
-                    log.info("renewal.skipped", workspace=workspace, because=str(passing))
+            await for_each(self._owned(), self.renew, "renewal.skipped", _PASSING)
             await asyncio.sleep(EVERY_S)
 
     async def renew(self, workspace: str) -> int:
