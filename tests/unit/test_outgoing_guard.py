@@ -4,9 +4,9 @@ import ipaddress
 
 import pytest
 
-from services.channels.connectors.port import Ask
-from services.channels.outgoing.client import MAX_REDIRECTS, Client, FetchFailed, retry_after
-from services.channels.outgoing.guard import AddressRefused, Guard, is_public
+from shared.fetching.ask import Ask
+from shared.fetching.client import MAX_REDIRECTS, Client, FetchFailed, retry_after
+from shared.fetching.guard import AddressRefused, Guard, is_public
 from shared.testing.vendor import Says, vendor
 
 pytestmark = pytest.mark.asyncio

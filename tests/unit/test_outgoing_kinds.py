@@ -11,15 +11,16 @@ import pytest
 from services.channels.connectors import aws_signature, registry
 from services.channels.connectors.fetching import Row, fresh, moved
 from services.channels.connectors.handling import handle
-from services.channels.connectors.port import Ask, InboundRequest
-from services.channels.outgoing.client import Client, FetchFailed
+from services.channels.connectors.port import InboundRequest
 from services.channels.outgoing.errands import fetch_for, media_of, off, passes_of, sorted_out
-from services.channels.outgoing.guard import Guard
 from services.channels.outgoing.performing import Errand, Performer
 from services.channels.outgoing.poller import next_pass_s
 from services.channels.outgoing.tokens import Tokens
 from services.channels.store import StoredConnector
 from shared.contracts.instants import parse_instant
+from shared.fetching.ask import Ask
+from shared.fetching.client import Client, FetchFailed
+from shared.fetching.guard import Guard
 from shared.testing.vendor import Says, vendor
 
 pytestmark = pytest.mark.asyncio

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import msgspec
 
-from services.channels.connectors.port import Ask
 from shared.contracts.instants import SECOND_US
+from shared.fetching.ask import Ask
 
 _UNRESERVED = "-_.~"
 

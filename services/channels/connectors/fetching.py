@@ -14,7 +14,6 @@ import msgspec
 
 from services.channels.connectors import fields
 from services.channels.connectors.port import (
-    Ask,
     Fetch,
     Grant,
     Page,
@@ -25,6 +24,7 @@ from services.channels.connectors.port import (
 )
 from services.channels.connectors.reading import moment
 from shared.contracts.instants import SECOND_US
+from shared.fetching.ask import Ask
 
 MAX_PAGES = 20
 """Of one pass; the rest follows in the next."""

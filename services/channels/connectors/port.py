@@ -25,6 +25,7 @@ from shared.contracts.interactions import (
     Segment,
 )
 from shared.contracts.topics import Channel
+from shared.fetching.ask import Ask
 
 Verdict = Literal["valid", "invalid", "none"]
 Purpose = Literal[
@@ -257,16 +258,6 @@ class HandshakeExample:
     secrets: Secrets
     answer: Answer
     open: bool = False
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """A request to a vendor's API. `secret`: whether the fetch's secret goes with it."""
-
-    url: str
-    method: str = "GET"
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    secret: bool = True
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -14,7 +14,6 @@ from services.channels.connectors.port import (
     Wanted,
 )
 from services.channels.context import Channels, wall_us
-from services.channels.outgoing.client import FetchFailed
 from services.channels.outgoing.errands import sorted_out
 from services.channels.outgoing.performing import Errand
 from services.channels.outgoing.store import OutgoingStore, OwedFetch
@@ -24,6 +23,7 @@ from shared.contracts import ids, topics
 from shared.contracts.deadletter import DeadLetter, to_envelope
 from shared.contracts.envelope import to_headers
 from shared.contracts.instants import format_instant
+from shared.fetching.client import FetchFailed
 
 FETCH_OWED = "fetch.owed.v1"
 

@@ -21,10 +21,10 @@ from imap_tools.errors import ImapToolsError
 
 from services.channels.connectors.email.email_imap import ImapSettings
 from services.channels.connectors.port import Page
-from services.channels.outgoing.client import FetchFailed
-from services.channels.outgoing.guard import AddressRefused, Guard
 from services.channels.outgoing.performing import Errand
 from services.channels.outgoing.tokens import Tokens
+from shared.fetching.client import FetchFailed
+from shared.fetching.guard import AddressRefused, Guard
 
 TIMEOUT_S = 20.0
 PORTS = frozenset({993, 143})

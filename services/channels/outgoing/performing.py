@@ -14,8 +14,11 @@ from services.channels.connectors.fetching import (
     names_of,
     request_of,
 )
-from services.channels.connectors.port import Ask, Fetch, NotYet, Page, Secrets, Settings, Told
-from services.channels.outgoing.client import (
+from services.channels.connectors.port import Fetch, NotYet, Page, Secrets, Settings, Told
+from services.channels.outgoing.tokens import Tokens
+from services.channels.store import StoredConnector
+from shared.fetching.ask import Ask
+from shared.fetching.client import (
     MAX_ANSWER_BYTES,
     MAX_MEDIA_BYTES,
     MAX_MESSAGE_BYTES,
@@ -23,8 +26,6 @@ from services.channels.outgoing.client import (
     FetchFailed,
     Reply,
 )
-from services.channels.outgoing.tokens import Tokens
-from services.channels.store import StoredConnector
 
 _LIMITS = {"media": MAX_MEDIA_BYTES, "message": MAX_MESSAGE_BYTES}
 

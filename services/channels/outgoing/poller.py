@@ -11,7 +11,6 @@ import structlog
 from services.channels.connectors import registry
 from services.channels.connectors.port import Fetch, Page, Secrets, Settings, Wanted
 from services.channels.context import Channels, wall_us
-from services.channels.outgoing.client import FetchFailed
 from services.channels.outgoing.delivery import delivered, only, opened
 from services.channels.outgoing.errands import Errands, interval_s, passes_of
 from services.channels.outgoing.mailbox import Mailboxes
@@ -22,6 +21,7 @@ from services.channels.store import StoredConnector
 from services.channels.vendors import inbound_url
 from shared.contracts.problems import Refused
 from shared.db.engine import DatabaseUnavailable, OutcomeUnknown
+from shared.fetching.client import FetchFailed
 
 AT_ONCE = 4
 LOOK_EVERY_S = 1.0

@@ -8,14 +8,14 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from services.channels.context import Channels
-from services.channels.outgoing.client import Client
-from services.channels.outgoing.guard import Guard, Network
 from services.channels.outgoing.mailbox import Mailboxes
 from services.channels.outgoing.metrics import OutgoingMetrics
 from services.channels.outgoing.performing import Performer
 from services.channels.outgoing.poller import Poller
 from services.channels.outgoing.tokens import Tokens
 from services.channels.outgoing.worker import FetchWorker
+from shared.fetching.client import Client
+from shared.fetching.guard import Guard, Network
 
 RESTART_S = 5.0
 

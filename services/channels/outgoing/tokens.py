@@ -6,8 +6,8 @@ from typing import Any
 from services.channels.connectors import fields
 from services.channels.connectors.fetching import grant_ask, walk
 from services.channels.connectors.port import Fetch, Grant, Parsed, Secrets, Settings
-from services.channels.outgoing.client import Client, FetchFailed
 from services.channels.store import StoredConnector
+from shared.fetching.client import Client, FetchFailed
 
 EARLY_S = 60
 MAX_TOKENS = 10_000

@@ -9,7 +9,6 @@ import structlog
 from services.channels.connectors import registry
 from services.channels.connectors.port import Wanted
 from services.channels.context import Channels, wall_us
-from services.channels.outgoing.client import FetchFailed
 from services.channels.outgoing.delivery import delivered, give_up, keep_file, opened
 from services.channels.outgoing.errands import Errands, fetch_for
 from services.channels.outgoing.metrics import OutgoingMetrics
@@ -17,6 +16,7 @@ from services.channels.outgoing.performing import Errand, Performer
 from services.channels.outgoing.store import FETCH_LEASE_S, OwedFetch
 from shared.contracts.problems import Refused
 from shared.db.engine import DatabaseUnavailable, OutcomeUnknown
+from shared.fetching.client import FetchFailed
 
 AT_ONCE = 8
 LOOK_EVERY_S = 1.0

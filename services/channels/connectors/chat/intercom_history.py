@@ -18,7 +18,8 @@ from services.channels.connectors.fetching import (
     posted,
     since_s,
 )
-from services.channels.connectors.port import Ask, Fetch, Page, Told, Wanted
+from services.channels.connectors.port import Fetch, Page, Told, Wanted
+from shared.fetching.ask import Ask
 
 _HEADERS = (("Accept", "application/json"), ("Intercom-Version", "2.11"))
 _SEARCH = "https://api.intercom.io/conversations/search"

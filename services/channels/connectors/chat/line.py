@@ -11,7 +11,6 @@ from services.channels.connectors import fields
 from services.channels.connectors.fetching import file
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
-    Ask,
     Connector,
     Context,
     Example,
@@ -30,6 +29,7 @@ from services.channels.connectors.signatures import BodyHmac
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Attachment, Author
+from shared.fetching.ask import Ask
 
 SETUP = """\
 1. In the LINE Developers Console, Messaging API tab: enter the connector's inbound URL, turn on

@@ -17,7 +17,8 @@ from services.channels.connectors.fetching import (
     since_s,
     with_argument,
 )
-from services.channels.connectors.port import Ask, Fetch, NotYet, Page, Told, Wanted
+from services.channels.connectors.port import Fetch, NotYet, Page, Told, Wanted
+from shared.fetching.ask import Ask
 
 _API = "https://slack.com/api/"
 

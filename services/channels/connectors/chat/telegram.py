@@ -12,7 +12,6 @@ from services.channels.connectors.chat import telegram_content
 from services.channels.connectors.fetching import file, payload
 from services.channels.connectors.identities import PHONE, identities, phone
 from services.channels.connectors.port import (
-    Ask,
     Connector,
     Context,
     Example,
@@ -30,6 +29,7 @@ from services.channels.connectors.signatures import StaticToken
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Author
+from shared.fetching.ask import Ask
 
 SETUP = """\
 1. Choose a secret of 1 to 256 letters, digits, `_` and `-`; put it into `secret_token`.

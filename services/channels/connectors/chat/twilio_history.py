@@ -26,9 +26,10 @@ from services.channels.connectors.fetching import (
     since_s,
     stamp_of,
 )
-from services.channels.connectors.port import Ask, Fetch, Page, Told, Wanted
+from services.channels.connectors.port import Fetch, Page, Told, Wanted
 from services.channels.connectors.reading import moment
 from shared.contracts.instants import SECOND_US, format_instant
+from shared.fetching.ask import Ask
 
 _FORM = "application/x-www-form-urlencoded"
 _ACCOUNTS = "https://api.twilio.com/2010-04-01/Accounts/"

@@ -26,7 +26,6 @@ from services.channels.connectors.fetching import (
 )
 from services.channels.connectors.port import (
     DAY_S,
-    Ask,
     Connector,
     Context,
     Example,
@@ -45,6 +44,7 @@ from services.channels.connectors.public_keys import bearer, example_key, token_
 from services.channels.connectors.signatures import any_same
 from shared.contracts import interactions
 from shared.contracts.instants import SECOND_US, format_instant, parse_instant
+from shared.fetching.ask import Ask
 
 SETUP = """\
 1. Create a Pub/Sub topic that `gmail-api-push@system.gserviceaccount.com` may publish to, and set

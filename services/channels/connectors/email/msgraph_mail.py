@@ -31,7 +31,6 @@ from services.channels.connectors.port import (
     DAY_S,
     Answer,
     Answers,
-    Ask,
     Connector,
     Context,
     Example,
@@ -54,6 +53,7 @@ from services.channels.connectors.public_keys import decode_base64
 from services.channels.connectors.signatures import same
 from shared.contracts import interactions
 from shared.contracts.instants import SECOND_US, format_instant, parse_instant
+from shared.fetching.ask import Ask
 
 
 class MsGraphSettings(EmailSettings):

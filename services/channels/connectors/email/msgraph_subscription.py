@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 from services.channels.connectors import fields
 from services.channels.connectors.fetching import linked, payload
-from services.channels.connectors.port import DAY_S, Ask, Page, Told
+from services.channels.connectors.port import DAY_S, Page, Told
 from shared.contracts.instants import SECOND_US, format_instant
+from shared.fetching.ask import Ask
 
 SUBSCRIPTIONS = "https://graph.microsoft.com/v1.0/subscriptions"
 _LASTS_S = 6 * DAY_S

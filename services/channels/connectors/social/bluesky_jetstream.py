@@ -15,7 +15,6 @@ from services.channels.connectors.fetching import Row, Unfilled, file, newest_fi
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
     DAY_S,
-    Ask,
     Connector,
     Context,
     Example,
@@ -32,6 +31,7 @@ from services.channels.connectors.signatures import Unsigned
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Attachment, Author
+from shared.fetching.ask import Ask
 
 
 class BlueskySettings(Settings):

@@ -14,7 +14,6 @@ from services.channels.connectors import fields, meta
 from services.channels.connectors.fetching import MEDIA_BY_URL, payload, posted
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
-    Ask,
     Connector,
     Context,
     Example,
@@ -32,6 +31,7 @@ from services.channels.connectors.social.meta_messaging import read_item
 from shared.contracts import interactions
 from shared.contracts.instants import SECOND_US, parse_instant
 from shared.contracts.interactions import Author
+from shared.fetching.ask import Ask
 
 
 class InstagramSettings(Settings):

@@ -13,7 +13,6 @@ from services.channels.connectors import fields
 from services.channels.connectors.fetching import Unfilled, payload
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
-    Ask,
     Connector,
     Context,
     Example,
@@ -34,6 +33,7 @@ from services.channels.connectors.signatures import any_same, decimal_us, digest
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Attachment, Author, Delivery
+from shared.fetching.ask import Ask
 
 SETUP = """\
 1. In the TikTok for Business developer portal, create the app and, with its credentials, register

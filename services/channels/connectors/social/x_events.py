@@ -13,7 +13,6 @@ from services.channels.connectors.fetching import filled
 from services.channels.connectors.identities import identities
 from services.channels.connectors.port import (
     Answer,
-    Ask,
     Example,
     Fetch,
     HandshakeExample,
@@ -31,6 +30,7 @@ from services.channels.connectors.reading import given, moment
 from services.channels.connectors.signatures import BodyHmac
 from shared.contracts.instants import SECOND_US
 from shared.contracts.interactions import Attachment, Author
+from shared.fetching.ask import Ask
 
 _DATE = "%Y%m%d%H%M"
 _FIRST_REPLAY_S = 3600

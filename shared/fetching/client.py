@@ -1,4 +1,4 @@
-"""Requests to vendors: guarded, bounded in time, size and redirects."""
+"""Requests to addresses that users name: guarded, bounded in time, size and redirects."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -8,8 +8,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from services.channels.connectors.port import Ask
-from services.channels.outgoing.guard import AddressRefused, Guard
+from shared.fetching.ask import Ask
+from shared.fetching.guard import AddressRefused, Guard
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 20.0
@@ -20,7 +20,7 @@ MAX_MEDIA_BYTES = 25 * 1024 * 1024
 MAX_MESSAGE_BYTES = 40 * 1024 * 1024
 """A mail of 25 MB with its files, as JSON."""
 MAX_RETRY_AFTER_S = 3600.0
-USER_AGENT = "omniroute (+channels)"
+USER_AGENT = "omniroute"
 
 _TRY_LATER = frozenset({408, 425, 429})
 
@@ -80,7 +80,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
 
 
 class Client:
-    """Calls vendors. One per process; `close` it at the end."""
+    """Calls what users name. One per service; `close` it at the end."""
 
     def __init__(self, guard: Guard) -> None:
         timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)

@@ -1,0 +1,1 @@
+"""Requests that this installation makes to addresses that its users name."""
