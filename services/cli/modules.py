@@ -44,6 +44,7 @@ from services.sla.api.routers import ROUTERS as SLA_ROUTERS
 from services.sla.domain.core import SlaFactory
 from services.sla.domain.promises import Promise
 from services.sla.dry_run import DryRuns
+from services.sla.feeds import FeedReader, FeedWatch
 from services.sla.figures_store import FiguresStore
 from services.sla.metrics import SlaMetrics
 from services.sla.projection import row_statements, write_rows
@@ -55,6 +56,8 @@ from services.sla.store import ClockStore
 from shared.calendars import expand
 from shared.contracts import topics
 from shared.contracts.core import CoreFactory
+from shared.fetching.client import Client
+from shared.fetching.guard import Guard
 from shared.http.health import Alarm
 from shared.http.ratelimit import RateLimiter
 from shared.runtime.barrier import ReadBarrier
@@ -241,14 +244,21 @@ async def sla(parts: Foundation) -> AsyncGenerator[Module]:
         }
 
     parts.runtime_metrics.observe("sla", SlaMetrics(parts.registry))
-    async with runtime(
-        parts, SlaFactory(), projector=write_rows, row_statements=row_statements
-    ) as (running, _):
+    async with (
+        contextlib.aclosing(Client(Guard(parts.settings.fetch_allow))) as client,
+        runtime(parts, SlaFactory(), projector=write_rows, row_statements=row_statements) as (
+            running,
+            _,
+        ),
+    ):
         figures = FiguresStore(parts.engine)
         readings = Readings(running, figures, promises)
         watch = PromiseWatch(running, running.owned, figures, promises, parts.registry)
-        service = Sla(running, ClockStore(parts.engine), readings, DryRuns(running))
+        feeds = FeedReader(client)
+        service = Sla(running, ClockStore(parts.engine), readings, DryRuns(running), feeds)
+        feed_watch = FeedWatch(running, running.owned, feeds, parts.registry)
         async with (
+            running_task(feed_watch.run, "calendar feeds"),
             running_task(Renewal(running, running.owned).run, "calendar renewal"),
             running_task(Rollup(parts.engine, parts.registry).run, "roll-up"),
             running_task(watch.run, "watch over promises"),

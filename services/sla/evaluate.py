@@ -11,7 +11,7 @@ from services.sla.domain.events import TYPES, Event
 from services.sla.domain.policy import METRICS, Book, Policy, check_references
 from services.sla.domain.view import clock_view, ledger
 from services.sla.resources import read_compiled
-from shared.calendars import LazyWindows, OpenHours, check_calendar, parse_calendar
+from shared.calendars import LazyWindows, OpenHours, check_calendar, check_read, parse_calendar
 from shared.contracts.instants import parse_instant
 from shared.contracts.problems import invalid
 from shared.contracts.windows import Windows
@@ -94,6 +94,7 @@ class _Calendars:
     def _add(self, body: object, pointer: str) -> None:
         calendar = parse_calendar(body, pointer)
         check_calendar(calendar, pointer)
+        check_read(calendar, pointer)
         if calendar.id is None:
             raise invalid(f"{pointer}/id", "missing", "an inline calendar carries its id", "id")
         if calendar.id in self._found:

@@ -161,10 +161,12 @@ class HoursBody(_Model):
 
 
 class FeedBody(_Model):
-    """An iCalendar text whose all-day events close their days; those in `off` stay open."""
+    """An iCalendar text whose all-day events close their days; those in `off` stay open. With its
+    address (`url`) the text is read from there: now, and again every six hours."""
 
     name: Id
-    ical: str
+    url: Annotated[str, Field(max_length=2_000)] | None = None
+    ical: str | None = None
     off: list[str] = []
 
 

@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from shared.calendars.evaluate import Lookup, check_calendar, evaluate, reach, reach_days
+from shared.calendars.evaluate import (
+    Lookup,
+    check_calendar,
+    check_read,
+    evaluate,
+    reach,
+    reach_days,
+)
 from shared.calendars.expand import OpenHours
 from shared.calendars.lazy import LazyWindows
 from shared.calendars.model import Calendar, Combine
@@ -22,6 +29,7 @@ __all__ = [
     "OpenHours",
     "WindowTable",
     "check_calendar",
+    "check_read",
     "data_versions",
     "evaluate",
     "expand",
@@ -40,8 +48,9 @@ def expand(
 ) -> Expanded:
     """A stored calendar from a year ago until 11 years ahead, as the cores take it in.
 
-    Raises Refused("validation") when the body is no calendar or never opens.
+    Raises Refused("validation") when the body is no calendar, never opens, or has a feed unread.
     """
     calendar = parse_calendar(body)
     check_calendar(calendar)
+    check_read(calendar)
     return OpenHours([calendar]).expanded(now_us - back_us, now_us + ahead_us)

@@ -107,7 +107,15 @@ def _one(value: object, pointer: str, lookup: Lookup) -> Calendar:
         raise invalid(pointer, "type", "calendar_id is no id", "the id of a calendar")
     calendar = parse_calendar(value, pointer)
     check_calendar(calendar, pointer)
+    check_read(calendar, pointer)
     return calendar
+
+
+def check_read(calendar: Calendar, pointer: str = "") -> None:
+    """Raises Refused when of a feed only the address is known: nobody could tell its days."""
+    for name in calendar.unread():
+        message = f"the feed {name} is read when its calendar is stored, not here"
+        raise invalid(f"{pointer}/feeds", "feed_unread", message, "its text as ical")
 
 
 def check_calendar(calendar: Calendar, pointer: str = "") -> None:

@@ -57,12 +57,21 @@ class FeedEvent(NamedTuple):
 
 
 class Feed:
-    """A feed's dates. Dates in `off` stay open although the feed names them."""
+    """A feed's dates. Dates in `off` stay open although the feed names them. `unread`: only its
+    address is known here."""
 
-    def __init__(self, name: str, events: tuple[FeedEvent, ...], off: frozenset[date]) -> None:
+    def __init__(
+        self,
+        name: str,
+        events: tuple[FeedEvent, ...],
+        off: frozenset[date],
+        *,
+        unread: bool = False,
+    ) -> None:
         self.name = name
         self.events = events
         self.off = off
+        self.unread = unread
         self._years: dict[int, dict[date, str]] = {}
 
     def days(self, year: int) -> dict[date, str]:

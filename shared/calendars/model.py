@@ -76,6 +76,11 @@ class Calendar:
             for rules in self.versions
         )
 
+    def unread(self) -> list[str]:
+        """The feeds of which only the address is known."""
+        own = [feed.name for rules in self.versions for feed in rules.feeds if feed.unread]
+        return own + [name for part in self.parts for name in part.unread()]
+
     def leaves(self) -> list["Calendar"]:
         """The calendars with hours of their own that it is made of, in order."""
         return [leaf for part in self.parts for leaf in part.leaves()] if self.parts else [self]

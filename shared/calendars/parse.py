@@ -38,6 +38,7 @@ DEPTH_MAX = 3
 _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?\Z", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 _YEARLY = re.compile(r"(\d\d)-(\d\d)\Z", re.ASCII)
+_FEED_URL = re.compile(r"(?:https?|webcal)://[!-~]{1,1990}\Z", re.ASCII)
 _BEGINNING = date.min
 
 
@@ -318,10 +319,10 @@ def _feeds(value: object, at: str, faults: Faults) -> tuple[Feed, ...]:
     found: list[Feed] = []
     for index, entry in enumerate(_list(value, at, faults, FEEDS_MAX)):
         place = f"{at}/{index}"
-        given = _object(entry, place, ("name", "ical", "off"), faults)
+        given = _object(entry, place, ("name", "url", "ical", "off"), faults)
         if given is None:
             continue
-        name, text = given.get("name"), given.get("ical")
+        name = given.get("name")
         if not isinstance(name, str) or not CLIENT_ID.match(name):
             faults.add(f"{place}/name", "id", "a feed needs a name", "[A-Za-z0-9_-]{1,64}")
             continue
@@ -329,14 +330,28 @@ def _feeds(value: object, at: str, faults: Faults) -> tuple[Feed, ...]:
             faults.add(f"{place}/name", "duplicate", f"two feeds are named {name!r}")
         off = _list(given.get("off", []), f"{place}/off", faults)
         days = [_date(day, f"{place}/off/{number}", faults) for number, day in enumerate(off)]
-        events = _ical(text, f"{place}/ical", faults)
-        found.append(Feed(name, events, frozenset(day for day in days if day is not None)))
+        unread = _address(given, place, faults) and "ical" not in given
+        events = () if unread else _ical(given.get("ical"), f"{place}/ical", faults)
+        off_days = frozenset(day for day in days if day is not None)
+        found.append(Feed(name, events, off_days, unread=unread))
     return tuple(found)
+
+
+def _address(given: dict[str, Any], at: str, faults: Faults) -> bool:
+    """Whether the feed has an address."""
+    if "url" not in given:
+        return False
+    url = given["url"]
+    if not isinstance(url, str) or not _FEED_URL.match(url):
+        expected = "https://… or webcal://…, at most 2,000 characters"
+        faults.add(f"{at}/url", "url", "the address of a feed is no URL of the web", expected)
+    return True
 
 
 def _ical(value: object, at: str, faults: Faults) -> tuple[FeedEvent, ...]:
     if not isinstance(value, str):
-        faults.add(at, "type", "a feed needs its iCalendar text", "BEGIN:VCALENDAR … END:VCALENDAR")
+        message = "a feed needs its iCalendar text (ical) or its address (url)"
+        faults.add(at, "type", message, "BEGIN:VCALENDAR … END:VCALENDAR")
         return ()
     try:
         return read_feed(value)

@@ -80,7 +80,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
 
 
 class Client:
-    """Calls what users name. One per service; `close` it at the end."""
+    """Calls what users name. One per service; `aclose` it at the end."""
 
     def __init__(self, guard: Guard) -> None:
         timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
@@ -92,7 +92,7 @@ class Client:
             trust_env=False,
         )
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._http.aclose()
 
     async def ask(

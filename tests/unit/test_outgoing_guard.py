@@ -118,7 +118,7 @@ async def test_the_connection_goes_to_the_address_that_was_checked():
             with pytest.raises(FetchFailed, match=r"10\.0\.0\.1|encrypted"):
                 await client.ask(Ask(f"http://rebinding.example:{there.port}/x"))
         finally:
-            await client.close()
+            await client.aclose()
         assert len(there.asked) == 1
 
 
@@ -129,7 +129,7 @@ async def fails(there, path, *answers, limit=1000, guard=None):
         with pytest.raises(FetchFailed) as caught:
             await client.ask(Ask(there.url + path, headers=(("Authorization", "word"),)), limit)
     finally:
-        await client.close()
+        await client.aclose()
     assert "word" not in caught.value.said and path not in caught.value.said
     return caught.value
 
@@ -152,7 +152,7 @@ async def test_redirects_are_checked_bounded_and_carry_no_secret_elsewhere():
                 ask = Ask(there.url + path, headers=(("Authorization", "word"),))
                 assert (await client.ask(ask)).body == b"content"
         finally:
-            await client.close()
+            await client.aclose()
         assert "authorization" not in other.asked[0].headers
         assert there.asked_of("/file")[0].headers["authorization"] == "word"
 

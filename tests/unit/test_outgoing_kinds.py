@@ -79,7 +79,7 @@ async def run(there, kind, purpose, ids=None, cursor=None, secrets=None, **setti
             found.cursor = page.cursor if page.cursor is not None else found.cursor
             found.content = page.content if page.content is not None else found.content
     finally:
-        await client.close()
+        await client.aclose()
     return found
 
 

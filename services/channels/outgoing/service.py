@@ -44,7 +44,7 @@ async def outgoing(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await client.close()
+        await client.aclose()
 
 
 async def _kept_running(work: Callable[[], Awaitable[None]], name: str) -> None:

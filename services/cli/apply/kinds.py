@@ -6,6 +6,7 @@ from typing import Any
 
 from services.channels.resources import check_connector
 from services.router.resources import parse
+from services.sla.feeds import as_written
 from services.sla.resources import read_calendar, read_policy
 from shared.contracts.problems import Fault, Refused
 from shared.http.resources import validate_resource
@@ -62,6 +63,8 @@ def written(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """A service's answer as an entry of the file."""
     if kind == "workspace":
         return {name: body[name] for name in WorkspaceBody.model_fields if name in body}
+    if kind == "calendar":
+        body = as_written(dict(body))
     added = _ADDED - {"channel"} if kind != "connector" else _ADDED
     return {name: value for name, value in body.items() if name not in added}
 
@@ -98,8 +101,9 @@ def _of_router(kind: str, body: dict[str, Any], name: str) -> Canonical:
 
 
 def _of_sla(kind: str, body: dict[str, Any], name: str) -> Canonical:
-    read = read_calendar if kind == "calendar" else read_policy
-    return read(dict(body), name)
+    if kind == "calendar":
+        return as_written(read_calendar(dict(body), name))
+    return read_policy(dict(body), name)
 
 
 def _connector(kind: str, body: dict[str, Any], name: str) -> Canonical:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from services.sla.dry_run import DryRuns
+from services.sla.feeds import FeedReader
 from services.sla.readings import Readings
 from services.sla.store import ClockStore
 from shared.contracts.instants import format_instant, parse_instant
@@ -24,6 +25,7 @@ class Sla:
     store: ClockStore
     readings: Readings
     dry_runs: DryRuns
+    feeds: FeedReader
 
 
 async def sla_of(request: Request) -> Sla:

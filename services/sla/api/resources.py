@@ -1,7 +1,5 @@
 """Calendars and SLA policies, and what they would say: `calendars:evaluate`, `sla-policies:evaluate`."""
 
-import asyncio
-import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Annotated, Any
@@ -11,12 +9,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.sla import live
 from services.sla.api.context import Service, Sla
-from services.sla.domain.commands import Command, DeleteResource, PutResource, ResourceKind
+from services.sla.domain.commands import Command, DeleteResource, ResourceKind
 from services.sla.evaluate import evaluate as evaluate_policy
-from services.sla.renewal import data_text
+from services.sla.feeds import addressed
 from services.sla.resources import read_calendar, read_policy
+from services.sla.writing import put_of
 from shared.calendars import evaluate as evaluate_calendar
-from shared.calendars import expand, parse_calendar
+from shared.calendars import parse_calendar
 from shared.calendars.closures import DAYS_MAX as SPECIAL_DAYS_MAX
 from shared.calendars.closures import special_days
 from shared.contracts.core import Input
@@ -56,19 +55,9 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         body = _READ[kind](await read_body(request, dict[str, Any]), name)
         await service.runtime.refresh_config(caller.workspace)
         version = await _demanded(request, caller, service, kind, name)
-        windows, data = None, ""
-        if kind == "calendar":
-            # Years of windows take a while: meanwhile the loop goes on.
-            windows = await asyncio.to_thread(expand, body, time.time_ns() // 1000)
-            data = data_text()
-        command = PutResource(
-            resource=kind,
-            id=name,
-            body=msgspec.Raw(msgspec.json.encode(body)),
-            windows=windows,
-            if_version=version,
-            data=data,
-        )
+        if any(True for _ in addressed(body)):
+            body = await _with_feeds(caller, service, name, body)
+        command = await put_of(kind, name, body, version)
         reply = await submit(request, caller, service, command)
         return _written(reply)
 
@@ -121,6 +110,17 @@ async def _demanded(
         )
         demand.check(None if found is None else found[0])
     return None
+
+
+async def _with_feeds(
+    caller: Caller, service: Sla, name: str, body: dict[str, Any]
+) -> dict[str, Any]:
+    """A calendar with the text of its feeds. Raises Refused."""
+    known = await service.runtime.query(
+        caller.workspace, lambda core: live.resource(core, "calendar", name)
+    )
+    filled = await service.feeds.filled(body, None if known is None else known[1])
+    return read_calendar(filled, name)
 
 
 async def submit(request: Request, caller: Caller, service: Sla, command: Command) -> Reply:
