@@ -107,6 +107,7 @@ def _paced(load: Load) -> Figure:
         more={
             "p50_ms": done.p50_ms,
             "most_ms": done.most_ms,
+            "most_at_s": done.most_at_s,
             "answered_per_s": done.per_s,
             "failed": done.failed,
         },
