@@ -104,8 +104,9 @@ def _readers(what: Input) -> Iterable[Row]:
 
 
 def _rows(what: Input, event: Interaction) -> Iterable[Row]:
-    time_us = what.time_us or parse_instant(event.received_at)
-    yield Row(CONVERSATIONS, _conversation(what.name, event, time_us))
+    received_us = parse_instant(event.received_at)
+    time_us = what.time_us or received_us
+    yield Row(CONVERSATIONS, _conversation(what.name, event, min(time_us, received_us)))
     if what.name in (interactions.MESSAGE, interactions.TRANSCRIPT_SEGMENT):
         yield Row(MESSAGES, message_values(what.name, event, time_us))
     elif what.name in (interactions.MESSAGE_EDITED, interactions.MESSAGE_DELETED):
@@ -115,6 +116,7 @@ def _rows(what: Input, event: Interaction) -> Iterable[Row]:
 
 
 def _conversation(event_type: str, event: Interaction, time_us: int) -> dict[str, Any]:
+    """`time_us` is at most that of arrival: what is dated ahead must not stay on top of the list."""
     ended = event_type == interactions.CONVERSATION_ENDED
     customer = event.author.role == "customer"
     return {

@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 from typing import Any, cast
 
+from services.channels.links import check_link
 from services.channels.posted import EventData, Posted
 from shared.contracts import interactions
 from shared.contracts.problems import Refused, invalid
@@ -30,6 +31,9 @@ def check(posted: Posted) -> None:
         for name, value in data.attributes.items():
             if type(value) is not str:
                 _check_value(value, ("data", "attributes", name))
+    if data.attachments:
+        for index, file in enumerate(data.attachments):
+            check_link(file.url, f"/data/attachments/{index}/url")
     _check_content(posted.type, data)
 
 

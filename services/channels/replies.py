@@ -7,6 +7,7 @@ import msgspec
 
 from services.channels.events import decoded
 from services.channels.limits import refuse_nul
+from services.channels.links import check_link
 from services.channels.posted import MAX_ATTACHMENTS, Attachment, Body, ClientId
 from shared.contracts import ids, interactions
 from shared.contracts.envelope import Envelope
@@ -103,6 +104,7 @@ def _attachments(reply: NewReply) -> tuple[list[interactions.Attachment], list[b
     kept: list[interactions.Attachment] = []
     blobs: list[bytes] = []
     for index, given in enumerate(reply.attachments or ()):
+        check_link(given.url, f"/attachments/{index}/url")
         one = interactions.Attachment(given.name, given.content_type, given.size, given.url)
         if given.content_base64 is not None:
             content = decoded(given.content_base64, f"/attachments/{index}/content_base64")

@@ -253,14 +253,17 @@ def test_batches_have_limits():
 
 def test_attachments_go_to_the_blob_store():
     content = b"\x00\x01" * 500_000
-    given = [{"name": "a.bin", "content_base64": base64.b64encode(content).decode()}, {"url": "u"}]
+    given = [
+        {"name": "a.bin", "content_base64": base64.b64encode(content).decode()},
+        {"url": "https://u.example/"},
+    ]
     shared = intake()
     row = read_single(json.dumps(event(data__text=..., data__attachments=given)).encode(), shared)
     assert isinstance(row, Accepted), "an attachment does not count towards an event's size"
     first, second = data_of(row).attachments
     name = sha256(content).hexdigest()
     assert (first.sha256, first.size, first.content_base64) == (name, len(content), None)
-    assert second.url == "u"
+    assert second.url == "https://u.example/"
     assert shared.blobs == {name: content}
     assert len(row.envelope.data) < 2000
 

@@ -20,6 +20,7 @@ from services.channels.connectors.port import (
     Verdict,
     Wanted,
 )
+from services.channels.links import is_link
 from shared.contracts import ids, interactions
 from shared.contracts.envelope import Envelope
 from shared.contracts.instants import SECOND_US, format_instant
@@ -163,11 +164,22 @@ def assemble(
     wanted = language.usable(tuple(languages))
     seen: dict[str, Event] = {}
     for found in parsed.events[:MAX_EVENTS]:
+        if found.attachments:
+            _links_only(found, parsed)
         event = _event(connector, found, context, wanted)
         seen.setdefault(event.envelope.id, event)
     if len(parsed.events) > MAX_EVENTS:
         parsed.lose("too_many_events", f"The payload holds more than {MAX_EVENTS} events.")
     return list(seen.values())
+
+
+def _links_only(found: Normalised, parsed: Parsed) -> None:
+    """A file keeps its name and its vendor's id, but no address that a desktop must not open."""
+    for file in found.attachments:
+        if file.url is not None and not is_link(file.url):
+            scheme = file.url.partition(":")[0][:32]
+            parsed.note("unsafe_link", f"The address of an attachment ({scheme!r}) is dropped.")
+            file.url = None
 
 
 def _event(
@@ -223,7 +235,7 @@ def _worth_detecting(found: Normalised) -> bool:
 
 def _interaction(connector: Connector, found: Normalised, context: Context) -> Interaction:
     workspace, owner = context.workspace, context.connector_id
-    channel = context.channel or connector.channel
+    channel = found.channel or context.channel or connector.channel
     replaced = found.replaces and ids.message_id(workspace, owner, found.replaces)
     # Field by field, for a loop over their names takes longer than all the ids above.
     return Interaction(

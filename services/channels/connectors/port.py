@@ -119,6 +119,7 @@ class Normalised(msgspec.Struct, kw_only=True):
     event's id. `message_key` is what the message's id derives from where that differs (an edit in
     place). `conversation_key` is the vendor's thread. `occurred_at_us` is the vendor's time.
     `generated`: the text is our description, not the person's words, so it has no language.
+    `channel`: where it is not the connector's own, one of the kind's `other_channels`.
     `thread_candidates` (e-mail) lists what the thread index may know, best first.
     """
 
@@ -150,6 +151,7 @@ class Normalised(msgspec.Struct, kw_only=True):
     email: Email | None = None
     vendor: dict[str, Any] = {}
     generated: bool = False
+    channel: Channel | None = None
     thread_candidates: list[str] = []
 
 
@@ -383,7 +385,8 @@ class Connector:
     believed. `covers_body`: the signature changes with the body (a static token's does not).
     `order_by` is the entry of an event's `vendor` that orders a conversation as the vendor does;
     "time" is the event's own. `dated`: the vendor says when something happened; `edits`: a message
-    of it can be changed or withdrawn. `fetches` is what the vendor does not push.
+    of it can be changed or withdrawn. `fetches` is what the vendor does not push. `other_channels`
+    are those of what the vendor sends beside its own to the same address.
     """
 
     kind: str
@@ -405,6 +408,7 @@ class Connector:
     dated: bool = True
     edits: bool = True
     fetches: tuple[Fetch, ...] = ()
+    other_channels: tuple[Channel, ...] = ()
 
     @property
     def signed(self) -> bool:

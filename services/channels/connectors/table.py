@@ -21,7 +21,7 @@ def table() -> str:
 
 def _row(connector: Connector) -> str:
     proof = "signed" if connector.signed else "unguessable address"
-    channel = connector.channel or "by its setting"
+    channel = ", ".join((connector.channel or "by its setting", *connector.other_channels))
     return f"| `{connector.kind}` | {channel} | {connector.title} | {proof} |"
 
 

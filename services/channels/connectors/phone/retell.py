@@ -1,4 +1,4 @@
-"""Retell AI: a voice agent's calls, turn by turn and when they end.
+"""Retell AI: a voice agent's calls, turn by turn and when they end, and a chat agent's chats.
 
 https://docs.retellai.com/features/webhook-overview
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from services.channels.connectors import calls, fields
 from services.channels.connectors.identities import PHONE, identities, phone
+from services.channels.connectors.phone import retell_chat
 from services.channels.connectors.port import (
     DAY_S,
     Connector,
@@ -25,13 +26,15 @@ from services.channels.connectors.port import (
 from services.channels.connectors.signatures import any_same, decimal_us, digest, fresh
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
-from shared.contracts.interactions import Author, Role
+from shared.contracts.interactions import Attachment, Author, Role
 
 SETUP = """\
 1. Set the webhook URL of the account, or of the agent, to the connector's inbound URL. For text while
    the call lasts add the event `transcript_updated`.
 2. Put the API key that carries the webhook badge into `api_key`; a list of two during rotation.
-3. Retell repeats three times only, and a call whose dial fails has no `call_started`.
+3. Retell repeats three times only, and a call whose dial fails has no `call_started`. What was said
+   is taken from `call_analyzed` and `chat_analyzed` too, so that it is there though one was missed.
+4. Chats of chat agents (`chat_started`, `chat_ended`, `chat_analyzed`) are of the channel chat.
 """
 
 _HEADER = "X-Retell-Signature"
@@ -86,6 +89,8 @@ def parse(request: InboundRequest, settings: Settings, _: Context) -> Parsed:
     call = fields.key(told, "call_id")
     if not event:
         parsed.lose("unusable_payload", "The payload names no event.")
+    elif event.startswith("chat_"):
+        retell_chat.parse(event, fields.obj(payload, "chat"), parsed)
     elif call is None:
         parsed.lose("missing_call", f"The event {event[:64]!r} names no call.")
     elif event == "call_started":
@@ -96,6 +101,7 @@ def parse(request: InboundRequest, settings: Settings, _: Context) -> Parsed:
         _turns(told, fields.obj(payload), call, parsed, over=True)
         parsed.events.append(_ended(told, call, event, spoken=bool(parsed.events)))
     elif event == "call_analyzed":
+        _turns(told, fields.obj(payload), call, parsed, over=True)
         _analysis(told, call, parsed)
     else:
         parsed.note("not_an_interaction", f"The event {event[:64]!r} of the call {call}.")
@@ -171,8 +177,35 @@ def _turns(
             vendor={**_vendor(told, call, "turn"), "turn": str(number)},
         )
         parsed.events.append(event)
+    _texted(told, payload, call, parsed)
     if not (found or over):
         parsed.note("silence", f"The call {call} has no turns yet.")
+
+
+def _texted(told: dict[str, Any], payload: dict[str, Any], call: str, parsed: Parsed) -> None:
+    """What the customer wrote by SMS while he spoke: told among the turns, but a message."""
+    for source in (told, payload):
+        for number, each in enumerate(calls.listed(parsed, source, "transcript_with_tool_calls")):
+            if fields.text(each, "role") == "sms":
+                _sms(each, fields.key(each, "message_id") or str(number), told, call, parsed)
+
+
+def _sms(said: dict[str, Any], key: str, told: dict[str, Any], call: str, parsed: Parsed) -> None:
+    person = _customer(told)
+    media = [fields.text(each, "url") for each in fields.items(said, "multimedia")]
+    event = Normalised(
+        vendor_id=f"{call}:sms:{key}",
+        conversation_key=call,
+        occurred_at_us=calls.millis(said, "created_timestamp")
+        or calls.millis(told, "start_timestamp"),
+        author=Author(role="customer", id=person),
+        text=fields.text(said, "content"),
+        identities=identities(**{PHONE: phone(person)}),
+        attachments=[Attachment(url=url) for url in media if url],
+        vendor={**_vendor(told, call, "sms"), "id": key},
+    )
+    if event.text or event.attachments:
+        parsed.events.append(event)
 
 
 def _listed(told: dict[str, Any], payload: dict[str, Any], parsed: Parsed) -> list[dict[str, Any]]:
@@ -247,7 +280,16 @@ def examples() -> tuple[Example, ...]:
         one("call_started", (interactions.CONVERSATION_STARTED,)),
         one("transcript_updated", (partial,), **growing),
         one("call_ended", (segment, segment, interactions.CONVERSATION_ENDED), **over),
-        one("call_analyzed", (interactions.MESSAGE,), **over, call_analysis=analysis),
+        one(
+            "call_analyzed",
+            (interactions.MESSAGE,),
+            end_timestamp=at_us // 1000,
+            call_analysis=analysis,
+        ),
+        *(
+            Example(event, sign(payload, at_us), secrets, events)
+            for event, payload, events in retell_chat.examples(at_us)
+        ),
     )
 
 
@@ -262,4 +304,5 @@ CONNECTOR = Connector(
     secrets={"api_key": "API key with the webhook badge: signs each request."},
     retry_horizon_s=DAY_S,
     max_body_bytes=8 * 1024 * 1024,
+    other_channels=("chat",),
 )
