@@ -4,6 +4,7 @@ import heapq
 
 from services.router.domain import (
     configuration,
+    counts,
     dispatch,
     drains,
     estimates,
@@ -33,6 +34,8 @@ def run(ws: Workspace) -> None:
 
 def rest(ws: Workspace) -> None:
     """Bring the workspace to rest: dispatch, limits of queues, next statuses."""
+    if len(ws.uncounted) > counts.UNCOUNTED_MAX:
+        counts.forget(ws)
     if ws.meta.behind:
         ws.seekers.clear()
         ws.freed.clear()

@@ -111,16 +111,6 @@ def _rank(ws: Workspace, task: Task) -> list[tuple[str, float, Key]]:
     return found
 
 
-def longest_wait_us(ws: Workspace, queue: str) -> int:
-    """Of the pending tasks of a queue."""
-    since = (
-        task.waiting_since_us
-        for task in ws.tasks.values()
-        if task.state == "pending" and queue in task.queues
-    )
-    return max(0, ws.now - min(since, default=ws.now))
-
-
 # -- telling
 
 

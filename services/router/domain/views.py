@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from services.router.domain import estimates, requirements
+from services.router.domain import counts, estimates, requirements
 from services.router.domain.capacity import active
 from services.router.domain.desk import Desk
-from services.router.domain.state import OWNED, SEEKING, Offer, Task
+from services.router.domain.state import SEEKING, Offer, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import format_instant, optional_instant, seconds
 from shared.contracts.problems import not_found
@@ -257,39 +257,27 @@ def queue_status(ws: Workspace, name: str) -> dict[str, Any] | None:
     """Who waits and who works; None where there is no such queue."""
     if name not in ws.queues:
         return None
-    waiting = ws.pending.get(name, 0)
+    found = counts.look(ws)
+    waiting = found.of(counts.PENDING, name)
+    since_us = found.longest_since_us(name)
     wait_us = estimates.expected_wait_us(ws, name, waiting + 1)
     figures = ws.figures.get(name)
     return {
         "id": name,
         "open": name not in ws.closed_queues,
         "waiting": waiting,
-        "longest_wait_s": seconds(estimates.longest_wait_us(ws, name)),
-        "reserved": _count(ws, name, "reserved"),
-        "assigned": sum(t.state in OWNED and t.queue == name for t in ws.tasks.values()),
-        "agents": _agents(ws, name),
+        "longest_wait_s": 0.0 if since_us is None else seconds(max(0, ws.now - since_us)),
+        "reserved": found.of(counts.RESERVED, name),
+        "assigned": found.of(counts.ASSIGNED, name),
+        "agents": {
+            word: found.of(word, name) for word in (counts.AVAILABLE, counts.BUSY, counts.AWAY)
+        },
         "estimate": {
             "wait_s": None if wait_us is None else seconds(wait_us),
             "method": estimates.METHOD,
         },
         "surge": figures is not None and figures.surge,
     }
-
-
-def _count(ws: Workspace, queue: str, state: str) -> int:
-    return sum(t.state == state and queue in t.queues for t in ws.tasks.values())
-
-
-def _agents(ws: Workspace, queue: str) -> dict[str, int]:
-    found = {"available": 0, "busy": 0, "away": 0}
-    for desk in ws.desks.values():
-        if desk.config.serves(queue) is None or desk.agent.shown_status == "offline":
-            continue
-        if desk.agent.shown_status == "away":
-            found["away"] += 1
-        else:
-            found["busy" if desk.used >= desk.config.capacity else "available"] += 1
-    return found
 
 
 def resource(ws: Workspace, kind: str, name: str) -> tuple[int, dict[str, Any]] | None:

@@ -5,7 +5,7 @@ store and a refused command can be undone.
 """
 
 import heapq
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -31,6 +31,9 @@ from shared.contracts.ids import sequenced_id
 from shared.contracts.instants import format_instant
 from shared.contracts.routing import TYPE_OF, RoutingEvent
 from shared.contracts.topics import ROUTING_EVENTS
+
+if TYPE_CHECKING:
+    from services.router.domain.counts import Counts
 
 # Named limits: how much of what has ended stays in memory, so that late calls get exact answers.
 ENDED_TASKS_MAX = 10_000
@@ -117,6 +120,11 @@ class Workspace:
         self.fits: dict[Any, Any] = {}  # who could have such work (candidates.py)
         self.catching_up = False
         self.leaving: dict[str, None] = {}
+        self.counts: Counts | None = (
+            None  # of queues, as last looked at (counts.py), and since then:
+        )
+        self.uncounted: set[str] = set()
+        self.uncounted_agents: set[str] = set()
 
     # -- the outcome of the current input
 
@@ -182,6 +190,7 @@ class Workspace:
         name = task.id
         if name not in self.announced:
             self.announced.add(name)
+            self.uncounted.add(name)
             self.edit("task", name, task)
             task.revision = self.meta.number
             self.touched[f"task:{name}"] = None
@@ -198,6 +207,7 @@ class Workspace:
         agent = self.agents.get(agent_id)
         if agent is not None:
             self.called.add(agent_id)
+            self.uncounted_agents.add(agent_id)
             self.edit("agent", agent_id, agent)
             agent.revision = self.meta.number
             self.touched[f"agent:{agent_id}"] = None
