@@ -8,7 +8,7 @@ from services.router.domain.core import RouterFactory
 from services.router.driver import WORKSPACE, Driver
 from shared.contracts.interactions import Identity
 from shared.contracts.problems import Refused
-from tests.unit.router_centre import accept, centre, come, complete, offered, task_of
+from tests.unit.router_centre import accept, centre, come, complete, offered, task_of, work
 
 MAIL = {"scheme": "email", "value": "Kim@Example.org"}
 CALL = {"scheme": "phone", "value": "0049 151 1234"}
@@ -105,3 +105,52 @@ def test_operators_see_what_an_identity_means_and_why():
     assert [one["customer"] for one in found] == ["kim", "a0"]
     assert found[1]["claimed_by"] == ["a0", "kim"]
     assert found[0]["value"] == "+491511234"
+
+
+def test_a_desktop_hears_when_the_customer_it_shows_is_another():
+    """Also of one who was merged; nobody is woken for what no desktop shows."""
+    driver = two()
+    driver.put("agent", "ben", channels={"chat": 9})
+    driver.say("c1", identities=[CALL])
+
+    def told(change) -> tuple[bool, dict]:
+        before = work(driver, "ana")["revision"]
+        change()
+        after = work(driver, "ana")
+        assert ("agent:ana" in driver.last.touched) == (after["revision"] > before)
+        assert "agent:ben" not in driver.last.touched
+        return after["revision"] > before, after["offers"][0]["customer"]
+
+    def written(**fields):
+        return lambda: driver.put("customer", "k2", identities=[CALL], **fields)
+
+    def undone():
+        driver.command(cmd.UnmergeCustomer(customer="k2"))
+
+    assert told(written(name="Kim", attributes={"a": 3})) == (
+        True, {"id": "k2", "name": "Kim", "tier": None, "language": None},
+    )  # fmt: skip
+    assert told(written(name="Kim", attributes={"a": 4}))[0] is False
+    assert told(lambda: driver.put("customer", "k9", name="new"))[0] is False
+    known, shown = told(lambda: joined(driver))
+    assert known and (shown["id"], shown["tier"], shown["name"]) == ("kim", "gold", "Kim")
+    assert told(lambda: driver.put("customer", "kim", tier="silver", identities=[MAIL]))[0]
+    assert told(written(name="Kim", tier="none"))[0] is False, "kim's own tier is shown"
+    known, shown = told(undone)
+    assert known and (shown["id"], shown["tier"]) == ("k2", "none")
+    known, shown = told(lambda: driver.command(cmd.DeleteResource(resource="customer", id="k2")))
+    assert known and shown is None
+
+
+def test_a_desktop_that_shows_him_no_more_is_left_alone():
+    driver = two()
+    driver.say("c1", identities=[CALL])
+    driver.put("customer", "k2", name="Kim", identities=[CALL])
+    accept(driver, "ana")
+    before = work(driver, "ana")["revision"]
+    driver.put("customer", "k2", name="Kay", identities=[CALL])
+    assert work(driver, "ana")["revision"] == before
+    driver.say("c2", identities=[CALL])
+    before = work(driver, "ana")["revision"]
+    driver.put("customer", "k2", name="Kim", identities=[CALL])
+    assert work(driver, "ana")["revision"] > before

@@ -84,12 +84,13 @@ async def act(
 
 
 class Written(msgspec.Struct):
-    """The core's reply to PutResource."""
+    """The core's reply to PutResource. `changed`: it is not as it was."""
 
     id: str
     version: int
     created: bool
     body: msgspec.Raw
+    changed: bool = True
     warnings: list[Any] = []
 
 

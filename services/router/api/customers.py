@@ -73,7 +73,7 @@ async def resolve(request: Request, caller: Reads, service: Service) -> Response
 
 
 class Tally(msgspec.Struct):
-    """What became of the rows so far."""
+    """What became of the rows so far; those that said nothing new are in no count but `done`."""
 
     total: int
     done: int = 0
@@ -126,4 +126,4 @@ async def _take(caller: Caller, service: Router, row: ImportRow, tally: Tally) -
         return
     written = msgspec.json.decode(reply.body, type=Written)
     tally.created += written.created
-    tally.changed += not written.created
+    tally.changed += written.changed and not written.created

@@ -7,6 +7,7 @@ import msgspec
 
 from services.router.domain import (  # fmt: skip
     config,
+    desktops,
     hours,
     ladders,
     lifecycle,
@@ -61,6 +62,7 @@ def put(ws: Workspace, command: PutResource) -> dict[str, Any]:
         "id": command.id,
         "version": version,
         "created": before is None,
+        "changed": version != before,
         "body": msgspec.Raw(body),
         "warnings": doubts,
     }
@@ -196,6 +198,7 @@ def _write(
 ) -> int:
     resource = Resource(kind=kind, id=name, version=version, body=body, windows=windows or [])
     paired = _never_pair(ws, name) if kind == "customer" else ()
+    seen = desktops.faces(ws, name) if kind == "customer" else {}
     parallel = _parallel(ws, name) if kind == "queue" else 0
     ws.add(kind, name, resource)
     use(ws, resource)
@@ -204,6 +207,7 @@ def _write(
         membership.offers_changed(ws, name)
     if kind == "customer" and _never_pair(ws, name) != paired:
         pair_again(ws)
+    desktops.wake(ws, seen)
     return version
 
 

@@ -32,7 +32,7 @@ from services.router.domain.workspace import Workspace, pack, unpack
 from shared.contracts.core import BEHIND, LIVE, Entity, Input, Outcome
 from shared.contracts.problems import Refused
 
-VERSION = "2"
+VERSION = "3"
 _JSON = msgspec.json.Encoder()
 _place = attrgetter("kind", "key")
 _META = ("meta", "meta")

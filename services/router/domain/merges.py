@@ -6,7 +6,7 @@ A merge is a note beside the customers, which stay as they were written; so undo
 from typing import Any
 
 from services.router.domain import commands as cmd
-from services.router.domain import configuration
+from services.router.domain import configuration, desktops
 from services.router.domain.state import OPEN, CustomerMerge, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -22,10 +22,12 @@ def merge(ws: Workspace, command: cmd.MergeCustomer) -> dict[str, Any]:
     known = ws.stored["customer_merge"].get(command.customer)
     if known is None or known.into != command.into:
         _check(ws, command, known)
+        seen = desktops.faces(ws, command.customer, command.into)
         entry = CustomerMerge(id=command.customer, into=command.into, at_us=ws.now)
         ws.add("customer_merge", command.customer, entry)
         ws.customers.merge(command.customer, command.into)
         _announce(ws, command.customer)
+        desktops.wake(ws, seen)
     return profile(ws, command.into)
 
 
@@ -47,9 +49,11 @@ def unmerge(ws: Workspace, command: cmd.UnmergeCustomer) -> dict[str, Any]:
     """UnmergeCustomer: both are as they were written."""
     if command.customer not in ws.stored["customer_merge"]:
         raise conflict("state", f"{command.customer} is not merged into anybody.")
+    seen = desktops.faces(ws, command.customer)
     ws.remove("customer_merge", command.customer)
     ws.customers.split(command.customer)
     _announce(ws, command.customer)
+    desktops.wake(ws, seen)
     return profile(ws, command.customer)
 
 

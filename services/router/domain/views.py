@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from services.router.domain import counts, estimates, requirements
+from services.router.domain import counts, desktops, estimates, requirements
 from services.router.domain.capacity import active
 from services.router.domain.desk import Desk
 from services.router.domain.state import SEEKING, Offer, Task
@@ -77,23 +77,11 @@ def _offer(ws: Workspace, offer: Offer) -> dict[str, Any]:
         "priority": task.priority,
         "expires_at": format_instant(offer.expires_us),
         "waited_s": seconds(max(0, ws.now - task.waiting_since_us)),
-        "customer": _customer(ws, task),
+        "customer": desktops.face(ws, task.customer_id),
         "preview": task.text,
         "attributes": task.attributes,
         "note": task.note,
         "why": offer.why,
-    }
-
-
-def _customer(ws: Workspace, task: Task) -> dict[str, Any] | None:
-    customer = ws.customers.get(task.customer_id or "")
-    if customer is None:
-        return None
-    return {
-        "id": customer.id,
-        "name": customer.name,
-        "tier": customer.tier,
-        "language": customer.language,
     }
 
 

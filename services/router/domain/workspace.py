@@ -120,6 +120,7 @@ class Workspace:
         self.fits: dict[Any, Any] = {}  # who could have such work (candidates.py)
         self.catching_up = False
         self.leaving: dict[str, None] = {}
+        self.offered: tuple[int, dict[str, list[str]]] = (-1, {})  # by customer (desktops.py)
         self.counts: Counts | None = (
             None  # of queues, as last looked at (counts.py), and since then:
         )
