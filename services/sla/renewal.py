@@ -12,10 +12,9 @@ from services.sla.domain.commands import RenewCalendar
 from services.sla.live import as_sla
 from shared.calendars import AHEAD_US, BACK_US, data_versions, expand
 from shared.contracts.core import Core, Input
-from shared.contracts.problems import Refused
 from shared.contracts.windows import Expanded
 from shared.runtime.owned import for_each
-from shared.runtime.port import NotOwner, OutcomeUnknown, RuntimePort, Unavailable, UnknownWorkspace
+from shared.runtime.port import RuntimePort
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +22,6 @@ FIRST_S = 20.0  # after the start: what comes first is to be ready
 EVERY_S = 3_600.0
 SLACK_US = 180 * 86_400_000_000  # windows are renewed when they end this much too early
 BEHIND_MAX_US = 12 * 366 * 86_400_000_000  # how far back windows are kept
-_PASSING = (NotOwner, Unavailable, UnknownWorkspace, OutcomeUnknown, Refused)
 
 
 def data_text() -> str:
@@ -62,17 +60,19 @@ class Renewal:
         owned: Callable[[], list[str]],
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         data: str | None = None,
+        first_s: float = FIRST_S,
     ) -> None:
         self._runtime = runtime
         self._owned = owned
         self._now_us = now_us
+        self._first_s = first_s
         self._data = data_text() if data is None else data
 
     async def run(self) -> None:
         """Look at every owned workspace, now and then. Until cancelled."""
-        await asyncio.sleep(FIRST_S)
+        await asyncio.sleep(self._first_s)
         while True:
-            await for_each(self._owned(), self.renew, "renewal.skipped", _PASSING)
+            await for_each(self._owned(), self.renew, "renewal.skipped")
             await asyncio.sleep(EVERY_S)
 
     async def renew(self, workspace: str) -> int:

@@ -649,6 +649,120 @@ EDGES = {
         first_response 1 abandoned breached=23T09:10 elapsed=20m
         resolution 1 abandoned breached=- elapsed=20m
     """, None),
+    "proportional, overdue already: it stays as overdue as it is": ("2026-11", BY_PRIORITY | {"on_change": "proportional"}, """
+        23T09:00 task_created
+        23T18:00 priority_changed priority=2
+        23T18:30 now
+    """, """
+        resolution 1 running target=8h due=23T17:00 breached=23T17:00 elapsed=570m left=-90m
+    """, None),
+    "a longer target after the breach, proportional": (
+        "2026-11", {"targets": {"resolution": {"target_s": 3600, "by_priority": [{"min": 5, "target_s": 14400}]}}, "on_change": "proportional"}, """
+        23T09:00 task_created
+        23T10:30 priority_changed priority=5
+        23T11:00 resolved
+        23T11:10 now
+    """, """
+        resolution 1 missed target=1h due=23T10:00 breached=23T10:00 elapsed=2h left=-1h
+    """, None),
+    "paused, reset, ended while paused": (
+        "2026-11", {"on_change": "reset", "targets": {"resolution": {"target_s": 14400, "pause_when": HELD, "by_priority": [{"min": 5, "target_s": 7200}]}}}, """
+        23T09:00 task_created
+        23T10:00 paused
+        23T11:00 priority_changed priority=5
+        23T12:00 resolved
+        23T13:00 now
+    """, """
+        resolution 1 met start=23T11:00 due=23T14:00 elapsed=0s left=2h
+    """, None),
+    "paused, forward": (
+        "2026-11", {"on_change": "forward", "targets": {"resolution": {"target_s": 14400, "pause_when": HELD, "by_priority": [{"min": 5, "target_s": 7200}]}}}, """
+        23T09:00 task_created
+        23T10:00 paused
+        23T11:00 priority_changed priority=5
+        23T12:00 resumed
+        23T12:10 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T14:00 elapsed=70m left=110m
+    """, None),
+    "paused, proportional": (
+        "2026-11", {"on_change": "proportional", "targets": {"resolution": {"target_s": 14400, "pause_when": HELD, "by_priority": [{"min": 5, "target_s": 7200}]}}}, """
+        23T09:00 task_created
+        23T10:00 paused
+        23T11:00 priority_changed priority=5
+        23T12:00 resumed
+        23T12:10 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T13:30 elapsed=70m left=80m
+    """, None),
+    "a policy without the pause lets it run on": ("2026-11", {"targets": targets(HELD, resolution="4h")}, """
+        23T09:00 task_created
+        23T10:00 paused
+        23T11:00 policy_changed policy=b mode=forward
+        23T12:10 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T13:00 elapsed=130m left=50m
+    """, {"b": {"targets": targets(resolution="2h")}}),
+    "a policy that matches again begins another cycle": (
+        "2026-11", {"when": "task.priority < 3", "targets": targets(first_response="1h", resolution="4h")}, """
+        23T09:00 customer_message
+        23T09:10 priority_changed priority=5
+        23T09:20 priority_changed priority=1
+        23T09:30 agent_message
+        23T10:00 now
+    """, """
+        first_response 1 cancelled elapsed=10m
+        first_response 2 met start=23T09:00 elapsed=30m
+        resolution 1 cancelled elapsed=10m
+        resolution 2 running start=23T09:00 due=23T13:00
+    """, None),
+    "an update while it is held": ("2026-11", {"targets": targets(HELD, periodic_update="1h")}, """
+        23T09:00 customer_message
+        23T09:10 agent_message
+        23T09:20 paused
+        23T09:40 agent_message
+        23T10:00 resumed
+        23T10:20 now
+    """, """
+        periodic_update 1 met start=23T09:10 due=23T10:30 elapsed=10m
+        periodic_update 2 running start=23T09:40 due=23T11:00 elapsed=20m
+    """, None),
+    "reopened in the pause it ended in": ("2026-11", {"targets": targets(HELD, resolution="1h")}, """
+        23T09:00 customer_message
+        23T09:20 paused
+        23T09:30 resolved
+        23T10:00 reopened
+        23T10:00 paused
+        23T10:10 resumed
+        23T10:20 now
+    """, """
+        resolution 1 running due=23T10:50 elapsed=30m left=30m
+    """, None),
+    "nobody wrote, nobody answers": ("2026-11", {"targets": targets(first_response="1h", time_to_assign="1h", resolution="4h")}, """
+        23T09:00 task_created
+        23T09:20 assigned
+        23T10:30 now
+    """, """
+        resolution 1 running start=23T09:00 due=23T13:00
+        time_to_assign 1 met elapsed=20m
+    """, None),
+    "pending in the instant of a message holds": ("2026-11", {"targets": targets(HELD, resolution="1h")}, """
+        23T09:00 customer_message
+        23T09:20 pending
+        23T09:20 customer_message
+        23T09:30 now
+    """, """
+        resolution 1 paused due=- elapsed=20m left=40m
+    """, None),
+    "an answer to nothing new after the end starts nothing": ("2026-11", {"targets": targets(first_response="1h", next_response="1h")}, """
+        23T09:00 customer_message
+        23T09:30 resolved
+        23T10:00 agent_message
+        23T10:30 reopened
+        23T11:00 now
+    """, """
+        first_response 1 closed_unanswered due=23T10:00 elapsed=30m
+    """, None),
 }  # fmt: skip
 
 

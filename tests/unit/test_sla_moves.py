@@ -181,6 +181,38 @@ def test_other_data_counts_open_clocks_again_and_leaves_what_has_ended():
     bench.message(990, role="customer", received=1001)
     assert bench.clocks(1001)[1]["elapsed_s"] == 1001 - 300
 
+    assert not any(one.former for one in bench.core.library.versions.values())
+
+
+def test_a_take_over_before_new_windows_have_reached_all_leaves_what_has_ended():
+    policy = {"id": "main", "calendar": "daytime", "targets": {"first_response": {"target_s": 1800}}}  # fmt: skip
+    bench = bound(policy)
+    bench.message(600, role="agent")
+    ended = bench.clocks(700)
+    shifted = {**DAYTIME, "hours": {d: [["09:05", "18:00"]] for d in DAILY}}
+    assert renew(bench, 1000, shifted, 0)["moves"]
+    other = bench.reloaded()
+    assert other.clocks(1000) == ended
+    other.settle(1000)
+    assert other.clocks(1000) == ended == other.reloaded().clocks(1000)
+
+
+def test_what_is_written_again_as_it_is_stays_its_version():
+    bench = bound()
+    page, seq = bench.core.library.number, bench.core.last_seq
+    for kind, body in (("calendar", DAYTIME), ("sla_policy", RESOLVE)):
+        turned = dict(reversed(body.items()))
+        windows = {"windows": msgspec.to_builtins(expand(body, T0))} if kind == "calendar" else {}
+        reply = bench.command(
+            5, "PutResource", resource=kind, id=body["id"], body=turned, **windows
+        )
+        assert (reply["version"], reply["created"], reply["body"]) == (1, False, body)
+        with pytest.raises(Refused):
+            bench.command(5, "PutResource", resource=kind, id=body["id"], body=body, if_version=2, **windows)  # fmt: skip
+    assert (bench.core.library.number, bench.core.last_seq) == (page, seq)
+    other = {**RESOLVE, "on_change": "forward"}
+    assert bench.command(6, "PutResource", resource="sla_policy", id="main", body=other)["version"] == 2  # fmt: skip
+
 
 # Notices: quiet hours and ladders.
 

@@ -1,5 +1,6 @@
 """What the SLA service's shell does beside its calls: windows renewed in time, dry runs."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from services.sla.dry_run import DryRuns, Proposal
 from services.sla.renewal import Renewal
 from shared.contracts.core import Input
-from shared.runtime.port import Reply
+from shared.runtime.port import CommandFailed, Reply
 from tests.unit.test_sla_core import T0, S
 from tests.unit.test_sla_moves import DAYTIME, RESOLVE, Wide, bound
 
@@ -43,6 +44,23 @@ async def test_windows_are_renewed_before_they_end_and_when_the_data_changes():
     assert await newer.renew("acme") == 2
     assert set(runtime.submitted) == {"RenewCalendar"}
     assert bench.clocks(11)[0]["due_at"] == bench.at(3600), "the same hours move nothing"
+
+
+async def test_a_workspace_whose_core_fails_does_not_end_the_renewal_of_the_others():
+    class Failing(OneCore):
+        async def submit(self, workspace: str, what: Input) -> Reply:
+            if workspace == "broken":
+                raise CommandFailed("a defect")
+            done.set()
+            return await super().submit(workspace, what)
+
+    done = asyncio.Event()
+    runtime = Failing(bound({**RESOLVE, "calendar": "daytime"}), 10)
+    renewal = Renewal(runtime, lambda: ["broken", "acme"], lambda: T0, "tzdata 2026a", first_s=0)
+    running = asyncio.create_task(renewal.run())
+    await asyncio.wait_for(done.wait(), 10)
+    assert not running.done()
+    running.cancel()
 
 
 async def tried(bench: Wide, what: Proposal) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -296,7 +296,8 @@ class Hands:
             clock.settled_us = 0
         else:
             if mode == "proportional" and before > 0:
-                clock.target_us = clock.target_us * (before - used) // before
+                left = before - used  # an overdue clock has no share left: it stays as overdue
+                clock.target_us = clock.target_us * left // before if left > 0 else left
                 clock.day_due_us = None
             clock.target_us += used
         _drop_empty(clock)

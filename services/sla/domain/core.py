@@ -54,7 +54,7 @@ from shared.contracts.interactions import FEEDBACK
 from shared.contracts.problems import invalid
 from shared.contracts.topics import SLA_EVENTS
 
-VERSION = "2"
+VERSION = "3"
 ALARM = "alarm"  # lifecycle input: what the watch over promises has found
 _JSON = msgspec.json.Encoder()
 

@@ -27,7 +27,8 @@ from shared.contracts.windows import Expanded, Windows
 
 class Version(msgspec.Struct, gc=False):
     """One version of a resource. `place` orders policies; `windows` are a calendar's, derived from
-    the time-zone and holiday `data`."""
+    the time-zone and holiday `data`; `former`: those from before its renewal, while it has not
+    reached every conversation."""
 
     kind: ResourceKind
     id: str
@@ -36,6 +37,7 @@ class Version(msgspec.Struct, gc=False):
     place: float = 0
     windows: Expanded | None = None
     data: str = ""
+    former: Expanded | None = None
 
 
 class Page(msgspec.Struct, gc=False):
@@ -131,9 +133,12 @@ class Library:
                 raise conflict("state", f"Queue {queue!r} opens by this calendar.")
 
     def put(self, command: PutResource) -> tuple[bytes, list[ConfigWrite]]:
-        """Stores a version and opens a new book. Returns the reply and what others need."""
+        """Stores a version and opens a new book; one that says what the version in force says stays
+        that version. Returns the reply and what others need."""
         before = self.find(command.resource, command.id)
         body = bytes(command.body)
+        if before is not None and msgspec.json.decode(before.body) == msgspec.json.decode(body):
+            return _reply(before, created=False), []
         number = 1 + max(
             (
                 v
@@ -155,15 +160,8 @@ class Library:
         self.versions[command.resource, command.id, number] = version
         self._touch(version)
         self._turn_page()
-        reply: dict[str, Any] = {
-            "id": command.id,
-            "version": number,
-            "created": before is None,
-            "body": msgspec.Raw(body),
-            "warnings": [],
-        }
         writes = [ConfigWrite("calendar", command.id, body)] if version.windows else []
-        return msgspec.json.encode(reply), writes
+        return _reply(version, created=before is None), writes
 
     def _place(self, command: PutResource, before: Version | None) -> float:
         if command.resource == "calendar":
@@ -190,8 +188,8 @@ class Library:
         before = version.windows
         assert before is not None
         agree = _agree(before, command.windows)
-        if not agree:
-            self._former.setdefault((command.id, command.version), self._table(command.id, command.version))  # fmt: skip
+        if not agree and version.former is None:
+            version.former = before
         version.windows, version.data = command.windows, command.data
         self._tables.pop((command.id, command.version), None)
         self._touch(version)
@@ -234,9 +232,20 @@ class Library:
     def settled(self) -> None:
         """The new windows of all calendars have reached every conversation."""
         self._former = {}
+        for version in self.versions.values():
+            if version.former is not None:
+                version.former = None
+                self._touch(version)
 
     def former_table(self, name: str, version: int) -> IndexedTable:
-        return self._former.get((name, version)) or self._table(name, version)
+        """The windows from before a renewal that has not reached every conversation."""
+        former = self.versions["calendar", name, version].former
+        if former is None:
+            return self._table(name, version)
+        found = self._former.get((name, version))
+        if found is None:
+            found = self._former[name, version] = IndexedTable(former)
+        return found
 
     def _policy(self, name: str, version: int) -> Policy:
         found = self._compiled.get((name, version))
@@ -279,6 +288,7 @@ class Library:
             version = self.versions.pop(key)
             self._compiled.pop(key[1:], None)
             self._tables.pop(key[1:], None)
+            self._former.pop(key[1:], None)
             self._touch(version)
 
     # At rest.
@@ -368,6 +378,17 @@ class Before:
 
     def unpin(self, number: int) -> None:
         self._library.unpin(number)
+
+
+def _reply(version: Version, *, created: bool) -> bytes:
+    reply: dict[str, Any] = {
+        "id": version.id,
+        "version": version.version,
+        "created": created,
+        "body": msgspec.Raw(version.body),
+        "warnings": [],
+    }
+    return msgspec.json.encode(reply)
 
 
 def _name(kind: str, name: str, version: int) -> str:
