@@ -17,7 +17,7 @@ from shared.contracts import topics
 from shared.contracts.problems import Refused
 from shared.db import migrate
 from shared.db.call_store import ReplyStore, TicketStore, prune
-from shared.db.embedded import EmbeddedPostgres
+from shared.db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from shared.db.engine import DatabaseUnavailable, create_engine
 from shared.db.key_store import KeyStore
 from shared.db.listen import Listener
@@ -31,6 +31,7 @@ from shared.http.tokens import JwtSettings, JwtVerifier, KeySet
 from shared.runtime.metrics import RuntimeMetrics
 from shared.settings import Settings
 
+ALIVE_EVERY_S = 0.5
 PRUNE_EVERY_S = 600.0
 PRUNE_PAUSE_S = 0.1
 DEFAULT_RATE = Rate(per_s=20_000, burst=40_000)
@@ -64,7 +65,8 @@ class Foundation:
 
 @contextlib.asynccontextmanager
 async def database(settings: Settings) -> AsyncGenerator[str]:
-    """The URL of the database: the one that is set, or an embedded server for the block's length.
+    """The URL of the database: the one that is set, or an embedded server for the block's length,
+    started again where it dies.
 
     Raises EmbeddedPostgresError with what to do about it.
     """
@@ -74,9 +76,25 @@ async def database(settings: Settings) -> AsyncGenerator[str]:
     server = EmbeddedPostgres(settings.data_dir)
     url = await asyncio.to_thread(server.start)
     try:
-        yield url
+        async with running(lambda: _kept_alive(server), "embedded PostgreSQL"):
+            yield url
     finally:
         await asyncio.to_thread(server.stop)
+
+
+async def _kept_alive(server: EmbeddedPostgres) -> None:
+    """The server may die alone (the kernel's out-of-memory killer, say): nobody else starts it."""
+    while True:
+        await asyncio.sleep(ALIVE_EVERY_S)
+        if not server.died:
+            continue
+        log.error("postgres.died", then="it is started again")
+        try:
+            await asyncio.to_thread(server.revive)
+        except EmbeddedPostgresError as error:
+            log.error("postgres.does_not_start", because=str(error))
+        else:
+            log.warning("postgres.started_again")
 
 
 @contextlib.asynccontextmanager

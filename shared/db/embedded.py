@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from importlib.util import find_spec
@@ -36,6 +37,9 @@ SOCKET_PORT = 5432
 SOCKET_PATH_LIMIT = 103
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
+ATTACH_TIMEOUT_S = 20.0  # for a server that its owner starts again just now
+SESSIONS_TIMEOUT_S = 60.0  # for the sessions that a killed server left behind
+_SESSIONS_LEFT = "pre-existing shared memory block"
 LOG_LIMIT_BYTES = 10_000_000
 _POLL_S = 0.01
 
@@ -73,7 +77,8 @@ class EmbeddedPostgres:
     """The server of `data_dir`, owned by one process at a time.
 
     `settings` override the server's (tests switch fsync off). The data outlives `stop` and a
-    SIGKILL of this process; a server that a killed owner left behind is adopted by `start`.
+    SIGKILL of this process; a server that a killed owner left behind is adopted by `start`, one that
+    died under a living owner is started again by `revive`.
     """
 
     def __init__(self, data_dir: Path, *, settings: Mapping[str, str] | None = None) -> None:
@@ -83,6 +88,8 @@ class EmbeddedPostgres:
         self._lock: IO[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._account: Account | None = None
+        self._server: Postmaster | None = None
+        self._turn = threading.Lock()  # revive and stop, from threads of their own
 
     def start(self) -> str:
         """Own the directory, see that its server runs, and return its URL.
@@ -96,16 +103,39 @@ class EmbeddedPostgres:
             self._account = self._choose_account()
             self._initialise()
             self._check_version()
-            return self._url(self._adopt() or self._launch())
+            self._server = self._adopt() or self._launch_when_free()
+            return self._url(self._server)
         except BaseException:
             self._kill_child()
             self._disown()
             raise
 
+    @property
+    def died(self) -> bool:
+        """Whether the server that was started is there no more. Does not block."""
+        return self._server is not None and not is_alive(self._server.pid)
+
+    def revive(self) -> bool:
+        """Start the server again where it has died, at its address, with all that it had committed.
+        Whether it had died. Raises EmbeddedPostgresError."""
+        with self._turn:
+            if not self.died:
+                return False
+            if self._child is not None:
+                self._child.wait(STOP_TIMEOUT_S)
+                self._child = None
+            self._server = self._adopt() or self._launch_when_free()
+            return True
+
     def stop(self) -> None:
         """Stop the server, end its sessions, and release the directory. May be called twice."""
+        with self._turn:
+            self._stop()
+
+    def _stop(self) -> None:
         if self._lock is None:
             return
+        self._server = None
         pid = recorded_pid(self._data)
         if pid is not None and is_postgres(pid):
             self._end(pid)
@@ -121,7 +151,7 @@ class EmbeddedPostgres:
         try:
             self._own()
         except DataDirectoryInUse:
-            return self._url(self._await_ready(lambda: True))
+            return self._url(self._await_ready(lambda: True, ATTACH_TIMEOUT_S))
         self._disown()
         return None
 
@@ -221,11 +251,25 @@ class EmbeddedPostgres:
         pid = recorded_pid(self._data)
         if pid is None:
             return None
+        if not is_alive(pid):
+            return None  # the file stays: by it PostgreSQL sees whether sessions are left
         if not is_postgres(pid):
             # Another process has the number now: PostgreSQL would take it for a live server.
             (self._data / "postmaster.pid").unlink(missing_ok=True)
             return None
         return self._await_ready(lambda: is_alive(pid))
+
+    def _launch_when_free(self) -> Postmaster:
+        """Sessions of a killed server end by themselves, at the latest with their statement; until
+        then PostgreSQL refuses to start."""
+        deadline = time.monotonic() + SESSIONS_TIMEOUT_S
+        while True:
+            try:
+                return self._launch()
+            except EmbeddedPostgresError as error:
+                if _SESSIONS_LEFT not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
 
     def _launch(self) -> Postmaster:
         log = self._data / "server.log"
@@ -254,16 +298,21 @@ class EmbeddedPostgres:
                 "unix_socket_directories": str(self._data),
                 "port": str(SOCKET_PORT),
             }
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        if self._server is not None:
+            port = self._server.port  # its address has been told
+        else:
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                port = probe.getsockname()[1]
         return {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "port": str(port),
         }
 
-    def _await_ready(self, lives: Callable[[], bool]) -> Postmaster:
-        deadline = time.monotonic() + START_TIMEOUT_S
+    def _await_ready(
+        self, lives: Callable[[], bool], timeout_s: float = START_TIMEOUT_S
+    ) -> Postmaster:
+        deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             server = read_postmaster(self._data)
             if server is not None and server.ready and is_alive(server.pid):

@@ -165,6 +165,48 @@ async def test_a_killed_server_recovers_with_its_data(folder):
         server.stop()
 
 
+async def test_a_server_that_dies_under_its_owner_is_started_again_at_its_address(folder):
+    """A session that it left at work must end first: two servers never write to the same files."""
+    server = EmbeddedPostgres(folder, settings=QUICK)
+    url = server.start()
+    try:
+        await _sql(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        assert not server.died and not server.revive()
+        engine = create_engine(url, pool_size=1)
+        busy = asyncio.create_task(_busy(engine))
+        sessions = await _until(lambda: _working(url))
+        os.kill(recorded_pid(folder / "postgres"), signal.SIGKILL)
+        await _until(lambda: asyncio.sleep(0, server.died))
+        assert await asyncio.to_thread(server.revive) and not server.died
+        assert not [pid for pid in sessions if is_postgres(pid)]
+        assert await _sql(url, "SELECT answer FROM kept") == 42
+        await asyncio.gather(busy, return_exceptions=True)  # it may have told its answer
+        await engine.dispose()
+    finally:
+        server.stop()
+    assert not server.died and not server.revive()
+
+
+async def _busy(engine):
+    """Seconds of work that look at nothing but themselves."""
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT count(*) FROM generate_series(1, 5000000)"))
+
+
+async def _working(url):
+    query = "SELECT array_agg(pid) FROM pg_stat_activity WHERE query LIKE '%generate_series(1%' AND pid <> pg_backend_pid()"
+    return await _sql(url, query)
+
+
+async def _until(look, patience_s=30.0):
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        if found := await look():
+            return found
+        await asyncio.sleep(0.05)
+    raise AssertionError("it did not come")
+
+
 async def test_a_pid_that_another_process_has_now_is_no_server(folder):
     """After a reboot the old postmaster.pid may name anything that lives."""
     server = EmbeddedPostgres(folder, settings=QUICK)
