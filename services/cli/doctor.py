@@ -12,7 +12,8 @@ from shared.bus.open import open_bus
 from shared.bus.port import Bus, BusUnavailable
 from shared.contracts import topics
 from shared.db import migrate
-from shared.db.engine import DatabaseUnavailable, create_engine
+from shared.db.embedded import EmbeddedPostgresError
+from shared.db.engine import DatabaseUnavailable, create_engine, reading
 from shared.settings import Settings
 
 
@@ -32,7 +33,7 @@ async def examine(settings: Settings) -> list[Finding]:
                 *await _schemas(engine),
                 *await _bus(settings, engine),
             ]
-    except DatabaseUnavailable as away:
+    except (DatabaseUnavailable, EmbeddedPostgresError) as away:
         return [Finding("database", False, str(away))]
 
 
@@ -52,7 +53,7 @@ async def _schemas(engine: AsyncEngine) -> list[Finding]:
         said = f"{', '.join(behind)}: run `omniroute migrate`"
         return [Finding("schemas", False, said)]
     found = [Finding("schemas", True, "up to date")]
-    async with engine.connect() as connection:
+    async with reading(engine) as connection:
         for examine_one in (_shards, _spool, _dead_letters, _replies, passes_found, _fetches):
             found += await examine_one(connection)
     return found

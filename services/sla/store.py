@@ -8,6 +8,7 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.sla.tables import clock
+from shared.db.engine import connected
 
 Place = tuple[datetime, str]
 
@@ -84,5 +85,5 @@ class ClockStore:
         )
 
     async def _rows(self, query: Any) -> list[dict[str, Any]]:
-        async with self._engine.connect() as connection:
+        async with connected(self._engine) as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]

@@ -15,6 +15,7 @@ from shared.db.failures import (
     DatabaseUnavailable,
     OutcomeUnknown,
     TransactionAborted,
+    driver_error,
     is_transient,
     leaves_outcome_open,
 )
@@ -24,11 +25,13 @@ __all__ = [
     "OutcomeUnknown",
     "TransactionAborted",
     "asyncpg_dsn",
+    "connected",
     "create_engine",
     "database_url",
     "driver_of",
     "is_transient",
     "leaves_outcome_open",
+    "place",
     "reading",
     "transaction",
     "with_database",
@@ -143,7 +146,7 @@ async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
     outcome open too, and raises CancelledError.
     """
     committing = False
-    async with _connected(engine) as connection:
+    async with connected(engine) as connection:
         try:
             yield connection
             _refuse_aborted(connection)
@@ -163,7 +166,7 @@ async def reading(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
 
     Raises DatabaseUnavailable; other errors pass through.
     """
-    async with _connected(engine) as connection:
+    async with connected(engine) as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         try:
             yield connection
@@ -173,14 +176,17 @@ async def reading(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
 
 
 @asynccontextmanager
-async def _connected(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
-    """A connection of the pool, given back however the block ends."""
+async def connected(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """A connection of the pool, given back however the block ends.
+
+    Raises DatabaseUnavailable when there is none to be had; errors of the block pass through.
+    """
     connection = engine.connect()
     try:
         await connection.start()
     except Exception as error:
         if is_transient(error) or isinstance(error, OSError):
-            raise _unavailable(error) from error
+            raise _unavailable(error, f" at {place(engine.url)}") from error
         raise
     try:
         yield connection
@@ -197,8 +203,16 @@ async def _translate(connection: AsyncConnection, error: Exception) -> None:
         raise _unavailable(error) from error
 
 
-def _unavailable(error: Exception) -> DatabaseUnavailable:
-    return DatabaseUnavailable(f"the database is unavailable: {_cause(error)}")
+def _unavailable(error: Exception, where: str = "") -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"the database{where} is unavailable: {_cause(error)}")
+
+
+def place(url: URL) -> str:
+    """Where a database is, without who may use it: host:port or the socket's folder."""
+    socket = url.query.get("host")
+    if socket:
+        return str(socket)
+    return f"{url.host or 'localhost'}:{url.port or 5432}"
 
 
 def _refuse_aborted(connection: AsyncConnection) -> None:
@@ -216,8 +230,11 @@ def _forget_failure(connection: Connection, *_: Any) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """The kind of an error; its text may quote values and stays in the cause."""
-    return type(getattr(error, "orig", None) or error).__name__
+    """The kind of an error; its text may quote values and stays in the cause. What the network's own
+    errors say quotes nothing."""
+    inner = driver_error(error)
+    said = inner.strerror if isinstance(inner, OSError) else None
+    return f"{type(inner).__name__}, {said}" if said else type(inner).__name__
 
 
 def _to_json(value: Any) -> str:

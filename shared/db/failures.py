@@ -43,7 +43,7 @@ _OPEN_STATES = frozenset({"57P01", "57P02", "57P05", "25P04", "40003"})
 
 def sqlstate(error: BaseException) -> str | None:
     """The five characters PostgreSQL answered, None where it did not answer."""
-    state = getattr(_driver_error(error), "sqlstate", None)
+    state = getattr(driver_error(error), "sqlstate", None)
     return state if isinstance(state, str) else None
 
 
@@ -71,7 +71,7 @@ def leaves_outcome_open(error: BaseException) -> bool:
 
 def _is_loss(error: BaseException) -> bool:
     """No answer from the server: the connection or the wait for it ended."""
-    cause = _driver_error(error)
+    cause = driver_error(error)
     if isinstance(cause, asyncpg.InterfaceError):
         return "connection" in str(cause)
     if isinstance(cause, asyncpg.InternalClientError):
@@ -80,7 +80,7 @@ def _is_loss(error: BaseException) -> bool:
     return isinstance(cause, (ConnectionError, TimeoutError, PoolTimeout))
 
 
-def _driver_error(error: BaseException) -> BaseException:
+def driver_error(error: BaseException) -> BaseException:
     """SQLAlchemy's wrapper holds its DBAPI's wrapper, whose cause is asyncpg's error."""
     inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     if isinstance(inner.__cause__, (asyncpg.PostgresError, *_CLIENT_ERRORS, OSError)):

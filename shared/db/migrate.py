@@ -30,7 +30,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.db.engine import create_engine
+from shared.db.engine import connected, create_engine
 
 PLATFORM = "platform"
 # In this order: `platform` first, since the others may rely on it.
@@ -65,7 +65,7 @@ async def check(url: str, schemas: Sequence[str] = SCHEMAS) -> None:
 async def pending(engine: AsyncEngine, schemas: Sequence[str] = SCHEMAS) -> list[str]:
     """The schemas that `upgrade` would change: not ready to serve."""
     behind: list[str] = []
-    async with engine.connect() as connection:
+    async with connected(engine) as connection:
         for schema in with_history(schemas):
             current = await connection.run_sync(_current, schema)
             if current != _head(schema):
@@ -138,7 +138,7 @@ async def _each(url: str, schemas: Sequence[str], act: Callable[[Config], Any]) 
 
 
 async def _on_connection(engine: AsyncEngine, run: Callable[[Connection], None]) -> None:
-    async with engine.connect() as connection:
+    async with connected(engine) as connection:
         await connection.execute(text(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}"))
         await connection.commit()
         await connection.run_sync(run)
@@ -155,7 +155,7 @@ async def _locked(url: str, work: Callable[[AsyncEngine], Awaitable[None]]) -> N
         idle_in_transaction_ms=0,
     )
     try:
-        async with engine.connect() as holder:
+        async with connected(engine) as holder:
             await holder.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             await work(engine)
             await holder.commit()

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from services.cli.apply.commands import Addresses, reached
+from services.cli.doctor import examine
 from services.cli.foundation import ready_database
 from services.cli.replaying import replayed
 from shared.contracts.problems import Refused
+from shared.db import migrate
+from shared.db.engine import DatabaseUnavailable
 from shared.db.platform_store import PlatformStore
 from shared.settings import Settings
 
@@ -22,6 +25,16 @@ async def test_a_database_without_schemas_is_told_and_not_traced(empty_database_
     with pytest.raises(Refused):
         async with reached(settings, "acme", NOWHERE, create=True):
             pass
+
+
+async def test_a_database_that_does_not_answer_is_named_without_its_password() -> None:
+    url = "postgresql://omni:secret@127.0.0.1:9/omni"
+    (finding,) = await examine(Settings(database_url=url))
+    assert (finding.subject, finding.ok) == ("database", False)
+    assert "127.0.0.1:9" in finding.said and "ConnectionRefusedError" in finding.said
+    assert "secret" not in finding.said
+    with pytest.raises(DatabaseUnavailable, match="127.0.0.1:9"):
+        await migrate.upgrade(url)
 
 
 async def test_reading_makes_no_workspace(database_url: str, tmp_path: Path) -> None:
