@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +12,8 @@ from shared.contracts.problems import not_found
 from shared.db.engine import DatabaseUnavailable
 
 FRESH_S = 2.0
+RENEWED_S = 1.0
+"""Older facts that are asked for are read again meanwhile, so that nobody has to wait at FRESH_S."""
 MAX_WORKSPACES = 10_000
 
 
@@ -41,19 +44,33 @@ class Directory:
 
     async def of(self, workspace: str) -> WorkspaceFacts:
         found = self._known.get(workspace)
-        if found is not None and time.monotonic() - found[0] < FRESH_S:
-            return found[1]
-        asking = self._asking.get(workspace)
-        if asking is None:
-            asking = asyncio.create_task(self._ask(workspace))
-            self._asking[workspace] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(workspace, None))
+        if found is not None:
+            age_s = time.monotonic() - found[0]
+            if RENEWED_S <= age_s < FRESH_S:
+                self._begin(workspace)
+            if age_s < FRESH_S:
+                return found[1]
         try:
-            return await asyncio.shield(asking)
+            return await asyncio.shield(self._begin(workspace))
         except DatabaseUnavailable:
             if found is None:
                 raise
             return found[1]
+
+    def _begin(self, workspace: str) -> asyncio.Task[WorkspaceFacts]:
+        """The asking that is under way, or a new one."""
+        asking = self._asking.get(workspace)
+        if asking is None:
+            asking = asyncio.create_task(self._ask(workspace))
+            self._asking[workspace] = asking
+            asking.add_done_callback(partial(self._asked, workspace))
+        return asking
+
+    def _asked(self, workspace: str, done: asyncio.Task[WorkspaceFacts]) -> None:
+        """An error is for those who wait; where nobody does, the next who asks meets it."""
+        del self._asking[workspace]
+        if not done.cancelled():
+            done.exception()
 
     async def _ask(self, workspace: str) -> WorkspaceFacts:
         stored = await self._source.facts(workspace)

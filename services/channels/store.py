@@ -27,10 +27,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from services.channels import tables
-from services.channels.connector_cache import CONNECTOR_CHANNEL, ConnectorCache
 from shared.db.engine import reading, transaction
 from shared.db.listen import Listener
+from shared.db.remembered import Remembered
 from shared.http.preconditions import Precondition
+
+CONNECTOR_CHANNEL = "channels_connector"
 
 
 class StoredConnector(msgspec.Struct, frozen=True):
@@ -53,7 +55,7 @@ class ChannelsStore:
 
     def __init__(self, engine: AsyncEngine, listener: Listener | None = None) -> None:
         self._engine = engine
-        self._cache = ConnectorCache(self.connector, listener)
+        self._remembered = Remembered(self._connector, listener, CONNECTOR_CHANNEL)
 
     async def put_connector(
         self, one: StoredConnector, demand: Precondition, empty_secrets: bytes
@@ -85,13 +87,16 @@ class ChannelsStore:
             )
             stored = (await connection.execute(statement.returning(*table.c))).one()
             await connection.execute(_CHANGED)
-        self._cache.forget()
+        self._remembered.forget()
         return stored_connector(stored), held is None
 
     async def known_connector(self, workspace: str, name: str) -> StoredConnector | None:
         """`connector` as it was a moment ago at most, and never as it was before a change that any
         replica has been told of: for vendors' calls."""
-        return await self._cache.get(workspace, name)
+        return await self._remembered.get((workspace, name))
+
+    async def _connector(self, place: tuple[str, str]) -> StoredConnector | None:
+        return await self.connector(*place)
 
     async def connector(self, workspace: str, name: str) -> StoredConnector | None:
         async with reading(self._engine) as connection:
@@ -131,7 +136,7 @@ class ChannelsStore:
             statement = delete(table).where(table.c.workspace == workspace, table.c.id == name)
             gone = (await connection.execute(statement)).rowcount > 0
             await connection.execute(_CHANGED)
-        self._cache.forget()
+        self._remembered.forget()
         return gone
 
     async def thread_conversation(

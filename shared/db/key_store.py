@@ -17,6 +17,7 @@ from shared.contracts.problems import Fault, Refused, not_found
 from shared.db.engine import reading, transaction
 from shared.db.listen import Listener
 from shared.db.moments import from_us, optional_us, to_us
+from shared.db.remembered import Remembered
 from shared.db.tables import api_key, workspace
 from shared.http.principals import ANY_WORKSPACE, ROLES, KeyRecord, Role
 
@@ -24,10 +25,6 @@ KEY_CHANNEL = "platform_key"
 PREFIX = "omr_"
 MAX_TOKEN_CHARS = 256
 NAME_CHARS = 200
-# How long a looked-up key is believed without asking again. NOTIFY ends it earlier; this bounds
-# the time when a lost connection has not been noticed.
-CACHE_S = 1.0
-CACHE_KEYS = 10_000
 USED_EVERY = text("interval '1 minute'")
 PAGE = 500
 
@@ -49,11 +46,10 @@ class ApiKey(msgspec.Struct, frozen=True, gc=False):
 class _Known(msgspec.Struct, frozen=True, gc=False):
     record: KeyRecord
     expires_at_us: int | None
-    read_at: float
 
 
 class KeyStore:
-    """Keys of all workspaces. With a `listener` look-ups are cached for up to a second and
+    """Keys of all workspaces. With a `listener` look-ups are remembered for up to a second and
     forgotten the moment any replica revokes or rotates a key; without one each asks PostgreSQL.
 
     Raises DatabaseUnavailable and OutcomeUnknown beside what a method names.
@@ -61,11 +57,7 @@ class KeyStore:
 
     def __init__(self, engine: AsyncEngine, listener: Listener | None = None) -> None:
         self._engine = engine
-        self._listener = listener
-        self._known: dict[bytes, _Known] = {}
-        self._forgotten = 0
-        if listener is not None:
-            listener.on(KEY_CHANNEL, lambda _: self._forget(), self._forget)
+        self._live = Remembered(self._read, listener, KEY_CHANNEL)
 
     async def create(
         self,
@@ -126,44 +118,20 @@ class KeyStore:
         """The live key with this token; None when unknown, revoked or expired."""
         if not token.startswith(PREFIX) or len(token) > MAX_TOKEN_CHARS:
             return None
-        digest = _hash(token)
-        known = self._cached(digest)
-        if known is None:
-            known = await self._read(digest)
+        known = await self._live.get(_hash(token))
         if known is None or _expired(known):
             return None
         return known.record
 
-    def _cached(self, digest: bytes) -> _Known | None:
-        known = self._known.get(digest)
-        if known is None or self._listener is None or not self._listener.connected:
-            return None
-        return known if time.monotonic() - known.read_at < CACHE_S else None
-
     async def _read(self, digest: bytes) -> _Known | None:
-        read_at, forgotten = time.monotonic(), self._forgotten
         async with reading(self._engine) as connection:
             row = (await connection.execute(_LOOKUP, {"digest": digest})).one_or_none()
             if row is not None and row.unmarked:
                 await connection.execute(_MARK_USED, {"digest": digest})
         if row is None:
-            self._known.pop(digest, None)
             return None
         record = KeyRecord(row.id, row.workspace, row.role, row.agent)
-        known = _Known(record, optional_us(row.expires_at), read_at)
-        if forgotten == self._forgotten:
-            self._remember(digest, known)
-        return known
-
-    def _remember(self, digest: bytes, known: _Known) -> None:
-        if len(self._known) >= CACHE_KEYS:
-            self._known.clear()
-        self._known[digest] = known
-
-    def _forget(self) -> None:
-        """Also what is being read now must not be remembered."""
-        self._forgotten += 1
-        self._known.clear()
+        return _Known(record, optional_us(row.expires_at))
 
     async def _change(
         self, workspace_id: str, key_id: str, *, live: bool = False, **values: Any
@@ -179,7 +147,7 @@ class KeyStore:
             if live and row.revoked_at is not None:
                 raise Refused("conflict", f"The key {key_id!r} is revoked.", reason="revoked")
             await connection.execute(select(func.pg_notify(KEY_CHANNEL, key_id)))
-        self._forget()
+        self._live.forget()
 
 
 _SHOWN = [column for column in api_key.c if column.name != "hash"]
