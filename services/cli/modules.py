@@ -34,6 +34,7 @@ from services.channels.spool_store import NOTIFY_CHANNEL, SpoolStore
 from services.channels.store import ChannelsStore
 from services.cli.foundation import Foundation
 from services.cli.foundation import running as running_task
+from services.cli.languages import load_languages
 from services.router.api.context import Router, present_of
 from services.router.api.routers import ROUTERS as ROUTER_ROUTERS
 from services.router.domain.core import RouterFactory
@@ -143,6 +144,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
     """Accepts events and vendors' webhooks; keeps the conversations readable."""
     settings = parts.settings
     registry.load()  # here rather than at a vendor's first request
+    await load_languages(parts.platform)
     intake = Intake(parts.bus, SpoolStore(parts.engine, settings.spool_records))
     parts.listener.on(NOTIFY_CHANNEL, lambda _: intake.look(), intake.look)
     spooling = Gauge(

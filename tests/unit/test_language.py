@@ -71,6 +71,36 @@ def test_no_model_is_loaded_before_it_is_needed() -> None:
     assert done.stdout.strip() == "0"
 
 
+def test_warming_loads_the_models_of_every_script() -> None:
+    """The first message in a script must not stop all calls while its models are loaded."""
+    code = (
+        "import time, services.channels.connectors.language as l\n"
+        "began = time.thread_time()\n"
+        "l.warm(('de', 'en', 'ru', 'uk'))\n"
+        "warmed = time.thread_time()\n"
+        "l.detect('Где моя посылка?', ('de', 'en', 'ru', 'uk'))\n"
+        "print((warmed - began) / (time.thread_time() - warmed))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 10, "the first Russian text loads as much as warming did"
+
+
+def test_what_all_workspaces_speak_is_loaded_at_the_start() -> None:
+    code = (
+        "import asyncio, services.channels.connectors.language as l\n"
+        "from types import SimpleNamespace as Some\n"
+        "from services.cli.languages import load_languages\n"
+        "rows = [('a', {}), ('b', {'languages': ['de', 'en']}), ('c', {'languages': ['ru']})]\n"
+        "class Platform:\n"
+        "    async def workspaces(self, *, after, limit):\n"
+        "        return [Some(id=i, settings=s) for i, s in rows if i > after][:1]\n"
+        "asyncio.run(load_languages(Platform()))\n"
+        "print(l._detector.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2"
+
+
 def spoken(kind: str) -> list[str | None]:
     """The languages of the texts of a kind's examples, detected on the way in."""
     connector = get(kind)

@@ -1,8 +1,9 @@
 """The language a text is written in, out of those a workspace works in.
 
 Cheap enough for the path of a webhook: a short sample; the script decides alone where it can;
-lingua's small models, a detector for each set of languages. A detector takes up to a second to
-load, so shells `warm` it when a workspace is first met, not when the process starts.
+lingua's small models, a detector for each set of languages. A script's models take up to a second to
+load, and hold the interpreter meanwhile, so shells `warm` what the workspaces use before they are
+ready, and what is new when it is first met.
 
 Asked to choose between German and English, a detector calls Spanish one of the two, and is sure of
 it. So widespread languages that the workspace does not work in are looked at as well, and where one
@@ -74,8 +75,20 @@ def detect(text: str | None, languages: Iterable[str]) -> str | None:
 
 
 def warm(languages: Iterable[str]) -> None:
-    """Load what `detect` needs for these languages."""
-    detect("warm the detector up", languages)
+    """Load what `detect` needs for these languages, in each of their scripts."""
+    wanted = tuple(languages)
+    for words in _WORDS:
+        detect(words, wanted)
+
+
+# A few words in each script in which languages are compared.
+_WORDS = (
+    "warm the detector up",
+    "это просто слова",
+    "هذه مجرد كلمات",
+    "这只是几个词",
+    "यह बस शब्द हैं",
+)
 
 
 @lru_cache(maxsize=256)
