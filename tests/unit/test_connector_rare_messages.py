@@ -17,15 +17,22 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
 
-def run(kind: str, payload: Any, content_type: str = JSON, **settings: Any) -> Handled:
+URL = "https://omniroute.example/inbound"
+
+
+def run(
+    kind: str, payload: Any, content_type: str = JSON, url: str = URL, **settings: Any
+) -> Handled:
     connector = registry.get(kind)
-    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    form = content_type == FORM and isinstance(payload, dict)
+    text = urlencode(payload) if form else json.dumps(payload)
+    body = payload if isinstance(payload, bytes) else text.encode()
     headers = (("Content-Type", content_type),)
     return handle(
         connector,
         connector.settings.model_validate(settings),
         {},
-        InboundRequest("POST", "https://omniroute.example/inbound", headers, body, AT),
+        InboundRequest("POST", url, headers, body, AT),
         connector_id="main",
         workspace="acme",
         trial=True,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from services.channels.connectors import fields
 from services.channels.connectors.port import InboundRequest, Normalised, Parsed
+from services.channels.connectors.reading import moment
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Author, Role, Segment
@@ -120,9 +121,9 @@ def instant(text: str | None) -> int | None:
 
 
 def millis(source: Any, *path: str) -> int | None:
-    """Milliseconds since 1970 at a path, in microseconds."""
-    value = fields.number(source, *path)
-    return None if value is None or not 0 <= value < 10**14 else _sane(round(value * 1000))
+    """An instant at a path, in microseconds: milliseconds since 1970 as a rule, but also seconds or
+    a date where the vendor's forms differ."""
+    return _sane(moment(source, *path))
 
 
 def listed(parsed: Parsed, source: Any, *path: str) -> list[dict[str, Any]]:

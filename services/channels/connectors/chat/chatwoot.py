@@ -112,7 +112,30 @@ def _message(payload: dict[str, Any], name: str, request: InboundRequest, parsed
         return
     if event.type in (interactions.MESSAGE, interactions.MESSAGE_EDITED):
         _say(event, payload)
+    rating = fields.obj(payload, *_RATING)
+    if rating:
+        event = _rated(event, payload, number, rating)
     parsed.events.append(event)
+
+
+_RATING = ("content_attributes", "submitted_values", "csat_survey_response")
+
+
+def _rated(
+    asked: Normalised, payload: dict[str, Any], number: str, rating: dict[str, Any]
+) -> Normalised:
+    """The customer's answer to a survey, which Chatwoot tells as a change of the question."""
+    said = fields.text(rating, "feedback_message")
+    return Normalised(
+        vendor_id=f"{number}:csat:{digest_of(rating.get('rating'), said)}",
+        conversation_key=asked.conversation_key,
+        type=interactions.FEEDBACK,
+        occurred_at_us=moment(payload, "updated_at"),
+        survey="csat",
+        score=fields.number(rating, "rating"),
+        comment=said,
+        vendor=asked.vendor,
+    )
 
 
 def _attribute(

@@ -112,11 +112,26 @@ def _message(
     event: Normalised, item: dict[str, Any], envelope: dict[str, Any], parsed: Parsed
 ) -> None:
     event.text = fields.text(item, "Content")
+    kind = fields.text(item, "ContentType") or ""
+    if event.text and kind.startswith(_INTERACTIVE):
+        event.text = _chosen(event.text, answered=kind.endswith(".response"))
     if event.text is None:
         event.text, event.flags = "[unsupported: a message without content]", ["unsupported"]
         event.generated = True
     _visible(event, envelope)
     parsed.events.append(event)
+
+
+def _chosen(content: str, *, answered: bool) -> str:
+    """An interactive message as a person reads it: what was chosen, or what may be."""
+    told = fields.decode_json(content.encode("utf-8", "replace"), Parsed())
+    if answered:
+        choice = fields.text(told, "action") or fields.text(told, "title")
+        return choice or content
+    asked = fields.obj(told, "data", "content")
+    lines = [fields.text(asked, "title"), fields.text(asked, "subtitle")]
+    lines += [fields.text(one, "title") for one in fields.items(asked, "elements")]
+    return "\n".join(line for line in lines if line) or content
 
 
 def _visible(event: Normalised, envelope: dict[str, Any]) -> None:
@@ -136,6 +151,9 @@ def _attachments(item: dict[str, Any]) -> list[Attachment]:
         )
         for each in fields.items(item, "Attachments")
     ]
+
+
+_INTERACTIVE = "application/vnd.amazonaws.connect.message.interactive"
 
 
 def _event(event: Normalised, item: dict[str, Any], parsed: Parsed) -> None:

@@ -57,6 +57,8 @@ def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
     item = fields.obj(payload, "data", "item")
     if topic == "ping" or fields.text(item, "type") == "ping":
         parsed.note("ping", "Intercom tests the address.")
+    elif topic.startswith("ticket."):
+        _ticket(payload, topic, item, parsed)
     elif not topic.startswith(("conversation.", "conversation_part.")):
         parsed.note("not_an_interaction", f"The topic {topic[:64]!r} is no interaction.")
     elif fields.key(item, "id") is None:
@@ -82,11 +84,55 @@ def _conversation(
     for part in parts if topic != "conversation_part.redacted" else []:
         _part(payload, item, part, parsed)
     if topic in ("conversation.admin.closed", "conversation.deleted"):
-        event = _event(payload, item, f"{_id(item)}:{topic}:{_stamp(payload, item)}", item)
+        now = {"id": item.get("id"), "created_at": item.get("updated_at")}
+        event = _event(payload, item, f"{_id(item)}:{topic}:{_stamp(payload, item)}", now)
         event.type, event.reason = interactions.CONVERSATION_ENDED, "ended"
         parsed.events.append(event)
     if len(parsed.events) == before:
         parsed.note("not_an_interaction", f"The topic {topic[:64]!r} brings no message.")
+
+
+def _ticket(payload: dict[str, Any], topic: str, item: dict[str, Any], parsed: Parsed) -> None:
+    """What a contact wrote into a ticket, and what was answered there."""
+    ticket = fields.obj(item, "ticket") or item
+    if fields.key(ticket, "id") is None:
+        parsed.lose("missing_conversation", "The notification has no ticket.")
+        return
+    before = len(parsed.events)
+    if topic == "ticket.created":
+        _described(payload, ticket, parsed)
+    parts = [
+        *fields.items(item, "ticket_part"),
+        *fields.items(ticket, "ticket_parts", "ticket_parts"),
+    ]
+    for part in parts:
+        _part(payload, ticket, part, parsed)
+    if topic == "ticket.closed" or (topic == "ticket.state.updated" and _resolved(ticket)):
+        event = _event(payload, ticket, f"{_id(ticket)}:{topic}:{_stamp(payload, ticket)}", {})
+        event.type, event.reason = interactions.CONVERSATION_ENDED, "ended"
+        parsed.events.append(event)
+    if len(parsed.events) == before:
+        parsed.note("not_an_interaction", f"The topic {topic[:64]!r} brings no message.")
+
+
+def _resolved(ticket: dict[str, Any]) -> bool:
+    state = fields.text(ticket, "ticket_state", "category") or fields.text(ticket, "ticket_state")
+    return state == "resolved"
+
+
+def _described(payload: dict[str, Any], ticket: dict[str, Any], parsed: Parsed) -> None:
+    """A new ticket's own words. Contacts open tickets themselves, or an agent does it for them."""
+    attributes = fields.obj(ticket, "ticket_attributes")
+    title = fields.text(attributes, "_default_title_")
+    told = fields.text(attributes, "_default_description_") or title
+    if told is None:
+        return
+    contact = next(fields.items(ticket, "contacts", "contacts"), {})
+    author = {"type": "user", **{name: contact.get(name) for name in ("id", "name", "email")}}
+    said = {"author": author, "created_at": ticket.get("created_at"), "body": told}
+    event = _event(payload, ticket, f"{_id(ticket)}:created", said)
+    event.subject = title
+    _say(event, said, parsed)
 
 
 def _id(item: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.channels.connectors import fields
+from services.channels.connectors.email.markup import safe, to_text
 from services.channels.connectors.fetching import MEDIA_BY_URL
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
@@ -117,6 +118,10 @@ def _message(app: str, raw: dict[str, Any], body: dict[str, Any], parsed: Parsed
 def _say(event: Normalised, content: dict[str, Any]) -> None:
     kind = fields.text(content, "type") or "?"
     event.text = fields.text(content, "text") or fields.text(content, "textFallback")
+    marked = fields.text(content, "htmlText")
+    event.text = event.text or fields.text(content, "markdownText")
+    if marked and not event.text:
+        event.text, event.html = to_text(marked).strip() or None, safe(marked)
     event.vendor["message_type"] = kind
     event.attributes = fields.known(payload=fields.text(content, "payload"))
     url = fields.text(content, "mediaUrl")

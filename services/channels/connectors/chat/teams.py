@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from services.channels.connectors import fields
 from services.channels.connectors.bearer import bearer_of, decode, in_time, public_keys
+from services.channels.connectors.email.markup import to_text
 from services.channels.connectors.fetching import file
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
@@ -163,7 +164,10 @@ def _say(event: Normalised, activity: dict[str, Any]) -> None:
     ]
     if fields.text(activity, "textFormat") == "xml":
         event.html = text
-    event.text = text or _chosen(activity) or fields.text(activity, "summary")
+    quoted = _quoted(activity)
+    event.in_reply_to = event.in_reply_to or fields.key(quoted, "messageId")
+    event.text = text or _shown(activity) or _chosen(activity) or fields.text(activity, "summary")
+    event.text = event.text or fields.text(quoted, "messagePreview")
     event.attributes = fields.known(mentions=[name for name, _ in mentions(activity)])
     if not event.text and not event.attachments:
         names = [fields.text(each, "contentType") for each in fields.items(activity, "attachments")]
@@ -196,6 +200,31 @@ def without_mentions(activity: dict[str, Any]) -> str | None:
         ours = fields.key(entity, "mentioned", "id") == bot
         said = said.replace(marked, "" if ours else name)
     return said.strip() or None
+
+
+def _shown(activity: dict[str, Any]) -> str | None:
+    """The words of what is attached, where the activity has none of its own: the HTML copy of the
+    text, or a card's."""
+    for each in fields.items(activity, "attachments"):
+        if (fields.text(each, "contentType") or "").startswith("text/html"):
+            words = to_text(fields.text(each, "content") or "").strip()
+        else:
+            card = fields.obj(each, "content")
+            lines = [fields.text(card, name) for name in ("title", "subtitle", "text")]
+            words = "\n".join(line for line in lines if line)
+        if words:
+            return words
+    return None
+
+
+def _quoted(activity: dict[str, Any]) -> dict[str, Any]:
+    """The message that a reply or a forward is about."""
+    for each in fields.items(activity, "attachments"):
+        content = fields.text(each, "content")
+        if fields.text(each, "contentType") == "messageReference" and content:
+            told = fields.decode_json(content.encode("utf-8", "replace"), Parsed())
+            return told if isinstance(told, dict) else {}
+    return {}
 
 
 def _chosen(activity: dict[str, Any]) -> str | None:

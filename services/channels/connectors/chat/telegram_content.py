@@ -89,6 +89,11 @@ _ENVELOPE = ("message_id", "from", "chat", "date", "edit_date", "sender_chat", "
 
 
 def _attachments(message: dict[str, Any]) -> list[Attachment]:
+    paid = fields.items(message, "paid_media", "paid_media")
+    return [*_files(message), *(file for each in paid for file in _files(each))]
+
+
+def _files(message: dict[str, Any]) -> list[Attachment]:
     animated = fields.obj(message, "animation")  # Telegram repeats it as a document
     found = [
         _file(fields.obj(message, name), content_type)
@@ -149,6 +154,10 @@ def _described(message: dict[str, Any]) -> str | None:
         options = [fields.text(each, "text") for each in fields.items(message, "poll", "options")]
         question = fields.text(message, "poll", "question") or ""
         return f"Poll: {question} ({' / '.join(each for each in options if each)})"
+    if fields.obj(message, "checklist"):
+        tasks = [fields.text(each, "text") for each in fields.items(message, "checklist", "tasks")]
+        title = fields.text(message, "checklist", "title") or "Checklist"
+        return "\n".join([title, *(f"- {each}" for each in tasks if each)])
     if fields.obj(message, "dice"):
         dice = fields.obj(message, "dice")
         return f"{fields.text(dice, 'emoji') or 'Dice'} {fields.text(dice, 'value') or ''}".strip()

@@ -119,6 +119,7 @@ def _message(
     elif kind == "onMessageRemoved":
         event = _event(values, f"{sid}:removed", replaces=sid, message_key=sid)
         event.type = interactions.MESSAGE_DELETED
+        event.occurred_at_us = moment(values, "DateRemoved") or event.occurred_at_us
     else:
         event = _event(values, sid)
     event.author = _author(values, settings)

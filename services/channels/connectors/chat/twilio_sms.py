@@ -139,7 +139,8 @@ def _message(values: dict[str, Any], sid: str, settings: TwilioSmsSettings, pars
 
 
 def _describe(event: Normalised, values: dict[str, Any], place: dict[str, Any]) -> None:
-    event.text = fields.text(values, "ButtonText") or fields.text(values, "Label")
+    named = ("ButtonText", "ListTitle", "Label")
+    event.text = next((text for name in named if (text := fields.text(values, name))), None)
     if place:
         spot = f"{place.get('latitude')}, {place.get('longitude')}"
         label = event.text or fields.text(values, "Address")

@@ -57,15 +57,37 @@ def parse(request: InboundRequest, settings: AssemblyAiSettings, _: Context) -> 
     if payload is None:
         return parsed
     message = fields.obj(payload)
+    if "message_type" in message:
+        message = _as_turn(message)
     if "transcript_id" in message:
         _notice(message, parsed)
     elif "messages" in message or fields.text(message, "type") is not None:
         _stream(message, request, settings, parsed)
+    elif fields.text(message, "status") == "redacted_audio_ready":
+        parsed.note("not_an_interaction", "The recording without personal data is ready.")
     elif "status" in message and "id" in message:
         _transcript(message, request, settings, parsed)
     else:
         parsed.lose("unusable_payload", "The payload is neither a session nor a notice.")
     return parsed
+
+
+def _as_turn(old: dict[str, Any]) -> dict[str, Any]:
+    """A message of the older streaming interface, as the newer would tell it."""
+    kind = fields.text(old, "message_type") or ""
+    if kind not in ("PartialTranscript", "FinalTranscript"):
+        renamed = {"SessionBegins": "Begin", "SessionTerminated": "Termination"}
+        return {**old, "type": renamed.get(kind, kind)}
+    start, final = fields.integer(old, "audio_start") or 0, kind == "FinalTranscript"
+    return {
+        "type": "Turn",
+        "session_id": fields.key(old, "session_id"),
+        "turn_order": start,
+        "transcript": fields.text(old, "text"),
+        "end_of_turn": final,
+        "turn_is_formatted": final,
+        "words": [{"start": start, "end": fields.at(old, "audio_end")}],
+    }
 
 
 def _notice(message: dict[str, Any], parsed: Parsed) -> None:

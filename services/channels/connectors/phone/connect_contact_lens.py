@@ -26,6 +26,7 @@ from services.channels.connectors.signatures import StaticToken
 from shared.contracts import interactions
 from shared.contracts.instants import SECOND_US, parse_instant
 from shared.contracts.interactions import Role
+from shared.contracts.topics import Channel
 
 SETUP = """\
 1. Turn on real-time analysis streaming to a Kinesis data stream (instance storage of the type
@@ -100,6 +101,7 @@ def _contact(record: dict[str, Any], parsed: Parsed) -> bool:
     about: dict[str, Any] = {
         "identities": identities(**{PHONE: phone(number)}),
         "vendor": fields.known(contact_id=contact, event_type=event, channel=channel),
+        "channel": _channel(channel),
     }
     at_us = calls.instant(fields.text(record, "time"))
     if event == "INITIATED":
@@ -111,6 +113,11 @@ def _contact(record: dict[str, Any], parsed: Parsed) -> bool:
     else:
         parsed.note("not_an_interaction", f"The contact {contact} is {event}.")
     return True
+
+
+def _channel(name: str | None) -> Channel | None:
+    """Contacts by chat come on the same stream."""
+    return "chat" if (name or "").upper() == "CHAT" else None
 
 
 def _record(record: dict[str, Any], at_us: int | None, parsed: Parsed) -> None:
@@ -126,12 +133,15 @@ def _record(record: dict[str, Any], at_us: int | None, parsed: Parsed) -> None:
             event_type=kind,
             channel=fields.key(record, "Channel"),
             instance_id=fields.key(record, "InstanceId"),
-        )
+        ),
+        "channel": _channel(fields.key(record, "Channel")),
     }
     if kind == "SEGMENTS":
         spoken = calls.language(fields.text(record, "LanguageCode"))
         for number, segment in enumerate(fields.items(record, "Segments")):
             _segment(contact, segment, {**about, "language": spoken}, at_us, number, parsed)
+        if not (parsed.events or parsed.problems):
+            parsed.note("not_an_interaction", f"Nothing new is known of the contact {contact}.")
     elif kind == "STARTED":
         parsed.events.append(
             calls.boundary(contact, f"{contact}:started", "started", at_us, **about)
@@ -155,17 +165,17 @@ def _segment(
     number: int,
     parsed: Parsed,
 ) -> None:
-    if "Utterance" in segment:
+    if fields.obj(segment, "Utterance"):
         _said(contact, fields.obj(segment, "Utterance"), about, at_us, parsed, final=False)
-    elif "Transcript" in segment:
+    elif fields.obj(segment, "Transcript"):
         _said(contact, fields.obj(segment, "Transcript"), about, at_us, parsed, final=True)
-    elif "Categories" in segment:
+    elif fields.obj(segment, "Categories"):
         names = fields.texts(segment, "Categories", "MatchedCategories")
         if names:
             _about(
                 contact, f"Categories: {', '.join(names)}", about, at_us, parsed, categories=names
             )
-    elif "PostContactSummary" in segment:
+    elif fields.obj(segment, "PostContactSummary"):
         summary = fields.text(segment, "PostContactSummary", "Content")
         if summary:
             _about(contact, f"Summary: {summary}", about, at_us, parsed)
@@ -182,7 +192,15 @@ def _about(
     **attributes: Any,
 ) -> None:
     key = f"{contact}:about:{calls.short_hash(text)}"
-    remark = calls.remark(contact, key, text, at_us, vendor=about["vendor"], attributes=attributes)
+    remark = calls.remark(
+        contact,
+        key,
+        text,
+        at_us,
+        vendor=about["vendor"],
+        attributes=attributes,
+        channel=about["channel"],
+    )
     parsed.events.append(remark)
 
 
@@ -230,8 +248,9 @@ def _utterance(
         final=final,
         start_ms=start,
         end_ms=fields.number(said, "EndOffsetMillis"),
-        occurred_at_us=at_us,
+        occurred_at_us=calls.instant(fields.text(said, "AbsoluteTime")) or at_us,
         language=about["language"],
+        channel=about["channel"],
         vendor={**about["vendor"], "participant_role": role},
     )
 
@@ -310,4 +329,5 @@ CONNECTOR = Connector(
     retry_horizon_s=DAY_S,
     max_body_bytes=8 * 1024 * 1024,
     covers_body=False,
+    other_channels=("chat",),
 )

@@ -92,7 +92,7 @@ def parse(request: InboundRequest, settings: DeepgramSettings, _: Context) -> Pa
         _result(message, about, parsed)
     elif kind == "TurnInfo":
         _turn(message, about, parsed)
-    elif kind in ("UtteranceEnd", "SpeechStarted", "Metadata", "Finalize", "Error", "Connected"):
+    elif kind in _NOTICES:
         parsed.note("not_an_interaction", f"A message of the type {kind}.")
     elif "err_code" in message:
         why = fields.text(message, "err_msg") or fields.text(message, "err_code") or "unknown"
@@ -100,6 +100,22 @@ def parse(request: InboundRequest, settings: DeepgramSettings, _: Context) -> Pa
     else:
         parsed.lose("unusable_payload", "The payload holds no result.")
     return parsed
+
+
+_NOTICES = frozenset(
+    {
+        "UtteranceEnd",
+        "SpeechStarted",
+        "Metadata",
+        "Finalize",
+        "Error",
+        "Warning",
+        "FatalError",
+        "Connected",
+        "ConfigureSuccess",
+        "ConfigureFailure",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,20 @@ def parse(request: InboundRequest, settings: GenesysTranscriptionSettings, _: Co
     if payload is None:
         return parsed
     for each in payload[: fields.MAX_ITEMS] if isinstance(payload, list) else [payload]:
-        body = fields.obj(each, "detail", "eventBody") or fields.obj(each, "eventBody")
-        body = body or fields.obj(each, "detail") or fields.obj(each)
-        _event(body, settings, parsed)
+        for body in _bodies(each):
+            _event(body, settings, parsed)
     if not (parsed.events or parsed.problems):
         parsed.lose("unusable_payload", "The payload holds neither transcripts nor a status.")
     return parsed
+
+
+def _bodies(payload: Any) -> list[dict[str, Any]]:
+    """The notification inside of what wraps it; a bridge may hold several."""
+    for path in (("detail", "eventBody"), ("eventBody",), ("detail",)):
+        found = list(fields.items(payload, *path))
+        if found:
+            return found
+    return [fields.obj(payload)]
 
 
 def _event(body: dict[str, Any], settings: GenesysTranscriptionSettings, parsed: Parsed) -> None:
@@ -86,6 +94,9 @@ def _said(
     best = next(fields.items(said, "alternatives"), {})
     text = fields.text(best, "decoratedTranscript") or fields.text(best, "transcript")
     identity = fields.key(said, "utteranceId")
+    if text is None and identity is not None and not fields.text(best, "transcript"):
+        parsed.note("silence", f"The utterance {identity} has no words.")
+        return
     if text is None or identity is None:
         parsed.lose("missing_transcript", "An utterance lacks its id or its text.")
         return

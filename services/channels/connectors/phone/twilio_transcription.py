@@ -91,7 +91,10 @@ def _content(
 ) -> None:
     said, confidence = _transcript(form.get("TranscriptionData", ""))
     if said is None:
-        parsed.lose("missing_transcript", "TranscriptionData holds no transcript.")
+        if _silent(form.get("TranscriptionData", "")):
+            parsed.note("silence", "An utterance without words.")
+        else:
+            parsed.lose("missing_transcript", "TranscriptionData holds no transcript.")
         return
     track = form.get("Track", "")
     if track not in ("inbound_track", "outbound_track"):
@@ -118,6 +121,12 @@ def _transcript(data: str) -> tuple[str | None, float | None]:
         value = fields.decode_json(data.encode("utf-8", "replace"), Parsed())
         return fields.text(value, "transcript"), fields.number(value, "confidence")
     return data.strip() or None, None
+
+
+def _silent(data: str) -> bool:
+    """Whether a transcript is there, and empty."""
+    value = fields.decode_json(data.encode("utf-8", "replace"), Parsed())
+    return fields.at(value, "transcript") == ""
 
 
 def _boundary(form: dict[str, str], call: str, name: str, request: InboundRequest) -> Normalised:

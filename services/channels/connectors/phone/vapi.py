@@ -4,6 +4,7 @@ https://docs.vapi.ai/server-url/events
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from services.channels.connectors.port import (
     Context,
     Example,
     InboundRequest,
+    Normalised,
     Parsed,
     Secrets,
     Settings,
@@ -46,9 +48,12 @@ SETUP = """\
    `end-of-call-report`; partial transcripts are many: add them only for a live view.
 3. Messages that want an answer (`assistant-request`, `tool-calls`, `transfer-destination-request`)
    get an empty one: send those to your own server.
+4. `chat.created` brings what is written to an assistant, on the channel chat.
 """
 
 _HEADER = "X-Vapi-Signature"
+_TURN = re.compile(r"\n(?=(?:AI|User):)")
+_LINE = re.compile(r"(AI|User):[ \t]*(.*)\Z", re.DOTALL)
 _ROLES: dict[str, Role] = {"user": "customer", "assistant": "bot", "bot": "bot", "agent": "agent"}
 
 
@@ -91,6 +96,8 @@ def parse(request: InboundRequest, settings: VapiSettings, _: Context) -> Parsed
         if call is None:
             parsed.note("missing_call", "The transcript names no call.")
         _transcript(message, call or calls.short_hash(request.body), settings, parsed)
+    elif kind == "chat.created":
+        _chat(message, parsed)
     elif kind in ("status-update", "end-of-call-report"):
         if call is None:
             parsed.lose("missing_call", f"The {kind} names no call.")
@@ -117,7 +124,10 @@ def _transcript(message: dict[str, Any], call: str, settings: VapiSettings, pars
     kind = fields.text(message, "transcriptType") or fields.text(message, "type") or ""
     final = "partial" not in kind
     if text is None:
-        parsed.lose("missing_transcript", "The transcript has no text.")
+        if fields.at(message, "transcript") == "":
+            parsed.note("silence", "A transcript without words.")
+        else:
+            parsed.lose("missing_transcript", "The transcript has no text.")
         return
     if final and settings.segments_from == "report":
         parsed.note("not_an_interaction", "Text is taken from the report at the end of the call.")
@@ -164,9 +174,62 @@ def _report(message: dict[str, Any], call: str, settings: VapiSettings, parsed: 
         parsed.events.append(remark)
 
 
+def _lines(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """The plain transcript of a report without messages, line by line."""
+    plain = fields.text(message, "artifact", "transcript") or fields.text(message, "transcript")
+    matched = [_LINE.match(line) for line in _TURN.split(plain or "")[: calls.MAX_TURNS]]
+    roles = {"AI": "assistant", "User": "user"}
+    return [{"role": roles[each[1]], "message": each[2].strip()} for each in matched if each]
+
+
+def _chat(message: dict[str, Any], parsed: Parsed) -> None:
+    """What was written to an assistant, and its answer: a message each, of the channel chat.
+
+    https://docs.vapi.ai/chat/session-management
+    """
+    chat = fields.obj(message, "chat")
+    own = fields.key(chat, "id")
+    if own is None:
+        parsed.lose("missing_chat", "The message names no chat.")
+        return
+    key = fields.key(chat, "sessionId") or fields.key(message, "session", "id") or own
+    at_us = calls.millis(chat, "createdAt") or calls.millis(message, "timestamp")
+    for side in ("input", "output"):
+        for number, (role, text) in enumerate(_written(fields.at(chat, side), side)):
+            event = Normalised(
+                vendor_id=f"{own}:{side}:{number}",
+                conversation_key=key,
+                occurred_at_us=at_us,
+                direction="inbound" if role == "customer" else "outbound",
+                author=Author(role=role),
+                text=text,
+                vendor=fields.known(chat_id=own, session_id=key, id=f"{own}:{side}:{number}"),
+                channel="chat",
+            )
+            parsed.events.append(event)
+    if not parsed.events:
+        parsed.note("silence", f"The chat {own} has no words.")
+
+
+def _written(told: Any, side: str) -> list[tuple[Role, str]]:
+    """(who, text) of a chat's input or output: a text, or messages; of tools nothing."""
+    if isinstance(told, str):
+        text = fields.clean(told)
+        return [("customer" if side == "input" else "bot", text)] if text else []
+    listed = fields.items({"told": told}, "told")
+    found = [(fields.text(one, "role") or "", _content(one)) for one in listed]
+    return [(_ROLES[role], text) for role, text in found if role in _ROLES and text]
+
+
+def _content(said: dict[str, Any]) -> str | None:
+    """The text of a message, whole or in parts."""
+    parts = [fields.text(part, "text") for part in fields.items(said, "content")]
+    return fields.text(said, "content") or "\n".join(part for part in parts if part) or None
+
+
 def _messages(message: dict[str, Any], call: str, about: dict[str, Any], parsed: Parsed) -> None:
     found = calls.listed(parsed, message, "artifact", "messages")
-    found = found or calls.listed(parsed, message, "messages")
+    found = found or calls.listed(parsed, message, "messages") or _lines(message)
     for number, each in enumerate(found):
         role = fields.text(each, "role") or ""
         text = fields.text(each, "message") or fields.text(each, "content")
@@ -233,4 +296,5 @@ CONNECTOR = Connector(
     secrets={"server_secret": "HMAC key, bearer token or server secret of the server URL."},
     retry_horizon_s=DAY_S,
     max_body_bytes=8 * 1024 * 1024,
+    other_channels=("chat",),
 )

@@ -83,7 +83,10 @@ def _notice(raw: dict[str, Any], parsed: Parsed) -> None:
         parsed.lose("bad_notice", "A notice's data is not base64.")
         return
     notice = fields.decode_json(content, parsed)
-    review = fields.text(notice, "reviewName") or fields.text(notice, "review")
+    named = ("reviewName", "review", "resourceName")
+    review = next((text for name in named if (text := fields.text(notice, name))), None)
+    if review is not None and "/reviews/" not in review:
+        review = None
     kind = fields.text(notice, "notificationType") or fields.text(notice, "type") or "?"
     if review is None:
         parsed.note("not_an_interaction", f"The notice {kind[:64]!r} names no review.")

@@ -76,7 +76,9 @@ def _entry(entry: dict[str, Any], settings: InstagramSettings, parsed: Parsed) -
     for change in fields.items(entry, "changes"):
         found = True
         _change(entry, account, change, parsed)
-    if not found:
+    if not found and any(entry.get(name) == [] for name in ("messaging", "standby", "changes")):
+        parsed.note("not_an_interaction", "An entry without messages.")
+    elif not found:
         parsed.lose("unusable_payload", "An entry holds neither messages nor changes.")
 
 

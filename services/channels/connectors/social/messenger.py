@@ -19,6 +19,7 @@ from services.channels.connectors.port import (
     Settings,
 )
 from services.channels.connectors.signatures import HUB_SIGNATURE_256
+from services.channels.connectors.social import page_feed
 from services.channels.connectors.social.meta_messaging import read_item
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
@@ -32,7 +33,8 @@ SETUP = """\
 1. In the Meta app, add Messenger and a webhook with the connector's inbound URL and your
    `verify_token`; Meta tests it at once.
 2. Subscribe the page to `messages`, `message_edits`, `message_echoes`, `message_reactions`,
-   `messaging_postbacks`, `message_deliveries`, `message_reads`, `standby`.
+   `messaging_postbacks`, `message_deliveries`, `message_reads`, `standby`; for what the public writes
+   on the page also to `feed`, `mention` and `ratings`.
 3. Put the app's secret into `app_secret`; a list of two while you rotate it.
 """
 
@@ -61,8 +63,13 @@ def _entry(entry: dict[str, Any], settings: MessengerSettings, parsed: Parsed) -
     for change in fields.items(entry, "changes"):
         found = True
         field = fields.text(change, "field") or "?"
-        parsed.note("not_an_interaction", f"The change of {field[:64]!r} is no message.")
-    if not found:
+        if field in page_feed.FIELDS:
+            page_feed.read_change(entry, page or "", change, parsed)
+        else:
+            parsed.note("not_an_interaction", f"The change of {field[:64]!r} is no message.")
+    if not found and any(entry.get(name) == [] for name in ("messaging", "standby", "changes")):
+        parsed.note("not_an_interaction", "An entry without messages.")
+    elif not found:
         parsed.lose("unusable_payload", "An entry holds neither messages nor changes.")
 
 

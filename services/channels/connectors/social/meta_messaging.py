@@ -28,6 +28,10 @@ _HANDOVER = (
     "pre_checkout",
     "checkout_update",
     "response_feedback",
+    "policy-enforcement",
+    "message_context",
+    "mark_seen",
+    "messaging_in_thread_lead_form_submit",
 )
 
 
