@@ -5,6 +5,7 @@ import re
 import msgspec
 
 from services.channels.connectors.email import charsets, encodings, markup
+from services.channels.connectors.email.flowed import unflowed
 from services.channels.connectors.email.headers import decoded, readable
 from services.channels.connectors.email.parameters import parameters
 from services.channels.connectors.email.structure import Part, split
@@ -151,6 +152,9 @@ def _body(part: Part, found: Bodies) -> None:
     if part.kind == "text/html" or (not part.declared and _HTML.match(text)):
         found.sections.append(Section(html=text))
     else:
+        if part.parameters.get("format", "").lower() == "flowed":
+            deleted = part.parameters.get("delsp", "").lower() == "yes"
+            text = unflowed(text, delete_space=deleted)
         text, files = extract_uuencoded(text)
         found.files += files
         found.sections.append(Section(plain=text))

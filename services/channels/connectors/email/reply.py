@@ -39,6 +39,9 @@ _RULED = frozenset("-—–_=*")  # how delimiters and rules begin
 _VERB_WITHIN = 240  # characters before the colon
 _LABEL_WITHIN = 40
 _MARKS = (":", "：", "--", "__", "==")  # one is in every beginning of a history
+_DIRECTIONS = dict.fromkeys(
+    (0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+)
 _BLOCK = 7  # lines of headers within the text that are looked at
 
 
@@ -162,7 +165,7 @@ def _spans(lines: list[str], marked: list[int]) -> list[int]:
     """`attribution` of every line; of the first MAX_ATTRIBUTIONS that could be one, so that a mail
     made of nothing else costs no more."""
     spans = [0] * len(lines)
-    likely = (at for at in marked if lines[at].rstrip().endswith((":", "：")))
+    likely = (at for at in marked if _bare(lines[at]).endswith((":", "：")))
     for at in islice(likely, MAX_ATTRIBUTIONS):
         spans[at] = attribution(lines, at)
     return spans
@@ -171,7 +174,7 @@ def _spans(lines: list[str], marked: list[int]) -> list[int]:
 def attribution(lines: list[str], end: int) -> int:
     """How many lines, up to and with `end`, are a "somebody wrote:" (0: none). It spans up to three
     and carries an address or a date."""
-    if not lines[end].rstrip().endswith((":", "：")):
+    if not _bare(lines[end]).endswith((":", "：")):
         return 0
     marked = _marked_below(lines, end)
     joined, found = "", 0
@@ -179,12 +182,17 @@ def attribution(lines: list[str], end: int) -> int:
         at = end - count + 1
         if at < 0 or not lines[at].strip() or len(lines[at]) > 400:
             break
-        joined = f"{lines[at].strip(' >')} {joined}".strip()
+        joined = f"{_bare(lines[at]).strip(' >')} {joined}".strip()
         if found and not INTRO.match(lines[at]):
             continue
         if _names_writer(joined, marked):
             found = count
     return found
+
+
+def _bare(line: str) -> str:
+    """The line without the marks by which programs turn the direction of writing."""
+    return (line if line.isascii() else line.translate(_DIRECTIONS)).rstrip()
 
 
 def _names_writer(joined: str, marked: bool) -> bool:
