@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from shared.contracts.topics import DEFAULT_PARTITIONS
+from shared.contracts.topics import DAY_MS, DEFAULT_PARTITIONS, RAW, RETENTION_MS
 from shared.db.engine import database_url
 from shared.db.secrets import parse_keys
 
@@ -20,6 +20,7 @@ MAIL_BYTES = 30 * 1024 * 1024
 MAIL_RECIPIENTS = 100
 MAIL_TIMEOUT_S = 300
 LEASE_S = 10.0
+RAW_DAYS = RETENTION_MS[RAW] // DAY_MS
 
 
 class SettingsError(ValueError):
@@ -36,7 +37,8 @@ class Settings:
 
     `database_url` None: an embedded server in `data_dir`. `kafka` None: the log in PostgreSQL.
     `public_url` is where vendors reach us (None: `advertised_url`); `blob_url` where attachments
-    are kept (None: a folder in `data_dir`); `spool_records` how many records may wait while the bus
+    are kept (None: a folder in `data_dir`), large payloads for `raw_days`, attachments for
+    `attachment_days` (None: for ever); `spool_records` how many records may wait while the bus
     is away; `fetch_allow` networks that connectors may call though they are not public; after
     `lease_s` without a sign of life a replica's shards go to others. `jwt_issuer` None: API keys
     only. Claims are names or dotted paths. Mail is taken by LMTP and by SMTP where `lmtp_port` and
@@ -52,6 +54,8 @@ class Settings:
     spool_records: int = SPOOL_RECORDS
     lease_s: float = LEASE_S
     blob_url: str | None = None
+    raw_days: int = RAW_DAYS
+    attachment_days: int | None = None
     fetch_allow: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     kafka: str | None = None
     log_level: str = "info"
@@ -91,6 +95,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         spool_records=source.take("OMNIROUTE_SPOOL_RECORDS", _spool, SPOOL_RECORDS),
         lease_s=source.take("OMNIROUTE_LEASE_S", _lease, LEASE_S),
         blob_url=source.take("OMNIROUTE_BLOB_URL", _blobs, None),
+        raw_days=source.take("OMNIROUTE_RAW_DAYS", _days, RAW_DAYS),
+        attachment_days=source.take("OMNIROUTE_ATTACHMENT_DAYS", _days, None),
         fetch_allow=source.take("OMNIROUTE_FETCH_ALLOW", _networks, ()),
         partitions=source.take("OMNIROUTE_PARTITIONS", _partitions, DEFAULT_PARTITIONS),
         kafka=source.take("KAFKA_BOOTSTRAP_SERVERS", _brokers, None),
@@ -163,6 +169,10 @@ def _partitions(text: str) -> int:
 
 def _spool(text: str) -> int:
     return _whole(text, 0, 100_000_000)
+
+
+def _days(text: str) -> int:
+    return _whole(text, 1, 36_500)
 
 
 def _mail_bytes(text: str) -> int:

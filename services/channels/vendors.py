@@ -227,7 +227,8 @@ async def _raw(
 ) -> list[Outgoing]:
     blob = None
     if len(request.body) > MAX_INLINE_BYTES:
-        blob = await channels.blobs.keep(request.body)
+        kind = "raw" if lost is None else "letters"
+        blob = await channels.blobs.keep_payload(request.body, request.received_at_us, kind)
     raw = raw_request(request, stored.id, blob)
     records = [raw_record(raw, workspace.id, workspace.partition)]
     if lost is not None:
@@ -309,7 +310,7 @@ async def reread(
 async def _body(channels: Channels, raw: RawRequest) -> bytes:
     if raw.blob is None:
         return base64.b64decode(raw.body_base64 or "")
-    found = await channels.blobs.get(raw.blob)
+    found = await channels.blobs.get_payload(raw.blob, raw.received_at_us)
     if found is None:
         raise Refused("gone", "The payload is no longer kept.")
     return found

@@ -32,6 +32,7 @@ from services.channels.outgoing.store import OutgoingStore
 from services.channels.revision_store import RevisionStore
 from services.channels.spool_store import NOTIFY_CHANNEL, SpoolStore
 from services.channels.store import ChannelsStore
+from services.channels.sweep import BlobSweeper, Keep, sweeping
 from services.cli.foundation import Foundation
 from services.cli.foundation import running as running_task
 from services.cli.languages import load_languages
@@ -178,11 +179,13 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
     archive = runtime(
         parts, ArchiveFactory(), projector=write_archive, row_statements=archive_statements
     )
+    keep = Keep(settings.raw_days, settings.attachment_days)
     mail = listening(Deliveries(service, Mailboxes(service.store)), _mail(settings))
     async with (
         draining(intake),
         contextlib.AsyncExitStack() as stack,
         fetching,
+        sweeping(BlobSweeper(service.blobs, keep)),
         archive as (running, _),
         mail as heard,
     ):

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import re
+import ssl
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,6 +30,8 @@ class Mailbox:
         self.commands: list[str] = []
         self.tokens: set[str] = set()
         self.port = 0
+        self.encrypted: list[bool] = []
+        self.starttls: ssl.SSLContext | None = None
         self._next = 1
 
     def add(self, raw: bytes, *flags: str) -> Mail:
@@ -51,14 +54,26 @@ class Mailbox:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"* OK ready\r\n")
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             while line := (await reader.readline()).decode().rstrip("\r\n"):
                 tag, _, command = line.partition(" ")
                 self.commands.append(command)
+                if command == "STARTTLS" and self.starttls is not None:
+                    writer.write(f"{tag} OK go on\r\n".encode())
+                    await writer.drain()
+                    await writer.start_tls(self.starttls)
+                    continue
+                if command.startswith(("AUTHENTICATE", "LOGIN")):
+                    self.encrypted.append(writer.get_extra_info("ssl_object") is not None)
                 if command.startswith("AUTHENTICATE"):
                     writer.write(b"+ \r\n")
                     await writer.drain()
                     command += " " + (await reader.readline()).decode().strip()
+                    if not self._known(command):
+                        # RFC 7628: why comes as a challenge, which the client has to answer.
+                        writer.write(b"+ eyJzdGF0dXMiOiI0MDAifQ==\r\n")
+                        await writer.drain()
+                        await reader.readline()
                 for part in self._answer(tag, command):
                     writer.write(part)
                 await writer.drain()
@@ -73,7 +88,8 @@ class Mailbox:
             verb = "UID" + verb.upper()
         ok = f"{tag} OK done\r\n".encode()
         if verb == "CAPABILITY":
-            yield b"* CAPABILITY IMAP4rev1 AUTH=XOAUTH2\r\n"
+            more = b" STARTTLS" if self.starttls is not None else b""
+            yield b"* CAPABILITY IMAP4rev1 AUTH=XOAUTH2" + more + b"\r\n"
         elif verb == "LOGIN":
             if rest.replace('"', "") != "help word":
                 ok = f"{tag} NO wrong\r\n".encode()
@@ -150,9 +166,12 @@ class Mailbox:
 
 
 @contextlib.asynccontextmanager
-async def mailbox() -> AsyncGenerator[Mailbox]:
-    """A mailbox for the length of the block."""
+async def mailbox(
+    tls: ssl.SSLContext | None = None, starttls: ssl.SSLContext | None = None
+) -> AsyncGenerator[Mailbox]:
+    """A mailbox for the length of the block; encrypted from the start, or once asked."""
     made = Mailbox()
+    made.starttls = starttls
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -160,7 +179,7 @@ async def mailbox() -> AsyncGenerator[Mailbox]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from services.channels.connectors import fetching
 from services.channels.connectors.chat import slack
 from services.channels.connectors.email import email_mime, gmail_push
 from services.channels.connectors.port import Wanted
@@ -377,6 +378,68 @@ async def test_comments_are_polled_once_each_page_by_page_and_their_edits_seen(h
         records = await count(house, "tube")
         await house.passed("tube", 2)
         assert await count(house, "tube") == records, "what was seen is not published again"
+
+
+def pages_of(items, size, refused=()):
+    """A list of the newest first, page by page; tokens in `refused` are too old."""
+
+    def answer(asked):
+        token = asked.query.get("pageToken", "0")
+        if token in refused:
+            return Says({"error": "pageToken"}, 400)
+        at = int(token)
+        more = {"nextPageToken": str(at + size)} if at + size < len(items) else {}
+        return Says({"items": items[at : at + size], **more})
+
+    return answer
+
+
+async def test_more_than_a_pass_takes_is_read_on_by_the_next(house, monkeypatch):
+    monkeypatch.setattr(fetching, "MAX_PAGES", 3)
+    async with vendor() as there:
+        path = "/youtube/v3/commentThreads"
+        there.on(path, pages_of([comment("n0", "n0", 9000)], 2))
+        settings = {"api_url": there.url, "channel_id": "UCown", "poll_every_s": 900}
+        await house.put("burst", "youtube_comments", settings, {"api_key": "k"})
+        assert await house.texts("burst", 1) == ["n0"]
+        items = [comment(f"n{n}", f"n{n}", 9000 - n * 100) for n in range(14, -1, -1)]
+        there.on(path, pages_of(items, 2))
+        await house.passed("burst")
+        found = await house.texts("burst", 15)
+        assert sorted(found) == sorted(f"n{n}" for n in range(15))
+
+        async def whole():
+            shown = (await house.fetching("burst"))["passes"][0]
+            return None if "\n" in shown["cursor"] else shown
+
+        shown = await eventually(whole)
+        assert shown["cursor"].startswith(iso(9000 - 1400)[:16]) and shown["last_error"] is None
+
+
+async def test_a_list_that_the_vendor_does_not_go_on_with_is_told_and_stops_nothing(
+    house, monkeypatch
+):
+    monkeypatch.setattr(fetching, "MAX_PAGES", 2)
+    async with vendor() as there:
+        path = "/youtube/v3/commentThreads"
+        there.on(path, pages_of([comment("n0", "n0", 9000)], 2))
+        settings = {"api_url": there.url, "channel_id": "UCown", "poll_every_s": 900}
+        await house.put("gap", "youtube_comments", settings, {"api_key": "k"})
+        assert await house.texts("gap", 1) == ["n0"]
+        items = [comment(f"n{n}", f"n{n}", 9000 - n * 100) for n in range(8, -1, -1)]
+        there.on(path, pages_of(items, 2, refused={"4"}))
+        await house.passed("gap")
+
+        async def told():
+            shown = (await house.fetching("gap"))["passes"][0]
+            return shown if shown["last_error"] else None
+
+        shown = await eventually(told)
+        assert "may be missing" in shown["last_error"] and shown["failures"] == 0
+        assert "\n" not in shown["cursor"]
+        there.on(path, pages_of([comment("n9", "n9", 60), *items], 2, refused={"4"}))
+        await house.passed("gap")
+        assert "n9" in await house.texts("gap", 6)
 
 
 async def count(house, connector):

@@ -284,7 +284,8 @@ def newest_first(
     """A reader of lists that begin with the newest item and go on, page by page, into the past.
 
     It hands on what is fresh, and goes on until a page ends (by its `listed` stamp) where the last
-    pass began. `items` and `listed` are dotted paths, `token` is where the answer holds the next
+    pass began; where that is more than one pass takes, the next one goes on where this one ended,
+    after a look at what is new. `items` and `listed` are dotted paths, `token` is where the answer holds the next
     page's, `argument` how it is asked for.
     """
 
@@ -292,16 +293,46 @@ def newest_first(
         answer = payload(told)
         raw = list(rows(answer, items))
         found = [read_row(one) for one in raw]
-        new = [one.item for one in fresh(found, told.cursor, told.at_us)]
+        place = Place.read(told.cursor)
+        new = [one.item for one in fresh(found, place.since, told.at_us)]
         page = Page(payloads=[posted(new)] if new else [])
-        page.cursor = moved(found, told.cursor) if told.page == 0 else None
         more, last = _text(walk(answer, token)), _text(walk(raw[-1], listed)) if raw else ""
-        since = stamp_of(told.cursor)
-        if more and last and since is not None and order(last) > order(since):
-            page.then = with_argument(told.ask, argument, more) if not _last(told) else None
+        if told.page == 0:
+            page.cursor = moved(found, place.newest) or place.newest
+            if place.left is not None and not _newer(last, place.newest):
+                page.then = with_argument(told.ask, argument, place.left)
+                return page
+        if more and _newer(last, place.since):
+            page.then = None if _last(told) else with_argument(told.ask, argument, more)
+            page.left = more if _last(told) else None
         return page
 
     return read
+
+
+def _newer(stamp: str, cursor: str | None) -> bool:
+    """Whether a page that ends with the stamp has not come to where the last pass began."""
+    since = stamp_of(cursor)
+    return bool(stamp) and since is not None and order(stamp) > order(since)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a list of the newest first has been read: all up to `since`, and from `newest` down to
+    the vendor's token `left`. Without `left` there is no gap, and both are the same."""
+
+    newest: str | None
+    since: str | None
+    left: str | None = None
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "Place":
+        newest, _, rest = (cursor or "").partition("\n")
+        since, _, left = rest.partition("\n")
+        return cls(newest, since, left) if left else cls(cursor, cursor)
+
+    def text(self) -> str | None:
+        """As a cursor."""
+        return self.newest if self.left is None else f"{self.newest}\n{self.since}\n{self.left}"
 
 
 def _last(told: Told) -> bool:

@@ -286,7 +286,8 @@ class Page(msgspec.Struct):
     vendor had posted it; `query` goes with them. `then` is this pass's next request. `cursor` is
     where the next pass begins (None: where this one did); of several pages' the last one counts. `wanted` is
     fetched on its own. `content` is a file, of purpose `media`. `lost` says what cannot be had;
-    `again` that more is there and the next pass follows at once."""
+    `again` that more is there and the next pass follows at once; `left` where in a list of the
+    newest first, by the vendor's token, that pass goes on into the past (see `fetching.Place`)."""
 
     payloads: list[bytes] = []
     content_type: str = "application/json"
@@ -297,6 +298,7 @@ class Page(msgspec.Struct):
     content: bytes | None = None
     lost: str | None = None
     again: bool = False
+    left: str | None = None
 
 
 def as_posted(told: Told) -> Page:

@@ -131,12 +131,18 @@ class Session:
         self._box = _Box(settings, address, tls)
         enter = self._box.xoauth2 if by_token else self._box.login
         try:
-            enter(settings.username or "", word, initial_folder=None)
+            self._enter(enter, settings.username or "", word)
             read_only = settings.then == "keep" and settings.move_to is None
             self._box.folder.set(settings.folder, readonly=read_only)
         except BaseException:
             self.close()
             raise
+
+    def _enter(self, enter: Callable[..., Any], user: str, word: str) -> None:
+        try:
+            enter(user, word, initial_folder=None)
+        except imaplib.IMAP4.error as error:  # a token's refusal has no class of its own
+            raise FetchFailed("The mail server refuses: Login failed.") from error
 
     def begin(self, cursor: str | None, today: date) -> tuple[Place, Uids]:
         """(where this mailbox was read to, the UIDs that are new)."""
@@ -242,7 +248,12 @@ class _Box(BaseMailBox):
             return _Encrypted(self._address, host, port, self._tls)
         client = _Plain(self._address, host, port)
         if self._settings.security == "starttls":
-            client.starttls(self._tls)
+            try:
+                client.starttls(self._tls)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    client.shutdown()
+                raise
         return client
 
     def hang_up(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import structlog
 
 from services.channels.connectors import registry
+from services.channels.connectors.fetching import Place, stamp_of
 from services.channels.connectors.port import Fetch, Page, Secrets, Settings, Wanted
 from services.channels.context import Channels, wall_us
 from services.channels.outgoing.delivery import delivered, only, opened
@@ -36,6 +37,7 @@ MAX_SHOWN = 1000
 log = structlog.get_logger(__name__)
 
 _AWAY = (Refused, DatabaseUnavailable, OutcomeUnknown)
+_ENDED = (400, 404, 410)  # of a page's token that is too old
 
 
 def next_pass_s(every_s: int, failures: int, asked_s: float | None, chance: float) -> float:
@@ -137,7 +139,7 @@ class Poller:
             errand = Errand(stored, settings, secrets, fetch, named, one.cursor, wall_us())
             cursor, wanted, again = await self._brought(one, errand)
         except FetchFailed as failed:
-            await self._failed(one, stored, failed)
+            await (self._gap(one, failed) or self._failed(one, stored, failed))
             return
         except _AWAY as away:
             said = f"What came could not be kept: {away}"
@@ -173,7 +175,7 @@ class Poller:
         """(where the next pass begins, what has to be fetched besides, whether more is there);
         all else is durable."""
         cursor: str | None = None
-        again = False
+        again, left = False, None
         wanted: list[Wanted] = []
         async with contextlib.aclosing(self._pages(errand)) as pages:
             async for page in pages:
@@ -182,9 +184,22 @@ class Poller:
                 async with asyncio.timeout(POLL_LEASE_S - 5):
                     wanted += await delivered(self._channels, errand, page)
                 cursor = page.cursor if page.cursor is not None else cursor
-                again = page.again
+                again, left = page.again, page.left
                 await self._store.renew_poll(one, self._replica)
-        return cursor, wanted, again
+        if left is not None:
+            cursor = Place(cursor, Place.read(errand.cursor).since, left).text()
+        return cursor, wanted, again or left is not None
+
+    def _gap(self, one: TakenPoll, failed: FetchFailed) -> Awaitable[None] | None:
+        """A vendor that no longer goes on where the last pass ended: the poller begins anew with
+        what is new, and says from when to when older items are missing."""
+        place = Place.read(one.cursor)
+        if place.left is None or failed.status not in _ENDED:
+            return None
+        since, until = stamp_of(place.since), stamp_of(place.newest)
+        said = f"Items between {since} and {until} may be missing: {failed.said}"
+        log.error("poll.gap", connector=one.connector, name=one.name, since=since, until=until)
+        return self._store.polled(one, self._replica, place.newest, 0.0, said=said)
 
     def _pages(self, errand: Errand) -> AsyncGenerator[Page]:
         if errand.fetch.request.startswith("imap:"):

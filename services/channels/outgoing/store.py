@@ -187,9 +187,10 @@ class OutgoingStore:
         cursor: str | None,
         wait_s: float,
         wanted: Sequence[Wanted] = (),
+        said: str | None = None,
     ) -> None:
         """A whole pass is durable: the cursor moves, and what the pass announced is owed, at once.
-        Raises LostPoll, and then nothing of it happened."""
+        `said`: what could not be had, though. Raises LostPoll, and then nothing of it happened."""
         moved = cursor is not None and cursor != one.cursor
         values = {
             "next_at": case((_HURRIED, func.now()), else_=_after(wait_s)),
@@ -199,6 +200,7 @@ class OutgoingStore:
             "last_error": None,
             "last_success_at": func.now(),
             **({"cursor": cursor, "cursor_at": func.now()} if moved else {}),
+            **({"last_error": said[:MAX_SAID], "last_error_at": func.now()} if said else {}),
         }
         async with transaction(self._engine) as connection:
             await _update_poll(connection, one, replica, values)
