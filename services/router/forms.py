@@ -357,12 +357,27 @@ class TriggerForm(OneOf):
     cel: When | None = None
 
 
+def _whom(value: Any) -> Any:
+    """ "supervisors", an agent's id, or {team: its id}."""
+    name, at = value, ""
+    if isinstance(value, dict) and len(value) == 1 and "team" in value:
+        name, at = value["team"], "/team"
+    if not isinstance(name, str):
+        raise fault("type", "that is nobody", "supervisors, an agent's id or {team: id}", at)
+    if not CLIENT_ID.match(name):
+        raise fault("id", f"{name!r} is no id", "1 to 64 of A-Z a-z 0-9 _ -", at)
+    return value
+
+
+Whom = Annotated[Any, AfterValidator(_whom)]
+
+
 class ActionForm(OneOf):
     raise_priority: Annotated[float, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] | None = None
     relax: Literal["all"] | None = None
     add_queue: Id | None = None
-    offer_to: Id | None = None
-    notify: Id | None = None
+    offer_to: Whom | None = None
+    notify: Whom | None = None
     reclaim: Literal["keep_place", "lose_place"] | None = None
     drop_requirement: Name | None = None
 

@@ -253,14 +253,20 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
     cel: str | None = None
 
 
+class TeamTarget(msgspec.Struct, frozen=True):
+    """The agents of a team who are on duty."""
+
+    team: str
+
+
 class Action(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Exactly one field is set. `offer_to` and `notify`: "supervisors" or an agent's id."""
+    """Exactly one field is set. `offer_to` and `notify`: "supervisors", an agent's id or a team."""
 
     raise_priority: float | None = None
     relax: Literal["all"] | None = None
     add_queue: str | None = None
-    offer_to: str | None = None
-    notify: str | None = None
+    offer_to: str | TeamTarget | None = None
+    notify: str | TeamTarget | None = None
     reclaim: Literal["keep_place", "lose_place"] | None = None
     drop_requirement: str | None = None
 

@@ -8,6 +8,7 @@ import msgspec
 from services.router.domain import (  # fmt: skip
     config,
     desktops,
+    duty,
     hours,
     ladders,
     lifecycle,
@@ -168,8 +169,10 @@ def _store_agent(ws: Workspace, name: str, body: bytes, version: int) -> None:
         ws.touch_agent(name)
         desk.agent.version, desk.agent.body = version, body
         desk.configure(desk.agent)
-    ws.team_supervisors.clear()
+    duty.forget(ws)
     membership.agent_changed(ws, desk)
+    if ws.skipped:
+        ladders.review_skipped(ws)
 
 
 def _delete_agent(ws: Workspace, desk: Desk) -> None:
@@ -190,7 +193,7 @@ def _delete_agent(ws: Workspace, desk: Desk) -> None:
         task.also = [agent_id for agent_id in task.also if agent_id != desk.id]
         membership.enter(ws, task)
     ws.remove("agent", desk.id)
-    ws.team_supervisors.clear()
+    duty.forget(ws)
 
 
 def _write(
@@ -271,7 +274,7 @@ def _react(ws: Workspace, kind: str, name: str) -> None:
         case "policy":
             _replan(ws, name)
         case "team":
-            ws.team_supervisors.clear()
+            duty.forget(ws)
             turn(ws)
         case "escalation":
             for task in _in_order(ws):

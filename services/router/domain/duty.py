@@ -7,11 +7,13 @@ whole team. An agent whom no shift concerns is always on duty.
 from typing import Any
 
 from services.router.domain import hours
-from services.router.domain.config import SUPERVISORS
+from services.router.domain.config import SUPERVISORS, TeamTarget
 from services.router.domain.escalation import CompiledLevel, Notify, OfferTo
 from services.router.domain.state import Task
 from services.router.domain.workspace import Workspace
 from shared.contracts.problems import not_found
+
+TEAM_REACHED_MAX = 50  # agents of one team that an action turns to
 
 
 def on_duty(ws: Workspace, agent_id: str) -> bool:
@@ -48,20 +50,48 @@ def supervisors(ws: Workspace, task: Task) -> list[str]:
     return [who for who in found if on_duty(ws, who)] if ws.has_shifts else found
 
 
+def forget(ws: Workspace) -> None:
+    """Agents or teams have changed: who leads and belongs to them is looked for again."""
+    ws.team_supervisors.clear()
+    ws.team_members.clear()
+
+
 def _leads(ws: Workspace, names: "set[str]") -> list[str]:
     teams = (ws.teams[name] for name in names if name in ws.teams)
     return sorted({who for team in teams for who in team.supervisors})
 
 
+def members(ws: Workspace, team: str) -> list[str]:
+    """The agents of a team who are on duty, the least loaded first, then who has been available
+    longest; at most TEAM_REACHED_MAX of them."""
+    if team not in ws.team_members:
+        ws.team_members[team] = sorted(
+            desk.id for desk in ws.desks.values() if desk.config.team == team
+        )
+    found = [ws.desks[who] for who in ws.team_members[team] if on_duty(ws, who)]
+    found.sort(key=lambda desk: (not desk.takes_work, desk.share, desk.agent.available_us, desk.id))
+    return [desk.id for desk in found[:TEAM_REACHED_MAX]]
+
+
+def named(ws: Workspace, task: Task, who: str | TeamTarget) -> list[str]:
+    """Whom an action turns to. An agent who is named himself is not asked whether he is on duty:
+    then the level is not reached in the first place."""
+    if isinstance(who, TeamTarget):
+        return members(ws, who.team)
+    return supervisors(ws, task) if who == SUPERVISORS else [who]
+
+
 def reaches(ws: Workspace, task: Task, level: CompiledLevel) -> bool:
     """Whether a level does anything now: one that only turns to people needs one on duty."""
-    if not ws.has_shifts:
-        return True
     return any(_reaches(ws, task, action) for action in level.actions)
 
 
 def _reaches(ws: Workspace, task: Task, action: object) -> bool:
     if not isinstance(action, OfferTo | Notify):
+        return True
+    if isinstance(action.who, TeamTarget):
+        return bool(members(ws, action.who.team))
+    if not ws.has_shifts:
         return True
     return bool(supervisors(ws, task)) if action.who == SUPERVISORS else on_duty(ws, action.who)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.router.domain.config import Action, Escalation, Trigger
+from services.router.domain.config import Action, Escalation, TeamTarget, Trigger
 from services.router.domain.facts import TASK_NAMES
 from shared.contracts.instants import span_us
 from shared.rules import Condition, Variables, compile_condition
@@ -28,13 +28,13 @@ class AddQueue(msgspec.Struct, frozen=True):
 
 
 class OfferTo(msgspec.Struct, frozen=True):
-    """One more offer; `who` is "supervisors" or an agent's id. On an assigned task: notify."""
+    """More offers; `who` is "supervisors", an agent's id or a team. On an assigned task: notify."""
 
-    who: str
+    who: str | TeamTarget
 
 
 class Notify(msgspec.Struct, frozen=True):
-    who: str
+    who: str | TeamTarget
 
 
 class Reclaim(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from services.router.domain import (
     timers,
     withdrawals,
 )
-from services.router.domain.config import SUPERVISORS
+from services.router.domain.config import TeamTarget
 from services.router.domain.escalation import (
     Act,
     AddQueue,
@@ -173,11 +173,11 @@ def _add_queue(ws: Workspace, task: Task, queue: str) -> None:
     membership.enter(ws, task)
 
 
-def _offer_to(ws: Workspace, task: Task, who: str) -> None:
-    """One more offer as soon as one of them may have it; on an assigned task the event tells."""
+def _offer_to(ws: Workspace, task: Task, who: str | TeamTarget) -> None:
+    """One more offer to each of them as soon as he may have it; on an assigned task the event tells."""
     if task.state not in SEEKING:
         return
-    named = duty.supervisors(ws, task) if who == SUPERVISORS else [who]
+    named = duty.named(ws, task, who)
     membership.leave(ws, task)
     ws.task(task).also = [agent_id for agent_id in named if agent_id in ws.desks]
     membership.enter(ws, task)

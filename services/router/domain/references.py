@@ -16,6 +16,7 @@ from services.router.domain.config import (
     Require,
     Rule,
     Team,
+    TeamTarget,
 )
 from services.router.domain.customers import CustomerIndex
 from shared.contracts.problems import Fault, Warn
@@ -200,8 +201,10 @@ def _escalation_doubts(escalation: Escalation, known: Known) -> Iterator[Warn]:
     for place, level in enumerate(escalation.levels):
         for number, action in enumerate(level.do):
             for name, who in (("offer_to", action.offer_to), ("notify", action.notify)):
-                if who is not None and who != SUPERVISORS:
-                    at = f"/levels/{place}/do/{number}/{name}"
+                at = f"/levels/{place}/do/{number}/{name}"
+                if isinstance(who, TeamTarget):
+                    yield from _doubt(f"{at}/team", "team", who.team, known.teams)
+                elif who != SUPERVISORS:
                     yield from _doubt(at, "agent", who, known.agents)
 
 

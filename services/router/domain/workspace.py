@@ -107,6 +107,7 @@ class Workspace:
         self.ended_offers: dict[str, None] = {}
         self.closed_conversations: dict[str, None] = {}
         self.team_supervisors: dict[tuple[str, ...], list[str]] = {}
+        self.team_members: dict[str, list[str]] = {}
         self.teams: dict[str, Team] = {}
         self.has_shifts = False
         self.skipped: dict[str, None] = {}
