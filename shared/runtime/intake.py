@@ -130,8 +130,8 @@ class Intake:
 
     async def measure(self) -> None:
         """Set the lag gauges. Raises BusUnavailable."""
-        for partition, (shard, _) in tuple(self._joined.items()):
-            bounds = await self._bus.bounds(self._of(partition))
-            for (topic, _), (_, end) in bounds.items():
-                here = shard.following.positions.get(topic, end)
-                self._metrics.lag.labels(self._service, str(partition), topic).set(end - here)
+        joined = {partition: shard for partition, (shard, _) in self._joined.items()}
+        bounds = await self._bus.bounds([each for one in joined for each in self._of(one)])
+        for (topic, partition), (_, end) in bounds.items():
+            here = joined[partition].following.positions.get(topic, end)
+            self._metrics.lag.labels(self._service, str(partition), topic).set(end - here)

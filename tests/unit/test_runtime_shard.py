@@ -617,3 +617,22 @@ async def test_a_watch_waits_until_its_time_is_over_or_it_is_woken():
         watch.wake()
         watch.wake()
         assert await waiting and not await watch.changed(0)
+
+
+async def test_the_lag_of_all_shards_is_asked_for_at_once():
+    world = World(partitions=3)
+    await world.prepare({"w": 1})
+    runtime = world.replica()
+    await world.settle(runtime)
+    await world.post("w", "waits", partition=1)
+    asked, bounds = [], world.bus.bounds
+
+    async def counted_bounds(partitions):
+        asked.append(len(partitions))
+        return await bounds(partitions)
+
+    world.bus.bounds = counted_bounds
+    await runtime.intake.measure()
+    assert asked == [3 * len(world.reads)]
+    lag = runtime.metrics.lag.labels(runtime.service, "1", world.reads[0])
+    assert lag._value.get() == 1
