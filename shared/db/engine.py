@@ -111,10 +111,7 @@ def create_engine(
         "timeout": CONNECT_TIMEOUT_S,
         "command_timeout": (statement_timeout_ms + GRACE_MS) / 1000,
     }
-    # Its plans are kept while tables grow from nothing: they must not be scans of whole tables.
-    beside = Driver(
-        asyncpg_dsn(url), {**waits, "server_settings": {**server, "enable_seqscan": "off"}}
-    )
+    beside = Driver(asyncpg_dsn(url), {**waits, "server_settings": {**server, **_PLANS}})
     engine = create_async_engine(
         database_url(url),
         pool_size=pool_size,
@@ -134,6 +131,12 @@ def create_engine(
 
     event.listen(engine.sync_engine, "engine_disposed", disposed)
     return engine
+
+
+# Of the connections for statements that run many times a second. Their plans are kept while tables
+# grow from nothing: they must not be scans of whole tables. And they are made once, not six times: a
+# batch's commit is one large statement, and its values make no difference to its plan.
+_PLANS = {"enable_seqscan": "off", "plan_cache_mode": "force_generic_plan"}
 
 
 @asynccontextmanager

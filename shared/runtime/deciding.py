@@ -10,6 +10,7 @@ from shared.runtime.deps import Deps
 from shared.runtime.following import Following
 from shared.runtime.gathering import Gathering
 from shared.runtime.inbox import Inbox, Taken
+from shared.runtime.pace import Pace
 from shared.runtime.port import UnknownWorkspace
 from shared.runtime.roster import Roster
 from shared.runtime.round import Round, answer
@@ -18,7 +19,7 @@ from shared.runtime.workspaces import Workspace
 
 
 class Deciding:
-    """One shard's. `began_at`: when it began with its latest batch (monotonic)."""
+    """One shard's."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class Deciding:
         self._inbox = inbox
         self._roster = roster
         self._committing = committing
-        self.began_at = 0.0
+        self.pace = Pace(deps.limits)
         self._gathering = Gathering(inbox, roster, deps.store, deps.limits, deps.metrics)
 
     async def decide(self) -> bool:
@@ -48,7 +49,7 @@ class Deciding:
         taken = self._gathering.take(limit, paced=not self._committing.flight)
         if not taken and not due and not self._gathering.stray:
             return False
-        self.began_at = self._deps.clock.monotonic()
+        self.pace.began(self._deps.clock.monotonic(), len(taken))
         round_ = self._new_round()
         await self._apply(round_, due, await self._gathering.new_ones(taken))
         await self._committing.commit(round_)

@@ -355,7 +355,7 @@ class Runtime:
                 loads = shard.following.reading
                 self._supervisor.loaded()
             if worked:
-                await self._clock.sleep(shard.gather_s())
+                await shard.gather()
                 continue
             await self._clock.within(shard.signals.work.wait(), shard.rest_s())
             shard.signals.work.clear()

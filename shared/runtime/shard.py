@@ -112,7 +112,7 @@ class Shard:
     def leave(self) -> None:
         """Finish what is in hand, and begin nothing more."""
         self.tenure.leaving = True
-        self.signals.work.set()
+        self.signals.press()
 
     def lose(self) -> None:
         """Another replica owns the shard, or will: forget everything."""
@@ -178,7 +178,7 @@ class Shard:
             self._in_flight.add(slot)
             future.add_done_callback(lambda _: self._in_flight.discard(slot))
         self._put(workspace, arrival)
-        self.signals.work.set()
+        self.signals.press()
         return future
 
     async def query(self, workspace: str, fn: Callable[[Core], T]) -> T:
@@ -190,7 +190,7 @@ class Shard:
             return fn(found.core)
         future = self._reads.put(workspace, fn)
         self.roster.ask_for(workspace)
-        self.signals.work.set()
+        self.signals.press()
         return await future
 
     def notice(self, rows: Iterable[WorkspaceRow]) -> None:
@@ -201,7 +201,7 @@ class Shard:
     def config_reached(self, workspace: str, version: int) -> "asyncio.Future[None]":
         """Done once a commit has taken in shared configuration up to `version`."""
         self.tenure.refuse_when_not_serving()
-        self.signals.work.set()
+        self.signals.press()
         return self.roster.config_reached(workspace, version)
 
     def _put(self, workspace: str, arrival: Arrival) -> None:
@@ -238,6 +238,7 @@ class Shard:
         return True
 
     async def _turn(self) -> bool:
+        self.signals.hurry.clear()
         if not self._committing.may_overlap:
             await self.land()
             self._reads.serve(self.workspaces)
@@ -258,13 +259,25 @@ class Shard:
             if workspace.behind:
                 self.inbox.put_first(workspace.id, Arrival(_LIVE))
 
+    async def gather(self) -> None:
+        """Wait for more before the next batch, so that one commit serves many."""
+        await self._clock.sleep(self.gather_s())
+        if (longer_s := self.linger_s()) > 0:
+            await self._clock.within(self.signals.hurry.wait(), longer_s)
+
     def gather_s(self) -> float:
-        """How long the next batch waits for more, so that one commit serves many."""
+        """How long the next batch waits in any case."""
+        return self._until_s(self._deciding.pace.least_at)
+
+    def linger_s(self) -> float:
+        """How long it waits unless somebody waits for it."""
+        return self._until_s(self._deciding.pace.at)
+
+    def _until_s(self, begins: float) -> float:
         if self._committing.flight or self._committing.may_overlap or self.tenure.leaving:
             return 0.0
         if self._reads or self.phase is not Phase.RUNNING:
             return 0.0
-        begins = self._deciding.began_at + self._limits.gather_ms / 1000
         return max(0.0, begins - self._clock.monotonic())
 
     def rest_s(self) -> float:

@@ -8,6 +8,7 @@ import pytest
 from shared.contracts import topics
 from shared.contracts.core import Input
 from shared.runtime.arrivals import Arrival
+from shared.runtime.pace import Pace
 from shared.runtime.store.port import CommitUnknown, StoreUnavailable
 from shared.testing.counter_core import counted
 from shared.testing.replica import TESTED_LIMITS, World, command, sequences
@@ -83,6 +84,66 @@ async def test_a_batch_is_gathered_unless_much_waits():
     await command(runtime, "w")
     shard.leave()
     assert shard.gather_s() == 0
+
+
+GATHERED = msgspec.structs.replace(TESTED_LIMITS, gather_ms=20, gather_most_ms=200)
+
+
+@pytest.mark.parametrize(
+    ("per_s", "waits_s"), [(1, 0.02), (30, 0.02), (50, 0.2), (640, 0.1), (10_000, 0.02)]
+)
+def test_a_batch_waits_longer_where_that_brings_more(per_s, waits_s):
+    """Nobody waits for the few; many are gathered; of very many there are enough at once."""
+    pace = Pace(GATHERED)
+    for number in range(1, 40):
+        pace.began(number / 10, round(per_s / 10) if per_s >= 10 else 0)
+    assert pace.at - pace.began_at == pytest.approx(waits_s, rel=0.05)
+    assert pace.least_at - pace.began_at == pytest.approx(0.02)
+
+
+async def under_load():
+    """A shard to which 100 events a second have come, at the beginning of a long wait for more."""
+    world = World(limits=GATHERED)
+    await world.prepare({"w": 0})
+    runtime = world.replica()
+    await world.settle(runtime)
+    for number in range(20):
+        for nth in range(10):
+            await world.post("w", f"e{number}.{nth}")
+        await runtime.intake.step()
+        await runtime.shards[0].step()
+        await world.clock.advance(0.1)
+    await world.post("w", "last")
+    await runtime.intake.step()
+    await runtime.shards[0].step()
+    gathering = asyncio.ensure_future(runtime.shards[0].gather())
+    await world.clock.advance(0.021)
+    assert not gathering.done()
+    return world, runtime, gathering
+
+
+async def test_under_load_a_batch_waits_for_its_time():
+    world, runtime, gathering = await under_load()
+    await world.post("w", "more")
+    await runtime.intake.step()
+    await world.clock.advance(0.1)
+    assert not gathering.done()
+    await world.clock.advance(0.1)
+    assert gathering.done()
+
+
+@pytest.mark.parametrize("what", ["command", "configuration", "leaving"])
+async def test_under_load_nobody_waits_who_has_asked(what):
+    world, runtime, gathering = await under_load()
+    shard = runtime.shards[0]
+    if what == "command":
+        shard.submit("w", Arrival(Input("command", "count", counted()), 1))
+    elif what == "configuration":
+        shard.config_reached("w", 0)
+    else:
+        shard.leave()
+    await world.clock.advance(0)
+    assert gathering.done()
 
 
 async def test_what_follows_a_failed_commit_fails_with_it():
