@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from services.channels.connectors import registry
-from services.channels.outgoing.client import Client, FetchFailed
-from services.channels.outgoing.guard import Guard
 from services.channels.outgoing.mailbox import Mailboxes
 from services.channels.outgoing.performing import Errand
 from services.channels.outgoing.tokens import Tokens
 from services.channels.store import StoredConnector
+from shared.fetching.client import Client, FetchFailed
+from shared.fetching.guard import Guard
 from shared.testing import imap
 from shared.testing.certificates import Authority
 from shared.testing.vendor import Says, vendor
@@ -37,7 +37,7 @@ async def mailboxes(tls: ssl.SSLContext | None = None) -> AsyncGenerator[Mailbox
     try:
         yield Mailboxes(GUARD, Tokens(client), tls or OURS.trusting())
     finally:
-        await client.close()
+        await client.aclose()
 
 
 def errand(box: imap.Mailbox, secrets: dict[str, str], **settings: Any) -> Errand:
