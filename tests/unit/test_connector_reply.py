@@ -48,6 +48,12 @@ TOP_POSTED = {
     "thunderbird, german": "Am 02.03.26 um 10:00 schrieb Acme:",
     "thunderbird, french": "Le 02/03/2026 à 10:00, Acme a écrit :",
     "notes": "Acme <help@acme.example> wrote on 02.03.2026 10:00:00:",
+    "yahoo, german": "Am Montag, 2. März 2026 um 10:00:00 MEZ hat Acme <help@acme.example> Folgendes geschrieben:",
+    "gmail, hindi": "सोम, 2 मार्च 2026 को 10:00 am बजे को Acme <help@acme.example> ने लिखा:",
+    "gmail, serbian": "пон, 2. мар 2026. у 10:00 Acme <help@acme.example> је написао/ла:",
+    "gmail, croatian": "pon, 2. ožu 2026. u 10:00 Acme <help@acme.example> napisao je:",
+    "mail.ru": "Понедельник, 2 марта 2026, 10:00 +03:00 от Acme <help@acme.example>:",
+    "yandex": '02.03.2026, 10:00, "Acme" <help@acme.example>:',
     "netease": 'At 2026-03-02 10:00:00, "Acme" <help@acme.example> wrote:',
     "yahoo": "On Monday, March 2, 2026 at 10:00:00 AM GMT+1, Acme <help@acme.example> wrote:",
     "proton": "On Monday, March 2nd, 2026 at 10:00 AM, Acme <help@acme.example> wrote:",
@@ -101,6 +107,14 @@ SEPARATORS = {
     "japanese headers": "差出人: Acme\n送信日時: 2026年3月2日 10:00\n宛先: Kim\n件名: 荷物",
     "korean headers": "보낸 사람: Acme\n보낸 날짜: 2026년 3월 2일\n받는 사람: Kim\n제목: 소포",
     "daum": "--------- 원본 메일 ---------\n보낸사람: Acme",
+    "thai headers": "จาก: Acme <help@acme.example>\nส่ง: วันจันทร์\nถึง: Kim\nเรื่อง: x",
+    "croatian headers": "Od: Acme\nPoslano: ponedjeljak\nPrima: Kim\nPredmet: x",
+    "serbian headers": "Шаље: Acme\nПослато: понедељак\nПрима: Kim\nТема: x",
+    "norwegian headers": "Fra: Acme <help@acme.example>\nDato: mandag\nTil: Kim\nEmne: x",
+    "headers, twice bold": "**From:** Acme\n**Sent:** Monday\n**To:** Kim\n**Subject:** x",
+    "headers, subject first": "Subject: x\nTo: Kim\nFrom: Acme <help@acme.example>\nDate: Monday",
+    "proton, old": "‐‐‐‐‐‐‐ Original Message ‐‐‐‐‐‐‐\nOn Monday, Acme wrote:",
+    "a helpdesk's mark": "##- Please type your reply above this line -##",
     "zoho": "---- On Mon, 02 Mar 2026 10:00:00 +0100 Acme <help@acme.example> wrote ----",
 }
 
@@ -167,7 +181,12 @@ def test_an_answer_to_a_forward_ends_at_its_own_quote() -> None:
      "iPhone'umdan gönderildi", "나의 iPhone에서 보냄", "Sent with Proton Mail secure email.",
      "Outlook für Android herunterladen", "Télécharger Outlook pour iOS", "Sent from Yahoo Mail on Android",
      "Diese Nachricht wurde von meinem Android-Gerät mit K-9 Mail gesendet.",
-     "Sent from Outlook for Android<https://aka.ms/x>", "— \nKim"],
+     "Sent from Outlook for Android<https://aka.ms/x>", "— \nKim", "Get BlueMail for Android",
+     "Sent from my Galaxy", "Sent from my phone. Please excuse typos.", "(sent from a phone)",
+     "Sent with [Proton Mail](https://proton.me/) secure email.", "Sent from Mail for Windows 10",
+     "Get [Outlook for iOS](https://aka.ms/x)", "Отправлено из мобильного приложения Яндекс Почты",
+     "_______________________________________________\nUsers mailing list\nhttps://lists.example/users",
+     "--\nThis email has been checked for viruses by an antivirus program."],
 )  # fmt: skip
 def test_signatures_go(tail: str) -> None:
     assert reply_of(f"Thank you.\n\n{tail}\n") == "Thank you."
@@ -215,10 +234,54 @@ def test_an_answer_below_the_quote_is_the_reply() -> None:
         "Please send it to Kim <kim@x.example> by 12.03.2026 10:00:\nMain Street 1",
         "---------\nMy list\n---------\nlamp",
         "Hello\n\nDate: 3 March\nTime: 10:00\nTo: nobody",
+        # lines that begin like a device's signature
+        "Please remove the charge\nfrom my account.",
+        "Hello\n\nFrom my point of view it is broken.",
+        "Hello\n\nI cannot order from mobile",
+        "Where is it?\n\nSent by mail last Monday, no answer.",
+        "The parcel was\nsent from my office in Berlin.",
+        "Hi\n\nPosted from my office, returned by you.",
+        "Bonjour\n\nEnvoyé par mail hier, sans réponse.",
+        "Das Paket wurde\nvon meinem Nachbarn gesendet",
+        "Das Paket\n\nVon meinem Nachbarn gesendet",
+        "How do I\n\nGet Outlook for Mac working?",
+        "请退款\n从我的账户扣了两次",
+        # delimiters within what somebody says
+        "First thing is broken.\n--\nThe second thing works well.",
+        "first thing is broken\n--\nsecond thing works again",
+        "Please change:\n--\nMy new address is Main Street 1.\nThanks",
+        "Order:\n--\n2 lamps\n1 table",
+        "Thanks\n\n-- \nKim\n\nPS: please call me at noon.",
+        "> Which colour?\n--------------------\nRed please.",
+        # forms and calendars
+        "Contact form\n\nFrom: Kim <kim@x.example>\nSubject: complaint\nDate: 2.3.2026\n\nIt is lost.",
+        "Anfrage\n\nVon: Kim <kim@x.example>\nBetreff: Paket\nDatum: 2.3.2026\nTelefon: 1\n\nEs ist weg.",
+        "Name: Kim\nFrom: Berlin\nSent: 2 parcels\nSubject: complaint\n\nThey are lost.",
+        "See you\n\nFrom: 10:00\nTo: 12:00\nDate: Monday\nSubject: Meeting\n\nBring cake",
+        # a mail that the customer shows
+        "I got this mail:\n\nFrom: A <a@b.example>\nSent: Monday\nTo: Kim\nSubject: x\n\nPay!\n\nIs it a scam?",
+        "You sent me this:\n-----Original Message-----\nFrom: Acme\n\nPay!\n\nIs it a scam?",
+        "It prints:\n\n> run build\n> error: no such file",
+        "Hello,\n\nOn 2 March 2026 at 10:00 you wrote:\nIt will arrive tomorrow.\n\nIt did not!",
+        "Hallo,\n\nam 02.03.2026 um 10:00 hat Frau Meyer geschrieben:\nEs kommt.\n\nEs kam nie.",
     ],
 )
 def test_what_only_looks_like_history_stays(text: str) -> None:
     assert reply_of(text).split() == text.split()
+
+
+def test_below_an_attribution_that_opens_the_mail_is_the_reply() -> None:
+    mail = (
+        "On 2 Mar 2026 10:00, Kim <kim@x.example> wrote:\n\nThis is what I meant.\n\n"
+        "On 1 Mar 2026 10:00, Acme <help@acme.example> wrote:\n\n> What?\n\nSee you"
+    )
+    assert reply_of(mail).split() == "This is what I meant. > What? See you".split()
+
+
+def test_the_name_of_a_quotes_writer_goes_with_it() -> None:
+    assert reply_of("Thanks\n\nKim Example wrote:\n> old\n") == "Thanks"
+    text = "Kim Example wrote:\nold"
+    assert reply_of(text) == text
 
 
 def test_several_attributions_in_a_row_take_no_customer_line() -> None:

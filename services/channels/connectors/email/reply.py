@@ -10,35 +10,47 @@ over lines with patterns that look at one line.
 from itertools import islice
 from typing import NamedTuple
 
+from services.channels.connectors.email.closing import (
+    RULE,
+    RULED,
+    before_signature,
+    of_device,
+    quoted,
+)
 from services.channels.connectors.email.reply_words import (
     ANY_ATTRIBUTION,
     ATTRIBUTION,
     DATED_SENDER,
-    DELIMITER,
     EVIDENCE,
     FORWARD,
     FORWARDED_SUBJECT,
     FROM_LINE,
     INTRO,
     LABEL_LINES,
-    MOBILE,
+    NAMED_WRITER,
     POINTS_BELOW,
-    RULE,
     SEPARATOR,
     STAMP,
-    STRICT_DELIMITER,
     TELLING,
+    TELLING_UNMARKED,
     ZOHO,
 )
 
 MAX_LINES = 20_000
 MAX_ATTRIBUTIONS = 400
-_MAX_SIGNATURE = 14
-_MAX_SIGNATURE_LINE = 120
-_RULED = frozenset("-—–_=*")  # how delimiters and rules begin
 _VERB_WITHIN = 240  # characters before the colon
 _LABEL_WITHIN = 40
-_MARKS = (":", "：", "--", "__", "==")  # one is in every beginning of a history
+_MARKS = (
+    ":",
+    "：",
+    "--",
+    "__",
+    "==",
+    "##",
+    "‐‐",
+    "——",
+    "──",
+)  # one is in every beginning of a history
 _DIRECTIONS = dict.fromkeys(
     (0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 )
@@ -74,7 +86,7 @@ def reply_of(text: str, *, forwarded: bool = False) -> str:
     if passed_on or (forwarded and end < len(written)):
         return text.strip("\n")
     reply = _reply(body, end)
-    if end < len(written) and POINTS_BELOW.search(reply):
+    if end < len(written) and (POINTS_BELOW.search(reply) or _opens_with_attribution(body)):
         reply = _reply(body, len(written))
     return reply if reply.strip() else text.strip()
 
@@ -83,8 +95,14 @@ def _reply(body: _Body, end: int) -> str:
     return "\n".join(_without_head(body, _before_tail(body, end))).strip("\n")
 
 
-def _quoted(line: str) -> bool:
-    return line.lstrip().startswith(">")
+def _opens_with_attribution(body: _Body) -> bool:
+    """What stands below an attribution that nothing is above is all that the mail says."""
+    first = next((at for at, line in enumerate(body.lines) if line.strip()), 0)
+    return any(first == at - span + 1 for at, span in _first_spans(body, first) if span)
+
+
+def _first_spans(body: _Body, first: int) -> list[tuple[int, int]]:
+    return list(enumerate(body.spans))[first : first + 3]
 
 
 def _marked(text: str, lines: list[str]) -> list[int]:
@@ -99,19 +117,41 @@ def _history(body: _Body) -> tuple[int, bool]:
         line = body.lines[at]
         if len(line) > 400:
             continue
-        if _quoted(line):
+        if quoted(line):
             if _opens_quoted_forward(body, at):
                 return at, True
             continue
         if _forwards(line):
             return at, True
         if _separates(body, at):
-            return _above_rule(body, at), False
+            start = _above_rule(body, _first_header(body.lines, at))
+            return start, _shown(body, start)
     return len(body.lines), False
 
 
+def _shown(body: _Body, start: int) -> bool:
+    """Whether the sender puts what follows before the reader ("I got this mail:"): then it, and what
+    is said of it below, is what the mail says."""
+    above = next((at for at in range(start - 1, -1, -1) if body.lines[at].strip()), None)
+    if above is None or not body.lines[above].rstrip().endswith((":", "：")):
+        return False
+    line = body.lines[above]
+    plain = not EVIDENCE.search(line) and not NAMED_WRITER.match(line)
+    return plain and not body.spans[above] and _label(line) is None
+
+
+def _first_header(lines: list[str], at: int) -> int:
+    """The first line of the headers that one of them stands in."""
+    if _label(lines[at]) is None:
+        return at
+    first = at
+    while first > max(at - _BLOCK, 0) and _label(lines[first - 1]):
+        first -= 1
+    return first
+
+
 def _forwards(line: str) -> bool:
-    marked = line.lstrip()[:1] in ("-", "_", "=", "*") or line.rstrip()[-1:] in (":", "：")
+    marked = line.lstrip()[:1] in RULED or line.rstrip()[-1:] in (":", "：")
     return marked and bool(FORWARD.match(line))
 
 
@@ -123,13 +163,13 @@ def _opens_quoted_forward(body: _Body, at: int) -> bool:
     above = at - 1
     while above >= 0 and not body.lines[above].strip():
         above -= 1
-    return above < 0 or not (_quoted(body.lines[above]) or body.spans[above])
+    return above < 0 or not (quoted(body.lines[above]) or body.spans[above])
 
 
 def _separates(body: _Body, at: int) -> bool:
     line = body.lines[at]
     first = line.lstrip()[:1]
-    if first in ("-", "_", "=", "*") and (SEPARATOR.match(line) or ZOHO.match(line)):
+    if first in RULED and (SEPARATOR.match(line) or ZOHO.match(line)):
         return True
     if _header_block(body.lines, at):
         return True
@@ -137,18 +177,23 @@ def _separates(body: _Body, at: int) -> bool:
 
 
 def _header_block(lines: list[str], at: int) -> bool:
-    """Headers of a mail, a From among them, with what no form of a customer's has: a subject, a
-    time of sending, or an address of the sender."""
+    """Headers of a mail as programs quote them: who sent it to whom and when, and what no form of a
+    customer's has beside: a subject, a time of sending, or an address of the sender."""
     label = _label(lines[at])
     if label not in ("from", "sent", "date"):
         return False
     block: dict[str, str] = {}
-    for line in lines[at : at + _BLOCK]:
+    start = _first_header(lines, at)
+    for line in lines[start : start + _BLOCK]:
         if line.strip() and (found := _label(line)):
             block.setdefault(found, line)
-    if "from" not in block or len(block) < 3:
+    if "from" not in block or not block.keys() & _RECEIVED or not block.keys() & _DATED:
         return False
     return "subject" in block or "sent" in block or "@" in block["from"]
+
+
+_RECEIVED = {"to", "cc", "reply"}
+_DATED = {"sent", "date"}
 
 
 def _label(line: str) -> str | None:
@@ -198,16 +243,15 @@ def _bare(line: str) -> str:
 def _names_writer(joined: str, marked: bool) -> bool:
     if DATED_SENDER.match(joined) or (marked and ANY_ATTRIBUTION.match(joined)):
         return True
-    return bool(
-        ATTRIBUTION.search(joined[-_VERB_WITHIN:])
-        and EVIDENCE.search(joined)
-        and not TELLING.search(joined)
-    )
+    named = marked and NAMED_WRITER.match(joined)
+    if not named and not (ATTRIBUTION.search(joined[-_VERB_WITHIN:]) and EVIDENCE.search(joined)):
+        return False
+    return not TELLING.search(joined) and (marked or not TELLING_UNMARKED.search(joined))
 
 
 def _marked_below(lines: list[str], at: int) -> bool:
     below = (line for line in lines[at + 1 : at + 4] if line.strip())
-    return next((_quoted(line) for line in below), False)
+    return next((quoted(line) for line in below), False)
 
 
 def _unmarked_below(body: _Body, at: int) -> bool:
@@ -219,7 +263,7 @@ def _unmarked_below(body: _Body, at: int) -> bool:
     for below in range(at + 1, min(at + 12, len(lines))):
         wrapped = below + 1 < len(lines) and spans[below + 1] == 2
         if lines[below].strip() and not spans[below] and not wrapped:
-            return not _quoted(lines[below])
+            return not quoted(lines[below])
     return False
 
 
@@ -235,49 +279,28 @@ def _above_rule(body: _Body, at: int) -> int:
 def _before_tail(body: _Body, end: int) -> int:
     """The end without quotes, attributions and signature."""
     while True:
-        shorter = _before_signature(body.lines, _before_quotes(body, end))
+        shorter = before_signature(body.lines, _before_quotes(body, end))
         if shorter == end:
             return end
         end = shorter
 
 
 def _before_quotes(body: _Body, end: int) -> int:
+    """The end without quotes, attributions and devices' signatures; a quote that the sender
+    introduces ("It says:") stays."""
+    whole = end
     while end > 0:
         line = body.lines[end - 1]
-        if line[:1] == ">" or not line.strip() or _quoted(line) or MOBILE.match(line[:200]):
+        if line[:1] == ">" or not line.strip() or quoted(line) or of_device(body.lines, end - 1):
             end -= 1
         elif body.spans[end - 1]:
             end -= body.spans[end - 1]
         else:
             break
-    return max(end, 0)
-
-
-def _before_signature(lines: list[str], end: int) -> int:
-    """The line of a signature's delimiter, when only a short block follows it. An underscore rule
-    counts only below a quote: people draw lines too."""
-    for at in range(end - 1, max(end - 2 - _MAX_SIGNATURE, -1), -1):
-        if lines[at].strip()[:1] not in _RULED:
-            continue
-        if DELIMITER.match(lines[at]):
-            return at if _signs(lines, at, end) else end
-        if RULE.match(lines[at]) and at > 0:
-            above = next(
-                (each for each in reversed(lines[max(at - 20, 0) : at]) if each.strip()), ""
-            )
-            return at if _quoted(above) else end
-    return end
-
-
-def _signs(lines: list[str], at: int, end: int) -> bool:
-    """Whether a delimiter opens a signature: the standard's own, or one that stands alone in the
-    mail above short lines that ask nothing. Others separate what somebody wrote."""
-    if lines[at] == STRICT_DELIMITER:
-        return True
-    below = [line.strip() for line in lines[at + 1 : end]]
-    if any(len(line) > _MAX_SIGNATURE_LINE or line.endswith(("?", "？")) for line in below):
-        return False
-    return not any(DELIMITER.match(line) for line in lines[max(at - MAX_LINES, 0) : at])
+    end = max(end, 0)
+    quote = next((at for at in range(end, whole) if body.lines[at].strip()), whole)
+    shown = quote < whole and quoted(body.lines[quote]) and _shown(body, end)
+    return whole if shown else end
 
 
 def _without_head(body: _Body, end: int) -> list[str]:
@@ -285,7 +308,7 @@ def _without_head(body: _Body, end: int) -> list[str]:
     mail, named by its attribution and answered below once and for all, goes as well."""
     dropped: set[int] = set()
     for at in body.marked:
-        if at < end and body.spans[at] and _quoted_below(body.lines, at, end):
+        if at < end and body.spans[at] and _of_quote(body, at, end):
             dropped.update(range(at - body.spans[at] + 1, at + 1))
     if not dropped:
         return body.lines[:end]
@@ -296,14 +319,22 @@ def _without_head(body: _Body, end: int) -> list[str]:
     return _unopened(lines) if opens_with_quote else lines
 
 
+def _of_quote(body: _Body, at: int, end: int) -> bool:
+    """Whether an attribution says nothing of the sender's: a quote follows, or it opens the mail."""
+    above = at - body.spans[at]
+    if not any(line.strip() for line in body.lines[: above + 1][-20:]) and above < 20:
+        return True
+    return _quoted_below(body.lines, at, end)
+
+
 def _quoted_below(lines: list[str], at: int, end: int) -> bool:
     below = (line for line in lines[at + 1 : min(at + 12, end)] if line.strip())
-    return next((_quoted(line) for line in below), False)
+    return next((quoted(line) for line in below), False)
 
 
 def _unopened(lines: list[str]) -> list[str]:
     """The lines below the quote they open with, where that is the only quote."""
     at = 0
-    while at < len(lines) and (not lines[at].strip() or _quoted(lines[at])):
+    while at < len(lines) and (not lines[at].strip() or quoted(lines[at])):
         at += 1
-    return lines if any(_quoted(line) for line in lines[at:]) else lines[at:]
+    return lines if any(quoted(line) for line in lines[at:]) else lines[at:]

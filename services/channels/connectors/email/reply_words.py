@@ -1,5 +1,5 @@
 """The words by which mail programs, in many languages, mark what is not the sender's own now: the
-line above a quote, separators, headers within the text, signatures of devices."""
+line above a quote, separators, headers within the text."""
 
 import re
 
@@ -10,8 +10,9 @@ _WROTE = (
     r"|escreveu|ha scritto|scrisse|schreef|heeft .{0,80}geschreven|geschreven|skrev|skrifaði"
     r"|kirjoitti|kirjutas|rakstīja|rašė|napisał\(a\)|napisał|napisała|pisze|napsal(?:\(a\))?"
     r"|napsala|napísal(?:\(a\))?|napisao(?: je)?|napisala?|je napisal|írta|yazdı|a scris"
-    r"|написал(?:\(а\)|а)?|написав|пише|пишет|написа|έγραψε|כתב/ה|כתבה?|كتب|đã viết|menulis|เขียน"
-    r"|写道|寫道|のメッセージ|のメール|さんは書きました|書きました|작성|님이 씀"
+    r"|написал(?:\(а\)|а)?|написав|пише|пишет|написа|έγραψε|כתב/ה|כתבה?|كتب|đã viết|เขียน"
+    r"|написао(?:/ла)?|написала|ने लिखा|نوشت|menulis|写道|寫道|のメッセージ|のメール|さんは書きました|書きました"
+    r"|작성|님이 씀"
 )
 ATTRIBUTION = re.compile(
     rf"(?is)(?:\b|(?<=\s)|(?<=[\W\d]))(?:{_WROTE})(?:[^:：]{{0,200}}[:：]){{1,4}}\s*\Z"
@@ -27,6 +28,17 @@ TELLING = re.compile(
     r"|mio|uw|mijn|onze|vår|min|er|din|ваш|наш|мой)\s+(?:\w+\s+){0,3}(?:on .{0,40})?(?:[\w.-]+\s+)?"
     rf"(?:{_WROTE})\b"
     rf"|\b(?:{_WROTE}) (?:your|our|my|ihre?|meine?|unsere?)\b"
+)
+# The same, where nothing marks what follows as a quote; above a quote programs write "you wrote:" too.
+TELLING_UNMARKED = re.compile(
+    r"(?i)\b(?:you|he|she|they|somebody|someone|sie|ihr|er|du|vous|il|elle|usted|ustedes|lei|voi|u|jullie"
+    rf"|hij|zij|você|вы|он|она)\s+(?:\w+\s+)?(?:{_WROTE})|\b(?:schrieb|schrieben) (?:sie|er|ihr|du)\b"
+    r"|\bhat(?:te|ten)?\b(?!.*folgendes).*\bgeschrieben|\b(?:schreef|skrev) (?:u|je|hij|zij|du|ni|de)\b"
+)
+# No date, no address: what some programs write above the quote they mark.
+NAMED_WRITER = re.compile(
+    r"\A\s*[\"'(]?[^\W\d_a-z][^:\n]{0,60}\s(?:wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|skrev"
+    r"|escreveu|kirjoitti|napsal|napisał\(a\)|написал|пишет)\s?:\s*\Z"
 )
 # Any language: a time, an address in brackets, a colon. Only above what is marked as quoted.
 ANY_ATTRIBUTION = re.compile(
@@ -62,8 +74,11 @@ _ORIGINAL = (
     r"|original-(?:nachricht|mail)|原始|原邮件|原文|元のメ|원본|رسالة أصلية|الرسالة الأصلية|הודעה מקורית"
     r"|ข้อความเดิม|please reply above|reply above|antworten sie oberhalb|répondre au-dessus"
 )
+_RULED = "-_=‐‑–—─"
 SEPARATOR = re.compile(
-    rf"(?i)\A[\s>*]*[-_=]{{3,}}\s*[^-_=]{{0,30}}(?:{_ORIGINAL})[^-_=]{{0,40}}[-_=]{{3,}}"
+    rf"(?i)\A[\s>*]*[{_RULED}]{{3,}}\s*[^{_RULED}]{{0,30}}(?:{_ORIGINAL})[^{_RULED}]{{0,40}}[{_RULED}]{{3,}}"
+    r"|\A\s*#{2,}[-\s]*[^#]{0,40}\b(?:above (?:this|the) line|oberhalb|au-dessus|por encima|acima|sopra|boven)\b"
+    r"[^#]{0,60}#{2,}"
 )
 _FORWARDED_WORD = (
     r"forwarded|weitergeleitete|transféré|réexpédié|reenviado|encaminhada|reencaminhada|inoltrato"
@@ -72,7 +87,8 @@ _FORWARDED_WORD = (
     r"|пересылаемое|пересланное|переслане|препратено|diteruskan|chuyển tiếp"
 )
 FORWARD = re.compile(
-    rf"(?i)\A[\s*]*(?:[-_=]{{3,}}\s*[^-_=]{{0,40}}(?:{_FORWARDED_WORD}|转发|轉寄|転送|전달된)[^-_=]{{0,40}}[-_=]{{3,}}"
+    rf"(?i)\A[\s*]*(?:[{_RULED}]{{3,}}\s*[^{_RULED}]{{0,40}}(?:{_FORWARDED_WORD}|转发|轉寄|転送|전달된)"
+    rf"[^{_RULED}]{{0,40}}[{_RULED}]{{3,}}"
     r"|(?:begin forwarded message|anfang der weitergeleiteten (?:nachricht|e-mail)"
     r"|début du (?:message|e-mail) (?:réexpédié|transféré)|inicio del mensaje reenviado"
     r"|inizio (?:del )?messaggio inoltrato|início da mensagem (?:re)?encaminhada"
@@ -80,7 +96,6 @@ FORWARD = re.compile(
     r"|początek przekazywanej wiadomości|начало переадресованного (?:сообщения|письма)"
     r"|iletilmiş mesajın başlangıcı|開始轉寄郵件|开始转发的邮件|転送されたメッセージ)\s*[:：]\s*\Z)"
 )
-RULE = re.compile(r"\A\s*(?:_{5,}|-{20,}|={20,}|\*{20,})\s*\Z")
 
 # The reply says that more of it stands within the history.
 POINTS_BELOW = re.compile(
@@ -103,58 +118,32 @@ POINTS_BELOW = re.compile(
 
 _FROM = (
     r"from|von|de|de la|da|van|från|fra|frá|lähettäjä|od|feladó|kimden|gönderen|από|от|від|dari|từ|จาก"
-    r"|发件人|寄件者|寄件人|差出人|送信者|보낸 ?사람|מאת|من"
+    r"|发件人|寄件者|寄件人|差出人|送信者|보낸 ?사람|מאת|من|шаље|šalje|saatja|nuo|no|daripada|از|प्रेषक|nadawca"
+    r"|от кого|sender"
 )
 _LABELS = {
     "sent": r"sent|gesendet(?: am)?|enviad[oa](?: el| em)?|envoyé(?: le)?|inviato|data invio|verzonden"
     r"|skickat|sendt|lähetetty|wysłano|odesláno|odoslané|elküldve|küldve|trimis|gönderildi"
     r"|gönderme tarihi|εστάλη|στάλθηκε|отправлено|надіслано|изпратено|dikirim|đã gửi|发送时间|寄件日期"
-    r"|送信日時|보낸 ?날짜|נשלח|تم الإرسال",
-    "date": r"date|datum|fecha|data|päivämäärä|päiväys|dátum|tarih|ημερομηνία|дата|tanggal|ngày|日期|日付|날짜"
-    r"|תאריך|التاريخ",
+    r"|送信日時|보낸 ?날짜|נשלח|تم الإرسال|ส่ง|poslano|poslato|послато|saadetud|išsiųsta|nosūtīts|dihantar"
+    r"|ارسال شده|भेजा गया",
+    "date": r"date|datum|dato|fecha|data|päivämäärä|päiväys|dátum|tarih|ημερομηνία|дата|tanggal|ngày|日期|日付|날짜"
+    r"|תאריך|التاريخ|วันที่|датум|kuupäev|dagsetning|तारीख",
     "to": r"to|an|para|à|a|aan|till|til|vastaanottaja|do|komu|címzett|către|kime|alıcı|προς|кому|до"
-    r"|kepada|ke|tới|收件人|收件者|宛先|받는 ?사람|אל|إلى",
+    r"|kepada|ke|tới|收件人|收件者|宛先|받는 ?사람|אל|إلى|ถึง|prima|прима|za|adressaat|kam|به|प्रति|adresat",
     "subject": r"subject|betreff|betr|asunto|assunto|objet|oggetto|onderwerp|ämne|emne|aihe|temat"
     r"|předmět|predmet|tárgy|subiect|konu|θέμα|тема|относно|perihal|subjek|chủ đề|主题|主旨|主旨|件名|제목"
-    r"|נושא|الموضوع",
+    r"|נושא|الموضوع|เรื่อง|zadeva|teema|tema|temats|efni|موضوع|विषय|sujet",
     "cc": r"cc|kopie|kopia|kopio|másolatot kap|bilgi|копия|копія|κοιν|抄送|副本|참조|עותק",
     "reply": r"reply-to|antwort an|risposta|rispondi a|responder a|répondre à|svar til|svara till",
 }
-FROM_LINE = re.compile(rf"(?i)\A[\s>]*\*?(?:{_FROM})\s?\*?\s*[:：]\*?\s*\S")
+FROM_LINE = re.compile(
+    rf"(?i)\A[\s>]*\*{{0,3}}(?:{_FROM})\s?\*{{0,3}}\s*[:：]\*{{0,3}}(?!\s*[\d:.]+\s*\Z)\s*\S"
+)
 LABEL_LINES = {
-    name: re.compile(rf"(?i)\A[\s>]*\*?(?:{labels})\s?\*?\s*[:：]")
+    name: re.compile(rf"(?i)\A[\s>]*\*{{0,3}}(?:{labels})\s?\*{{0,3}}\s*[:：]")
     for name, labels in _LABELS.items()
 }
-
-# --- signatures ---------------------------------------------------------------------------------
-
-_DEVICE = (
-    r"iphone|ipad|ipod|android|samsung|galaxy|xperia|huawei|honor|xiaomi|redmi|oneplus|pixel|nokia"
-    r"|motorola|htc|blackberry|windows|surface|outlook|hotmail|yahoo|aol|proton ?mail|k-?9|gmail|gmx"
-    r"|web\.de|mail|mailbird|mailspring|mailbox|airmail|spark|superhuman|thunderbird|fairemail|bluemail"
-    r"|mobil\w*|phone|cell\w*|handy|smartphone|tablet\w*|telefon\w*|téléphone|tel[ée]fono|móvil|celular"
-    r"|cellulare|device|appareil|dispositivo|gerät|toestel|enhet|urządzenia|телефона|телефону|смартфона"
-)
-MOBILE = re.compile(
-    r"(?i)\A[\s(<>*_\[]*(?:"
-    rf"(?:(?:mail )?sent|posted|written|typed) (?:from (?:my|a)\b.{{1,80}}|(?:from|via|with|by|using) .{{0,40}}\b(?:{_DEVICE})\b.{{0,80}})"
-    r"|from my .{1,40}|.{1,30} from mobile"
-    r"|(?:get|download|hol(?:en)? sie sich|télécharge[zr]|obt[eé]n(?:er|ga)?|scarica|obter|hämta|hent|pobierz"
-    r"|получит[ье]|отримати|下载|取得) \[?.{0,12}outlook .{1,80}|outlook (?:für|voor|för|til) .{2,40}"
-    rf"|envoyé (?:depuis|de|à partir de|avec|par) .{{0,40}}\b(?:{_DEVICE}).{{0,60}}"
-    rf"|enviado (?:desde|do|de|da|a partir do|con|com) .{{0,40}}\b(?:{_DEVICE}).{{0,60}}"
-    rf"|inviato (?:da|dal|con) .{{0,40}}\b(?:{_DEVICE}).{{0,60}}"
-    rf"|verzonden (?:vanaf|met|via|door) .{{0,40}}\b(?:{_DEVICE}).{{0,60}}"
-    rf"|(?:skickat|sendt|lähetetty|odesláno|odoslané|poslano) (?:från|fra|z|ze|s|iz)?.{{0,40}}\b(?:{_DEVICE}).{{0,60}}"
-    r"|(?:von|diese nachricht wurde von|diese nachricht von) mein.{1,60} gesendet"
-    rf"|gesendet (?:von|mit|über) .{{0,40}}\b(?:{_DEVICE}).{{0,60}}"
-    rf"|(?:отправлено|надіслано|изпратено) (?:с|со|из|з|із|от|от моя) .{{0,40}}(?:{_DEVICE}).{{0,60}}"
-    r"|(?:从|發自|發送自|发自|從)我的.{1,30}|.{0,20}(?:iphone|android)から送信|나의 .{1,20}에서 (?:보냄|전송)"
-    rf"|wysłane z .{{0,40}}\b(?:{_DEVICE}).{{0,60}}|.{{1,20}}'?(?:um|im)?dan gönderildi"
-    r")[\s)>*_\].!;]*\Z"
-)
-DELIMITER = re.compile(r"\A\s*(?:--|—|–)\s*\Z")
-STRICT_DELIMITER = "-- "
 
 # --- subjects -----------------------------------------------------------------------------------
 
