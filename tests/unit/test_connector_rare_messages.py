@@ -20,13 +20,15 @@ FORM = "application/x-www-form-urlencoded"
 URL = "https://omniroute.example/inbound"
 
 
+def written(payload: Any, content_type: str) -> bytes:
+    return (urlencode(payload) if content_type == FORM else json.dumps(payload)).encode()
+
+
 def run(
     kind: str, payload: Any, content_type: str = JSON, url: str = URL, **settings: Any
 ) -> Handled:
     connector = registry.get(kind)
-    form = content_type == FORM and isinstance(payload, dict)
-    text = urlencode(payload) if form else json.dumps(payload)
-    body = payload if isinstance(payload, bytes) else text.encode()
+    body = payload if isinstance(payload, bytes) else written(payload, content_type)
     headers = (("Content-Type", content_type),)
     return handle(
         connector,

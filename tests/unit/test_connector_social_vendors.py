@@ -248,10 +248,12 @@ def test_stars_without_words_are_readable() -> None:
 
 
 def test_a_notice_of_google_names_a_review_to_fetch() -> None:
-    notice = encoded({"notificationType": "UPDATED_REVIEW", "reviewName": "accounts/1/r/2"})
+    notice = encoded(
+        {"notificationType": "UPDATED_REVIEW", "reviewName": "accounts/1/locations/2/reviews/3"}
+    )
     push = {"message": {"messageId": "1", "data": base64.b64encode(notice).decode()}}
     found = run("google_reviews", push)
-    assert [want.ids for want in found.wanted] == [{"review": "accounts/1/r/2"}]
+    assert [want.ids for want in found.wanted] == [{"review": "accounts/1/locations/2/reviews/3"}]
     assert codes(run("google_reviews", {"message": {"data": "§"}})) == ["bad_notice"]
 
 
