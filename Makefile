@@ -41,8 +41,8 @@ run: $(STAMP) ## a living demo system on port 8080 (PORT=...)
 run-kafka: $(STAMP) ## the same on a real Kafka started from Maven's jars (needs Java 17 and mvn)
 	OMNIROUTE_DATA_DIR=$(KAFKA_DATA) $(BIN)/python deploy/kafka/start.py --data $(KAFKA_DATA)/kafka -- $(BIN)/omniroute up --demo --port $(PORT)
 
-test: $(DEV_STAMP) ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(DEV_STAMP) ## the whole test suite, side by side (`pytest`: one after the other)
+	$(BIN)/python -m tests
 
 bench: $(DEV_STAMP) ## ratios against baselines of the same run
 	$(BIN)/python -m bench

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from shared.testing.kafka import KafkaBroker, KafkaCluster, why_no_kafka
+from shared.testing.kafka import BRIEF, KafkaBroker, KafkaCluster, why_no_kafka
 from shared.testing.kafka_mock import MockKafka
 
 _numbers = count(1)
@@ -41,7 +41,7 @@ def mock_kafka() -> Generator[MockKafka]:
 def kafka_broker() -> Generator[KafkaBroker]:
     """The session's real broker. Do not stop it: faults have `own_kafka`."""
     _require_kafka()
-    with KafkaBroker() as broker:
+    with KafkaBroker(flags=BRIEF) as broker:
         yield broker
 
 
@@ -62,7 +62,7 @@ def kafka_bootstrap(request: pytest.FixtureRequest) -> str:
 def own_kafka() -> Generator[KafkaBroker]:
     """A broker of the test's own, to stop, kill and freeze."""
     _require_kafka()
-    with KafkaBroker() as broker:
+    with KafkaBroker(flags=BRIEF) as broker:
         yield broker
 
 
@@ -70,7 +70,7 @@ def own_kafka() -> Generator[KafkaBroker]:
 def own_kafka_cluster() -> Generator[KafkaCluster]:
     """Three replicating brokers of the test's own."""
     _require_kafka()
-    with KafkaCluster(3) as cluster:
+    with KafkaCluster(3, BRIEF) as cluster:
         yield cluster
 
 

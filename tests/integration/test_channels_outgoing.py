@@ -584,7 +584,12 @@ async def test_a_mailbox_is_read_once_and_left_as_it_is(house):
         box.add(mail("three"))
         await house.passed("imap")
         assert len(await house.texts("imap", 3)) == 3
-        assert (await house.fetching("imap"))["passes"][0]["cursor"].startswith("1:4:")
+
+        async def noted():  # a pass's messages are there before the pass is
+            (found,) = (await house.fetching("imap"))["passes"]
+            return found["cursor"].startswith("1:4:") or None
+
+        await eventually(noted)
         records = await count(house, "imap")
         await house.passed("imap")
         assert await count(house, "imap") == records
