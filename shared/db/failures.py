@@ -37,6 +37,8 @@ _TRANSIENT_STATES = frozenset(
     }
 )
 _CLIENT_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, *_CLIENT_ERRORS)
+"""What asyncpg raises on a connection of one's own that is refused, ends or loses track: connect again."""
 # The server's answer to COMMIT leaves it open whether the commit had become durable.
 _OPEN_STATES = frozenset({"57P01", "57P02", "57P05", "25P04", "40003"})
 

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 
 from shared.db.engine import asyncpg_dsn
+from shared.db.failures import LOST
 
 PING_S = 5.0
 TIMEOUT_S = 5
@@ -51,9 +52,7 @@ class Listener:
         """Listen until cancelled; never raises for a database that is away."""
         failures = 0
         while True:
-            with contextlib.suppress(
-                OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError
-            ):
+            with contextlib.suppress(*LOST):
                 connection: Any = await asyncpg.connect(
                     self._dsn, timeout=TIMEOUT_S, server_settings={"application_name": self._name}
                 )

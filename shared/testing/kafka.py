@@ -18,7 +18,7 @@ from pathlib import Path
 _RECIPE = Path(__file__).parents[2] / "deploy" / "kafka"
 _POM = "{http://maven.apache.org/POM/4.0.0}"
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
 MAVEN_TIMEOUT_S = 300.0
 HEAP = "-Xmx512m"

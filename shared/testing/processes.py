@@ -17,7 +17,7 @@ from shared.db.embedded import EmbeddedPostgres
 from shared.testing.kafka import free_ports
 
 ROOT = Path(__file__).parents[2]
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
 COMMAND_TIMEOUT_S = 60.0
 SERVICES = ("channels", "router", "sla")

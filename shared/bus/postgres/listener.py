@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.bus.postgres.statements import CHANNEL
 from shared.db.engine import asyncpg_dsn
+from shared.db.failures import LOST
 
 CONNECT_TIMEOUT_S = 5
 RECONNECT_PAUSE_S = 0.2
@@ -48,7 +49,7 @@ class Listener:
 
     async def _stay(self) -> None:
         while True:
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*LOST):
                 await self._listen()
             await asyncio.sleep(RECONNECT_PAUSE_S)
 
