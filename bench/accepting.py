@@ -32,6 +32,7 @@ from services.cli.modules import Module, archive_barrier
 from services.cli.system import system
 from shared.http.logging import setup_logging
 from shared.http.ratelimit import RateLimiter
+from shared.runtime.supervisor import calm_collector
 from shared.settings import read_settings
 
 
@@ -40,6 +41,7 @@ async def accepting(parts: Foundation) -> AsyncGenerator[Module]:
     """The module `channels` of the composition, less its runtime."""
     settings = parts.settings
     registry.load()
+    calm_collector()  # as the archive's runtime does in the whole service
     intake = Intake(parts.bus, SpoolStore(parts.engine, settings.spool_records))
     parts.listener.on(NOTIFY_CHANNEL, lambda _: intake.look(), intake.look)
     store = ChannelsStore(parts.engine, parts.listener)

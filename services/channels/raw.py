@@ -120,12 +120,9 @@ def _envelope(raw: RawRequest, workspace: str) -> Envelope:
 def _id(workspace: str, connector: str, data: bytes) -> str:
     """`ids.derive` of the three, whose last part is hashed as Python writes bytes: nearly always
     just as they are, in quotes, which is found out faster than it is written."""
-    if not data.isascii() or any(special in data for special in _WRITTEN_OTHERWISE):
+    # JSON has no other control characters.
+    if not data.isascii() or b"\\" in data or b"'" in data or b"\x7f" in data:
         return ids.derive("raw", workspace, connector, data)
     parts = f"{len(workspace)}:{workspace}{len(connector)}:{connector}{len(data) + 3}:b'"
     whole = parts.encode("utf-8", "surrogatepass") + data + b"'"
     return f"raw_{blake2b(whole, digest_size=16).hexdigest()}"
-
-
-# JSON has no other control characters.
-_WRITTEN_OTHERWISE = (b"\\", b"'", b"\x7f")

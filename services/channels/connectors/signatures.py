@@ -92,10 +92,11 @@ class BodyHmac:
         known = secrets.get(self.secret, ())
         if not known:
             return "none"
-        given = request.header(self.header) or ""
-        if not given or not self._in_time(request):
+        given = request.header(self.header)
+        stamp = request.header(self.timestamp_header) if self.timestamp_header else ""
+        if not given or stamp is None or not self._in_time(stamp, request.received_at_us):
             return "invalid"
-        message = self._message(request)
+        message = self._filled(request.body, stamp)
         return "valid" if any_same([self.sign(s, message) for s in known], given) else "invalid"
 
     def sign(self, secret: str, message: bytes) -> str:
@@ -108,28 +109,24 @@ class BodyHmac:
         message = self._filled(body, stamp)
         return (*stamped, (self.header, self.sign(secret, message)))
 
-    def _in_time(self, request: InboundRequest) -> bool:
+    def _in_time(self, stamp: str, received_at_us: int) -> bool:
         if self.timestamp_header is None:
             return True
-        timestamp = _stamp_us(request.header(self.timestamp_header))
-        return timestamp is not None and fresh(timestamp, request.received_at_us, self.tolerance_s)
-
-    def _message(self, request: InboundRequest) -> bytes:
-        if self.message == "{body}":
-            return request.body
-        stamp = request.header(self.timestamp_header or "") or ""
-        return self._filled(request.body, stamp)
+        timestamp = _stamp_us(stamp)
+        return timestamp is not None and fresh(timestamp, received_at_us, self.tolerance_s)
 
     def _filled(self, body: bytes, stamp: str) -> bytes:
+        if self.message == "{body}":
+            return body
         before, _, after = self.message.partition("{body}")
         start, end = before.replace("{timestamp}", stamp), after.replace("{timestamp}", stamp)
         return _bytes(start) + body + _bytes(end)
 
 
-def _stamp_us(text: str | None) -> int | None:
+def _stamp_us(text: str) -> int | None:
     """A header's time: decimal seconds, or ISO 8601 (Zendesk)."""
     seconds = decimal_us(text)
-    if seconds is not None or text is None:
+    if seconds is not None:
         return seconds
     try:
         return parse_instant(text)
