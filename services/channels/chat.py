@@ -17,6 +17,7 @@ from shared.contracts.interactions import SILENT_FLAGS
 MAX_CHAT_CHARS = 10_000
 MIN_TOKEN_LIFE_S = 60
 TOKEN_LIFE_S = 900
+TICKET_LIFE_S = 60
 _HIDDEN = SILENT_FLAGS - {"echo"}
 
 Said = Annotated[str, msgspec.Meta(max_length=MAX_CHAT_CHARS)]
@@ -53,13 +54,15 @@ class Spoken(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Whose token it is. `conversation_id` is the only one that it opens."""
+    """Whose token it is. `conversation_id` is the only one that it opens, until `ends` (seconds
+    since 1970)."""
 
     visitor: str
     conversation: str
     conversation_id: str
     name: str | None
     identities: list[dict[str, Any]]
+    ends: float
 
 
 def token_of(asked: NewToken, workspace: str, connector: str, key: str, now_us: int) -> str:
@@ -85,8 +88,39 @@ def read_token(
     claims = claims_of(token, keys, now_us)
     if claims is None or claims.get("aud") not in (None, _audience(workspace, connector)):
         return None
+    return _claims(claims, workspace, connector, claims.get("exp"))
+
+
+def ticket_of(claims: Claims, workspace: str, connector: str, key: str, now_us: int) -> str:
+    """What opens the visitor's stream, and nothing else, for the next TICKET_LIFE_S: a browser's
+    EventSource can send no header, and an address is written into logs."""
+    now = now_us // SECOND_US
+    said = {
+        "aud": _stream(workspace, connector),
+        "sub": claims.visitor,
+        "conversation": claims.conversation,
+        "ends": claims.ends,
+        "iat": now,
+        "exp": now + TICKET_LIFE_S,
+    }
+    return sign_hs256(said, key)
+
+
+def read_ticket(
+    ticket: str, workspace: str, connector: str, keys: tuple[str, ...], now_us: int
+) -> Claims | None:
+    """None for a ticket that is forged, expired or of another connector, and for a token."""
+    claims = claims_of(ticket, keys, now_us)
+    if claims is None or claims.get("aud") != _stream(workspace, connector):
+        return None
+    return _claims(claims, workspace, connector, claims.get("ends"))
+
+
+def _claims(claims: dict[str, Any], workspace: str, connector: str, ends: Any) -> Claims | None:
     visitor, key, name = (claims.get(each) for each in ("sub", "conversation", "name"))
     if not (isinstance(visitor, str) and visitor and isinstance(key, str) and key):
+        return None
+    if not isinstance(ends, int | float):
         return None
     known = claims.get("identities")
     return Claims(
@@ -95,7 +129,12 @@ def read_token(
         conversation_id=ids.conversation_id(workspace, connector, "chat", key),
         name=name if isinstance(name, str) else None,
         identities=known if isinstance(known, list) else [],
+        ends=ends,
     )
+
+
+def _stream(workspace: str, connector: str) -> str:
+    return f"omniroute-stream:{workspace}:{connector}"
 
 
 def _audience(workspace: str, connector: str) -> str:

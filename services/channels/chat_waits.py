@@ -34,8 +34,7 @@ class ChatWaits:
 
         Raises Refused (rate-limited) when too many wait.
         """
-        if self._count >= MAX_WAITING:
-            raise Refused("rate-limited", "Too many visitors wait here.", retry_after_s=5)
+        self.check_room()
         news = asyncio.Event()
         self._waiting.setdefault(place, []).append(news)
         self._count += 1
@@ -48,6 +47,11 @@ class ChatWaits:
             self._waiting[place].remove(news)
             if not self._waiting[place]:
                 del self._waiting[place]
+
+    def check_room(self) -> None:
+        """Raises Refused (rate-limited) when too many wait."""
+        if self._count >= MAX_WAITING:
+            raise Refused("rate-limited", "Too many visitors wait here.", retry_after_s=5)
 
     async def stop(self) -> None:
         if self._looking is not None:

@@ -33,6 +33,8 @@ TABLE = [
     ("POST", r"/connectors/\{connector\}:renormalise", {ADMIN}),
     ("POST", r"/connectors/\{connector\}/chat-tokens", {PLATFORM, ADMIN}),
     ("GET POST", r"/connectors/\{connector\}/chat/messages", OPEN),  # a visitor's own token
+    ("GET", r"/connectors/\{connector\}/chat/stream", OPEN),
+    ("POST", r"/connectors/\{connector\}/chat/stream-tickets", OPEN),
     ("GET", r"/conversations/\{conversation\}/clocks", {SUPERVISOR, OPS, ADMIN}),
     ("GET", r"/conversations/\{conversation\}/messages/\{message\}/attachments/\{index\}", EVERYBODY),
     ("GET", r"/conversations(/\{conversation\}(/messages|/vcon)?)?", EVERYBODY),

@@ -122,6 +122,81 @@ async def test_a_visitor_speaks_and_reads_the_answer(house):
     assert {"scheme": "email", "value": "kim@example.org"} in shown["customer"]["identities"]
 
 
+STREAM = "/v1/workspaces/acme/connectors/chat/chat/stream"
+
+
+async def heard_on(house, conversation, several, *, headers=SHOP, **query):
+    """So many messages of a stream, each as (its id, what it says)."""
+    found = []
+    async with house.page.stream("GET", STREAM, params=query, headers=headers) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+        name = None
+        async for line in answer.aiter_lines():
+            if line.startswith("id: "):
+                name = line[4:]
+            elif line.startswith("data: "):
+                found.append((name, json.loads(line[6:])))
+                if len(found) == several:
+                    return found
+    return found
+
+
+async def test_answers_come_by_stream_and_a_broken_one_goes_on(house):
+    made = await house.token("s-1")
+    token, conversation = made["token"], made["conversation_id"]
+    assert made["stream_url"] == f"https://omni.example{STREAM}"
+    await house.say(token, id="m-1", text="Hello?")
+    both = asyncio.create_task(heard_on(house, conversation, 2, headers=bearer(token)))
+    await house.hear(token, wait=10)
+    await house.answer(conversation, "Good morning")
+    (own, said), (answer, reply) = await asyncio.wait_for(both, 15)
+    assert (own, said["id"], said["text"]) == ("1", "m-1", "Hello?")
+    assert (answer, reply["sequence"], reply["text"]) == ("2", 2, "Good morning")
+    assert reply["author"] == {"role": "agent", "name": None}
+    assert reply == (await house.hear(token, after=1)).json()["messages"][0]
+    await house.answer(conversation, "How can we help?")
+    resumed = await asyncio.wait_for(
+        heard_on(house, conversation, 1, headers=bearer(token, **{"Last-Event-ID": "2"})), 15
+    )
+    assert [(name, one["text"]) for name, one in resumed] == [("3", "How can we help?")]
+
+
+async def ticket(house, token):
+    answer = await house.page.post(f"{STREAM}-tickets", headers=bearer(token))
+    assert answer.status_code == 201, answer.text
+    return answer.json()["ticket"]
+
+
+async def test_a_ticket_opens_the_stream_of_one_conversation_and_nothing_else(house):
+    token = (await house.token("s-2"))["token"]
+    other = (await house.token("s-3", visitor="v-2"))["token"]
+    await house.say(token, id="m-1", text="Mine")
+    await house.say(other, id="m-2", text="Another's")
+    opened = await ticket(house, token)
+    found = await asyncio.wait_for(heard_on(house, None, 1, ticket=opened, after=0), 15)
+    assert [one["text"] for _, one in found] == ["Mine"]
+    assert (await house.hear(opened)).status_code == 401, "it reads by stream only"
+    assert (await house.say(opened, id="m-3", text="x")).status_code == 401
+    elsewhere = STREAM.replace("/chat/chat/", "/second/chat/")
+    for path, query in ((elsewhere, opened), (STREAM, token), (STREAM, "x"), (STREAM, "")):
+        answer = await house.page.get(path, params={"ticket": query}, headers=SHOP)
+        assert answer.status_code == 401, path
+    for header in ({"Origin": "https://evil.example"}, {**SHOP, "Last-Event-ID": "x"}):
+        answer = await house.page.get(STREAM, params={"ticket": opened}, headers=header)
+        assert answer.status_code in (403, 400), answer.text
+
+
+async def test_a_stream_ends_with_the_visitors_token(house):
+    now = int(time.time())
+    claims = {"sub": "v-9", "conversation": "s-9", "iat": now - 60, "exp": now + 2}
+    token = sign_hs256(claims, KEY)
+    began = time.monotonic()
+    assert await asyncio.wait_for(heard_on(house, None, 1, headers=bearer(token)), 15) == []
+    assert time.monotonic() - began < 10
+
+
 async def test_a_page_edits_and_ends(house):
     made = await house.token("c-2")
     token = made["token"]

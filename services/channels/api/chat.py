@@ -1,21 +1,27 @@
 """The web chat of browsers: a visitor speaks and reads in his own conversation, with a token of his."""
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import Depends, Query, Request, Response
 
 from services.channels import vendors
 from services.channels.api.connectors import existing_connector
 from services.channels.chat import (
+    TICKET_LIFE_S,
     Claims,
     NewToken,
     Spoken,
     allowed_origin,
+    read_ticket,
     read_token,
     request_of,
     shown_to_visitor,
+    ticket_of,
     token_of,
 )
 from services.channels.connectors import registry
@@ -25,21 +31,25 @@ from services.channels.store import StoredConnector
 from shared.contracts import ids
 from shared.contracts.instants import SECOND_US, format_instant
 from shared.contracts.problems import Refused, conflict, not_found
+from shared.db.engine import DatabaseUnavailable
 from shared.http.auth import Caller, access_of, check_ids, require
 from shared.http.bodies import read_body
 from shared.http.docs import body_of
 from shared.http.problems import refusal
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
+from shared.http.sse import SseEvent, event_stream, last_event_id
 from shared.http.stopping import Stopping, stopping_of
 
 CHAT_BODY_BYTES = 64 * 1024
 MAX_WAIT_S = 25
 PAGE = 100
+IDLE_S = 30.0
+AWAY_S = 1.0
 KIND = "web_chat"
 _ALLOW = {
     "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID",
     "Access-Control-Max-Age": "600",
 }
 
@@ -73,12 +83,15 @@ async def make_token(
                 caller.workspace, connector, "chat", asked.conversation
             ),
             "messages_url": f"{address}/chat/messages",
+            "stream_url": f"{address}/chat/stream",
         },
         201,
     )
 
 
 @router.options("/connectors/{connector}/chat/messages", include_in_schema=False)
+@router.options("/connectors/{connector}/chat/stream", include_in_schema=False)
+@router.options("/connectors/{connector}/chat/stream-tickets", include_in_schema=False)
 async def preflight(
     workspace: str, connector: str, request: Request, channels: Service
 ) -> Response:
@@ -137,6 +150,62 @@ async def listen(
     return await _for_page(workspace, connector, request, channels, heard)
 
 
+@router.post("/connectors/{connector}/chat/stream-tickets", status_code=201)
+async def make_ticket(
+    workspace: str, connector: str, request: Request, channels: Service
+) -> Response:
+    """A ticket for the visitor's stream, as `?ticket=`, good for a minute: a browser's EventSource
+    sends no token."""
+
+    async def made(stored: StoredConnector) -> Response:
+        claims = _claims(channels, stored, request)
+        _admit(channels, request, claims)
+        now_us, (key, *_) = wall_us(), _keys(channels, stored)
+        ticket = ticket_of(claims, stored.workspace, stored.id, key, now_us)
+        ends = (now_us // SECOND_US + TICKET_LIFE_S) * SECOND_US
+        return json_reply({"ticket": ticket, "expires_at": format_instant(ends)}, 201)
+
+    return await _for_page(workspace, connector, request, channels, made)
+
+
+@router.get("/connectors/{connector}/chat/stream")
+async def stream(workspace: str, connector: str, request: Request, channels: Service) -> Response:
+    """The visitor's conversation as Server-Sent Events, each message as soon as it is there: the
+    shape of `GET chat/messages`, `id` its sequence. Resumed by Last-Event-ID (or `?after=`). It ends
+    when the visitor's token does."""
+
+    async def opened(stored: StoredConnector) -> Response:
+        claims = _claims(channels, stored, request, ticket=True)
+        _admit(channels, request, claims)
+        channels.chat_waits.check_room()
+        after = last_event_id(request) or 0
+        place = (stored.workspace, claims.conversation_id)
+        return event_stream(request, _told(channels, place, after, claims.ends))
+
+    return await _for_page(workspace, connector, request, channels, opened)
+
+
+async def _told(
+    channels: Channels, place: tuple[str, str], after: int, ends: float
+) -> AsyncIterator[SseEvent]:
+    """What there is after a sequence number, and what comes, until the token ends."""
+    async with channels.chat_waits.waiting(place) as news:
+        while (left_s := ends - wall_us() / SECOND_US) > 0:
+            news.clear()
+            try:
+                found = await _arrived(channels, place, after)
+            except DatabaseUnavailable:
+                await asyncio.sleep(AWAY_S)
+                continue
+            for row in found:
+                after += 1
+                if shown := _shown(row, after):
+                    yield SseEvent(msgspec.json.encode(shown), str(after))
+            if not found:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), min(left_s, IDLE_S))
+
+
 async def _web_chat(
     channels: Channels, workspace: str, connector: str
 ) -> tuple[StoredConnector, WebChatSettings]:
@@ -172,14 +241,23 @@ async def _for_page(
     return response
 
 
-def _claims(channels: Channels, stored: StoredConnector, request: Request) -> Claims:
-    """Whose token the request carries. Raises Refused (unauthenticated)."""
+def _keys(channels: Channels, stored: StoredConnector) -> tuple[str, ...]:
+    return vendors.opened_secrets(stored, channels).get("browser_key", ())
+
+
+def _claims(
+    channels: Channels, stored: StoredConnector, request: Request, *, ticket: bool = False
+) -> Claims:
+    """Whose token the request carries, or whose ticket where that is enough. Raises Refused
+    (unauthenticated)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    keys = vendors.opened_secrets(stored, channels).get("browser_key", ())
+    keys = _keys(channels, stored)
     place = (stored.workspace, stored.id)
-    claims = None
+    claims, given = None, request.query_params.get("ticket")
     if scheme.lower() == "bearer" and keys:
         claims = read_token(token.strip(), *place, keys, wall_us())
+    elif ticket and given and keys:
+        claims = read_ticket(given, *place, keys, wall_us())
     if claims is None:
         raise Refused(
             "unauthenticated",

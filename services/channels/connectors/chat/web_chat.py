@@ -37,7 +37,9 @@ From a browser: your server gets a token for its visitor (`POST connectors/{id}/
 conversation, the visitor's id, name and identities), or makes one itself: a JWT (HS256, with
 `browser_key`) with `sub` (the visitor's id), `conversation`, `iat` and `exp`, at most an hour apart.
 The page sends it as `Authorization: Bearer …`, posts to `connectors/{id}/chat/messages` and reads
-there what was said (`?after=SEQUENCE&wait=25`). List the page's origin under `origins`. The inbound
+there what was said (`?after=SEQUENCE&wait=25`), or opens `connectors/{id}/chat/stream` (Server-Sent
+Events, resumed by `Last-Event-ID` or `?after=SEQUENCE`); for an EventSource, which sends no token, the
+page gets a `?ticket=` by `POST connectors/{id}/chat/stream-tickets`, good for a minute. List the page's origin under `origins`. The inbound
 URL takes such a token as well. A page can only speak as that visitor in that conversation: its
 `author` is left out or has that id, and it states no identities, flags or html.
 

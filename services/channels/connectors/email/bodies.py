@@ -4,10 +4,10 @@ import re
 
 import msgspec
 
-from services.channels.connectors.email import charsets, encodings, markup
+from services.channels.connectors.email import charsets, encodings, markup, tnef
 from services.channels.connectors.email.flowed import unflowed
 from services.channels.connectors.email.headers import decoded, readable
-from services.channels.connectors.email.parameters import parameters
+from services.channels.connectors.email.parameters import media_type, parameters
 from services.channels.connectors.email.structure import Part, split
 from services.channels.connectors.fields import clean
 
@@ -42,9 +42,11 @@ class Section(msgspec.Struct):
 
 
 class Bodies(msgspec.Struct):
-    """What a mail holds. `charset` is the first that a text part declares."""
+    """What a mail holds. `charset` is the first that a text part declares, `spare` what a wrapping
+    of Outlook says beside the mail's own text."""
 
     sections: list[Section] = []
+    spare: list[Section] = []
     files: list[File] = []
     charset: str | None = None
 
@@ -69,7 +71,7 @@ def collect(root: Part) -> Bodies:
     found = Bodies()
     _walk(root, found, parent="")
     if not any(each.plain.strip() or each.html.strip() for each in found.sections):
-        found.sections += _enclosed(root)
+        found.sections += found.spare or _enclosed(root)
     return found
 
 
@@ -93,6 +95,7 @@ def _alternatives(children: list[Part], found: Bodies) -> None:
     if plain or html:
         found.sections.append(Section(plain, html))
     found.files += inner.files
+    found.spare += inner.spare
     found.charset = found.charset or inner.charset
 
 
@@ -124,6 +127,8 @@ def _leaf(part: Part, found: Bodies, parent: str) -> None:
         return
     if uuencoded and name is None and (begun := _BEGUN.search(part.body, 0, 2000)):
         name = readable(begun[1].strip())
+    if (kind in tnef.KINDS or (name or "").lower() == tnef.NAME) and _unwrapped(part, found):
+        return
     content_id = _header(part, "content-id").strip("<> ") or None
     found.files.append(
         File(
@@ -134,6 +139,21 @@ def _leaf(part: Part, found: Bodies, parent: str) -> None:
             content_id=content_id,
         )
     )
+
+
+def _unwrapped(part: Part, found: Bodies) -> bool:
+    """Take what Outlook wrapped. False where there is no file in it: it stays a file itself."""
+    inside = tnef.opened(_content(part, text=False))
+    if inside is None:
+        return False
+    if inside.plain.strip() or inside.html.strip():
+        found.spare.append(Section(clean(inside.plain, 10**9), clean(inside.html, 10**9)))
+    for one in inside.files:
+        name = " ".join(clean(re.split(r"[\\/]", one.name or "")[-1], 255).split()) or None
+        kind = media_type(one.content_type or "") or "application/octet-stream"
+        inline = one.content_id is not None
+        found.files.append(File(one.content, kind, name, inline, one.content_id))
+    return bool(inside.files)
 
 
 _BEGUN = re.compile(rb"(?m)^begin [0-7]{3,4} (\S.{0,200}?)\r?$")
