@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy
 from numpy.typing import NDArray
 
-from shared.contracts.windows import Expanded
+from shared.contracts.windows import DAY_US, Expanded
 
 Instants = NDArray[numpy.int64]  # microseconds
 Given = Instants | Sequence[int]
@@ -15,6 +15,10 @@ UNKNOWN = -(2**63)  # what the table cannot tell: beyond its windows
 class BatchTable:
     """`WindowTable` for arrays: the same answers, element by element; UNKNOWN stands for None."""
 
+    __slots__ = (
+        "_before", "_closes", "_days", "_ends", "_from", "_offset", "_starts", "_until", "_wall",
+    )  # fmt: skip
+
     def __init__(self, expanded: Expanded) -> None:
         windows = numpy.array(expanded.windows or [(0, 0)], dtype=numpy.int64)
         self._starts = numpy.ascontiguousarray(windows[:, 0])
@@ -22,6 +26,12 @@ class BatchTable:
         lengths = self._ends - self._starts
         self._until = numpy.cumsum(lengths)
         self._before = self._until - lengths
+        days = numpy.array(expanded.days or [(0, 0)], dtype=numpy.int64)[: len(expanded.days)]
+        self._days, self._closes = days[:, 0].copy(), days[:, 1].copy()
+        offsets = numpy.array(expanded.offsets or [(0, 0)], dtype=numpy.int64)
+        self._from, self._offset = offsets[:, 0].copy(), offsets[:, 1].copy()
+        before = numpy.concatenate([self._offset[:1], self._offset[:-1]])
+        self._wall = self._from + numpy.maximum(before, self._offset)
 
     def open_before(self, at_us: Given) -> Instants:
         """Open time from the table's beginning to each instant."""
@@ -48,8 +58,34 @@ class BatchTable:
             beyond = beyond & (span != 0)
         return numpy.where(beyond, UNKNOWN, found)
 
+    def business_days(self, start_us: Given, days: int, *, end_of_day: bool = False) -> Instants:
+        """`WindowTable.business_days`, start by start."""
+        start = numpy.asarray(start_us, dtype=numpy.int64)
+        if days == 0 and not end_of_day:
+            return self._next_open(start)
+        local = start + self._offset[_last(self._from, start)]
+        day, time_of_day = numpy.divmod(local, DAY_US)
+        if days > 0:
+            i = numpy.searchsorted(self._days, day, side="right") + days - 1
+        else:
+            i = numpy.searchsorted(self._days, day, side="left") + days
+        known = (i >= 0) & (i < len(self._days))
+        if not known.any():
+            return numpy.full(start.shape, UNKNOWN, dtype=numpy.int64)
+        i = numpy.clip(i, 0, len(self._days) - 1)
+        if end_of_day:
+            return numpy.where(known, self._closes[i], UNKNOWN)
+        wall = self._days[i] * DAY_US + time_of_day
+        found = self._next_open(wall - self._offset[_last(self._wall, wall)])
+        return numpy.where(known, found, UNKNOWN)
+
     def _next_open(self, at: Instants) -> Instants:
         i = numpy.searchsorted(self._ends, at, side="right")
         beyond = i == len(self._ends)
         i = numpy.minimum(i, len(self._ends) - 1)
         return numpy.where(beyond, UNKNOWN, numpy.maximum(at, self._starts[i]))
+
+
+def _last(edges: Instants, at: Instants) -> NDArray[numpy.intp]:
+    """The last edge that is not after each instant (the first, where there is none)."""
+    return numpy.maximum(numpy.searchsorted(edges, at, side="right") - 1, 0)

@@ -247,3 +247,15 @@ def test_a_batch_equals_the_table_one_by_one(body, asked):
     assert batch.elapsed(starts, ends).tolist() == [
         table.elapsed(start, end) for start, end in zip(starts, ends, strict=True)
     ]
+    for days, end_of_day in (
+        (0, False),
+        (0, True),
+        (1, False),
+        (3, True),
+        (30, False),
+        (-2, False),
+    ):
+        each = [table.business_days(start, days, end_of_day=end_of_day) for start in starts]
+        assert batch.business_days(starts, days, end_of_day=end_of_day).tolist() == [
+            UNKNOWN if found is None else found for found in each
+        ]

@@ -124,6 +124,25 @@ def test_a_long_migration_goes_in_portions_and_survives_a_take_over():
     assert len(other.core.library.pages) <= 4, "old books are let go once nobody needs them"
 
 
+@pytest.mark.parametrize(
+    ("mode", "elapsed", "due"),
+    [
+        ("forward", 600, 600 + 3600),
+        ("proportional", 600, 600 + 3000),
+        ("recompute", 0, 24 * 3600 + 3600),
+    ],  # fmt: skip
+)
+def test_what_has_run_counted_on_the_hours_there_were(mode, elapsed, due):
+    bench = bound({**RESOLVE, "calendar": "daytime"})
+    bench.calendar({**DAYTIME, "hours": {d: [["09:10", "18:00"]] for d in DAILY}}, at_s=30)
+    if mode == "recompute":  # the new hours have no time until now
+        bench.calendar({**DAYTIME, "hours": {d: [["09:00", "09:00:01"]] for d in DAILY[1:]} | {"tue": [["09:00", "18:00"]]}}, at_s=40)  # fmt: skip
+    bench.command(600, "MigratePolicy", id="main", mode=mode)
+    bench.settle(600)
+    clock = bench.clocks(600)[0]
+    assert (clock["elapsed_s"], clock["due_at"]) == (elapsed, bench.at(due))
+
+
 def test_a_migration_takes_in_edited_calendars_and_late_events_fall_before_it():
     policy = {"id": "main", "calendar": "daytime", "targets": {"resolution": {"target_s": 8 * 3600, "pause_when": "task.held"}}}  # fmt: skip
     bench = bound(policy)

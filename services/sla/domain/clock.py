@@ -88,7 +88,7 @@ class Hands:
 
     def pause(self, clock: Clock, at_us: int, because: str, most_us: int | None = None) -> None:
         """Stops counting; what is left is kept. `most_us`: open time that pauses may take."""
-        self._settle(clock, at_us)
+        self.settle(clock, at_us)
         _close(clock, at_us)
         self._shorten(clock)
         clock.spans.append(Span(False, at_us, None, because, clock.calendar))
@@ -126,7 +126,7 @@ class Hands:
         if clock.state == "paused":
             self._forget_day(clock, at_us)
             clock.due_us = self._due(clock, at_us)
-        self._settle(clock, at_us)
+        self.settle(clock, at_us)
         _close(clock, at_us)
         clock.ended_us, clock.pause_ends_us = at_us, None
         if how == "met":
@@ -146,7 +146,7 @@ class Hands:
 
     def retarget(self, clock: Clock, at_us: int, mode: Mode, goal: Goal, calendar: str) -> None:
         """Gives an open clock another goal or calendar. A breach that was recorded stays."""
-        self._settle(clock, at_us)
+        self.settle(clock, at_us)
         if mode == "recompute":
             self._recompute(clock, goal, calendar)
         else:
@@ -218,8 +218,8 @@ class Hands:
             return clock.day_due_us
         return self.of(clock.calendar).forward(from_us, max(0, left))
 
-    def _settle(self, clock: Clock, at_us: int) -> None:
-        """Records a breach that has happened, and counts a span that runs."""
+    def settle(self, clock: Clock, at_us: int) -> None:
+        """Records a breach that has happened, and counts a span that runs; it is as if cut here."""
         clock.breached_us = self.breach(clock, at_us)
         last = clock.spans[-1] if clock.spans else None
         if last is not None and last.runs and last.to_us is None:

@@ -66,6 +66,11 @@ class Record(msgspec.Struct, gc=False):
         return [self.book, *(book_of(e.key) for e in self.events if e.type == "policy_changed")]
 
 
+def clock_id(workspace: str, record: Record, metric: str, cycle: int) -> str:
+    """The id of a clock of an episode, for ever."""
+    return derive_id("clk", workspace, record.key, metric, cycle)
+
+
 def book_of(key: str) -> int:
     """The book that a change of policies leads to, from its event's key: "<book>:<instant>"."""
     return int(key.partition(":")[0])
@@ -148,7 +153,7 @@ class Live:
     def clock_id(self, clock: Clock) -> str:
         name = self._ids.get((clock.metric, clock.cycle))
         if name is None:
-            name = derive_id("clk", self.workspace, self.record.key, clock.metric, clock.cycle)
+            name = clock_id(self.workspace, self.record, clock.metric, clock.cycle)
             self._ids[clock.metric, clock.cycle] = name
         return name
 

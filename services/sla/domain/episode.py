@@ -241,7 +241,9 @@ class Fold:
             clock.moved = self._event["type"]
 
     def on_policy_changed(self, event: Event) -> None:
-        """Other policies hold from here on."""
+        """Other policies hold from here on; what has run until now counted on the hours there were."""
+        for clock in self.open_clocks():
+            self._hands.settle(clock, event.at_us)
         self._book = self._books(event.key)
         self._hands = Hands(self._book.windows)
         self._choose_again(event.at_us, event.fields.get("mode"), anew=True)

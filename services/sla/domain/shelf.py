@@ -37,7 +37,11 @@ class Shelf(Mapping[str, list[Live]]):
         return self._open(name).lives
 
     def __iter__(self) -> Iterator[str]:
-        yield from [*self._held, *self._packed]  # opening one moves it
+        yield from self.names()  # opening one moves it
+
+    def names(self) -> list[str]:
+        """All of them now."""
+        return [*self._held, *self._packed]
 
     def __len__(self) -> int:
         return len(self._held) + len(self._packed)
