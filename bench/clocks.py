@@ -93,8 +93,9 @@ def _fire(core: SlaCore) -> tuple[float, float, float]:
     breaches were seen, CPU for a second of it, and CPU of the longest step between two looks at
     what else there is."""
     first_us = START_US + 3_600 * SECOND_US
-    core.apply(first_us - 1, 10**6, Input("timer", "due"))  # looks ahead that come before
-    core.changes()
+    while (core.wake_at_us() or first_us) < first_us:  # looks ahead that come before
+        core.apply(first_us - 1, 10**6, Input("timer", "due"))
+        core.changes()
     began, cpu = time.monotonic_ns() // 1_000, time.process_time()
     lags: list[float] = []
     steps: list[float] = []
@@ -108,7 +109,9 @@ def _fire(core: SlaCore) -> tuple[float, float, float]:
         _timed(steps, partial(packed, core, some))
         told = [msgspec.json.decode(each.data) for each in outcome.events]
         lags += [each["detected_lag_s"] for each in told if "detected_lag_s" in each]
-        time.sleep(0.01)
+        due_us = core.wake_at_us()
+        if due_us is None or due_us > first_us + time.monotonic_ns() // 1_000 - began:
+            time.sleep(0.01)
     spent = time.process_time() - cpu
     return sorted(lags)[int(len(lags) * 0.99)], spent / FIRED_S, max(steps)
 

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from services.sla.domain.core import SlaFactory
+from services.sla.domain.core import RUNG_PER_INPUT, SlaFactory
+from services.sla.domain.moves import GATHERED_PER_INPUT, MOVED_PER_INPUT, Names
 from services.sla.domain.views import conversation_clocks, explanation
 from shared.calendars import expand
 from shared.contracts.core import Input
@@ -115,10 +116,10 @@ def test_a_long_migration_goes_in_portions_and_survives_a_take_over():
     bench.put("sla_policy", {**RESOLVE, "targets": {"resolution": {"target_s": 1800}}}, at_s=10)
     bench.command(20, "MigratePolicy", id="main")
     bench.tick(20)
-    assert sum(kind == "moved" for kind, _ in bench.events) == 100
+    assert sum(kind == "moved" for kind, _ in bench.events) == MOVED_PER_INPUT
     other = bench.reloaded()
     for each in (bench, other):
-        assert each.settle(21) == 2
+        assert each.settle(21) == -(-250 // MOVED_PER_INPUT) - 1
     assert other.core.dump() == bench.core.dump()
     assert {c["due_at"] for n in range(1, 251) for c in other.clocks(21, f"cnv_{n}")} == {other.at(1800)}  # fmt: skip
     assert len(other.core.library.pages) <= 4, "old books are let go once nobody needs them"
@@ -141,6 +142,41 @@ def test_what_has_run_counted_on_the_hours_there_were(mode, elapsed, due):
     bench.settle(600)
     clock = bench.clocks(600)[0]
     assert (clock["elapsed_s"], clock["due_at"]) == (elapsed, bench.at(due))
+
+
+def test_names_are_put_in_order_a_part_at_a_time():
+    names = [f"cnv_{number * 7919 % 50_021:05x}" for number in range(50_021)] + ["a", "cnv_0", "z"]
+    found = Names([*names], "cnv_00f")
+    rounds = 1
+    while not found.gather():
+        rounds += 1
+    assert rounds == -(-len(names) // GATHERED_PER_INPUT)
+    assert list(iter(found.pop, None)) == sorted(name for name in names if name > "cnv_00f")
+
+
+def test_open_clocks_of_packed_conversations_are_counted_without_opening_them():
+    bench = bound(conversations=2_060)
+    bench.core.changes()
+    bench.put("sla_policy", {**RESOLVE, "targets": {"resolution": {"target_s": 1800}}}, at_s=10)
+    bench.message(11, event="new", conversation_id="cnv_new", task_id=None)
+    packed = bench.core.conversations.rest("cnv_1")
+    assert packed is not None and packed.clocks == {"main": 1}
+    assert bench.command(20, "MigratePolicy", id="main")["clocks"] == 2_060
+    assert bench.core.conversations.rest("cnv_1") is not None, "still packed"
+
+
+def test_what_is_due_at_once_is_told_in_parts_and_in_order():
+    conversations = 2 * RUNG_PER_INPUT + 10
+    bench = bound(conversations=conversations)
+    bench.tick(3_600)  # looks ahead, at half and at four fifths
+    bench.settle(3_600)
+    bench.events.clear()
+    bench.tick(3_700)
+    assert [kind for kind, _ in bench.events] == ["breached"] * RUNG_PER_INPUT
+    assert bench.settle(3_700) == 2
+    told = [data["conversation_id"] for kind, data in bench.events if kind == "breached"]
+    assert sorted(told) == sorted(f"cnv_{number}" for number in range(1, conversations + 1))
+    assert {data["due_at"] for _, data in bench.events} == {bench.at(3_600)}
 
 
 def test_a_migration_takes_in_edited_calendars_and_late_events_fall_before_it():

@@ -79,7 +79,8 @@ def book_of(key: str) -> int:
 class Rest(msgspec.Struct, array_like=True, gc=False):
     """What must be known of a conversation without opening it: when something is due next (`due_us`,
     NEVER where nothing is), the books it is pinned to, one for each mention, the policies and
-    calendars of its clocks, and the queue where it waits, since when."""
+    calendars of its clocks, the queue where it waits, since when, and how many open clocks it has of
+    each policy (None in what earlier releases stored)."""
 
     due_us: int
     books: list[int]
@@ -87,6 +88,7 @@ class Rest(msgspec.Struct, array_like=True, gc=False):
     calendars: list[str] = []
     queue: str | None = None
     since_us: int = 0
+    clocks: dict[str, int] | None = None
 
 
 class Conversation(msgspec.Struct, gc=False):

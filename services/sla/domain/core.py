@@ -5,6 +5,7 @@ DeleteResource commands, configuration of the router (queues), timers, BEHIND an
 """
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import msgspec
 
@@ -55,6 +56,7 @@ from shared.contracts.problems import invalid
 from shared.contracts.topics import SLA_EVENTS
 
 VERSION = "3"
+RUNG_PER_INPUT = 150  # conversations on which something is due; the others are the next input's
 ALARM = "alarm"  # lifecycle input: what the watch over promises has found
 _JSON = msgspec.json.Encoder()
 
@@ -356,8 +358,8 @@ class SlaCore:
         self._agenda.put(name, min(next_on(live) for live in self._lives[name]))
 
     def _ring(self) -> None:
-        """What is due until now happens, in order of its time."""
-        for at_us, name in self._agenda.take(self.now_us):
+        """What is due until now happens, in order of its time; no more of it than holds nobody up."""
+        for at_us, name in islice(self._agenda.take(self.now_us), RUNG_PER_INPUT):
             self._ring_one(name, at_us)
 
     def _ring_one(self, name: str, at_us: int) -> None:
@@ -445,7 +447,11 @@ class SlaCore:
         policies = {live.fold.policy.id for live in lives if live.fold.policy is not None}
         calendars = {span.calendar for live in lives for c in live.clocks for span in c.spans}
         queue, since_us = waits(lives) or (None, 0)
-        return Rest(due_us, books, sorted(policies), sorted(calendars), queue, since_us)
+        clocks: dict[str, int] = {}
+        for live in lives:
+            if live.fold.policy is not None and (count := len(live.fold.open_clocks())):
+                clocks[live.fold.policy.id] = clocks.get(live.fold.policy.id, 0) + count
+        return Rest(due_us, books, sorted(policies), sorted(calendars), queue, since_us, clocks)
 
     def _entity(self, name: str) -> Entity:
         return Entity(

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 from services.sla.domain.clock import Clock
-from services.sla.domain.conversation import Live
+from services.sla.domain.conversation import Live, Notice
 from services.sla.domain.policy import OutOfHours, Rung, Target
 
 NEVER_US = 2**62
@@ -32,7 +32,7 @@ def due_on(live: Live) -> list[Due]:
     for clock in live.clocks:
         if clock.state == "running":
             found += _of_clock(live, clock)
-    return sorted(found, key=_place)
+    return found if len(found) < 2 else sorted(found, key=_place)
 
 
 def _place(due: Due) -> tuple[int, str, int, float]:
@@ -51,12 +51,11 @@ def _of_clock(live: Live, clock: Clock) -> list[Due]:
                 found.append(Due(at_us, clock, "look", LOOKS[looked]))
     target = live.target(clock)
     if target is not None and (target.warn_at or target.ladder):
-        found += _of_target(live, clock, target)
+        found += _of_target(live, clock, target, notice)
     return found
 
 
-def _of_target(live: Live, clock: Clock, target: Target) -> list[Due]:
-    notice = live.record.notices.get(live.clock_id(clock))
+def _of_target(live: Live, clock: Clock, target: Target, notice: Notice | None) -> list[Due]:
     policy = live.fold.policy
     out_of_hours: OutOfHours = "send" if policy is None else policy.warnings_out_of_hours
     found: list[Due] = []

@@ -1,6 +1,6 @@
 """Open clocks on their way to other policies, or to the new windows of a calendar, in portions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
@@ -11,9 +11,12 @@ from services.sla.domain.policy import Mode
 from services.sla.domain.shelf import Shelf
 from shared.contracts.core import ConfigWrite
 
-MOVED_PER_INPUT = 100  # conversations that one input moves
+MOVED_PER_INPUT = 40  # conversations that one input moves
 LOOKED_AT_PER_INPUT = 5_000
+GATHERED_PER_INPUT = 20_000  # names that one input puts in order
 COUNTED_MAX = 5_000  # conversations, to count open clocks among
+OPENED_MAX = 50  # of them, to count them
+PREFIX = 6  # characters of a name that sort it roughly
 
 
 class Move(msgspec.Struct, gc=False):
@@ -57,13 +60,44 @@ def runs_under(live: Live, policy: str) -> bool:
     return live.fold.policy is not None and live.fold.policy.id == policy
 
 
+class Names:
+    """The names after a cursor in their order, put in order a part at a time: a million at once would
+    hold everybody up."""
+
+    def __init__(self, names: list[str], cursor: str) -> None:
+        self._names, self._cursor = names, cursor
+        self._rough: dict[str, list[str]] = {}
+        self._order: list[str] | None = None
+        self._next: list[str] = []
+
+    def gather(self) -> bool:
+        """Puts some more in rough order; whether all are."""
+        if self._order is not None:
+            return True
+        some = self._names[-GATHERED_PER_INPUT:]
+        del self._names[-GATHERED_PER_INPUT:]
+        for name in some:
+            if name > self._cursor:
+                self._rough.setdefault(name[:PREFIX], []).append(name)
+        if self._names:
+            return False
+        self._order = sorted(self._rough, reverse=True)
+        return True
+
+    def pop(self) -> str | None:
+        """The next one, once all are gathered; None: no more."""
+        if not self._next and self._order:
+            self._next = sorted(self._rough.pop(self._order.pop()), reverse=True)
+        return self._next.pop() if self._next else None
+
+
 class Moves:
     """The moves of one workspace, one after the other; `planned` is the part that is stored."""
 
     def __init__(self, library: Library) -> None:
         self.planned: list[Move] = []
         self._library = library
-        self._names: list[str] | None = None
+        self._names: Names | None = None
 
     def load(self, planned: list[Move]) -> None:
         self.planned = planned
@@ -71,9 +105,7 @@ class Moves:
             if move.book:
                 self._library.pin(move.book)
 
-    def migrate(
-        self, command: MigratePolicy, lives: Mapping[str, list[Live]], now_us: int
-    ) -> dict[str, object]:
+    def migrate(self, command: MigratePolicy, lives: Shelf, now_us: int) -> dict[str, object]:
         """Plans a migration; the reply says how many open clocks move (null: too many to count
         within one input)."""
         library = self._library
@@ -82,10 +114,7 @@ class Moves:
         library.pin(library.number)
         move = Move(library.number, now_us, policy=command.id, mode=command.mode)
         self.planned = [*self.planned, move]
-        clocks = None
-        if len(lives) <= COUNTED_MAX:
-            concerned = [one for each in lives.values() for one in each if move.concerns(one)]
-            clocks = sum(clock.is_open for live in concerned for clock in live.clocks)
+        clocks = _open_clocks(move, lives)
         return {"id": policy.id, "version": policy.version, "mode": command.mode, "clocks": clocks}
 
     def renew(
@@ -110,21 +139,49 @@ class Moves:
             return False
         move = self.planned[0]
         if self._names is None:
-            self._names = sorted((name for name in lives if name > move.cursor), reverse=True)
+            self._names = Names(lives.names(), move.cursor)
+        if not self._names.gather():
+            return True
         moved = looked = 0
-        while self._names and moved < MOVED_PER_INPUT and looked < LOOKED_AT_PER_INPUT:
-            move.cursor = self._names.pop()
+        while moved < MOVED_PER_INPUT and looked < LOOKED_AT_PER_INPUT:
+            name = self._names.pop()
+            if name is None:
+                break
+            move.cursor = name
             looked += 1
-            name = move.cursor
             if name not in lives or not move.may_concern(lives.rest(name)):
                 continue
             if any(move.concerns(live) for live in lives[name]):
                 moved += 1
                 act(move, move.cursor)
-        if not self._names:
-            self.planned, self._names = self.planned[1:], None
-            if move.book:
-                self._library.unpin(move.book)
-            if not self.planned:
-                self._library.settled()
+        else:
+            return True
+        self._end(move)
         return True
+
+    def _end(self, move: Move) -> None:
+        """It has reached all; the next one may begin."""
+        self.planned, self._names = self.planned[1:], None
+        if move.book:
+            self._library.unpin(move.book)
+        if not self.planned:
+            self._library.settled()
+
+
+def _open_clocks(move: Move, lives: Shelf) -> int | None:
+    """How many open clocks will move; None where they are too many to count within one input."""
+    if len(lives) > COUNTED_MAX:
+        return None
+    found = opened = 0
+    for name in lives.names():
+        rest = lives.rest(name)
+        if rest is not None and rest.clocks is not None:
+            found += rest.clocks.get(move.policy, 0) if max(rest.books) < move.book else 0
+            continue
+        opened += rest is not None or not lives.at_hand(name)
+        if opened > OPENED_MAX:
+            return None
+        for live in lives[name]:
+            if move.concerns(live):
+                found += len(live.fold.open_clocks())
+    return found

@@ -49,6 +49,10 @@ class Shelf(Mapping[str, list[Live]]):
     def __contains__(self, name: object) -> bool:
         return name in self._held or name in self._packed
 
+    def at_hand(self, name: str) -> bool:
+        """Whether its clocks are there without opening it."""
+        return name in self._held
+
     def conversation(self, name: str) -> Conversation:
         return self._open(name).conversation
 
