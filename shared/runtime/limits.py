@@ -2,6 +2,8 @@
 
 import msgspec
 
+from shared.contracts.topics import INTERACTIONS
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The defaults suit one replica of a service on a small machine."""
@@ -15,11 +17,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     overlap_inputs: int = 64
     # With fewer it also waits until the batch before began so long ago: a commit costs the same for
     # one input as for ten. Where so much comes that waiting pays, it waits for `gather_inputs`, at
-    # most `gather_most_ms`, and no longer for a command. And so long after events went out more of
-    # them are gathered.
+    # most `gather_most_ms`, and no longer once a command or a record of `hurried_topics` is there. And
+    # so long after events went out more of them are gathered.
     gather_ms: float = 0
     gather_most_ms: float = 0
     gather_inputs: int = 64
+    hurried_topics: frozenset[str] = frozenset()
     publish_pause_ms: float = 0
 
     # Waiting in memory, per shard.
@@ -80,8 +83,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # Who waits for it: an agent for his offer, a supervisor for a warning, a reader of what was said. The
-# second is the longest under load: what it saves, those who wait for an offer get.
-_GATHER_MS = {"router": (5, 5), "sla": (25, 150), "archive": (40, 120)}
+# second is the longest under load: what it saves, those who wait for an offer get. What the router
+# hears of clocks may wait for the next message.
+_GATHER_MS = {"router": (5, 50), "sla": (25, 150), "archive": (40, 120)}
+_HURRIED = {"router": frozenset(INTERACTIONS.values())}
 _PUBLISH_PAUSE_MS = 15
 
 
@@ -94,5 +99,6 @@ def limits_of(service: str, lease_s: float) -> Limits:
         replica_alive_s=lease_s,
         gather_ms=least_ms,
         gather_most_ms=most_ms,
+        hurried_topics=_HURRIED.get(service, frozenset()),
         publish_pause_ms=_PUBLISH_PAUSE_MS,
     )

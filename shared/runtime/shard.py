@@ -156,9 +156,12 @@ class Shard:
         """Records of this partition, in the log's order."""
         if self.phase is not Phase.RUNNING or not self.following.attached:
             return
+        hurried = self._limits.hurried_topics
         for record in records:
             workspace, arrival = of_record(record)
             self._put(workspace, arrival)
+            if record.topic in hurried:
+                self.signals.hurry.set()
         self.signals.work.set()
 
     def submit(self, workspace: str, arrival: Arrival) -> "asyncio.Future[Reply]":

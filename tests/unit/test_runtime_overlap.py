@@ -11,7 +11,7 @@ from shared.runtime.arrivals import Arrival
 from shared.runtime.pace import Pace
 from shared.runtime.store.port import CommitUnknown, StoreUnavailable
 from shared.testing.counter_core import counted
-from shared.testing.replica import TESTED_LIMITS, World, command, sequences
+from shared.testing.replica import CHAT, TESTED_LIMITS, World, command, sequences
 
 LIMITS = msgspec.structs.replace(TESTED_LIMITS, batch_inputs=100, overlap_inputs=10)
 EVENTS = 250
@@ -86,7 +86,9 @@ async def test_a_batch_is_gathered_unless_much_waits():
     assert shard.gather_s() == 0
 
 
-GATHERED = msgspec.structs.replace(TESTED_LIMITS, gather_ms=20, gather_most_ms=200)
+GATHERED = msgspec.structs.replace(
+    TESTED_LIMITS, gather_ms=20, gather_most_ms=200, hurried_topics=frozenset({CHAT})
+)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +111,11 @@ async def under_load():
     await world.settle(runtime)
     for number in range(20):
         for nth in range(10):
-            await world.post("w", f"e{number}.{nth}")
+            await world.post("w", f"e{number}.{nth}", topic=topics.SLA_EVENTS)
         await runtime.intake.step()
         await runtime.shards[0].step()
         await world.clock.advance(0.1)
-    await world.post("w", "last")
+    await world.post("w", "last", topic=topics.SLA_EVENTS)
     await runtime.intake.step()
     await runtime.shards[0].step()
     gathering = asyncio.ensure_future(runtime.shards[0].gather())
@@ -124,7 +126,7 @@ async def under_load():
 
 async def test_under_load_a_batch_waits_for_its_time():
     world, runtime, gathering = await under_load()
-    await world.post("w", "more")
+    await world.post("w", "more", topic=topics.SLA_EVENTS)
     await runtime.intake.step()
     await world.clock.advance(0.1)
     assert not gathering.done()
@@ -132,12 +134,15 @@ async def test_under_load_a_batch_waits_for_its_time():
     assert gathering.done()
 
 
-@pytest.mark.parametrize("what", ["command", "configuration", "leaving"])
-async def test_under_load_nobody_waits_who_has_asked(what):
+@pytest.mark.parametrize("what", ["command", "message", "configuration", "leaving"])
+async def test_under_load_what_somebody_waits_for_ends_the_wait(what):
     world, runtime, gathering = await under_load()
     shard = runtime.shards[0]
     if what == "command":
         shard.submit("w", Arrival(Input("command", "count", counted()), 1))
+    elif what == "message":
+        await world.post("w", "urgent")
+        await runtime.intake.step()
     elif what == "configuration":
         shard.config_reached("w", 0)
     else:
