@@ -2,33 +2,26 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from importlib.metadata import version
 
 import msgspec
 import structlog
 
-from shared.contracts import topics
 from shared.contracts.core import BEHIND, LIVE, CoreFactory, Input
-from shared.contracts.deadletter import DEAD_LETTER, DeadLetter
+from shared.contracts.deadletter import DeadLetter
 from shared.contracts.problems import Refused
-from shared.runtime import deadletters
+from shared.runtime import deadletters, stored
 from shared.runtime.arrivals import Arrival
 from shared.runtime.clock import Clock
 from shared.runtime.limits import Limits
 from shared.runtime.metrics import RuntimeMetrics
 from shared.runtime.port import CommandFailed, Reply
-from shared.runtime.store.port import Batch, InputRow, JournalRow, ReplyRow, Store, WorkspaceState
+from shared.runtime.store.port import Batch, Store, WorkspaceState
 from shared.runtime.workspaces import Applied, Workspace, load_core
 
 log = structlog.get_logger(__name__)
 
-TZ_VERSION = version("tzdata")
-HOLIDAYS_VERSION = version("holidays")
-
 _TIMER = Input("timer", "due")
 _BEHIND = Input("lifecycle", BEHIND)
-_encode_inputs = msgspec.msgpack.Encoder().encode
-_encode_json = msgspec.json.Encoder().encode
 
 Answer = tuple["asyncio.Future[Reply]", Reply | Exception]
 
@@ -272,18 +265,16 @@ class Round:
         for name in sorted(self.touched):
             await self._add(batch, self.touched[name], position)
         for letter in self._dead:
-            batch.journal.append(
-                _letter_row(letter, position + len(batch.journal) + 1, self._wall_us)
-            )
+            stored.add_letter(batch, letter, position, self._wall_us)
         return batch
 
     async def _add(self, batch: Batch, workspace: Workspace, position: int) -> None:
         if workspace.applied:
             await self._add_entities(batch, workspace)
         if workspace.applied:
-            self._add_inputs(batch, workspace)
-            self._add_effects(batch, workspace, position)
-            self._add_snapshot(batch, workspace)
+            stored.add_inputs(batch, workspace, self._factory.version)
+            stored.add_effects(batch, workspace, position)
+            stored.add_snapshot(batch, workspace, self._limits, self._clock)
         state = workspace.state()
         changed = state != workspace.committed
         if changed:
@@ -308,63 +299,6 @@ class Round:
             return
         name = workspace.id
         batch.entities.extend([(name, entity) for entity in changes])
-
-    def _add_inputs(self, batch: Batch, workspace: Workspace) -> None:
-        applied = workspace.applied
-        batch.inputs.append(
-            InputRow(
-                workspace=workspace.id,
-                first_no=workspace.committed.number + 1,
-                count=len(applied),
-                now_us=workspace.now_us,
-                core_version=self._factory.version,
-                tz_version=TZ_VERSION,
-                holidays_version=HOLIDAYS_VERSION,
-                body=_encode_inputs([each.what for each in applied]),
-            )
-        )
-
-    def _add_effects(self, batch: Batch, workspace: Workspace, position: int) -> None:
-        name, now_us, published = workspace.id, workspace.now_us, workspace.published
-        journal = batch.journal
-        for each in workspace.applied:
-            arrival, outcome = each.arrival, each.outcome
-            for event in outcome.events:
-                previous = -1
-                if event.topic:
-                    previous = published.get(event.topic, 0)
-                    published[event.topic] = event.seq
-                journal.append(
-                    JournalRow(
-                        position + len(journal) + 1,
-                        name,
-                        event.seq,
-                        previous,
-                        event.type,
-                        event.topic,
-                        event.key,
-                        event.data,
-                        now_us,
-                    )
-                )
-            if outcome.config:
-                batch.config.append((name, outcome.config))
-            if outcome.rows:
-                batch.rows.extend([(name, row) for row in outcome.rows])
-            if arrival.seen_key is not None:
-                batch.seen.append(arrival.seen_key)
-            if arrival.idempotency is not None:
-                batch.replies.append(_reply_row(name, arrival, outcome.reply, now_us))
-
-    def _add_snapshot(self, batch: Batch, workspace: Workspace) -> None:
-        if workspace.number - workspace.snapshot_number < self._limits.snapshot_inputs:
-            return
-        now = self._clock.monotonic()
-        if now < workspace.snapshot_at:
-            return
-        workspace.snapshot_at = now + self._limits.snapshot_pause_s
-        workspace.snapshot_number = workspace.number
-        batch.snapshots.append((workspace.id, workspace.number, workspace.now_us))
 
     def settle(self, batch: Batch, wake_watchers: Callable[[str, set[str], bool], None]) -> None:
         """The batch is committed: answer callers, wake watchers, show readers the new state."""
@@ -439,23 +373,3 @@ def answer(answers: list[Answer]) -> None:
 
 def _is_due(wake_us: int | None, now_us: int) -> bool:
     return wake_us is not None and wake_us <= now_us
-
-
-def _reply_row(workspace: str, arrival: Arrival, body: bytes, now_us: int) -> ReplyRow:
-    key = arrival.idempotency
-    assert key is not None
-    return ReplyRow(workspace, key.scope, key.key, key.fingerprint, body, now_us)
-
-
-def _letter_row(letter: DeadLetter, position: int, now_us: int) -> JournalRow:
-    return JournalRow(
-        position,
-        letter.workspace,
-        0,
-        -1,
-        DEAD_LETTER,
-        topics.DEADLETTER,
-        letter.id,
-        _encode_json(letter),
-        now_us,
-    )

@@ -1,6 +1,5 @@
 """One service's replica: it takes shards, lets them decide, and answers for them. See `port`."""
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
@@ -31,6 +30,7 @@ from shared.runtime.port import (
 from shared.runtime.shard import Shard
 from shared.runtime.store.port import ShardRow, Store, StoreUnavailable, WorkspaceRow
 from shared.runtime.supervisor import Supervisor
+from shared.runtime.tasks import Tasks
 from shared.runtime.tenure import Phase
 from shared.runtime.watches import Watches
 
@@ -90,7 +90,7 @@ class Runtime:
         self._supervisor = Supervisor(clock, self.metrics)
         self._partition_of: dict[str, int] = {}
         self._rows: dict[int, ShardRow] = {}
-        self._tasks: dict[object, asyncio.Task[None]] = {}
+        self._tasks = Tasks(self.service, clock, self.limits)
         self._prepared = False
         self._stopping = False
         self._joined_once = False
@@ -99,22 +99,24 @@ class Runtime:
 
     async def start(self) -> None:
         """Begin to take shards. Comes back at once; PostgreSQL or the bus may be away."""
-        self._spawn("leases", lambda: self._repeat(self.step_leases, self.limits.heartbeat_s))
-        self._spawn("intake", self._run_intake)
-        self._spawn("config", self._run_config)
-        self._spawn(
-            "maintenance", lambda: self._repeat(self.step_maintenance, self.limits.maintain_s)
+        self._tasks.spawn(
+            "leases", lambda: self._tasks.repeat(self.step_leases, self.limits.heartbeat_s)
         )
-        self._spawn("measures", lambda: self._repeat(self._measure, 5.0))
-        self._spawn("supervisor", self._supervisor.watch)
+        self._tasks.spawn("intake", self._run_intake)
+        self._tasks.spawn("config", self._run_config)
+        self._tasks.spawn(
+            "maintenance", lambda: self._tasks.repeat(self.step_maintenance, self.limits.maintain_s)
+        )
+        self._tasks.spawn("measures", lambda: self._tasks.repeat(self._measure, 5.0))
+        self._tasks.spawn("supervisor", self._supervisor.watch)
 
     async def stop(self) -> None:
         self._stopping = True
         for name in ("leases", "config", "maintenance", "measures", "supervisor"):
-            await self._cancel(name)
+            await self._tasks.cancel(name)
         for partition in sorted(self.shards):
             await self._give_up(partition)
-        await self._end("intake")
+        await self._tasks.end("intake")
         await self.intake.stop()
         with contextlib.suppress(StoreUnavailable):
             await self._store.unregister(self.replica)
@@ -124,8 +126,7 @@ class Runtime:
         self._stopping = True
         for shard in self.shards.values():
             shard.lose()
-        for name in tuple(self._tasks):
-            await self._cancel(name)
+        await self._tasks.cancel_all()
         for shard in self.shards.values():
             shard.ground()
         await self.intake.stop()
@@ -284,27 +285,27 @@ class Runtime:
         log.info("shard taken", service=self.service, partition=partition, epoch=lease.epoch)
         self.shards[partition] = shard
         if "leases" in self._tasks:
-            self._spawn(("shard", shard), lambda: self._run_shard(shard))
-            self._spawn(("outbox", shard), lambda: self._run_outbox(shard))
+            self._tasks.spawn(("shard", shard), lambda: self._run_shard(shard))
+            self._tasks.spawn(("outbox", shard), lambda: self._run_outbox(shard))
 
     async def _give_up(self, partition: int) -> None:
         """Finish the batch in hand, publish what is committed, and release the lease at once."""
         shard = self.shards.pop(partition)
         epoch, held = shard.epoch, shard.phase is not Phase.LOST
         shard.leave()
-        await self._end(("shard", shard))
+        await self._tasks.end(("shard", shard))
         if held:
             await self._publish_rest(shard)
             epoch = shard.epoch
         published = shard.outbox.published
         shard.lose()
-        await self._end(("outbox", shard))
+        await self._tasks.end(("outbox", shard))
         if held:
             with contextlib.suppress(StoreUnavailable):
                 await self._store.release(partition, epoch, published)
 
     async def _publish_rest(self, shard: Shard) -> None:
-        await self._cancel(("outbox", shard))
+        await self._tasks.cancel(("outbox", shard))
 
         async def rest() -> None:
             while await shard.publish():
@@ -371,7 +372,7 @@ class Runtime:
             except (BusUnavailable, StoreUnavailable) as error:
                 failures += 1
                 log.warning("publishing waits", partition=shard.partition, why=str(error))
-                await self._clock.sleep(self._pause_s(failures))
+                await self._clock.sleep(self._tasks.pause_s(failures))
                 continue
             if worked and shard.outbox.depth < self.limits.publish_rows:
                 await self._clock.sleep(self.limits.publish_pause_ms / 1000)
@@ -388,7 +389,7 @@ class Runtime:
             except (BusUnavailable, StoreUnavailable) as error:
                 failures += 1
                 log.warning("reading waits", service=self.service, why=str(error))
-                await self._clock.sleep(self._pause_s(failures))
+                await self._clock.sleep(self._tasks.pause_s(failures))
                 continue
             if not worked:
                 await self._clock.sleep(self.limits.intake_pause_s)
@@ -401,47 +402,6 @@ class Runtime:
             except StoreUnavailable as error:
                 log.warning("configuration waits", service=self.service, why=str(error))
                 await self._clock.sleep(self.limits.config_poll_s)
-
-    async def _repeat(self, step: Callable[[], Awaitable[None]], pause_s: float) -> None:
-        failures = 0
-        while True:
-            try:
-                await step()
-                failures = 0
-                await self._clock.sleep(pause_s)
-            except (BusUnavailable, StoreUnavailable) as error:
-                failures += 1
-                log.warning("will be tried again", service=self.service, why=str(error))
-                await self._clock.sleep(min(pause_s, self._pause_s(failures)))
-
-    def _pause_s(self, failures: int) -> float:
-        return min(self.limits.backoff_most_s, self.limits.backoff_first_s * 2 ** min(failures, 16))
-
-    def _spawn(self, name: object, work: Callable[[], Awaitable[None]]) -> None:
-        self._tasks[name] = asyncio.ensure_future(self._supervised(name, work))
-
-    async def _supervised(self, name: object, work: Callable[[], Awaitable[None]]) -> None:
-        """An error that nobody foresaw is told, and the work begun again."""
-        while True:
-            try:
-                return await work()
-            except Exception:
-                log.exception("a task failed", service=self.service, task=str(name))
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    return None  # failed while it was being stopped: begun again it never ends
-                await self._clock.sleep(1)
-
-    async def _cancel(self, name: object) -> None:
-        task = self._tasks.pop(name, None)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
-
-    async def _end(self, name: object) -> None:
-        """Wait until a task that was told to has ended."""
-        task = self._tasks.pop(name, None)
-        if task is not None:
-            await asyncio.wait({task})
 
 
 __all__ = ["Runtime", "port"]

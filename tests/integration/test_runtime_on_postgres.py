@@ -222,8 +222,7 @@ async def test_a_frozen_owner_cannot_commit_after_it_was_followed(house):
     await ready(one)
     holder = await eventually(lambda: count(one, "w0"))
     assert holder.body == b'{"value":1}'
-    for task in list(one._tasks.values()):
-        task.cancel()
+    await one._tasks.cancel_all()
     shard = next(each for each in one.shards.values() if "w0" in each.workspaces)
     two = await house.replica("two")
     await eventually(lambda: count(two, "w0"))
