@@ -39,7 +39,11 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """A record as it lies in the log."""
+    """A record as it lies in the log.
+
+    `read` is what the first consumer in this process made of it, for those after it: a process that
+    serves several services hands one object to all. The bus neither sets nor looks at it.
+    """
 
     topic: str
     partition: int
@@ -48,6 +52,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    read: object = None
 
 
 class BusUnavailable(Exception):

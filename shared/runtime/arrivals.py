@@ -38,16 +38,32 @@ class Arrival(msgspec.Struct, gc=False):
     done: bool = False
 
 
+class _Read(msgspec.Struct, frozen=True, gc=False):
+    """What a record says, to whichever service."""
+
+    workspace: str
+    what: Input
+    seen_key: bytes | None
+    sequence: int = 0
+    previous: int = -1
+
+
 def of_record(record: Record) -> tuple[str, Arrival]:
     """The workspace ("" when the record names none) and what arrived."""
-    size = len(record.value or b"")
-    try:
-        return _of_event(record, size)
-    except ValueError as error:
-        return "", Arrival(None, size, record.topic, record.offset, record=record, fault=str(error))
+    size, topic, offset = len(record.value or b""), record.topic, record.offset
+    read = record.read
+    if not isinstance(read, _Read):
+        try:
+            read = _read(record)
+        except ValueError as error:
+            return "", Arrival(None, size, topic, offset, record=record, fault=str(error))
+        msgspec.structs.force_setattr(record, "read", read)
+    return read.workspace, Arrival(
+        read.what, size, topic, offset, read.seen_key, read.sequence, read.previous, record
+    )
 
 
-def _of_event(record: Record, size: int) -> tuple[str, Arrival]:
+def _read(record: Record) -> _Read:
     """Reads the headers themselves: an Envelope would be made for nothing else."""
     attributes = dict(record.headers)
     try:
@@ -67,14 +83,11 @@ def _of_event(record: Record, size: int) -> tuple[str, Arrival]:
         raise EnvelopeError("the record has no value")
     time_us = parse_instant(time) if time else record.timestamp_ms * 1000
     what = Input("event", name, record.value, event_id, "", time_us, source)
-    arrival = Arrival(what, size, record.topic, record.offset, record=record)
     sequence = attributes.get("ce_sequence") if record.topic in SEQUENCED else None
-    if sequence is not None:
-        arrival.sequence = _number(sequence)
-        arrival.previous = _previous(attributes.get("ce_previous"))
-    else:
-        arrival.seen_key = seen_key(workspace, source, event_id)
-    return workspace, arrival
+    if sequence is None:
+        return _Read(workspace, what, seen_key(workspace, source, event_id))
+    previous = _previous(attributes.get("ce_previous"))
+    return _Read(workspace, what, None, _number(sequence), previous)
 
 
 def seen_key(workspace: str, source: str, event_id: str) -> bytes:

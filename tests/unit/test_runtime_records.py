@@ -102,3 +102,23 @@ def test_what_is_no_cloud_event_says_why(change, told):
 
 def test_a_record_without_value_is_no_event():
     assert "no value" in of_record(record(GOOD.items(), None))[1].fault
+
+
+def test_a_record_is_read_once_for_all_services_of_a_process():
+    headers = to_headers(
+        Envelope(
+            id="evt_1",
+            source="/router",
+            type="routing.task.queued.v1",
+            time=format_instant(NOW_US),
+            workspace="w",
+            data=b"{}",
+            sequence=4,
+        )
+    )
+    for topic in (topics.ROUTING_EVENTS, topics.INTERACTIONS["chat"]):
+        shared = record(headers, topic=topic)
+        (name, first), (again, second) = of_record(shared), of_record(shared)
+        assert name == again == "w" and first.what is second.what
+        first.done = True
+        assert not second.done and second == msgspec.structs.replace(first, done=False)
