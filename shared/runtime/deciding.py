@@ -104,18 +104,20 @@ class Deciding:
 
     async def _apply_taken(self, round_: Round, taken: Taken, *, paced: bool) -> int:
         """How many there was time for; the rest of them is back in the inbox."""
-        clock, slice_s = self._deps.clock, self._deps.limits.batch_ms / 1000
+        clock, limits = self._deps.clock, self._deps.limits
         caution, workspaces = self._committing.caution, self._roster.workspaces
-        deadline = clock.monotonic() + slice_s
+        batch_s, turn_s = limits.batch_ms / 1000, min(limits.turn_ms, limits.batch_ms) / 1000
+        began, spent_s = clock.monotonic(), 0.0
         for at, (name, arrival) in enumerate(taken):
-            if at and not at & 7 and clock.monotonic() > deadline:
-                if paced:
+            if at and not at & 7 and (took_s := clock.monotonic() - began) > turn_s:
+                spent_s += took_s
+                if paced and spent_s > batch_s:
                     self._inbox.put_back(taken[at:])
                     return at
-                # The batch before commits meanwhile; others may have a turn.
+                # Not paced, the batch before commits meanwhile.
                 await asyncio.sleep(0)
                 self._tenure.check_running()
-                deadline = clock.monotonic() + slice_s
+                began = clock.monotonic()
             if caution.condemns(arrival):
                 await round_.condemn(workspaces[name], arrival)
             else:

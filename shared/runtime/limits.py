@@ -12,6 +12,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     batch_inputs: int = 512
     batch_bytes: int = 4 << 20
     batch_ms: float = 10
+    # After so long others of the process have a turn, amid a batch.
+    turn_ms: float = 10
     # With so many waiting the next batch is applied while the one before commits; with fewer it
     # waits for that, and takes in meanwhile what arrives.
     overlap_inputs: int = 64
@@ -86,6 +88,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 # second is the longest under load: what it saves, those who wait for an offer get. What the router
 # hears of clocks may wait for the next message.
 _GATHER_MS = {"router": (5, 50), "sla": (25, 150), "archive": (40, 120)}
+# Batches of theirs that nobody waits for stand in the way of those that somebody does.
+_TURN_MS = {"sla": 3, "archive": 3}
 _HURRIED = {"router": frozenset(INTERACTIONS.values())}
 _PUBLISH_PAUSE_MS = 15
 
@@ -99,6 +103,7 @@ def limits_of(service: str, lease_s: float) -> Limits:
         replica_alive_s=lease_s,
         gather_ms=least_ms,
         gather_most_ms=most_ms,
+        turn_ms=_TURN_MS.get(service, 10),
         hurried_topics=_HURRIED.get(service, frozenset()),
         publish_pause_ms=_PUBLISH_PAUSE_MS,
     )
