@@ -38,7 +38,11 @@ def no_channel_cap():
 
     return _patches(
         (capacity, "has_room", roomy),
-        (capacity, "freedom", lambda ws, ch: lambda desk: desk.takes_work and roomy(ws, desk, ch)),
+        (
+            capacity,
+            "free_for",
+            lambda ws, desk, channel: desk.takes_work and roomy(ws, desk, channel),
+        ),
     )
 
 
@@ -48,7 +52,11 @@ def no_units():
 
     return _patches(
         (capacity, "has_room", capped),
-        (capacity, "freedom", lambda ws, ch: lambda desk: desk.takes_work and capped(ws, desk, ch)),
+        (
+            capacity,
+            "free_for",
+            lambda ws, desk, channel: desk.takes_work and capped(ws, desk, channel),
+        ),
     )
 
 

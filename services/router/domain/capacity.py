@@ -5,7 +5,6 @@ and one that costs nothing while held takes no slot of its channel either. Tasks
 new task's channel may interrupt are not counted against it.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from services.router.domain import requirements
@@ -52,28 +51,15 @@ def has_room(ws: Workspace, desk: Desk, channel: str) -> bool:
 
 def free_for(ws: Workspace, desk: Desk, channel: str) -> bool:
     """Whether the agent may be offered a task of `channel` now, requirements apart."""
-    if desk.count.get(channel, 0) >= desk.config.channels.get(channel, 0):
-        return False  # the commonest reason first
     return desk.takes_work and has_room(ws, desk, channel)
-
-
-def freedom(ws: Workspace, channel: str) -> Callable[[Desk], bool]:
-    """`free_for` of one channel, for asking many agents."""
-    cost = ws.settings.channel(channel).cost
-
-    def free(desk: Desk) -> bool:
-        config = desk.config
-        if desk.count.get(channel, 0) >= config.channels.get(channel, 0) or not desk.takes_work:
-            return False
-        room = config.capacity - cost
-        return desk.used <= room or used_against(ws, desk, channel) <= room
-
-    return free
 
 
 def excluded(ws: Workspace, task: Task, agent_id: str) -> bool:
     """Cooling down from this task, holding an offer of it, its present owner (warm transfer), or
     never to be paired with its customer."""
+    held = task.offers
+    if not (held or task.refused or task.never or task.agent_id or ws.drains):
+        return False  # by far the commonest
     until = task.refused.get(agent_id) if task.refused else None
     if until is not None and until > ws.now:
         return True
@@ -83,7 +69,6 @@ def excluded(ws: Workspace, task: Task, agent_id: str) -> bool:
         return True
     if ws.drains and agent_id in ws.drains and drained(ws, task, ws.desks[agent_id]) is not None:
         return True
-    held = task.offers
     return bool(held) and any(ws.offers[offer].agent_id == agent_id for offer in held)
 
 
@@ -133,8 +118,11 @@ def serving(desk: Desk, queues: list[str] | tuple[str, ...], closed: set[str]) -
 
 def active(task: Task) -> tuple[requirements.Requirement, ...]:
     """What the task asks of an agent as it stands."""
+    asked = task.requires
+    if not task.dropped and requirements.are_firm(asked):
+        return asked  # by far the commonest
     return requirements.active(
-        task.requires, task.relaxed_to_us, relax_all=task.relax_all, dropped=task.dropped
+        asked, task.relaxed_to_us, relax_all=task.relax_all, dropped=task.dropped
     )
 
 

@@ -23,6 +23,7 @@ from services.router.domain import (
     offers,
     opening,
     presence,
+    task_shape,
     tasks,
     views,
 )
@@ -33,10 +34,12 @@ from shared.contracts.core import BEHIND, LIVE, Entity, Input, Outcome
 from shared.contracts.problems import Refused
 
 VERSION = "3"
-_JSON = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
 _place = attrgetter("kind", "key")
 _META = ("meta", "meta")
 _ANSWERS = (cmd.AcceptOffer, cmd.DeclineOffer)
+
+Handler = Callable[[Any, Any], Any]
 
 
 class RouterFactory:
@@ -64,7 +67,8 @@ class RouterCore(Workspace):
         return self.meta.seq
 
     def apply(self, now_us: int, number: int, what: Input) -> Outcome:
-        self._ready()
+        if self._stale:
+            self._ready()
         assert now_us >= self.meta.now_us, "time goes back"
         self.begin(now_us)
         if what.kind == "command":
@@ -157,25 +161,37 @@ class RouterCore(Workspace):
         """Handlers refuse before they change anything. What came due before a command that is then
         refused is undone: it happens again with the next input."""
         handler, command = _handler(what)
+        meta, timers = self.meta, self.timers
+        if timers and timers[0][0] <= now_us and not meta.behind:
+            made = self._after_timers(now_us, number, handler, command)
+        else:
+            before = (meta.now_us, meta.number, _META in self.dirty)
+            self._advance(now_us, number)
+            try:
+                made = handler(self, command)
+            except Refused:
+                self._forget_input(before)
+                raise
+        due.rest(self)
+        return self._outcome(_reply(self, made) if self.replies else b"")
+
+    def _after_timers(
+        self, now_us: int, number: int, handler: Handler, command: cmd.Command
+    ) -> Any:
+        """What the handler made of the command, once all that came due before it has happened."""
         if isinstance(command, _ANSWERS):
             self._refuse_late(command)
-        before = (self.meta.now_us, self.meta.number, _META in self.dirty)
-        timers_due = bool(self.timers) and self.timers[0][0] <= now_us and not self.meta.behind
-        undo = Undo(self) if timers_due else None
+        undo = Undo(self)
         self._advance(now_us, number)
         try:
             due.run(self)
             made = handler(self, command)
         except Refused:
-            if undo is not None:
-                undo.back()
-                self._rebuild()
-            else:
-                self._forget_input(before)
+            undo.back()
+            self._rebuild()
             raise
         self.undo = None
-        due.rest(self)
-        return self._outcome(_reply(self, made) if self.replies else b"")
+        return made
 
     def _refuse_late(self, command: cmd.AcceptOffer | cmd.DeclineOffer) -> None:
         """The commonest refusal, told before anything is undone: the offer is dead by now."""
@@ -220,8 +236,7 @@ class Undo:
 
 
 def _reply(core: RouterCore, made: Any) -> bytes:
-    shown = views.show_task(core, made) if isinstance(made, Task) else made
-    return _JSON.encode(shown)
+    return _encode(task_shape.shown(core, made) if isinstance(made, Task) else made)
 
 
 # -- commands
@@ -253,7 +268,7 @@ def _cancel(core: RouterCore, command: cmd.CancelTask) -> Task:
     return task
 
 
-_HANDLERS: dict[str, Callable[[Any, Any], Any]] = {
+_HANDLERS: dict[str, Handler] = {
     "PutResource": configuration.put,
     "DeleteResource": configuration.delete,
     "MergeCustomer": merges.merge,
@@ -275,6 +290,6 @@ _HANDLERS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _handler(what: Input) -> tuple[Callable[[Any, Any], Any], cmd.Command]:
+def _handler(what: Input) -> tuple[Handler, cmd.Command]:
     """Raises KeyError or msgspec.DecodeError: faults of the shell that made the input."""
     return _HANDLERS[what.name], cmd.decode(what.name, what.body)

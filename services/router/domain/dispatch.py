@@ -6,11 +6,12 @@ may take it (`choose_agent`: whoever it is kept for, then the queue's `select`);
 began to wait looks for an agent. So an idle, admissible agent and a waiting task never coexist.
 """
 
+from functools import partial
 from hashlib import blake2b
 
 from services.router.domain import capacity, drains, membership, offers
 from services.router.domain.desk import Desk
-from services.router.domain.pools import Pool, sooner_by_head_start, urgency
+from services.router.domain.pools import Pool, place_at, sooner_by_head_start
 from services.router.domain.state import SEEKING, Task, named
 from services.router.domain.workspace import Workspace
 
@@ -80,8 +81,8 @@ def choose_agent(ws: Workspace, task: Task) -> Desk | None:
     best = pool.best(
         ws.desks,
         ws.now - task.waiting_since_us,
-        capacity.freedom(ws, task.channel),
-        lambda agent_id: capacity.excluded(ws, task, agent_id),
+        partial(capacity.free_for, ws, channel=pool.channel),
+        partial(capacity.excluded, ws, task),
     )
     return None if best is None else ws.desks[best[1]]
 
@@ -127,13 +128,15 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
         return kept
     room = {name for name in desk.config.channels if capacity.has_room(ws, desk, name)}
     if not room:
+        for pool in desk.pools.values():  # full: no pool need look at him again
+            pool.stale.pop(desk.id, None)
         return None
     if len(desk.config.channels) > len(room):
         _drain(ws, desk, room)
     lowest = NO_RANK
     found: list[tuple[Pool, Task]] = []
     for pool in desk.pools.values():
-        if not pool.entries or pool.key.channel not in room:
+        if not pool.tasks or pool.channel not in room:
             continue
         member = pool.members[desk.id]
         rank = member.rank
@@ -149,8 +152,8 @@ def _drain(ws: Workspace, desk: Desk, room: set[str]) -> None:
     """Work that he has no units for, and that waits first, has an agent kept free for it."""
     heads: list[tuple[Pool, Task]] = []
     for pool in desk.pools.values():
-        channel = pool.key.channel
-        if not pool.entries or channel in room or pool.queue.drain.limit_s <= 0:
+        channel = pool.channel
+        if not pool.tasks or channel in room or pool.queue.drain.limit_s <= 0:
             continue
         if desk.count.get(channel, 0) < desk.config.channels.get(channel, 0):
             head = pool.head()
@@ -191,7 +194,9 @@ def _most_urgent(ws: Workspace, found: list[tuple[Pool, Task]]) -> Task:
     """Queues of one order compare in it; queues of several orders compare by head start."""
     if len(found) == 1:
         return found[0][1]
-    order = found[0][0].queue.order
-    if any(pool.queue.order != order for pool, _ in found):
-        return min(found, key=lambda one: sooner_by_head_start(one[0].queue, one[1]))[1]
-    return min([(urgency(pool, task, ws.now), task.number, task) for pool, task in found])[2]
+    orders = {pool.queue.order for pool, _ in found}
+    if len(orders) > 1:
+        return min([(sooner_by_head_start(pool.queue, task), task) for pool, task in found])[1]
+    if "weighted_wait" in orders:
+        return min([(place_at(pool.queue, task, ws.now), task) for pool, task in found])[1]
+    return min([(pool.entries[task.id], task) for pool, task in found])[1]

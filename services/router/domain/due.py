@@ -44,21 +44,28 @@ def rest(ws: Workspace) -> None:
         return
     if len(ws.timers) > ws.timers_max:
         timers.compact(ws)
-    presence.apply_next(ws)
-    dispatch.settle(ws)
-    while ws.arrived and not ws.catching_up:
+    if ws.leaving:
+        presence.apply_next(ws)
+    if ws.freed or ws.seekers:
+        dispatch.settle(ws)
+    if not ws.catching_up:
+        _rest_of_waiting(ws)
+    if len(ws.unranked) > estimates.UNRANKED_MAX:
+        estimates.rank_all(ws)
+
+
+def _rest_of_waiting(ws: Workspace) -> None:
+    """What follows for those who began to wait and found nobody."""
+    while ws.arrived:
         task_id = next(iter(ws.arrived))
         seen = ws.arrived.pop(task_id)
         task = ws.tasks.get(task_id)
-        if task is not None:
-            tasks.overflow(ws, task, seen)
+        if task is not None and tasks.overflow(ws, task, seen):
             dispatch.settle(ws)
-    if ws.undrained and not ws.catching_up:
+    if ws.undrained:
         drains.begin_all(ws)
-    if ws.untold and not ws.catching_up:
+    if ws.untold:
         estimates.tell_waiting(ws)
-    if len(ws.unranked) > estimates.UNRANKED_MAX:
-        estimates.rank_all(ws)
 
 
 def _fire(ws: Workspace, due_us: int, kind: int, key: str) -> None:

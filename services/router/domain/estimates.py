@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from services.router.domain import timers
 from services.router.domain.config import Queue
-from services.router.domain.pools import task_key
+from services.router.domain.pools import Pool, task_key
 from services.router.domain.ranks import Key, Ranks
 from services.router.domain.state import SEEKING, Task
 from services.router.domain.workspace import Workspace
@@ -72,7 +72,7 @@ def position(ws: Workspace, queue: Queue, task: Task) -> int:
     parts = ws.ranks.get(queue.id, {})
     if queue.order != "weighted_wait":
         ranks = parts.get(0.0)
-        return 1 + (ranks.before(task_key(queue, task)) if ranks else 0)
+        return 1 + (ranks.before(_place(ws.pool_of.get(task.id), queue, task)) if ranks else 0)
     urgency = max(1, task.priority) * max(0, ws.now - task.waiting_since_us)
     ahead = 0
     for weight, ranks in parts.items():
@@ -86,29 +86,44 @@ def position(ws: Workspace, queue: Queue, task: Task) -> int:
 
 def rank_all(ws: Workspace) -> None:
     """Take in what began and ceased to wait since the last look."""
+    ranked, pools = ws.ranked, ws.pool_of
     for task_id in ws.unranked:
-        for queue, weight, key in ws.ranked.pop(task_id, ()):
-            ranks = ws.ranks[queue][weight]
-            ranks.discard(key)
-            if not ranks:
-                del ws.ranks[queue][weight]
-        pool = ws.pool_of.get(task_id)
-        if pool is not None:
-            ws.ranked[task_id] = _rank(ws, ws.tasks[task_id])
+        if task_id in ranked:
+            _unrank(ws, ranked.pop(task_id))
+        if task_id in pools:
+            ranked[task_id] = _rank(ws, pools[task_id], ws.tasks[task_id])
     ws.unranked.clear()
 
 
-def _rank(ws: Workspace, task: Task) -> list[tuple[str, float, Key]]:
+def _unrank(ws: Workspace, places: list[tuple[str, float, Key]]) -> None:
+    for queue, weight, key in places:
+        parts = ws.ranks[queue]
+        parts[weight].discard(key)
+        if not parts[weight]:
+            del parts[weight]
+
+
+def _rank(ws: Workspace, pool: Pool, task: Task) -> list[tuple[str, float, Key]]:
     found: list[tuple[str, float, Key]] = []
     for name in task.queues:
         queue = ws.queues.get(name)
         if queue is None:
             continue
         weight = max(1.0, task.priority) if queue.order == "weighted_wait" else 0.0
-        key = task_key(queue, task)
-        ws.ranks.setdefault(name, {}).setdefault(weight, Ranks()).add(key)
+        key = _place(pool, queue, task)
+        parts = ws.ranks.setdefault(name, {})
+        if weight not in parts:
+            parts[weight] = Ranks()
+        parts[weight].add(key)
         found.append((name, weight, key))
     return found
+
+
+def _place(pool: Pool | None, queue: Queue, task: Task) -> Key:
+    """Its key in the queue's order: its pool knows it, unless the order is by what changes meanwhile."""
+    if pool is not None and pool.queue is queue and queue.order != "deadline":
+        return pool.entries[task.id]
+    return task_key(queue, task)
 
 
 # -- telling

@@ -23,8 +23,9 @@ def parallel(ws: Workspace, task: Task) -> int:
 
 def wants_more(ws: Workspace, task: Task) -> bool:
     """Whether the task has fewer offers by the rules than its queue makes at once."""
-    ruled = sum(not ws.offers[offer].direct for offer in task.offers) if task.offers else 0
-    return ruled < parallel(ws, task)
+    if not task.offers:
+        return True  # every queue makes one at least
+    return sum([not ws.offers[offer].direct for offer in task.offers]) < parallel(ws, task)
 
 
 def enter(ws: Workspace, task: Task) -> None:

@@ -1,6 +1,5 @@
 """How a task finds its queue: the policy's plan, its steps, and the relaxing of requirements."""
 
-from functools import lru_cache
 from typing import Any
 
 from services.router.domain import (
@@ -9,6 +8,7 @@ from services.router.domain import (
     lifecycle,
     membership,
     surge,
+    task_shape,
     timers,
     withdrawals,
 )
@@ -204,8 +204,8 @@ def announce(ws: Workspace, task: Task) -> None:
         attributes=task.attributes,
         queue=task.queues[0] if task.queues else None,
         priority=task.priority,
-        requires=_requirement_facts(capacity.active(task)),
-        policy=_policy_facts(ref.id, ref.version, ref.rule, ref.step) if ref else None,
+        requires=task_shape.requirement_facts(capacity.active(task)),
+        policy=task_shape.policy_facts(ref),
         customer=routing.CustomerFacts(
             id=customer.id,
             tier=customer.tier,
@@ -220,17 +220,6 @@ def announce(ws: Workspace, task: Task) -> None:
     )
     rule = (ref.rule or f"rule {ref.rule_index + 1}") if ref and ref.rule_index >= 0 else NO_RULE
     lifecycle.decide(ws, task, seq, "planned", rule)
-
-
-@lru_cache(maxsize=4096)
-def _policy_facts(name: str, version: int, rule: str | None, step: int) -> routing.PolicyFacts:
-    return routing.PolicyFacts(id=name, version=version, rule=rule, step=step)
-
-
-@lru_cache(maxsize=8192)
-def _requirement_facts(asks: tuple[Requirement, ...]) -> list[routing.RequirementFacts]:
-    """Kept for tasks that ask the same; events are only read."""
-    return [routing.RequirementFacts(text=item.text) for item in asks]
 
 
 def start_waiting(ws: Workspace, task: Task) -> None:

@@ -1,15 +1,15 @@
 """Pools: waiting tasks that ask exactly the same of an agent, and the agents who can do them.
 
-A pool keeps two kinds of lazily updated heaps. `entries`: its waiting tasks in the queue's order.
+A pool keeps two kinds of lazily updated heaps. `tasks`: its waiting tasks in the queue's order.
 `heaps`: its agents in the order of the queue's `select`, one heap per delay. Entries that no longer
 hold are dropped when they surface, or when they are the most of a heap, so a change of an agent
-costs one note in each of his pools.
+costs one note in each of his pools. The first of `tasks` always holds.
 
 Keys are total (they end in an id or number), so the heaps' inner order never decides anything.
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from shared.contracts.instants import span_us
 
 NEVER_US = 2**62
 SLACK = 64  # void entries that a small heap may have
+_NOBODY: frozenset[str] = frozenset()
 Key = tuple[Any, ...]
 
 
@@ -47,8 +48,8 @@ class Pool:
     one channel."""
 
     __slots__ = (
-        "delayed", "entries", "heaps", "key", "keyed", "members", "mixed", "number", "prefers", "queue",
-        "requires", "stale", "tasks", "used",
+        "channel", "delayed", "entries", "heaps", "key", "keyed", "members", "mixed", "number", "prefers",
+        "queue", "requires", "stale", "tasks",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +57,7 @@ class Pool:
     ) -> None:
         self.number = number
         self.key = key
+        self.channel = key.channel
         self.requires = requires
         self.prefers = bool(preferences(requires))
         self.queue = queue
@@ -79,17 +81,14 @@ class Pool:
             heapq.heapify(self.tasks)
 
     def discard(self, task_id: str) -> None:
-        self.entries.pop(task_id, None)
+        tasks, entries = self.tasks, self.entries
+        entries.pop(task_id, None)
+        while tasks and entries.get(tasks[0][1]) != tasks[0][0]:
+            heapq.heappop(tasks)
 
     def head(self) -> str | None:
         """The first task in order."""
-        tasks, entries = self.tasks, self.entries
-        while tasks:
-            key, task_id = tasks[0]
-            if entries.get(task_id) == key:
-                return task_id
-            heapq.heappop(tasks)
-        return None
+        return self.tasks[0][1] if self.tasks else None
 
     def first(self, suits: Callable[[str], bool]) -> str | None:
         """The first task in order that suits; those before it stay in their place."""
@@ -133,8 +132,10 @@ class Pool:
             return agent_key(self.queue, self.requires, desk, self.members[desk.id])
         return _select_key(self.queue, self.requires, desk, self.members[desk.id])
 
-    def absorb(self, desks: dict[str, Desk], free: Callable[[Desk], bool]) -> None:
-        """Take note of the agents that changed since the pool was last asked."""
+    def absorb(self, desks: dict[str, Desk], free: Callable[[Desk], bool]) -> set[str]:
+        """Take note of the agents that changed since the pool was last asked. Returns those who are
+        free and in their place."""
+        placed: set[str] = set()
         for agent_id in self.stale:
             desk = desks[agent_id]
             if free(desk):
@@ -142,7 +143,9 @@ class Pool:
                 known = self.keyed.get(agent_id)
                 if known is None or key < known:
                     self._push(agent_id, key)
+                    placed.add(agent_id)
         self.stale.clear()
+        return placed
 
     def _push(self, agent_id: str, key: Key) -> None:
         self.keyed[agent_id] = key
@@ -157,18 +160,18 @@ class Pool:
         barred: Callable[[str], bool],
     ) -> tuple[Key, str] | None:  # fmt: skip
         """The first agent in order who is free and not barred, of those whose delay is over."""
-        self.absorb(desks, free)
+        placed = self.absorb(desks, free) if self.stale else _NOBODY
         found: tuple[Key, str] | None = None
         for delay, heap in self.heaps.items():
-            if delay <= waited_us:
-                top = self._top(heap, delay, desks, free, barred)
+            if heap and delay <= waited_us:
+                top = self._top(heap, delay, desks, placed, free, barred)
                 if top is not None and (found is None or top < found):
                     found = top
         return found
 
     def _top(
         self, heap: list[tuple[Key, str]], delay: int, desks: dict[str, Desk],
-        free: Callable[[Desk], bool], barred: Callable[[str], bool],
+        placed: Collection[str], free: Callable[[Desk], bool], barred: Callable[[str], bool],
     ) -> tuple[Key, str] | None:  # fmt: skip
         several = len(self.heaps) > 1
         skipped: list[tuple[Key, str]] = []
@@ -181,16 +184,18 @@ class Pool:
             if several and self.members[agent_id].delay_us != delay:
                 heapq.heappop(heap)  # he is in the heap of another delay since
                 continue
-            desk = desks[agent_id]
-            if not free(desk):
-                heapq.heappop(heap)
-                del self.keyed[agent_id]
-                continue
-            now = self.agent_key(desk)
-            if now != key:
-                heapq.heapreplace(heap, (now, agent_id))
-                self.keyed[agent_id] = now
-            elif barred(agent_id):
+            if agent_id not in placed:
+                desk = desks[agent_id]
+                if not free(desk):
+                    heapq.heappop(heap)
+                    del self.keyed[agent_id]
+                    continue
+                now = self.agent_key(desk)
+                if now != key:
+                    heapq.heapreplace(heap, (now, agent_id))
+                    self.keyed[agent_id] = now
+                    continue
+            if barred(agent_id):
                 skipped.append(heapq.heappop(heap))
             else:
                 found = heap[0]
@@ -208,14 +213,14 @@ class Pool:
 def task_key(queue: Queue, task: Task) -> Key:
     """A task's place in its queue's order, smallest first. Larger priority is sooner in every
     order, ties go to the longer wait (workspace.yaml)."""
-    since, priority = task.waiting_since_us, task.priority
-    if queue.order == "strict_priority":
-        return (-priority, since, task.number)
-    if queue.order == "weighted_wait":
+    since, order = task.waiting_since_us, queue.order
+    if order == "head_start":
+        return (head_start(queue, task), since, task.number)
+    if order == "strict_priority":
+        return (-task.priority, since, task.number)
+    if order == "weighted_wait":
         return (since, task.number)
-    if queue.order == "deadline":
-        return (deadline(task), -priority, since, task.number)
-    return (head_start(queue, task), since, task.number)
+    return (deadline(task), -task.priority, since, task.number)
 
 
 def head_start(queue: Queue, task: Task) -> int:
@@ -228,14 +233,6 @@ def deadline(task: Task) -> int:
     """The nearest instant due of its running clocks."""
     due = (note.due_us for note in task.clocks if note.due_us is not None and not note.ended)
     return min(due, default=NEVER_US)
-
-
-def urgency(pool: Pool, task: Task, now_us: int) -> Key:
-    """A waiting task's place in its pool, made comparable between the parts of a weighted_wait
-    queue."""
-    if pool.queue.order == "weighted_wait":
-        return place_at(pool.queue, task, now_us)
-    return pool.entries[task.id]
 
 
 def place_at(queue: Queue, task: Task, now_us: int) -> Key:
@@ -265,6 +262,8 @@ def _select_key(
     queue: Queue, requires: tuple[Requirement, ...], desk: Desk, member: Member
 ) -> Key:  # fmt: skip
     agent, select = desk.agent, queue.select
+    if select == "least_loaded":
+        return (desk.share, agent.available_us, agent.id)
     if select == "longest_idle":
         return (agent.idle_us, agent.id)
     if select == "round_robin":
@@ -273,9 +272,7 @@ def _select_key(
         return (-proficiency(requires, desk), agent.idle_us, agent.id)
     if select == "ranked":
         return (member.tier, agent.available_us, agent.id)
-    if select == "random":
-        return (agent.id,)  # dispatch draws among them
-    return (desk.share, agent.available_us, agent.id)
+    return (agent.id,)  # random: dispatch draws among them
 
 
 def proficiency(requires: tuple[Requirement, ...], desk: Desk) -> int:

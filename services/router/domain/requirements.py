@@ -154,18 +154,18 @@ def active(
 
     `relax_all`: as if every relaxation were due; `dropped`: names given to drop_requirement.
     """
-    if not dropped:
-        for item in requirements:
-            if item.relax:
-                break
-        else:
-            return tuple(requirements)  # by far the commonest
     stages = _stages(tuple(requirements))
     if not dropped and (not stages or (not relax_all and waited_us < stages[0])):
         return tuple(requirements)
     kept = (item for item in requirements if not any(drops(item, name) for name in dropped))
     now = (item.last() if relax_all else item.at(waited_us) for item in kept)
     return tuple(item for item in now if item is not None)
+
+
+@lru_cache(maxsize=8192)
+def are_firm(requirements: tuple[Requirement, ...]) -> bool:
+    """Whether waiting changes nothing of them."""
+    return not any(item.relax for item in requirements)
 
 
 @lru_cache(maxsize=8192)

@@ -295,21 +295,23 @@ def reprioritize(ws: Workspace, command: cmd.ReprioritizeTask) -> Task:
     return task
 
 
-def overflow(ws: Workspace, task: Task, seen: tuple[str, ...]) -> None:
+def overflow(ws: Workspace, task: Task, seen: tuple[str, ...]) -> bool:
     """A queue's limit of pending tasks, judged after the task was offered in vain: the newcomer
-    moves to `overflow_to`; where there is none, or it has been there, it is cancelled."""
+    moves to `overflow_to`; where there is none, or it has been there, it is cancelled. Returns
+    whether the limit was reached."""
     queue = ws.queues.get(task.queues[0]) if task.queues else None
     if task.state != "pending" or queue is None or queue.limit is None:
-        return
+        return False
     if ws.pending.get(queue.id, 0) <= queue.limit.waiting:
-        return
+        return False
     target = queue.limit.overflow_to
     if target is None or target in seen or target not in ws.queues:
         cancel(ws, task, "queue_full")
-        return
+        return True
     membership.leave(ws, task)
     ws.task(task).steps = ()
     task.step_until_us = None
     lifecycle.set_queues(ws, task, [target])
     membership.enter(ws, task)
     ws.arrived[task.id] = (*seen, queue.id)
+    return True

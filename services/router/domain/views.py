@@ -5,10 +5,9 @@ from typing import Any
 
 import msgspec
 
-from services.router.domain import counts, desktops, estimates, requirements
-from services.router.domain.capacity import active
+from services.router.domain import counts, desktops, estimates, task_shape
 from services.router.domain.desk import Desk
-from services.router.domain.state import SEEKING, Offer, Task
+from services.router.domain.state import Offer, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import format_instant, optional_instant, seconds
 from shared.contracts.problems import not_found
@@ -159,76 +158,12 @@ def tasks(
 
 def show_task(ws: Workspace, found: Task) -> dict[str, Any]:
     """A task as API.md has it, with an estimate while it waits."""
-    shown = stored_task(found)
-    if found.customer_id is not None:
-        shown["customer_id"] = ws.customers.canonical(found.customer_id)
-    if found.state in SEEKING:
-        shown["estimate"] = _estimate(ws, found)
-    return shown
+    return msgspec.to_builtins(task_shape.shown(ws, found))
 
 
 def stored_task(found: Task) -> dict[str, Any]:
     """The same of a task that may have left memory: without an estimate."""
-    ref = found.policy
-    return {
-        "id": found.id,
-        "number": found.number,
-        "version": found.revision,
-        "state": found.state,
-        "reason": found.reason,
-        "kind": found.kind,
-        "conversation_id": found.conversation_id,
-        "channel": found.channel,
-        "customer_id": found.customer_id,
-        "language": found.language,
-        "queue": found.queue or (found.queues[0] if found.queues else None),
-        "queues": found.queues,
-        "priority": found.priority,
-        "requires": _requires(found),
-        "policy": {"id": ref.id, "version": ref.version, "rule": ref.rule, "step": ref.step}
-        if ref
-        else None,
-        "agent_id": found.agent_id,
-        "created_at": format_instant(found.created_us),
-        "waiting_since": format_instant(found.waiting_since_us),
-        "assigned_at": optional_instant(found.assigned_us),
-        "ended_at": optional_instant(found.ended_us),
-        "not_before": optional_instant(found.not_before_us),
-        "not_after": optional_instant(found.not_after_us),
-        "held": found.held,
-        "hold_reason": found.hold_reason,
-        "unread": found.unread,
-        "attributes": found.attributes,
-        "tags": found.tags,
-        "disposition": found.disposition,
-        "note": found.note,
-        "text": found.text,
-        "escalation": {"ladder": found.ladder, "fired": found.fired},
-        "estimate": None,
-    }
-
-
-def _requires(found: Task) -> list[dict[str, Any]]:
-    """What it asks for now; `relaxed_at` where that is less than at first."""
-    return [{"text": item.text, "relaxed_at": _relaxed_at(found, item)} for item in active(found)]
-
-
-def _relaxed_at(found: Task, item: requirements.Requirement) -> str | None:
-    if not item.relax or item in found.requires:
-        return None
-    for stage in sorted(item.relax, key=lambda stage: -stage.after_s):
-        at_us = found.waiting_since_us + round(stage.after_s * 1_000_000)
-        if stage.level == item.level and not stage.drop:
-            return format_instant(at_us)
-    return None
-
-
-def _estimate(ws: Workspace, found: Task) -> dict[str, Any] | None:
-    known = estimates.estimate(ws, found)
-    if known is None:
-        return None
-    wait_s = None if known.wait_us is None else seconds(known.wait_us)
-    return {"position": known.position, "wait_s": wait_s, "method": estimates.METHOD}
+    return msgspec.to_builtins(task_shape.stored(found))
 
 
 def zone_of(ws: Workspace, conversation: str | None, customer: str | None) -> str:

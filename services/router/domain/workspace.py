@@ -49,13 +49,9 @@ Mark = tuple[str, str]
 Timer = tuple[int, int, int, str]
 E = TypeVar("E", bound=msgspec.Struct)
 
-_JSON = msgspec.json.Encoder()
-_PACK = msgspec.msgpack.Encoder()
+_encode = msgspec.json.Encoder().encode
+pack = msgspec.msgpack.Encoder().encode
 _DECODERS = {kind: msgspec.msgpack.Decoder(struct) for kind, struct in KINDS.items()}
-
-
-def pack(entity: msgspec.Struct) -> bytes:
-    return _PACK.encode(entity)
 
 
 def unpack(kind: str, body: bytes) -> Any:
@@ -132,7 +128,7 @@ class Workspace:
 
     def begin(self, now_us: int) -> None:
         self.now = now_us
-        self._at: str | None = None
+        self._at = ""
         self.events: list[Emitted] = []
         self.touched: dict[str, None] = {}
         self.announced: set[str] = set()  # tasks announced in this input
@@ -141,32 +137,28 @@ class Workspace:
 
     @property
     def at(self) -> str:
-        if self._at is None:
-            self._at = format_instant(self.now)
+        """The input's instant as events show it."""
+        self._at = self._at or format_instant(self.now)
         return self._at
 
     def emit(self, struct: type[RoutingEvent], key: str, **fields: Any) -> int:
         """Write an event to the journal; returns its sequence number."""
-        seq = self.meta.seq + 1
-        return self._write(key, struct(workspace=self.name, seq=seq, at=self.at, **fields))
+        seq, at = self.meta.seq + 1, self._at or self.at
+        return self._write(key, seq, struct(workspace=self.name, seq=seq, at=at, **fields))
 
     def of_task(self, struct: type[RoutingEvent], task: Task, **fields: Any) -> int:
         """An event of one task, in the order of its conversation."""
+        seq, at, thread = self.meta.seq + 1, self._at or self.at, task.conversation_id
         event = struct(
-            workspace=self.name,
-            seq=self.meta.seq + 1,
-            at=self.at,
-            task_id=task.id,
-            conversation_id=task.conversation_id,
-            **fields,
+            workspace=self.name, seq=seq, at=at, task_id=task.id, conversation_id=thread, **fields
         )
-        return self._write(task.conversation_id, event)
+        return self._write(thread, seq, event)
 
-    def _write(self, key: str, event: RoutingEvent) -> int:
-        self.meta.seq = event.seq
-        name = TYPE_OF[type(event)]
-        self.events.append(Emitted(event.seq, name, ROUTING_EVENTS, key, _JSON.encode(event)))
-        return event.seq
+    def _write(self, key: str, seq: int, event: RoutingEvent) -> int:
+        data = _encode(event)
+        self.meta.seq = seq
+        self.events.append(Emitted(seq, TYPE_OF[type(event)], ROUTING_EVENTS, key, data))
+        return seq
 
     def new_id(self, prefix: str, number: int) -> str:
         return sequenced_id(prefix, "router", self.name, number)
@@ -188,15 +180,17 @@ class Workspace:
         return entity
 
     def task(self, task: Task) -> Task:
-        """Announce a change of a task."""
+        """Announce a change of a task, and with it of what its agents see: once in an input, since
+        whoever gets the task or an offer of it later in the same input is announced there."""
         name = task.id
-        if name not in self.announced:
-            self.announced.add(name)
-            self.uncounted.add(name)
-            self.edit("task", name, task)
-            task.revision = self.meta.number
-            self.touched[f"task:{name}"] = None
-        if task.agent_id is not None and task.agent_id not in self.called:
+        if name in self.announced:
+            return task
+        self.announced.add(name)
+        self.uncounted.add(name)
+        self.edit("task", name, task)
+        task.revision = self.meta.number
+        self.touched[f"task:{name}"] = None
+        if task.agent_id is not None:
             self.touch_agent(task.agent_id)
         for offer in task.offers:
             self.touch_agent(self.offers[offer].agent_id)
