@@ -37,7 +37,8 @@ def conversation_id(workspace: str, connector: str, channel: str, conversation_k
 def sequenced_id(prefix: str, service: str, workspace: str, number: int) -> str:
     """Id of the thing that a service's event or input `number` brought into being."""
     text = str(number)
-    return _under(service, workspace, prefix, f"{len(text)}:{text}")
+    whole = b"%b%d:%b" % (_head(service, workspace), len(text), text.encode())
+    return f"{prefix}_{blake2b(whole, digest_size=16).hexdigest()}"
 
 
 def _under(first: str, second: str, prefix: str, rest: str) -> str:

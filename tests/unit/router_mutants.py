@@ -154,7 +154,7 @@ def by_lifetime():
 
     def own(ws, task, desk):
         had.setdefault(desk.id, []).append(task)
-        whole(ws, task, desk)
+        return whole(ws, task, desk)
 
     whole = lifecycle.own
     return _patches((lifecycle, "own", own), (pools, "_select_key", key))

@@ -27,7 +27,7 @@ class Condition(NamedTuple):
 def weight(ws: Workspace, task: Task) -> tuple[int, int]:
     """(units, slots) that an assigned or wrapping task takes."""
     units = ws.cost(task.channel, task.held)
-    return units, 0 if task.held and units == 0 else 1
+    return units, 1 if units or not task.held else 0
 
 
 def used_against(ws: Workspace, desk: Desk, channel: str) -> int:

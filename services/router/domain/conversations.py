@@ -56,12 +56,10 @@ def _on_message(ws: Workspace, data: Interaction, event_id: str, time_us: int) -
     if not SILENT_FLAGS.isdisjoint(data.flags):
         return
     said_us = min(time_us or ws.now, ws.now)
-    task = open_task(ws, thread.id)
-    if task is not None:
-        _later_message(ws, task, data, event_id, said_us)
-        return
     last = ws.tasks.get(thread.task_id) if thread.task_id else None
-    if last is not None and last.state == "completed" and (last.forget_us or 0) > ws.now:
+    if last is not None and last.state in OPEN:
+        _later_message(ws, last, data, event_id, said_us)
+    elif last is not None and last.state == "completed" and (last.forget_us or 0) > ws.now:
         opening.reopen(ws, last, data, event_id, said_us)
     else:
         opening.open_from_message(ws, thread, data, event_id, said_us)

@@ -128,7 +128,6 @@ class RouterCore(Workspace):
         loading.derive(self)
 
     def _advance(self, now_us: int, number: int) -> None:
-        self.edit("meta", "meta", self.meta)
         self.meta.now_us = now_us
         self.meta.number = number
 
@@ -159,18 +158,19 @@ class RouterCore(Workspace):
 
     def _command(self, now_us: int, number: int, what: Input) -> Outcome:
         """Handlers refuse before they change anything. What came due before a command that is then
-        refused is undone: it happens again with the next input."""
-        handler, command = _handler(what)
+        refused is undone: it happens again with the next input. KeyError and msgspec.DecodeError
+        are faults of the shell that made the input."""
+        handler, command = _HANDLERS[what.name], cmd.decode(what.name, what.body)
         meta, timers = self.meta, self.timers
         if timers and timers[0][0] <= now_us and not meta.behind:
             made = self._after_timers(now_us, number, handler, command)
         else:
-            before = (meta.now_us, meta.number, _META in self.dirty)
+            before_us, before = meta.now_us, meta.number
             self._advance(now_us, number)
             try:
                 made = handler(self, command)
             except Refused:
-                self._forget_input(before)
+                self._advance(before_us, before)
                 raise
         due.rest(self)
         return self._outcome(_reply(self, made) if self.replies else b"")
@@ -199,12 +199,8 @@ class RouterCore(Workspace):
         if offer is not None and offer.state == "open":
             offers.live_offer(self, command.agent, command.offer)
 
-    def _forget_input(self, before: tuple[int, int, bool]) -> None:
-        self.meta.now_us, self.meta.number = before[:2]
-        if not before[2]:
-            self.dirty.pop(_META, None)
-
     def _outcome(self, reply: bytes) -> Outcome:
+        self.dirty[_META] = self.meta  # as every input changes it
         if self.events:
             self.touched["journal"] = None
         return Outcome(reply, self.events, list(self.touched), self.config)
@@ -217,7 +213,7 @@ class Undo:
         self._core = core
         self._dirty = dict(core.dirty)
         self._forgotten = dict(core.forgotten)
-        self._before: dict[tuple[str, str], bytes | None] = {}
+        self._before: dict[tuple[str, str], bytes | None] = {_META: pack(core.meta)}
         core.undo = self._before
 
     def back(self) -> None:
@@ -288,8 +284,3 @@ _HANDLERS: dict[str, Handler] = {
     "ReprioritizeTask": tasks.reprioritize,
     "CancelTask": _cancel,
 }
-
-
-def _handler(what: Input) -> tuple[Handler, cmd.Command]:
-    """Raises KeyError or msgspec.DecodeError: faults of the shell that made the input."""
-    return _HANDLERS[what.name], cmd.decode(what.name, what.body)

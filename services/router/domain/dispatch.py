@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from services.router.domain import capacity, drains, membership, offers
 from services.router.domain.desk import Desk
-from services.router.domain.pools import Pool, place_at, sooner_by_head_start
+from services.router.domain.pools import Key, Pool, place_at, sooner_by_head_start
 from services.router.domain.state import SEEKING, Task, named
 from services.router.domain.workspace import Workspace
 
@@ -134,7 +134,7 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
     if len(desk.config.channels) > len(room):
         _drain(ws, desk, room)
     lowest = NO_RANK
-    found: list[tuple[Pool, Task]] = []
+    found: list[tuple[Key, Task, Pool]] = []
     for pool in desk.pools.values():
         if not pool.tasks or pool.channel not in room:
             continue
@@ -144,7 +144,7 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
         if task is not None:
             if rank < lowest:
                 lowest, found = rank, []
-            found.append((pool, task))
+            found.append((pool.entries[task.id], task, pool))
     return _most_urgent(ws, found) if found else None
 
 
@@ -173,10 +173,8 @@ def _kept(ws: Workspace, desk: Desk) -> Task | None:
 
 
 def _first_of(ws: Workspace, pool: Pool, desk: Desk, delay: int) -> Task | None:
-    head = pool.head()
-    if head is None:
-        return None
-    first = ws.tasks[head]
+    """Of a pool in which some task waits."""
+    first = ws.tasks[pool.tasks[0][1]]
     if not delay and not capacity.excluded(ws, first, desk.id):
         return first
     if desk.id in ws.drains and capacity.drained(ws, first, desk):
@@ -190,13 +188,14 @@ def _first_of(ws: Workspace, pool: Pool, desk: Desk, delay: int) -> Task | None:
     return None if task_id is None else ws.tasks[task_id]
 
 
-def _most_urgent(ws: Workspace, found: list[tuple[Pool, Task]]) -> Task:
-    """Queues of one order compare in it; queues of several orders compare by head start."""
+def _most_urgent(ws: Workspace, found: list[tuple[Key, Task, Pool]]) -> Task:
+    """Queues of one order compare in it; queues of several orders compare by head start. No two
+    tasks have equal keys."""
     if len(found) == 1:
         return found[0][1]
-    orders = {pool.queue.order for pool, _ in found}
+    orders = {pool.queue.order for _, _, pool in found}
     if len(orders) > 1:
-        return min([(sooner_by_head_start(pool.queue, task), task) for pool, task in found])[1]
-    if "weighted_wait" in orders:
-        return min([(place_at(pool.queue, task, ws.now), task) for pool, task in found])[1]
-    return min([(pool.entries[task.id], task) for pool, task in found])[1]
+        return min([(sooner_by_head_start(pool.queue, task), task) for _, task, pool in found])[1]
+    if "weighted_wait" in orders:  # its parts have keys of their own
+        return min([(place_at(pool.queue, task, ws.now), task) for _, task, pool in found])[1]
+    return min(found)[1]

@@ -48,7 +48,7 @@ def rest(ws: Workspace) -> None:
         presence.apply_next(ws)
     if ws.freed or ws.seekers:
         dispatch.settle(ws)
-    if not ws.catching_up:
+    if (ws.arrived or ws.undrained or ws.untold) and not ws.catching_up:
         _rest_of_waiting(ws)
     if len(ws.unranked) > estimates.UNRANKED_MAX:
         estimates.rank_all(ws)

@@ -58,8 +58,10 @@ def expected_wait_us(ws: Workspace, queue: str, ahead: int) -> int | None:
 
 
 def until_open_us(ws: Workspace, name: str) -> int:
+    if name not in ws.closed_queues:
+        return 0
     queue = ws.queues.get(name)
-    if queue is None or name not in ws.closed_queues or queue.calendar is None:
+    if queue is None or queue.calendar is None:
         return 0
     calendar = ws.resource("calendar", queue.calendar)
     opens = (start for start, _ in (calendar.windows if calendar else ()) if start > ws.now)

@@ -60,7 +60,7 @@ class TaskFacts:
     """The facts of one task at one moment; the rules' variables are prepared once, when asked for.
 
     Each argument holds fields of the name it stands for; those that are not given are null
-    (`attributes`: empty). `now_us` is the input's.
+    (`attributes`: empty). `now_us` is the input's. `given` has what was given by name.
     """
 
     __slots__ = ("_variables", "given", "now_us")

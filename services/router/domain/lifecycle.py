@@ -60,10 +60,8 @@ def set_queues(ws: Workspace, task: Task, queues: tuple[str, ...] | list[str]) -
 
 def decide(ws: Workspace, task: Task, seq: int, kind: str, because: str, **more: Any) -> None:
     """Remember why something was done, for explanations."""
-    task.decisions = [
-        *task.decisions[1 - DECISIONS_MAX :],
-        Decision(seq, ws.now, kind, because=because, **more),
-    ]
+    del task.decisions[: 1 - DECISIONS_MAX]
+    task.decisions.append(Decision(seq, ws.now, kind, because=because, **more))
 
 
 def assign(
@@ -78,7 +76,8 @@ def assign(
     first = task.state != "assigned"
     membership.leave(ws, task)
     ws.task(task)
-    drains.end(ws, task)
+    if task.drain_agent is not None:
+        drains.end(ws, task)
     task.drained = ()
     if task.effects:
         withdrawals.acted(ws, task)
@@ -94,13 +93,13 @@ def assign(
     task.relax_us = task.not_after_us = None
     task.also = []
     ws.touch_agent(desk.id)
-    own(ws, task, desk)
+    units = own(ws, task, desk)
     waited_us = max(0, ws.now - task.waiting_since_us)
     seq = ws.of_task(
         routing.TaskAssigned,
         task,
         agent_id=desk.id,
-        units=ws.cost(task.channel, task.held),
+        units=units,
         offer_id=offer.id if offer else None,
         queue=queue,
         waited_s=seconds(waited_us),
@@ -109,8 +108,8 @@ def assign(
         actual_s=actual_s,
     )
     decide(ws, task, seq, "assigned", offer.why if offer else "assigned by hand", winner=desk.id)
-    if task.conversation_id in ws.conversations:
-        conversation = ws.conversations[task.conversation_id]
+    conversation = ws.conversations.get(task.conversation_id)
+    if conversation is not None:
         ws.edit("conversation", conversation.id, conversation).last_agent = desk.id
     if first and queue is not None:
         note_figures(ws, queue)
@@ -123,8 +122,8 @@ def assign(
 
 def await_response(ws: Workspace, task: Task) -> None:
     """Start the time in which the agent must answer; more messages do not restart it."""
-    queue = ws.queue_of(task)
     task.respond_us = None
+    queue = ws.queue_of(task) if task.unanswered_us is not None else None
     if queue is None or queue.response is None or task.unanswered_us is None:
         return
     task.respond_us = max(task.unanswered_us, task.assigned_us or 0) + span_us(
@@ -133,11 +132,12 @@ def await_response(ws: Workspace, task: Task) -> None:
     ws.at_time(task.respond_us, timers.RESPOND, task.number, task.id)
 
 
-def own(ws: Workspace, task: Task, desk: Desk) -> None:
-    """Put a task's weight on its owner."""
+def own(ws: Workspace, task: Task, desk: Desk) -> int:
+    """Put a task's weight on its owner; returns its units."""
     units, slots = capacity.weight(ws, task)
     desk.load(task.channel, units, slots)
     desk.tasks[task.id] = None
+    return units
 
 
 def release(ws: Workspace, task: Task) -> None:
@@ -198,7 +198,8 @@ def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None
     """A task is completed or cancelled; it stays for late calls and for reopening."""
     membership.leave(ws, task)
     ws.task(task)
-    drains.end(ws, task)
+    if task.drain_agent is not None:
+        drains.end(ws, task)
     task.estimate_us = None
     last = task.agent_id
     if task.agent_id is not None:

@@ -88,9 +88,10 @@ def leave(ws: Workspace, task: Task) -> None:
         pool.discard(task.id)
         ws.unranked[task.id] = None
     ws.seekers.pop(task.id, None)
-    for agent_id in named(task):
-        if agent_id in ws.wishes:
-            ws.wishes[agent_id].pop(task.id, None)
+    if ws.wishes:
+        for agent_id in named(task):
+            if agent_id in ws.wishes:
+                ws.wishes[agent_id].pop(task.id, None)
 
 
 def pool_for(

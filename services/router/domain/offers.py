@@ -47,10 +47,10 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
     ws.add("offer", offer.id, offer)
     keys = list(pool.agent_key(desk)) if pool and member else []
     ws.touch_agent(desk.id)
-    desk.load(task.channel, ws.settings.channel(task.channel).cost, 1)
+    desk.load(task.channel, ws.cost(task.channel), 1)
     desk.offers[offer.id] = None
     desk.agent.served = ws.meta.offers
-    ws.task(task).offers = [*task.offers, offer.id]
+    ws.task(task).offers.append(offer.id)
     if desk.id in task.also:
         ws.wishes.get(desk.id, {}).pop(task.id, None)
         task.also = [agent_id for agent_id in task.also if agent_id != desk.id]
@@ -139,7 +139,8 @@ def take(ws: Workspace, task: Task, desk: Desk, offer: Offer) -> None:
     """An offer is accepted: the others lose, the task is the agent's."""
     close(ws, offer, "accepted", None)
     ws.of_task(routing.OfferAccepted, task, offer_id=offer.id, agent_id=desk.id)
-    revoke_all(ws, task, "taken")
+    if task.offers:
+        revoke_all(ws, task, "taken")
     ws.touch_agent(desk.id)
     desk.agent.misses = 0
     lifecycle.assign(ws, task, desk, offer, offer.queue)
@@ -204,10 +205,10 @@ def close(ws: Workspace, offer: Offer, state: OfferState, reason: str | None) ->
     offer.state, offer.reason = state, reason
     offer.ended_us = ws.now
     offer.ended_seq = ws.meta.seq
-    task.offers = [other for other in task.offers if other != offer.id]
+    task.offers.remove(offer.id)
     desk = ws.desks[offer.agent_id]
     desk.offers.pop(offer.id, None)
-    desk.load(offer.channel, -ws.settings.channel(offer.channel).cost, -1)
+    desk.load(offer.channel, -ws.cost(offer.channel), -1)
     if state != "accepted":
         membership.freed(ws, desk)
     if desk.agent.next_status is not None:

@@ -31,7 +31,8 @@ def open_from_message(
     )
     planning.plan(ws, task, data)
     _start(ws, task)
-    ladders.review(ws, task, data)
+    if task.ladder is not None:
+        ladders.review(ws, task, data)
     return task
 
 
@@ -95,6 +96,7 @@ def conversation_of(ws: Workspace, conversation_id: str, channel: str) -> Conver
 
 
 def _new(ws: Workspace, thread: Conversation, **fields: object) -> Task:
+    """A task of a thread that is announced as changed."""
     ws.meta.tasks += 1
     task = Task(
         id=ws.new_id("tsk", ws.meta.tasks),
@@ -106,9 +108,8 @@ def _new(ws: Workspace, thread: Conversation, **fields: object) -> Task:
         created_us=ws.now,
         **fields,  # type: ignore[arg-type]
     )
-    ws.add("task", task.id, task)
-    ws.task(task)
-    ws.edit("conversation", thread.id, thread).task_id = task.id
+    ws.tasks[ws.task(task).id] = task
+    thread.task_id = task.id
     ws.closed_conversations.pop(thread.id, None)
     return task
 

@@ -16,7 +16,7 @@ from services.router.domain.config import LAST_AGENT, Customer, Prefer, Step
 from services.router.domain.facts import TaskFacts
 from services.router.domain.policy import CompiledPolicy, Plan, first_step, queues_at
 from services.router.domain.pools import NEVER_US
-from services.router.domain.requirements import Requirement, met_by, next_relaxation_us
+from services.router.domain.requirements import Requirement, are_firm, met_by, next_relaxation_us
 from services.router.domain.state import SEEKING, PolicyRef, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -101,7 +101,8 @@ def plan(
     found = policy.plan(facts(ws, task, message)) if policy else None
     ws.task(task)
     task.never = never_pair(ws, task)
-    withdrawals.acted(ws, task)
+    if task.effects:
+        withdrawals.acted(ws, task)
     if policy is None or found is None:
         task.policy = PolicyRef(policy_id, policy.version if policy else 0, -1, None)
         task.reason = NO_RULE
@@ -119,7 +120,8 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
     task.steps = found.steps
     task.ladder = found.escalation
     task.reopen_within_us = span_us(found.prefer.reopen_within_s) if found.prefer else 0
-    start = first_step(found.steps, 0, lambda step: _could(ws, task, step))
+    one = len(found.steps) == 1
+    start = 0 if one else first_step(found.steps, 0, lambda step: _could(ws, task, step))
     task.policy.step = start
     task.queues = list(queues_at(found.steps, start))
     _prefer(ws, task, found.prefer)
@@ -127,7 +129,7 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
 
 def never_pair(ws: Workspace, task: Task) -> tuple[str, ...]:
     """The agents who get none of this customer's work."""
-    customer = ws.customers.get(task.customer_id or "")
+    customer = ws.customers.get(task.customer_id) if task.customer_id else None
     return customer.never_pair if customer else ()
 
 
@@ -191,7 +193,7 @@ def _could_take(ws: Workspace, task: Task, agent_id: str) -> bool:
 
 def announce(ws: Workspace, task: Task) -> None:
     """task.created, with all that SLA and others need to know."""
-    customer = ws.customers.get(task.customer_id or "")
+    customer = ws.customers.get(task.customer_id) if task.customer_id else None
     ref = task.policy
     seq = ws.of_task(
         routing.TaskCreated,
@@ -233,7 +235,8 @@ def start_waiting(ws: Workspace, task: Task) -> None:
     ws.untold[task.id] = None
     ws.undrained[task.id] = None
     membership.enter(ws, task)
-    ladders.review(ws, task)
+    if task.ladder is not None:
+        ladders.review(ws, task)
 
 
 def arm_step(ws: Workspace, task: Task) -> None:
@@ -266,6 +269,10 @@ def next_step(ws: Workspace, task: Task) -> None:
 
 
 def arm_relax(ws: Workspace, task: Task) -> None:
+    """When it next asks for less."""
+    if are_firm(task.requires):
+        task.relax_us = None
+        return
     after = next_relaxation_us(
         task.requires, task.relaxed_to_us, relax_all=task.relax_all, dropped=task.dropped
     )

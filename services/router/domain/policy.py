@@ -141,6 +141,8 @@ def first_step(steps: tuple[Step, ...], start: int, could: Callable[[Step], bool
 def queues_at(steps: tuple[Step, ...], step: int) -> tuple[str, ...]:
     """The queues that a task waits in during a step, newest last; a step that keeps the previous
     joins it, any other replaces it."""
+    if step == 0:
+        return (steps[0].queue,)
     queues: list[str] = []
     for entry in steps[: step + 1]:
         if not entry.keep_previous:

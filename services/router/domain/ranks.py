@@ -62,7 +62,8 @@ class Ranks:
         at = bisect_left(self._lasts, key)
         if at >= len(self._chunks):
             return self._size
-        return self._before(at) + bisect_left(self._chunks[at], key)
+        place = bisect_left(self._chunks[at], key)
+        return self._before(at) + place if at else place
 
     def up_to(self, key: Key) -> int:
         """How many keys are smaller or equal."""

@@ -29,7 +29,8 @@ def arrived(ws: Workspace, name: str) -> None:
     if queue is None:
         return
     figures = _figures(ws, name)
-    _roll(ws, queue, figures)
+    if figures.minute_us + MINUTE_US <= ws.now:
+        _roll(ws, queue, figures)
     figures.arrivals += 1
     if not figures.surge and figures.minutes >= KNOWN_MINUTES and _much(queue, figures):
         figures.surge = True

@@ -128,27 +128,21 @@ class Workspace:
 
     def begin(self, now_us: int) -> None:
         self.now = now_us
-        self._at = ""
+        self.at = format_instant(now_us)  # as events show it
         self.events: list[Emitted] = []
         self.touched: dict[str, None] = {}
         self.announced: set[str] = set()  # tasks announced in this input
         self.called: set[str] = set()  # agents announced in this input
         self.config: list[ConfigWrite] = []
 
-    @property
-    def at(self) -> str:
-        """The input's instant as events show it."""
-        self._at = self._at or format_instant(self.now)
-        return self._at
-
     def emit(self, struct: type[RoutingEvent], key: str, **fields: Any) -> int:
         """Write an event to the journal; returns its sequence number."""
-        seq, at = self.meta.seq + 1, self._at or self.at
-        return self._write(key, seq, struct(workspace=self.name, seq=seq, at=at, **fields))
+        seq = self.meta.seq + 1
+        return self._write(key, seq, struct(workspace=self.name, seq=seq, at=self.at, **fields))
 
     def of_task(self, struct: type[RoutingEvent], task: Task, **fields: Any) -> int:
         """An event of one task, in the order of its conversation."""
-        seq, at, thread = self.meta.seq + 1, self._at or self.at, task.conversation_id
+        seq, at, thread = self.meta.seq + 1, self.at, task.conversation_id
         event = struct(
             workspace=self.name, seq=seq, at=at, task_id=task.id, conversation_id=thread, **fields
         )
@@ -241,7 +235,8 @@ class Workspace:
         return None if name is None else self.queues.get(name)
 
     def cost(self, channel: str, held: bool = False) -> int:
-        rule = self.settings.channel(channel)
+        """Units of one task of the channel."""
+        rule = self.settings.channels.get(channel) or self.settings.channel(channel)
         return rule.held_cost if held and rule.held_cost is not None else rule.cost
 
     def compile_ladder(self, body: bytes) -> Ladder:
