@@ -82,6 +82,7 @@ _USUAL = re.compile(
 )
 
 
+@lru_cache(maxsize=8192)
 def optional_instant(instant_us: int | None) -> str | None:
     """format_instant, or None for None."""
     return None if instant_us is None else format_instant(instant_us)

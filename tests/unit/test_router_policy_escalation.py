@@ -44,7 +44,7 @@ def fires(view: TaskView, now_us: int = 1_000 * SECOND, fired: tuple[str, ...] =
 
 
 def said(text: str | None) -> TaskView:
-    facts = TaskFacts(now_us=0, task={}, message={"text": text})
+    facts = TaskFacts.of(now_us=0, task={}, message={"text": text})
     return TaskView(message=facts.variables)
 
 

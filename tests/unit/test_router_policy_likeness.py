@@ -57,7 +57,7 @@ OLD = CompiledPolicy(POLICY, 1)
 
 
 def facts(given_: dict[str, Any]) -> TaskFacts:
-    return TaskFacts(now_us=0, **given_)
+    return TaskFacts.of(now_us=0, **given_)
 
 
 @given(FACTS)
@@ -86,8 +86,8 @@ def test_numbers_truths_and_absence_are_told_apart() -> None:
 def test_rules_that_read_the_time_are_judged_each_time() -> None:
     rule = Rule(STEPS, when='now > timestamp("1970-01-01T00:00:01Z")')
     policy = CompiledPolicy(Policy("p", rules=(rule,)), 1)
-    assert policy.plan(TaskFacts(now_us=0, task={})) is None
-    assert policy.plan(TaskFacts(now_us=2_000_000, task={})) is not None
+    assert policy.plan(TaskFacts.of(now_us=0, task={})) is None
+    assert policy.plan(TaskFacts.of(now_us=2_000_000, task={})) is not None
 
 
 def test_plans_remembered_are_bounded() -> None:

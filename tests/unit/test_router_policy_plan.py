@@ -39,7 +39,7 @@ def facts(
     *, tier: str | None = None, topic: str | None = "billing", now_us: int = NOW
 ) -> TaskFacts:
     attributes = {} if topic is None else {"topic": topic}
-    return TaskFacts(
+    return TaskFacts.of(
         now_us=now_us,
         task={"channel": "chat", "language": "de", "attributes": attributes},
         customer={"tier": tier},

@@ -23,7 +23,7 @@ SECOND = 1_000_000
 
 
 def facts(**task: object) -> TaskFacts:
-    return TaskFacts(
+    return TaskFacts.of(
         now_us=0,
         task={"channel": "chat", "language": "de", **task},
         customer={"id": "kim", "tier": "gold", "attributes": {"region": "eu"}},
@@ -99,8 +99,8 @@ def test_one_agent_serves_tasks_with_other_values():
     """The agent's prepared context must not keep what the task before brought."""
     source = "agent.attributes.site == customer.attributes.region"
     (here,) = bind([source], facts())
-    away = TaskFacts(now_us=0, task={}, customer={"attributes": {"region": "us"}})
-    nowhere = TaskFacts(now_us=0, task={})
+    away = TaskFacts.of(now_us=0, task={}, customer={"attributes": {"region": "us"}})
+    nowhere = TaskFacts.of(now_us=0, task={})
     (there,) = bind([source], away)
     (missing,) = bind([source], nowhere)
     who = agent()
@@ -242,7 +242,7 @@ def test_signatures_do_not_depend_on_order(parts: list[str], shuffle: object):
 
 def test_signatures_differ_where_the_values_differ():
     source = "agent.attributes.site == customer.attributes.region"
-    other = TaskFacts(now_us=0, task={}, customer={"attributes": {"region": "us"}})
+    other = TaskFacts.of(now_us=0, task={}, customer={"attributes": {"region": "us"}})
     assert signature(bind([source], facts())) != signature(bind([source], other))
     relaxed = Requirement(text="a >= 1", skill="a", relax=(Relax(5, drop=True),))
     assert signature([relaxed]) == signature([Requirement(text="a >= 1", skill="a")])

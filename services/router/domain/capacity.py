@@ -26,8 +26,10 @@ class Condition(NamedTuple):
 
 def weight(ws: Workspace, task: Task) -> tuple[int, int]:
     """(units, slots) that an assigned or wrapping task takes."""
-    units = ws.cost(task.channel, task.held)
-    return units, 1 if units or not task.held else 0
+    if not task.held:
+        return ws.costs[task.channel], 1
+    units = ws.held_cost(task.channel)
+    return units, 1 if units else 0
 
 
 def used_against(ws: Workspace, desk: Desk, channel: str) -> int:
@@ -44,9 +46,8 @@ def has_room(ws: Workspace, desk: Desk, channel: str) -> bool:
     config = desk.config
     if desk.count.get(channel, 0) >= config.channels.get(channel, 0):
         return False
-    cost = ws.settings.channel(channel).cost
-    capacity = config.capacity
-    return desk.used + cost <= capacity or used_against(ws, desk, channel) + cost <= capacity
+    most = config.capacity - ws.costs[channel]
+    return desk.used <= most or used_against(ws, desk, channel) <= most
 
 
 def free_for(ws: Workspace, desk: Desk, channel: str) -> bool:
@@ -184,7 +185,7 @@ def _present(desk: Desk) -> list[Condition]:
 def _capacity(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
     count, cap = desk.count.get(task.channel, 0), desk.config.channels.get(task.channel, 0)
     left = desk.config.capacity - used_against(ws, desk, task.channel)
-    cost = ws.settings.channel(task.channel).cost
+    cost = ws.costs[task.channel]
     return [
         Condition(f"fewer than {cap} of {task.channel}", count, count < cap, "channel_cap"),
         Condition(f"{cost} units free", left, left >= cost, "capacity"),

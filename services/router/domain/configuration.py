@@ -248,7 +248,7 @@ def use(ws: Workspace, resource: Resource) -> None:
             if written is not None:
                 ws.customers.put(written)
         case "workspace":
-            ws.settings = written or config.Settings()
+            ws.use_settings(written or config.Settings())
         case _:
             pass
 
@@ -344,7 +344,7 @@ def recount(ws: Workspace, desk: Desk) -> None:
         lifecycle.own(ws, ws.tasks[task_id], desk)
     for offer_id in desk.offers:
         channel = ws.offers[offer_id].channel
-        desk.load(channel, ws.settings.channel(channel).cost, 1)
+        desk.load(channel, ws.costs[channel], 1)
 
 
 # -- what others write

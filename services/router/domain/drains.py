@@ -48,7 +48,7 @@ def begin(ws: Workspace, task: Task) -> None:
 
 def _has_cheaper(ws: Workspace, channel: str) -> bool:
     """Whether any other channel's work costs less, so that it fits where this does not."""
-    cost = ws.settings.channel(channel).cost
+    cost = ws.costs[channel]
     return any(one.cost < cost for one in ws.settings.channels.values())
 
 
@@ -69,7 +69,7 @@ def _lacks_units_only(ws: Workspace, pool: Pool, task: Task, desk: Desk) -> bool
     return (
         desk.count.get(task.channel, 0) < cap
         and desk.takes_work
-        and ws.settings.channel(task.channel).cost <= desk.config.capacity
+        and ws.costs[task.channel] <= desk.config.capacity
         and not capacity.has_room(ws, desk, task.channel)
         and desk.id not in ws.drains
         and desk.id not in task.drained

@@ -148,7 +148,7 @@ def review(ws: Workspace, task: Task) -> None:
     found = estimate(ws, task) if task.state == "pending" else None
     if found is None:
         return
-    if _moved(ws, task, found):
+    if task.told_us is None or _moved(ws, task, found):
         _tell(ws, task, found)
     later = max(REVIEW_EVERY_US, (found.wait_us or 0) // REVIEW_SHARE)
     due = (ws.now + later) // GRID_US * GRID_US + GRID_US

@@ -1,8 +1,8 @@
 """What the rules of the router get to see of a task, its customer, conversation and message."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from shared.rules import Declared, Variables
 
@@ -56,48 +56,54 @@ AGENT_NAMES = Declared(
 )
 
 
+NAMES = ("task", "customer", "conversation", "message", "queues")
+
+
+class Made(dict[str, Mapping[str, Any]]):
+    """The fields of each of NAMES, made when they are first asked for."""
+
+    def __init__(self, make: Callable[[str], Mapping[str, Any]]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: str) -> Mapping[str, Any]:
+        fields = self[name] = self._make(name)
+        return fields
+
+
 class TaskFacts:
     """The facts of one task at one moment; the rules' variables are prepared once, when asked for.
 
-    Each argument holds fields of the name it stands for; those that are not given are null
-    (`attributes`: empty). `now_us` is the input's. `given` has what was given by name.
+    `given` has the fields of each of NAMES; fields that are absent are null (`attributes`: empty).
+    `now_us` is the input's.
     """
 
     __slots__ = ("_variables", "given", "now_us")
 
-    def __init__(
-        self,
-        *,
-        now_us: int,
-        task: dict[str, Any],
-        customer: dict[str, Any] | None = None,
-        conversation: dict[str, Any] | None = None,
-        message: dict[str, Any] | None = None,
-        queues: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, now_us: int, given: dict[str, Mapping[str, Any]]) -> None:
         self.now_us = now_us
-        self.given: dict[str, Mapping[str, Any]] = {
-            "task": task,
-            "customer": customer or {},
-            "conversation": conversation or {},
-            "message": message or {},
-            "queues": queues or {},
-        }
+        self.given = given
         self._variables: Variables | None = None
+
+    @classmethod
+    def of(cls, *, now_us: int, **names: Mapping[str, Any]) -> "TaskFacts":
+        """Facts of the names given; the others have no fields."""
+        return cls(now_us, {name: names.get(name, {}) for name in NAMES})
 
     def replaced(self, *, now_us: int | None = None, **names: dict[str, Any] | None) -> "TaskFacts":
         """The same facts at another moment, or with other fields of a name; None: as they are."""
-        given: dict[str, Any] = {n: fields for n, fields in names.items() if fields is not None}
         now = self.now_us if now_us is None else now_us
-        return TaskFacts(now_us=now, **cast("dict[str, Any]", {**self.given, **given}))
+        given = {name: names.get(name) for name in NAMES}
+        return TaskFacts(
+            now, {n: self.given[n] if new is None else new for n, new in given.items()}
+        )
 
     @property
     def variables(self) -> Variables:
         if self._variables is None:
             values: dict[str, Any] = {
-                name: {**_EMPTY[name], **{k: v for k, v in fields.items() if v is not None}}
-                for name, fields in self.given.items()
-                if name != "queues"
+                name: {**empty, **{k: v for k, v in self.given[name].items() if v is not None}}
+                for name, empty in _EMPTY.items()
             }
             values["queues"] = self.given["queues"]
             values["now"] = _EPOCH + timedelta(microseconds=self.now_us)

@@ -30,7 +30,7 @@ def _loads(ws: Workspace) -> Iterator[str]:
                 count[task.channel] += capacity.weight(ws, task)[1]
         for offer in ws.offers.values():
             if offer.state == "open" and offer.agent_id == desk.id:
-                units[offer.channel] += ws.cost(offer.channel)
+                units[offer.channel] += ws.costs[offer.channel]
                 count[offer.channel] += 1
         if +units != +Counter(desk.units) or desk.used != units.total():
             yield f"agent {desk.id}: load {desk.units}, really {dict(units)}"

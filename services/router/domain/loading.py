@@ -50,7 +50,7 @@ def _offers(ws: Workspace) -> None:
     for offer in sorted(live, key=lambda offer: offer.number):
         desk = ws.desks[offer.agent_id]
         desk.offers[offer.id] = None
-        desk.load(offer.channel, ws.settings.channel(offer.channel).cost, 1)
+        desk.load(offer.channel, ws.costs[offer.channel], 1)
         timers.arm_offer(ws, offer)
 
 

@@ -47,7 +47,7 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
     ws.add("offer", offer.id, offer)
     keys = list(pool.agent_key(desk)) if pool and member else []
     ws.touch_agent(desk.id)
-    desk.load(task.channel, ws.cost(task.channel), 1)
+    desk.load(task.channel, ws.costs[task.channel], 1)
     desk.offers[offer.id] = None
     desk.agent.served = ws.meta.offers
     ws.task(task).offers.append(offer.id)
@@ -208,7 +208,7 @@ def close(ws: Workspace, offer: Offer, state: OfferState, reason: str | None) ->
     task.offers.remove(offer.id)
     desk = ws.desks[offer.agent_id]
     desk.offers.pop(offer.id, None)
-    desk.load(offer.channel, -ws.cost(offer.channel), -1)
+    desk.load(offer.channel, -ws.costs[offer.channel], -1)
     if state != "accepted":
         membership.freed(ws, desk)
     if desk.agent.next_status is not None:

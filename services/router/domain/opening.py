@@ -1,7 +1,7 @@
 """How tasks begin to be: by a customer's message, by command, again after completion."""
 
+from services.router.domain import capacity, ladders, lifecycle, planning, presence, surge, timers
 from services.router.domain import commands as cmd
-from services.router.domain import ladders, lifecycle, planning, presence, surge, timers
 from services.router.domain.state import OPEN, Conversation, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -173,7 +173,7 @@ def back_from_wrapping(ws: Workspace, task: Task) -> None:
         routing.TaskAssigned,
         task,
         agent_id=task.agent_id,
-        units=ws.cost(task.channel, task.held),
+        units=capacity.weight(ws, task)[0],
         offer_id=None,
         queue=task.queue,
         waited_s=0.0,

@@ -79,7 +79,8 @@ def _note_result(ws: Workspace, task: Task, command: cmd.CompleteTask) -> None:
     ws.task(task)
     task.disposition = command.disposition or task.disposition
     task.note = command.note or task.note
-    task.tags = [*task.tags, *(tag for tag in command.tags if tag not in task.tags)]
+    if command.tags:
+        task.tags = [*task.tags, *(tag for tag in command.tags if tag not in task.tags)]
 
 
 def finish(ws: Workspace, task: Task, reason: str | None) -> None:
@@ -101,8 +102,8 @@ def finish(ws: Workspace, task: Task, reason: str | None) -> None:
 
 def _deflected(ws: Workspace, task: Task) -> bool:
     """Done by a bot, and no human has had it in this cycle."""
-    desk = ws.desks.get(task.agent_id or "")
-    return desk is not None and desk.config.kind == "bot" and not task.by_human
+    desk = None if task.by_human else ws.desks.get(task.agent_id or "")
+    return desk is not None and desk.config.kind == "bot"
 
 
 def cancel(ws: Workspace, task: Task, reason: str) -> None:
@@ -250,7 +251,7 @@ def _first(task: Task) -> str | None:
 def _room_beside(ws: Workspace, task: Task, desk: Desk) -> bool:
     """Room for the task, an offer of it to the same agent not counted."""
     mine = [o for o in task.offers if ws.offers[o].agent_id == desk.id]
-    cost = ws.cost(task.channel)
+    cost = ws.costs[task.channel]
     for _ in mine:
         desk.load(task.channel, -cost, -1)
     room = capacity.has_room(ws, desk, task.channel)

@@ -58,6 +58,18 @@ def unpack(kind: str, body: bytes) -> Any:
     return _DECODERS[kind].decode(body)
 
 
+class Costs(dict[str, int]):
+    """Units of one task by channel, looked up in the settings once."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def __missing__(self, channel: str) -> int:
+        cost = self[channel] = self._settings.channel(channel).cost
+        return cost
+
+
 class Workspace:
     """State (stored), derived indexes (rebuilt on load) and the outcome of the current input."""
 
@@ -85,7 +97,7 @@ class Workspace:
         self.policies: dict[str, CompiledPolicy] = {}
         self.ladders: dict[str, Ladder] = {}
         self.customers = CustomerIndex()
-        self.settings = Settings()
+        self.use_settings(Settings())
         self.closed_queues: set[str] = set()
         self.edge_us: int | None = None  # when a calendar next opens or closes
         self.pools: dict[PoolKey, Pool] = {}
@@ -234,10 +246,14 @@ class Workspace:
         name = task.queue or (task.queues[0] if task.queues else None)
         return None if name is None else self.queues.get(name)
 
-    def cost(self, channel: str, held: bool = False) -> int:
-        """Units of one task of the channel."""
-        rule = self.settings.channels.get(channel) or self.settings.channel(channel)
-        return rule.held_cost if held and rule.held_cost is not None else rule.cost
+    def use_settings(self, settings: Settings) -> None:
+        self.settings = settings
+        self.costs = Costs(settings)
+
+    def held_cost(self, channel: str) -> int:
+        """Units of one task of the channel while it is held."""
+        rule = self.settings.channel(channel)
+        return rule.cost if rule.held_cost is None else rule.held_cost
 
     def compile_ladder(self, body: bytes) -> Ladder:
         return compile_ladder(msgspec.json.decode(body, type=Escalation))
