@@ -16,7 +16,7 @@ from shared.runtime.port import IdempotencyKey, Reply
 SEQUENCED: frozenset[str] = frozenset({topics.ROUTING_EVENTS, topics.SLA_EVENTS})
 
 
-class Arrival(msgspec.Struct, gc=False):
+class Arrival(msgspec.Struct):
     """One thing that waits. `what` None: it could not be read, and `fault` says why.
 
     `seen_key` or (`source` of `what`, `sequence`) tell whether it came before; `previous` is the

@@ -12,7 +12,7 @@ from shared.runtime.store.port import Store
 from shared.runtime.watches import Watches
 
 
-class Deps(msgspec.Struct, frozen=True, gc=False):
+class Deps(msgspec.Struct, frozen=True):
     """Made once by `Runtime`."""
 
     factory: CoreFactory

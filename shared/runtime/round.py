@@ -26,7 +26,7 @@ _BEHIND = Input("lifecycle", BEHIND)
 Answer = tuple["asyncio.Future[Reply]", Reply | Exception]
 
 
-class _Sealed(msgspec.Struct, gc=False):
+class _Sealed(msgspec.Struct):
     """What a batch did with one workspace, once its commit is made up; `state` None: as before."""
 
     workspace: Workspace
@@ -361,14 +361,15 @@ class Round:
 
 
 def answer(answers: list[Answer]) -> None:
-    """Resolve what is not yet resolved (a caller may have gone)."""
+    """Resolve what is not yet resolved (a caller may have gone). Where a refusal was made says nothing
+    to callers, and frames there hold the future that holds the refusal."""
     for future, result in answers:
         if future.done():
             continue
         if isinstance(result, Reply):
             future.set_result(result)
         else:
-            future.set_exception(result)
+            future.set_exception(result.with_traceback(None))
 
 
 def _is_due(wake_us: int | None, now_us: int) -> bool:

@@ -151,8 +151,11 @@ class Runtime:
         self, workspace: str, what: Input, *, idempotency: IdempotencyKey | None = None
     ) -> Reply:
         shard = await self._shard(workspace)
-        arrival = Arrival(what, len(what.body), idempotency=idempotency)
-        return await self._owned(workspace, shard.submit(workspace, arrival))
+        # No local name for the arrival: it holds the answer, and a refusal's traceback holds this frame.
+        return await self._owned(
+            workspace,
+            shard.submit(workspace, Arrival(what, len(what.body), idempotency=idempotency)),
+        )
 
     async def query(self, workspace: str, fn: Callable[[Core], T]) -> T:
         shard = await self._shard(workspace)
@@ -217,6 +220,8 @@ class Runtime:
             return await call
         except NotOwner as lost:
             raise NotOwner(await self.owner_of(workspace) or None) from lost
+        finally:
+            del call  # it holds its exception, whose traceback holds this frame
 
     async def _asking(self, call: Awaitable[T]) -> T:
         try:

@@ -13,7 +13,7 @@ class Inconsistent(Exception):
     """Core and store disagree about the past: a defect, and nobody may decide on top of it."""
 
 
-class Applied(msgspec.Struct, gc=False):
+class Applied(msgspec.Struct):
     """An input of the batch in hand and what it did."""
 
     arrival: Arrival

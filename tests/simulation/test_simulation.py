@@ -17,7 +17,7 @@ from shared.testing.simulation.run import FULL, SHORT
 IN_CI = os.environ.get("CI", "").lower() == "true"
 SEEDS = int(os.environ.get("OMNIROUTE_SEEDS", "200" if IN_CI else "10"))
 FIRST = int(os.environ.get("OMNIROUTE_SEED", "1"))
-PLAYERS = 8
+CORES = os.cpu_count() or 1
 ENOUGH_FOR_ALL = 40
 """With fewer full lives, or as much of short ones, the rarest faults need not strike."""
 
@@ -56,16 +56,15 @@ def test_a_seed_plays_the_same_in_another_process(players):
 
 
 def played(players, first, count, least):
-    """As many players at once as there are cores. What a life leaves behind in its process slows
-    those after it, so each player has few."""
-    each = -(-count // PLAYERS)
+    """As many players at once as there are cores, and twice as many in all, for some lives are longer."""
+    each = -(-count // (2 * CORES))
 
     def play(at):
         lives = min(each, count - at)
         player = players.start("--seed", first + at, "--count", lives, "--least", least)
         return players.finish(player)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(CORES) as pool:
         return [report for some in pool.map(play, range(0, count, each)) for report in some]
 
 
