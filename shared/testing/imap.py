@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
+from shared.testing.listening import listening
+
 
 @dataclass(slots=True)
 class Mail:
@@ -47,12 +49,6 @@ class Mailbox:
             mail.uid, self._next = self._next, self._next + 1
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await self._serve(reader, writer)
-        finally:
-            writer.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"* OK ready\r\n")
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             while line := (await reader.readline()).decode().rstrip("\r\n"):
@@ -172,20 +168,5 @@ async def mailbox(
     """A mailbox for the length of the block; encrypted from the start, or once asked."""
     made = Mailbox()
     made.starttls = starttls
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(made.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
-    made.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(made.serve, tls) as made.port:
         yield made
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()

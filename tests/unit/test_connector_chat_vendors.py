@@ -10,16 +10,16 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import RSAAlgorithm
 
-from services.channels.connectors import registry
 from services.channels.connectors.bearer import sign_hs256
 from services.channels.connectors.chat import messagebird, teams, zendesk
 from services.channels.connectors.chat.slack import plain
-from services.channels.connectors.handling import Handled, handle
+from services.channels.connectors.handling import Handled
 from services.channels.connectors.port import InboundRequest
 from services.channels.connectors.posting import encoded, posted
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
-from shared.contracts.interactions import Identity, Interaction
+from shared.contracts.interactions import Identity
+from tests.unit.vendor_payloads import codes, handled, only
 
 NOW_US = parse_instant("2026-03-02T09:20:00Z")
 NOW_S = NOW_US // 1_000_000
@@ -28,35 +28,6 @@ NOW_S = NOW_US // 1_000_000
 def run(kind: str, payload: Any, *, trial: bool = True, **settings: Any) -> Handled:
     request = payload if isinstance(payload, InboundRequest) else posted(payload, NOW_US)
     return handled(kind, request, {}, trial=trial, **settings)
-
-
-def handled(
-    kind: str,
-    request: InboundRequest,
-    secrets: dict[str, tuple[str, ...]],
-    *,
-    trial: bool = False,
-    **settings: Any,
-) -> Handled:
-    connector = registry.get(kind)
-    return handle(
-        connector,
-        connector.settings(**settings),
-        secrets,
-        request,
-        connector_id="main",
-        workspace="acme",
-        trial=trial,
-    )
-
-
-def only(found: Handled) -> tuple[str, Interaction]:
-    assert [p.code for p in found.problems] == [] and len(found.events) == 1
-    return found.events[0].envelope.type, found.events[0].interaction
-
-
-def codes(found: Handled) -> list[str]:
-    return [problem.code for problem in found.problems]
 
 
 # --- Telegram -----------------------------------------------------------------------------------

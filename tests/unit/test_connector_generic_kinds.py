@@ -17,8 +17,9 @@ from services.channels.connectors.posting import encoded, posted
 from services.channels.resources import check_settings
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
-from shared.contracts.interactions import Identity, Interaction
+from shared.contracts.interactions import Identity
 from shared.contracts.problems import Refused
+from tests.unit.vendor_payloads import only
 
 NOW_US = parse_instant("2026-03-02T09:20:00Z")
 
@@ -45,11 +46,6 @@ def run(
 
 def mapped(payload: Any, fields: dict[str, str], *headers: Any, **settings: Any) -> Handled:
     return run("mapping", posted(payload, NOW_US, *headers), fields=fields, **settings)
-
-
-def only(found: Handled) -> tuple[str, Interaction]:
-    assert [p.code for p in found.problems] == [] and len(found.events) == 1
-    return found.events[0].envelope.type, found.events[0].interaction
 
 
 SAID = {"id": "1", "conversation_key": "c", "text": "Hi"}

@@ -6,49 +6,20 @@ from typing import Any
 
 import pytest
 
-from services.channels.connectors import registry
-from services.channels.connectors.handling import Handled, handle
+from services.channels.connectors.handling import Handled
 from services.channels.connectors.port import InboundRequest
 from services.channels.connectors.posting import encoded, posted
 from services.channels.connectors.social import tiktok, x_events
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
-from shared.contracts.interactions import Identity, Interaction
+from shared.contracts.interactions import Identity
+from tests.unit.vendor_payloads import codes, handled, only
 
 NOW_US = parse_instant("2026-03-02T09:30:00Z")
 
 
 def run(kind: str, payload: Any, **settings: Any) -> Handled:
     return handled(kind, posted(payload, NOW_US), {}, trial=True, **settings)
-
-
-def handled(
-    kind: str,
-    request: InboundRequest,
-    secrets: dict[str, tuple[str, ...]],
-    *,
-    trial: bool = False,
-    **settings: Any,
-) -> Handled:
-    connector = registry.get(kind)
-    return handle(
-        connector,
-        connector.settings(**settings),
-        secrets,
-        request,
-        connector_id="main",
-        workspace="acme",
-        trial=trial,
-    )
-
-
-def only(found: Handled) -> tuple[str, Interaction]:
-    assert [p.code for p in found.problems] == [] and len(found.events) == 1
-    return found.events[0].envelope.type, found.events[0].interaction
-
-
-def codes(found: Handled) -> list[str]:
-    return [problem.code for problem in found.problems]
 
 
 def types(found: Handled) -> list[str]:

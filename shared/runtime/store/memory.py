@@ -387,14 +387,6 @@ class MemoryStore:
     async def close(self) -> None:
         return None
 
-    def projected(self) -> list[tuple[str, Row]]:
-        """The rows that cores wrote for read tables, in order."""
-        return self._data.rows
-
-    def journal_rows(self, partition: int) -> list[JournalRow]:
-        """A shard's whole journal."""
-        return self._data.journal.get(partition, [])
-
     def _ask(self, call: str) -> None:
         if self.inject(call) is not None:
             raise StoreUnavailable(f"told to fail at {call}")
