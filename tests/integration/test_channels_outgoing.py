@@ -20,6 +20,7 @@ from services.channels.connectors.chat import slack
 from services.channels.connectors.email import email_mime, gmail_push
 from services.channels.connectors.port import Wanted
 from services.channels.connectors.posting import signed
+from services.channels.outgoing import performing
 from services.channels.outgoing.store import LostPoll, OutgoingStore
 from services.cli.doctor import passes_found
 from services.cli.system import system
@@ -440,6 +441,24 @@ async def test_a_list_that_the_vendor_does_not_go_on_with_is_told_and_stops_noth
         there.on(path, pages_of([comment("n9", "n9", 60), *items], 2, refused={"4"}))
         await house.passed("gap")
         assert "n9" in await house.texts("gap", 6)
+
+
+async def test_a_reconciler_that_finds_more_than_a_pass_takes_says_so(house, monkeypatch):
+    monkeypatch.setattr(performing, "MAX_PAGES", 2)
+    async with vendor() as there:
+        page = {"conversations": [], "pages": {"next": {"starting_after": "more"}}}
+        there.on("/conversations/search", Says(page))
+        settings = {"api_url": there.url, "poll_every_s": 900}
+        secrets = {"client_secret": "s", "access_token": "t"}
+        await house.put("much", "intercom", settings, secrets)
+
+        async def told():
+            passes = (await house.fetching("much"))["passes"]
+            return passes[0] if passes and passes[0]["last_error"] else None
+
+        shown = await eventually(told)
+        assert "may be missing" in shown["last_error"] and shown["failures"] == 0
+        assert shown["cursor"] and len(there.asked) == 2
 
 
 async def count(house, connector):

@@ -46,6 +46,7 @@ SILENT = [
         None,
     ),
     ("zendesk", b"", None),
+    ("msgraph_mail", {"value": []}, None),
     ("messenger", {"object": "page", "entry": [{"id": "P", "time": MS, "messaging": []}]}, None),
     ("instagram", {"object": "instagram", "entry": [{"id": "P", "messaging": []}]}, None),
 ]

@@ -364,7 +364,7 @@ def with_argument(ask: Ask, name: str, value: str) -> Ask:
 
 def linked(told: Told, link: str | None) -> Ask | None:
     """The next page by the vendor's own link; None where there is none, or it leads elsewhere."""
-    if not link or told.page + 1 >= MAX_PAGES:
+    if not link:
         return None
     url = urljoin(told.ask.url, link)
     if urlsplit(url)[:2] != urlsplit(told.ask.url)[:2]:

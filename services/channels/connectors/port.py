@@ -287,7 +287,8 @@ class Page(msgspec.Struct):
     where the next pass begins (None: where this one did); of several pages' the last one counts. `wanted` is
     fetched on its own. `content` is a file, of purpose `media`. `lost` says what cannot be had;
     `again` that more is there and the next pass follows at once; `left` where in a list of the
-    newest first, by the vendor's token, that pass goes on into the past (see `fetching.Place`)."""
+    newest first, by the vendor's token, that pass goes on into the past (see `fetching.Place`). `cut`: more was there than a pass
+    takes, and nothing goes on from here; whoever makes the pass finds that out."""
 
     payloads: list[bytes] = []
     content_type: str = "application/json"
@@ -299,6 +300,7 @@ class Page(msgspec.Struct):
     lost: str | None = None
     again: bool = False
     left: str | None = None
+    cut: bool = False
 
 
 def as_posted(told: Told) -> Page:

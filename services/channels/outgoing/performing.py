@@ -70,6 +70,7 @@ class Performer:
                 number,
             )
             page = _read(errand.fetch, told)
+            page.cut = page.then is not None and number + 1 == MAX_PAGES
             yield page
             ask = page.then
 

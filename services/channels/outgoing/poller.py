@@ -5,11 +5,12 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
 
 import structlog
 
 from services.channels.connectors import registry
-from services.channels.connectors.fetching import Place, stamp_of
+from services.channels.connectors.fetching import MAX_PAGES, Place, stamp_of
 from services.channels.connectors.port import Fetch, Page, Secrets, Settings, Wanted
 from services.channels.context import Channels, wall_us
 from services.channels.outgoing.delivery import delivered, only, opened
@@ -137,7 +138,7 @@ class Poller:
             every_s = interval_s(fetch, settings)
             named = self._named(stored, settings, fetch, secrets)
             errand = Errand(stored, settings, secrets, fetch, named, one.cursor, wall_us())
-            cursor, wanted, again = await self._brought(one, errand)
+            brought = await self._brought(one, errand)
         except FetchFailed as failed:
             await (self._gap(one, failed) or self._failed(one, stored, failed))
             return
@@ -151,10 +152,11 @@ class Poller:
             log.exception("poll.failed", connector=one.connector, name=one.name)
             await self._failed(one, stored, FetchFailed(f"It failed: {type(error).__name__}."))
             return
-        wait_s = 0.0 if again else next_pass_s(every_s, 0, None, random.random())
-        await self._store.polled(
-            one, self._replica, cursor, wait_s, only(wanted, MAX_WANTED_A_PASS)
-        )
+        wait_s = 0.0 if brought.again else next_pass_s(every_s, 0, None, random.random())
+        wanted, said = only(brought.wanted, MAX_WANTED_A_PASS), _cut(one) if brought.cut else None
+        if said is not None:
+            log.error("poll.cut", connector=one.connector, name=one.name, said=said)
+        await self._store.polled(one, self._replica, brought.cursor, wait_s, wanted, said=said)
         self._metrics.polled(stored.kind, "done")
         if wanted:
             self._errands.wake.set()
@@ -169,26 +171,22 @@ class Poller:
         address = settings.public_url or inbound_url(stored, self._channels)
         return {**words, "inbound_url": address}
 
-    async def _brought(
-        self, one: TakenPoll, errand: Errand
-    ) -> tuple[str | None, list[Wanted], bool]:
-        """(where the next pass begins, what has to be fetched besides, whether more is there);
-        all else is durable."""
-        cursor: str | None = None
-        again, left = False, None
-        wanted: list[Wanted] = []
+    async def _brought(self, one: TakenPoll, errand: Errand) -> "_Brought":
+        """What a pass came to; what is not in it is durable."""
+        found, left = _Brought(), None
         async with contextlib.aclosing(self._pages(errand)) as pages:
             async for page in pages:
                 if page.lost is not None:
                     raise FetchFailed(page.lost)
                 async with asyncio.timeout(POLL_LEASE_S - 5):
-                    wanted += await delivered(self._channels, errand, page)
-                cursor = page.cursor if page.cursor is not None else cursor
-                again, left = page.again, page.left
+                    found.wanted += await delivered(self._channels, errand, page)
+                found.cursor = page.cursor if page.cursor is not None else found.cursor
+                found.again, found.cut, left = page.again, page.cut, page.left
                 await self._store.renew_poll(one, self._replica)
         if left is not None:
-            cursor = Place(cursor, Place.read(errand.cursor).since, left).text()
-        return cursor, wanted, again or left is not None
+            found.cursor = Place(found.cursor, Place.read(errand.cursor).since, left).text()
+            found.again = True
+        return found
 
     def _gap(self, one: TakenPoll, failed: FetchFailed) -> Awaitable[None] | None:
         """A vendor that no longer goes on where the last pass ended: the poller begins anew with
@@ -225,6 +223,24 @@ class Poller:
         every_s = interval_s(fetch, settings)
         wait_s = next_pass_s(every_s, one.failures + 1, failed.after_s, random.random())
         await self._store.poll_failed(one, self._replica, wait_s, failed.said)
+
+
+@dataclass(slots=True)
+class _Brought:
+    """Where the next pass begins, what has to be fetched besides, whether that pass follows at
+    once, and whether what a pass takes was less than what was there."""
+
+    cursor: str | None = None
+    wanted: list[Wanted] = field(default_factory=list[Wanted])
+    again: bool = False
+    cut: bool = False
+
+
+def _cut(one: TakenPoll) -> str:
+    since = "the first pass" if one.cursor is None else f"the pass at {one.cursor}"
+    return (
+        f"More was listed than a pass takes ({MAX_PAGES} pages): some since {since} may be missing."
+    )
 
 
 def polled_kinds() -> list[str]:

@@ -147,6 +147,8 @@ class FetchWorker:
                 if page.content is not None:
                     await keep_file(self._channels, self._errands.store, one, page)
                 wanted += await delivered(self._channels, errand, page)
+                if page.cut:
+                    log.warning("fetch.cut", connector=one.connector, purpose=one.purpose)
         return wanted
 
     async def _fail(self, one: OwedFetch, failed: FetchFailed) -> str:

@@ -4,7 +4,6 @@ from typing import Any
 
 from services.channels.connectors import fields
 from services.channels.connectors.fetching import (
-    MAX_PAGES,
     MEDIA_BY_URL,
     next_since,
     payload,
@@ -31,7 +30,7 @@ def _conversations(told: Told) -> Page:
             page.wanted.append(
                 Wanted("item", f"{number}:{since}", {**ids, **fields.known(inbox=inbox)})
             )
-    if listed and len(live) == len(listed) and told.page + 1 < MAX_PAGES:
+    if listed and len(live) == len(listed):
         page.then = with_argument(told.ask, "page", str(told.page + 2))
     return page
 
@@ -44,7 +43,7 @@ def _messages(told: Told) -> Page:
     new = [one for one in listed if (moment(one, "created_at") or since_us) >= since_us]
     page = Page(payloads=[posted(_event(one, told)) for one in new])
     first = min((number for one in listed if (number := fields.integer(one, "id"))), default=None)
-    if listed and len(new) == len(listed) and first and told.page + 1 < MAX_PAGES:
+    if listed and len(new) == len(listed) and first:
         page.then = with_argument(told.ask, "before", str(first))
     return page
 

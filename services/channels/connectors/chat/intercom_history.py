@@ -11,7 +11,6 @@ import msgspec
 
 from services.channels.connectors import fields
 from services.channels.connectors.fetching import (
-    MAX_PAGES,
     MEDIA_BY_URL,
     next_since,
     payload,
@@ -49,7 +48,7 @@ def _found(told: Told) -> Page:
             ids = {"conversation": number, "since": str(since)}
             page.wanted.append(Wanted("item", f"{number}:{since}", ids))
     after = fields.key(found, "pages", "next", "starting_after")
-    if after and told.page + 1 < MAX_PAGES:
+    if after:
         page.then = msgspec.structs.replace(told.ask, body=_query(since, after))
     return page
 

@@ -5,7 +5,6 @@ https://developers.messagebird.com/api/conversations
 
 from services.channels.connectors import fields
 from services.channels.connectors.fetching import (
-    MAX_PAGES,
     MEDIA_BY_URL,
     next_since,
     payload,
@@ -32,7 +31,7 @@ def _conversations(told: Told) -> Page:
             live += 1
             ids = {"conversation": number, "since": str(since)}
             page.wanted.append(Wanted("item", f"{number}:{since}", ids))
-    if live and len(listed) == _LIMIT and told.page + 1 < MAX_PAGES:
+    if live and len(listed) == _LIMIT:
         page.then = with_argument(told.ask, "offset", str((told.page + 1) * _LIMIT))
     return page
 
@@ -48,7 +47,7 @@ def _messages(told: Told) -> Page:
             for one in new
         ]
     )
-    if new and len(listed) == _LIMIT and told.page + 1 < MAX_PAGES:
+    if new and len(listed) == _LIMIT:
         page.then = with_argument(told.ask, "offset", str((told.page + 1) * _LIMIT))
     return page
 

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 from services.channels.connectors import fields
 from services.channels.connectors.fetching import (
-    MAX_PAGES,
     file,
     next_since,
     payload,
@@ -33,7 +32,7 @@ def _answer(told: Told) -> dict[str, Any]:
 
 def _more(told: Told, found: dict[str, Any]) -> Ask | None:
     token = fields.text(found, "response_metadata", "next_cursor")
-    if not token or told.page + 1 >= MAX_PAGES:
+    if not token:
         return None
     return with_argument(told.ask, "cursor", token)
 

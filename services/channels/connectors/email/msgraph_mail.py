@@ -138,7 +138,9 @@ def parse(request: InboundRequest, settings: EmailSettings, _: Context) -> Parse
             fetched(notice, settings, parsed)
         else:
             _notice(notice, parsed)
-    if not (parsed.events or parsed.problems):
+    if not (parsed.events or parsed.problems) and fields.at(payload, "value") == []:
+        parsed.note("not_an_interaction", "An empty batch of notifications.")
+    elif not (parsed.events or parsed.problems):
         parsed.lose("unusable_payload", "The payload holds no notification.")
     return parsed
 

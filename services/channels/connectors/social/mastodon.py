@@ -211,6 +211,7 @@ def _polled(told: Told) -> Page:
     page = Page(payloads=[posted(new)] if new else [], cursor=newest)
     if told.cursor is not None and told.page + 1 < MAX_PAGES:
         page.then = with_argument(told.ask, "min_id", newest)
+    page.again = told.cursor is not None and page.then is None
     return page
 
 
