@@ -6,6 +6,7 @@ from urllib.parse import quote
 from fastapi import Response
 
 from services.channels.context import Channels
+from services.channels.links import is_link
 from shared.contracts.problems import Refused, not_found
 
 # What a browser may be told it is; all else is a stream of bytes. A page or script from a customer
@@ -33,7 +34,14 @@ def attachments_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     """A message's attachments, with the hash and size of those that were fetched meanwhile, and as
     `fetch_error` why one could not be."""
     fetched = {one["index"]: one for one in row.get("media") or ()}
-    return [_merged(one, fetched.get(index)) for index, one in enumerate(row["attachments"] or ())]
+    listed = enumerate(row["attachments"] or ())
+    return [_merged(_linked(one), fetched.get(index)) for index, one in listed]
+
+
+def _linked(one: dict[str, Any]) -> dict[str, Any]:
+    """Without an address that is none on the web: what was kept before such were refused."""
+    url = one.get("url")
+    return one if url is None or is_link(url) else {**one, "url": None}
 
 
 def _merged(one: dict[str, Any], fetched: dict[str, Any] | None) -> dict[str, Any]:

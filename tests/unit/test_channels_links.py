@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from services.channels.attachments import attachments_of
 from services.channels.connectors import registry
 from services.channels.connectors.handling import handle
 from services.channels.connectors.posting import posted
@@ -68,3 +69,10 @@ def test_a_vendors_message_keeps_its_file_without_the_address() -> None:
     assert kept == [("a.png", None), (None, "https://example.org/b")]
     assert b"javascript" not in found.envelope.data
     assert [(one.code, one.lost) for one in handled.problems] == [("unsafe_link", False)]
+
+
+def test_what_was_kept_before_is_shown_without_the_address() -> None:
+    kept = [{"name": "a", "url": "javascript:alert(1)"}, {"url": "https://example.org/b"}]
+    shown = attachments_of({"attachments": kept})
+    assert [one["url"] for one in shown] == [None, "https://example.org/b"]
+    assert kept[0]["url"], "the archive's row stays as it is"
