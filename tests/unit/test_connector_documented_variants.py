@@ -332,3 +332,16 @@ def test_a_choice_from_a_list_on_whatsapp_by_twilio_is_read() -> None:
     }
     _, data = only(run("twilio_sms", {**form, "ListId": "1", "ListTitle": "Billing"}, FORM))
     assert (data.text, data.flags) == ("Billing", [])
+
+
+def test_what_x_escapes_is_read_as_it_was_typed() -> None:
+    post = {"id": "2", "author_id": "9", "text": "@acme 2 &lt; 3 &amp;amp; more"}
+    data = {"event_type": "post.mention.create", "event_uuid": "e", "payload": post}
+    _, found = only(run("x_activity", {"data": data}))
+    assert (found.text, found.reply_text) == (post["text"], "@acme 2 < 3 &amp; more")
+    told = {"sender_id": "9", "target": {"recipient_id": "1"}, "message_data": {"text": "A & B"}}
+    event = {"type": "message_create", "id": "5", "message_create": told}
+    _, found = only(
+        run("x_account_activity", {"for_user_id": "1", "direct_message_events": [event]})
+    )
+    assert (found.text, found.reply_text) == ("A & B", None)

@@ -65,6 +65,7 @@ def parse(request: InboundRequest, _: XAccountSettings, __: Context) -> Parsed:
             parsed.lose("unusable_payload", "The payload holds no events.")
     for event in parsed.events:
         event.vendor = fields.known(for_user_id=owner) | event.vendor
+    x_events.readable(parsed)
     return parsed
 
 

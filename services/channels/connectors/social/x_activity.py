@@ -48,6 +48,7 @@ def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
         parsed.lose("unusable_payload", "The payload has no data.")
     for data in found:
         _read(data, parsed)
+    x_events.readable(parsed)
     return parsed
 
 

@@ -4,6 +4,7 @@ https://docs.x.com/x-api/webhooks/quickstart
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -118,6 +119,18 @@ def named(number: str | None, person: dict[str, Any]) -> tuple[Author, list[Any]
         Author("customer", fields.text(person, "name"), number),
         identities(x=number, x_username=handle),
     )
+
+
+def readable(parsed: Parsed) -> None:
+    """X writes &amp;, &lt; and &gt; for what people typed: `text` is as given, `reply_text` as typed."""
+    for event in parsed.events:
+        if event.text and "&" in event.text:
+            typed = _ESCAPED.sub(lambda found: _TYPED[found[0]], event.text)
+            event.reply_text = typed if typed != event.text else None
+
+
+_TYPED = {"&amp;": "&", "&lt;": "<", "&gt;": ">"}
+_ESCAPED = re.compile("&(?:amp|lt|gt);")
 
 
 def direct_message(raw: dict[str, Any], owner: str | None, users: Any, parsed: Parsed) -> None:
