@@ -345,3 +345,27 @@ def test_what_x_escapes_is_read_as_it_was_typed() -> None:
         run("x_account_activity", {"for_user_id": "1", "direct_message_events": [event]})
     )
     assert (found.text, found.reply_text) == ("A & B", None)
+
+
+def test_what_libraries_write_for_absent_fields_of_telegram_is_absent() -> None:
+    absent = {
+        "new_chat_members": [],
+        "photo": [],
+        "new_chat_photo": [],
+        "group_chat_created": False,
+    }
+    absent |= {
+        "delete_chat_photo": False,
+        "pinned_message": None,
+        "new_chat_title": "",
+        "poll": None,
+    }
+    _, data = only(telegram(text="Where is it?", **absent))
+    assert (data.text, data.flags) == ("Where is it?", [])
+    _, data = only(telegram(sticker={"file_id": "f"}, text=None, caption=None, **absent))
+    assert len(data.attachments) == 1 and data.flags == []
+    _, data = only(telegram(story={"id": 1}, **absent))
+    assert data.text == "(unsupported message: story)"
+    for note in ({"forum_topic_closed": {}}, {"group_chat_created": True}, {"new_chat_title": "A"}):
+        handled = telegram(**{**absent, **note})
+        assert handled.events == [] and codes(handled) == [("not_an_interaction", False)]

@@ -74,7 +74,7 @@ def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
         if isinstance(update.get(name), dict):
             read(update, update[name], name, parsed)
             return parsed
-    kind = next((name for name in _SILENT if name in update), None)
+    kind = next((name for name in _SILENT if update.get(name) is not None), None)
     if kind:
         parsed.note("not_an_interaction", f"The update {kind} is no interaction.")
     else:

@@ -63,7 +63,15 @@ _SERVICE = (
 
 def says_something(message: dict[str, Any]) -> bool:
     """Whether it is more than a note of the chat itself (somebody joined, a new title)."""
-    return not any(name in message for name in _SERVICE)
+    if fields.text(message, "text") or fields.text(message, "caption"):
+        return True
+    return not any(_given(message, name) for name in _SERVICE)
+
+
+def _given(message: dict[str, Any], name: str) -> bool:
+    """Whether it is there: libraries write null, false or an empty list for what is not. An empty
+    object says something: a topic was closed."""
+    return message.get(name) not in (None, False, "", [])
 
 
 def content_of(message: dict[str, Any]) -> Content:
@@ -79,7 +87,7 @@ def content_of(message: dict[str, Any]) -> Content:
     if contact and fields.key(contact, "user_id") == fields.key(message, "from", "id"):
         content.phone = fields.text(contact, "phone_number")
     if not content.text and not content.attachments:
-        names = [name for name in message if name not in _ENVELOPE]
+        names = [name for name in message if name not in _ENVELOPE and _given(message, name)]
         content.text = f"(unsupported message: {', '.join(names)[:64] or 'empty'})"
         content.flags = ["unsupported"]
     return content
