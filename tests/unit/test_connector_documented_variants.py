@@ -369,3 +369,27 @@ def test_what_libraries_write_for_absent_fields_of_telegram_is_absent() -> None:
     for note in ({"forum_topic_closed": {}}, {"group_chat_created": True}, {"new_chat_title": "A"}):
         handled = telegram(**{**absent, **note})
         assert handled.events == [] and codes(handled) == [("not_an_interaction", False)]
+
+
+def test_what_is_told_as_null_of_another_message_makes_it_no_other_message() -> None:
+    turn = {"type": "Turn", "turn_order": 0, "transcript": "Hi", "end_of_turn": True}
+    turn |= {
+        "turn_is_formatted": True,
+        "message_type": None,
+        "transcript_id": None,
+        "messages": None,
+    }
+    url = "https://omniroute.example/inbound?conversation_key=c"
+    assert only(run("assemblyai", turn, url=url))[1].text == "Hi"
+    best = {"alternatives": [{"transcript": "Hi"}]}
+    live = {"type": "Results", "results": None, "channel": best, "is_final": True, "start": 0}
+    assert only(run("deepgram", live, url=url))[1].text == "Hi"
+    said = {"results": {"utterances": [{"transcript": "Hi"}]}, "channel": None}
+    assert only(run("deepgram", said, url=url))[1].text == "Hi"
+    notice = {"transcript_sid": "GT1", "event_type": "voice_intelligence_transcript_available"}
+    assert [one.key for one in run("twilio_intelligence", {**notice, "sentences": []}).wanted] == [
+        "GT1"
+    ]
+    told = {"subscriptionId": "s", "changeType": "created", "resource": "users/u/messages/m"}
+    told |= {"resourceData": {"id": "m"}, "internetMessageId": None}
+    assert [one.key for one in run("msgraph_mail", {"value": [told]}).wanted] == ["s:m:created"]

@@ -134,7 +134,7 @@ def parse(request: InboundRequest, settings: EmailSettings, _: Context) -> Parse
     if payload is None:
         return parsed
     for notice in _notices(payload):
-        if "internetMessageId" in notice:
+        if "internetMessageId" in notice and not fields.obj(notice, "resourceData"):
             fetched(notice, settings, parsed)
         else:
             _notice(notice, parsed)

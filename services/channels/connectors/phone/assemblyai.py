@@ -57,12 +57,14 @@ def parse(request: InboundRequest, settings: AssemblyAiSettings, _: Context) -> 
     if payload is None:
         return parsed
     message = fields.obj(payload)
-    if "message_type" in message:
+    if fields.text(message, "message_type"):
         message = _as_turn(message)
-    if "transcript_id" in message:
+    if fields.key(message, "transcript_id"):
         _notice(message, parsed)
     elif "messages" in message or fields.text(message, "type") is not None:
         _stream(message, request, settings, parsed)
+    elif "transcript_id" in message:
+        _notice(message, parsed)
     elif fields.text(message, "status") == "redacted_audio_ready":
         parsed.note("not_an_interaction", "The recording without personal data is ready.")
     elif "status" in message and "id" in message:
@@ -104,7 +106,7 @@ def _stream(
     message: dict[str, Any], request: InboundRequest, settings: AssemblyAiSettings, parsed: Parsed
 ) -> None:
     """A whole session, or one message of its stream."""
-    whole = "messages" in message
+    whole = "messages" in message and fields.text(message, "type") is None
     session = fields.key(message, "session_id") or fields.key(message, "id")
     call = calls.told(request, "conversation_key") or session
     named = call is not None

@@ -86,14 +86,16 @@ def parse(request: InboundRequest, settings: DeepgramSettings, _: Context) -> Pa
         )
     about = _About(call, stream or call, request, settings)
     kind = fields.text(message, "type")
-    if "results" in message:
+    if fields.obj(message, "results"):
         _recording(message, about, parsed)
-    elif kind in (None, "Results") and "channel" in message:
+    elif kind in (None, "Results") and fields.obj(message, "channel"):
         _result(message, about, parsed)
     elif kind == "TurnInfo":
         _turn(message, about, parsed)
     elif kind in _NOTICES:
         parsed.note("not_an_interaction", f"A message of the type {kind}.")
+    elif "results" in message or "channel" in message:
+        parsed.note("silence", "A result without words.")
     elif "err_code" in message:
         why = fields.text(message, "err_msg") or fields.text(message, "err_code") or "unknown"
         parsed.note("operation", f"Deepgram could not transcribe: {why[:200]}.")

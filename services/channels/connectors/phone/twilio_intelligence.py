@@ -59,7 +59,7 @@ def parse(request: InboundRequest, settings: TwilioIntelligenceSettings, _: Cont
     payload = fields.decode_json(request.body, parsed)
     if payload is None:
         return parsed
-    if "sentences" in fields.obj(payload):
+    if _is_page(fields.obj(payload)):
         _sentences(fields.obj(payload), request, settings, parsed)
         return parsed
     transcript = fields.key(payload, "transcript_sid") or fields.key(payload, "transcriptSid")
@@ -75,6 +75,12 @@ def parse(request: InboundRequest, settings: TwilioIntelligenceSettings, _: Cont
         call = fields.key(payload, "customer_key")
         parsed.want("transcript", transcript, **fields.known(service=service, call=call))
     return parsed
+
+
+def _is_page(payload: dict[str, Any]) -> bool:
+    """Whether it holds sentences, or is a page on which there happen to be none."""
+    listed = isinstance(payload.get("sentences"), list)
+    return listed and bool(payload["sentences"] or not payload.get("event_type"))
 
 
 def _sentences(
