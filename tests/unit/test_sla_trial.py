@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from services.sla.domain.due import due_on, next_due_us
 from services.sla.likeness import Likenesses
 from services.sla.trial import Proposal, Trial
 from tests.unit.test_sla_core import T0, S
@@ -14,7 +15,8 @@ TARGETS = {
     "first_response": {"target_s": 7200},
     "next_response": {"target_s": 5400},
     "resolution": {
-        "target_s": 20 * 3600, "pause_when": "task.held",
+        "target_s": 20 * 3600, "pause_when": "task.held", "warn_at": [0.1, 0.8],
+        "ladder": [{"name": "lead", "used": 1.5, "notify": ["supervisors"]}],
         "by_priority": [{"min": 5, "target_s": 9 * 3600}],
     },
     "agent_work": {"target_business_days": 2},
@@ -120,6 +122,20 @@ def test_together_as_one_by_one(mode, policies):
     assert shown == sorted(furthest, reverse=True)[: len(shown)]
     by = [one["by_s"] for one in known.values() if not one["would_cancel"]]
     assert (together["by_s"]["min"], together["by_s"]["max"]) == (min(by), max(by))
+
+
+def test_what_is_due_next_is_the_first_of_what_is_due():
+    bench = workspace(seed=3)
+    found = 0
+    for at_s in (None, NOW_S, NOW_S + 3600):
+        if at_s is not None:
+            bench.settle(at_s)
+        for name in bench.core.conversations:
+            for live in bench.core.lives(name):
+                due = due_on(live)
+                assert next_due_us(live) == (due[0].at_us if due else None)
+                found += len(due)
+    assert found > 50
 
 
 def test_what_no_condition_reads_makes_no_difference():

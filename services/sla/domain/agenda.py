@@ -4,19 +4,18 @@ import heapq
 from collections.abc import Iterator
 
 from services.sla.domain.conversation import Live
-from services.sla.domain.due import NEVER_US, due_on
+from services.sla.domain.due import NEVER_US, next_due_us
 
 RETENTION_US = 7 * 86_400_000_000  # after the last event, when nothing is open
 
 
 def next_on(live: Live) -> int:
     """When something happens to an episode by itself: a warning, a breach, or it is put away."""
-    found = [due.at_us for due in due_on(live)]
-    own = live.fold.next_us()
+    due, own = next_due_us(live), live.fold.next_us()
+    if due is not None:
+        return due if own is None else min(due, own)
     if own is not None:
-        found.append(own)
-    if found:
-        return min(found)
+        return own
     if any(clock.is_open for clock in live.clocks):
         return NEVER_US
     return live.record.touched_us + RETENTION_US

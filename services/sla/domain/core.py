@@ -318,22 +318,26 @@ class SlaCore:
     def _with(self, name: str, act: Callable[[], bool], *, moved: bool = False) -> None:
         """Does something to a conversation and tells what it did to its clocks. `moved`: a change
         of their targets."""
-        before = look(self._lives.get(name, ()))
-        worked = works(self._lives.get(name, ()))
+        lives = self._lives.get(name, [])
+        before, worked = look(lives), works(lives)
+        by_itself = _by_itself(lives)
         late = act()
         if name not in self.conversations:
             return
+        lives = self._lives[name]
         teller = Teller(self.now_us, self._emit)
-        for seen in teller.tell(before, look(self._lives[name]), late=late, moved=moved):
+        changed = teller.tell(before, look(lives), late=late, moved=moved)
+        for seen in changed:
             self._write(seen)
-        self._outcome.rows += work_rows(worked, self._lives[name], self.edges, self.now_us)
-        if not self._lives[name]:
+        self._outcome.rows += work_rows(worked, lives, self.edges, self.now_us)
+        if not lives:
             self._lives.remove(name)
             self._paces.follow(name, [])
             return
         self._changed.add(name)
-        self._paces.follow(name, self._lives[name])
-        self._schedule(name)
+        self._paces.follow(name, lives)
+        if changed or late or moved or by_itself or _by_itself(lives) or not _runs(lives):
+            self._schedule(name, lives)
 
     def _write(self, seen: Seen) -> None:
         live, clock = seen.live, seen.clock
@@ -354,8 +358,8 @@ class SlaCore:
 
     # Timers.
 
-    def _schedule(self, name: str) -> None:
-        self._agenda.put(name, min(next_on(live) for live in self._lives[name]))
+    def _schedule(self, name: str, lives: list[Live]) -> None:
+        self._agenda.put(name, min(next_on(live) for live in lives))
 
     def _ring(self) -> None:
         """What is due until now happens, in order of its time; no more of it than holds nobody up."""
@@ -374,7 +378,7 @@ class SlaCore:
                 self._put_away(live)
         if name in self.conversations:
             self._changed.add(name)
-            self._schedule(name)
+            self._schedule(name, self._lives[name])
 
     def _own(self, name: str) -> list[int | None]:
         return [live.fold.next_us() for live in self._lives[name]]
@@ -459,6 +463,16 @@ class SlaCore:
             name,
             self._lives.pack(name, self._rest(name, self._agenda.due_us(name))),
         )
+
+
+def _by_itself(lives: list[Live]) -> bool:
+    """Whether something happens by itself: a hold ends, a pause reaches its limit."""
+    return any(live.fold.next_us() is not None for live in lives)
+
+
+def _runs(lives: list[Live]) -> bool:
+    """Whether a clock runs, so that what is due next follows from the clocks alone."""
+    return any(clock.state == "running" for live in lives for clock in live.clocks)
 
 
 class SlaFactory:

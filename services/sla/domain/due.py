@@ -35,6 +35,43 @@ def due_on(live: Live) -> list[Due]:
     return found if len(found) < 2 else sorted(found, key=_place)
 
 
+def next_due_us(live: Live) -> int | None:
+    """When the first of `due_on` is due, found with less work."""
+    first = NEVER_US
+    for clock in live.clocks:
+        if clock.state != "running":
+            continue
+        notice = live.record.notices.get(live.clock_id(clock))
+        if clock.due_us is not None and not (notice and notice.breached):
+            first = min(first, clock.due_us + 1, _next_look_us(live, clock, notice))
+        target = live.target(clock)
+        if target is not None and (target.warn_at or target.ladder):
+            first = min(first, _next_notice_us(live, clock, target, notice))
+    return first if first < NEVER_US else None
+
+
+def _next_look_us(live: Live, clock: Clock, notice: Notice | None) -> int:
+    looked = notice.looked if notice else 0
+    if clock.metric not in FORETOLD or looked >= len(LOOKS) or live.record.task_id is None:
+        return NEVER_US
+    at_us = live.fold.hands.used_at(clock, LOOKS[looked])
+    return NEVER_US if at_us is None else at_us
+
+
+def _next_notice_us(live: Live, clock: Clock, target: Target, notice: Notice | None) -> int:
+    """Of shares that are not held back by the hours of notices the least is the first."""
+    policy = live.fold.policy
+    if policy is not None and policy.notice_calendar is not None:
+        found = _of_target(live, clock, target, notice)
+        return min((due.at_us for due in found), default=NEVER_US)
+    warned = notice.warned if notice else {}
+    climbed = notice.rungs if notice else {}
+    shares = [level for level in target.warn_at if str(level) not in warned]
+    shares += [rung.used for rung in target.ladder if rung.name not in climbed]
+    at_us = live.fold.hands.used_at(clock, min(shares)) if shares else None
+    return NEVER_US if at_us is None else at_us
+
+
 def _place(due: Due) -> tuple[int, str, int, float]:
     return (due.at_us, due.clock.metric, _ORDER[due.kind], due.level)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from services.sla.domain.clock import Clock, Ended, Hands, Served
+from services.sla.domain.clock import OPEN, Clock, Ended, Hands, Served
 from services.sla.domain.events import Event
 from services.sla.domain.holds import Hold, lift_limit, noted, start_in_past
 from services.sla.domain.policy import EVENTFUL, HUMAN, Book, Goal, Mode, Policy, Target
@@ -114,10 +114,12 @@ class Fold:
 
     def next_us(self) -> int | None:
         """When something happens by itself next."""
-        found = [c.pause_ends_us for c in self.open_clocks() if c.pause_ends_us is not None]
-        if self.episode.resume_us is not None:
-            found.append(self.episode.resume_us)
-        return min(found, default=None)
+        first = self.episode.resume_us
+        for clock in self.episode.clocks:
+            ends = clock.pause_ends_us
+            if ends is not None and (first is None or ends < first) and clock.is_open:
+                first = ends
+        return first
 
     def _take(self, event: Event) -> None:
         episode = self.episode
@@ -271,7 +273,7 @@ class Fold:
     # Clocks.
 
     def open_clocks(self) -> list[Clock]:
-        return [clock for clock in self.episode.clocks if clock.is_open]
+        return [clock for clock in self.episode.clocks if clock.state in OPEN]
 
     def _open(self, metric: str) -> Clock | None:
         for clock in reversed(self.episode.clocks):

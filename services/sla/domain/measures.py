@@ -7,7 +7,7 @@ correction and no counter can drift.
 
 from typing import Any
 
-from services.sla.domain.clock import Clock
+from services.sla.domain.clock import Clock, Served
 from services.sla.domain.columns import GROUPED, Columns, names
 from services.sla.domain.conversation import Live
 from services.sla.domain.histogram import bucket_of
@@ -42,16 +42,18 @@ COLUMNS: Columns = (
 COLUMN_NAMES = names(COLUMNS)
 
 
-def counted_for(live: Live, clock: Clock) -> tuple[Any, ...]:
-    """What decides for whom a clock counts, and how much; its row is written again when this
-    changes. A hold that is told late shortens what has ended."""
+def counted_for(live: Live, clock: Clock, served: Served) -> tuple[Any, ...]:
+    """What decides for whom a clock that has ended counts, and how much; its row is written again
+    when this changes. A hold that is told late shortens what has ended."""
+    ended_us = clock.ended_us
+    worth_us = None if ended_us is None else live.fold.hands.elapsed(clock, ended_us)
+    return (served, ended_us, worth_us, tuple(live.fold.episode.facts.task.get("tags") or ()))
+
+
+def counted_while_open(live: Live) -> tuple[Any, ...]:
+    """The same of clocks that have not ended."""
     task = live.fold.episode.facts.task
-    tags = tuple(task.get("tags") or ())
-    if clock.served is not None:
-        ended_us = clock.ended_us
-        worth_us = None if ended_us is None else live.fold.hands.elapsed(clock, ended_us)
-        return (clock.served, ended_us, worth_us, tags)
-    return (task.get("agent_id"), task.get("priority"), tags)
+    return (task.get("agent_id"), task.get("priority"), tuple(task.get("tags") or ()))
 
 
 def clock_measure(live: Live, clock: Clock, edges: tuple[int, ...]) -> Row:

@@ -7,7 +7,7 @@ import msgspec
 
 from services.sla.domain.clock import OPEN, Clock
 from services.sla.domain.conversation import Live, Notice
-from services.sla.domain.measures import counted_for
+from services.sla.domain.measures import counted_for, counted_while_open
 from services.sla.domain.policy import Rung
 from shared.contracts import sla
 from shared.contracts.instants import format_instant, optional_instant, seconds
@@ -30,22 +30,24 @@ class Seen(NamedTuple):
 
 def look(lives: Iterable[Live]) -> dict[str, Seen]:
     """All clocks by id."""
-    return {
-        live.clock_id(clock): Seen(
-            live,
-            clock,
-            clock.state,
-            clock.due_us,
-            clock.target_us,
-            clock.satisfied_us,
-            clock.started_us,
-            live.record.task_id,
-            live.fold.episode.facts.task.get("queue"),
-            counted_for(live, clock),
-        )
-        for live in lives
-        for clock in live.clocks
-    }
+    found: dict[str, Seen] = {}
+    for live in lives:
+        task_id, queue = live.record.task_id, live.fold.episode.facts.task.get("queue")
+        unserved = counted_while_open(live)
+        for clock in live.clocks:
+            found[live.clock_id(clock)] = Seen(
+                live,
+                clock,
+                clock.state,
+                clock.due_us,
+                clock.target_us,
+                clock.satisfied_us,
+                clock.started_us,
+                task_id,
+                queue,
+                unserved if clock.served is None else counted_for(live, clock, clock.served),
+            )
+    return found
 
 
 Emit = Callable[[Live, Clock, sla.SlaEvent], None]
