@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from services.sla.domain.clock import Clock
 from services.sla.domain.derive import derive, facts_of
-from services.sla.domain.episode import Fold
 from services.sla.domain.events import TYPES, Event
+from services.sla.domain.fold import Fold
 from services.sla.domain.policy import METRICS, Book, Policy, check_references
 from services.sla.domain.view import clock_view, ledger
 from services.sla.resources import read_compiled

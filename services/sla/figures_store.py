@@ -16,15 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.sla import figures_statements as statements
 from services.sla.domain.ended import SHORT_ABANDON_US, Ended, Gathered, Sums
-from services.sla.domain.pieces import STEPS, Piece, pieces
+from services.sla.domain.pieces import Piece
 from services.sla.domain.summary import SHARES
+from services.sla.figures_spans import bounds, cut_up, settled, widest
 from services.sla.figures_statements import KEYS, Dimension, Series
 from shared.db.engine import transaction
 
-MINUTES_READ = timedelta(hours=48)  # an hour less than they are kept (`rollup`)
 ROLLUP_CHUNK = 1_000  # rows of the roll-up added up between two turns of the event loop
 WAITING_CHUNK = 1_000  # open clocks looked at between two turns of the event loop
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Group(NamedTuple):
@@ -104,8 +103,8 @@ class Moment:
         until: datetime,
     ) -> dict[Group, Ended]:
         """What started, was due or ended in [since, until), by metric (None: all) and group."""
-        cut = _cut(since, until)
-        return await self._histograms(workspace, metrics, series, dimension, cut)
+        whole = cut_up(since, until)
+        return await self._histograms(workspace, metrics, series, dimension, whole)
 
     async def sums(
         self,
@@ -119,7 +118,7 @@ class Moment:
     ) -> dict[tuple[str, str], Sums]:
         """The numbers of the same, by (key, metric)."""
         given = {
-            **_given(workspace, metrics, series, dimension, _cut(since, until)),
+            **_given(workspace, metrics, series, dimension, cut_up(since, until)),
             **_limits(limits),
         }
         statement = text(statements.sums(series, dimension, some=metrics is not None))
@@ -145,17 +144,17 @@ class Moment:
         Where a step of the roll-up is asked for, the database reads its numbers; steps at the ends,
         and those in which something is not folded yet, are added up here, and so are all others.
         """
-        widest = _widest(step_s // 60)
-        cut = _cut(since, until, widest)
-        direct = [one for one in cut if one.step * 60 == step_s]
+        whole = widest(step_s // 60)
+        summed_up = cut_up(since, until, whole)
+        direct = [one for one in summed_up if one.step * 60 == step_s]
         if direct:
             unsettled = await self._unfolded(workspace, metric, series, since, until, step_s)
-            direct, again = _settled(direct, unsettled, step_s * 1_000_000)
-            cut = [one for one in cut if one.step * 60 != step_s] + again
-        among = {"metric": metric, "keys": keys, "whole": widest, "step": step_s, "most": most + 1}
+            direct, again = settled(direct, unsettled, step_s * 1_000_000)
+            summed_up = [one for one in summed_up if one.step * 60 != step_s] + again
+        among = {"metric": metric, "keys": keys, "whole": whole, "step": step_s, "most": most + 1}
         lines = await self._direct(workspace, series, dimension, direct, limits, among)
         summed = await self._histograms(
-            workspace, [metric], series, dimension, cut, keys=keys, step_s=step_s, most=most
+            workspace, [metric], series, dimension, summed_up, keys=keys, step_s=step_s, most=most
         )
         lines += [_line(group, ended, limits) for group, ended in summed.items()]
         if len(lines) > most:
@@ -179,7 +178,7 @@ class Moment:
             "workspace": workspace,
             "series": series,
             "dimension": dimension,
-            **_bounds("w", cut),
+            **bounds("w", cut),
             **_limits(limits),
             **shares,
             **among,
@@ -263,10 +262,10 @@ class Moment:
         if metrics is not None:
             more += " AND metric = ANY(CAST(:metrics AS text[]))"
             given["metrics"] = list(metrics)
-        for name, bounds in (("started_at", started), ("due_at", due)):
-            if bounds is not None:
+        for name, span in (("started_at", started), ("due_at", due)):
+            if span is not None:
                 more += f" AND {name} >= :{name}_since AND {name} < :{name}_until"
-                given |= {f"{name}_since": bounds[0], f"{name}_until": bounds[1]}
+                given |= {f"{name}_since": span[0], f"{name}_until": span[1]}
         # The table of clocks keeps no tags: a task gets them when it is closed.
         key = "''" if dimension == "tag" else KEYS[dimension]
         statement = text(
@@ -344,33 +343,6 @@ class Moment:
         return [dict(row) for row in found.mappings()]
 
 
-def _cut(since: datetime, until: datetime, coarsest: int = STEPS[0]) -> list[Piece]:
-    minutes_since = _us(datetime.now(UTC) - MINUTES_READ)
-    return pieces(_us(since), _us(until), minutes_since, coarsest)
-
-
-def _widest(minutes: int) -> int:
-    """The widest step of the roll-up that divides a step of a series."""
-    return next(step for step in STEPS if minutes % step == 0)
-
-
-def _settled(
-    cut: Sequence[Piece], unsettled: set[int], width_us: int
-) -> tuple[list[Piece], list[Piece]]:
-    """Pieces of whole steps without those numbered in `unsettled`, and these."""
-    left: list[Piece] = []
-    taken: list[Piece] = []
-    for step, since, until in cut:
-        for number in sorted(unsettled):
-            begin = number * width_us
-            if since <= begin < until:
-                left.append(Piece(step, since, begin))
-                taken.append(Piece(step, begin, begin + width_us))
-                since = begin + width_us
-        left.append(Piece(step, since, until))
-    return [one for one in left if one.since_us < one.until_us], taken
-
-
 def _line(group: Group, ended: Ended, limits: Limits) -> Line:
     answered = ended.answered
     sums = ended.sums(limits.of.get(group.key, limits.other))
@@ -394,8 +366,8 @@ def _given(
         "dimension": dimension,
         "keys": None if keys is None else list(keys),
         "steps": [piece.step for piece in whole],
-        **_bounds("w", whole),
-        **_bounds("r", [piece for piece in cut if not piece.step]),
+        **bounds("w", whole),
+        **bounds("r", [piece for piece in cut if not piece.step]),
         **({} if metrics is None else {"metrics": list(metrics)}),
     }
 
@@ -406,15 +378,4 @@ def _limits(limits: Limits) -> dict[str, Any]:
         "limits": list(limits.of.values()),
         "limit": limits.other,
         "short": SHORT_ABANDON_US,
-    }
-
-
-def _us(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(microseconds=1)
-
-
-def _bounds(name: str, cut: Sequence[Piece]) -> dict[str, list[datetime]]:
-    return {
-        f"{name}_since": [EPOCH + timedelta(microseconds=one.since_us) for one in cut],
-        f"{name}_until": [EPOCH + timedelta(microseconds=one.until_us) for one in cut],
     }

@@ -20,7 +20,8 @@ from services.sla.domain.burn import SEVERITIES, WINDOWS_S, Burning, Tally, burn
 from services.sla.domain.core import ALARM
 from services.sla.domain.ended import Sums
 from services.sla.domain.promises import Promise
-from services.sla.figures_store import EPOCH, FiguresStore, Limits, Moment
+from services.sla.figures_spans import EPOCH
+from services.sla.figures_store import FiguresStore, Limits, Moment
 from services.sla.readings import Promises
 from shared.contracts.core import Input
 from shared.contracts.instants import span_us

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.sla.domain.core import SlaFactory
 from services.sla.domain.promises import Promise
-from services.sla.figures_store import EPOCH, FiguresStore
+from services.sla.figures_spans import EPOCH
+from services.sla.figures_store import FiguresStore
 from services.sla.projection import write_rows
 from services.sla.readings import Readings
 from services.sla.rollup import Rollup

@@ -10,8 +10,9 @@ import msgspec
 
 from services.sla.domain.clock import Clock
 from services.sla.domain.derive import derive, facts_of
-from services.sla.domain.episode import Episode, Fold
+from services.sla.domain.episode import Episode
 from services.sla.domain.events import Event
+from services.sla.domain.fold import Fold
 from services.sla.domain.library import Shelved
 from services.sla.domain.policy import DEFAULT_LATENESS_S, Book, Mode, Target
 from shared.contracts.ids import derive as derive_id

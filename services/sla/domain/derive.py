@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from services.sla.domain.episode import Episode, Facts, Fold
+from services.sla.domain.episode import Episode, Facts
 from services.sla.domain.events import Event
+from services.sla.domain.fold import Fold
 from services.sla.domain.policy import Book
 
 

@@ -1,0 +1,248 @@
+"""The clocks of one stretch of work, from what happened: a fold over its events, in their order.
+
+The same events in the same order give the same clocks; nothing else is remembered (API.md, «SLA»).
+"""
+
+from typing import Any
+
+from services.sla.domain.clock import Hands, Served
+from services.sla.domain.clocks import LIFELONG, Clocks
+from services.sla.domain.episode import agent_of, note
+from services.sla.domain.events import Event
+from services.sla.domain.holds import lift_limit, noted
+from services.sla.domain.policy import HUMAN, Target
+from services.sla.domain.work import fold_work
+
+RESPONSES = ("first_response", "next_response", "periodic_update", "time_to_assign")
+
+
+class Fold(Clocks):
+    """Applies events to an episode."""
+
+    __slots__ = ()
+
+    def apply(self, event: Event) -> None:
+        """One event. Its time must not be before the last one's."""
+        self.advance(event.at_us - 1)
+        self._take(event)
+
+    def advance(self, now_us: int) -> None:
+        """What happens by itself until now, in order: holds end, pauses reach their limit."""
+        while (at_us := self.next_us()) is not None and at_us <= now_us:
+            self.episode.timed_us = at_us
+            for clock in self.open_clocks():
+                lift_limit(self._hands, clock, at_us)
+            if self.episode.resume_us is not None and self.episode.resume_us <= at_us:
+                self._take(Event(at_us, "resumed"))
+
+    def recount(self, at_us: int, calendar: str) -> None:
+        """The open clocks of a calendar whose windows have changed count again from their start."""
+        self.episode.timed_us = max(self.episode.timed_us, at_us)
+        for clock in self.open_clocks():
+            if any(span.calendar == calendar for span in clock.spans):
+                self._hands.retarget(clock, at_us, "recompute", clock.goal, clock.calendar)
+                clock.moved = "calendar_data"
+
+    def next_us(self) -> int | None:
+        """When something happens by itself next."""
+        first = self.episode.resume_us
+        for clock in self.episode.clocks:
+            ends = clock.pause_ends_us
+            if ends is not None and (first is None or ends < first) and clock.is_open:
+                first = ends
+        return first
+
+    def _take(self, event: Event) -> None:
+        episode = self.episode
+        self._event = {**event.fields, "type": event.type}
+        self._at_us = event.at_us
+        self._variables = None
+        note(self.episode, event)
+        task = episode.facts.task
+        held = str(task.get("hold_reason") or "held") if task.get("held") else None
+        episode.holds = noted(episode.holds, event.at_us, held)
+        if not episode.chosen:
+            episode.chosen = True
+            self._adopt(self._book.choose(self._choosing()))
+        self._stop_named(event)
+        _HANDLERS.get(event.type, _ignore)(self, event)
+        self._start_named(event)
+        self._hold_or_run(event.at_us)
+        fold_work(episode.work, event.type, event.at_us, event.fields, held)
+        self._attribute(agent_of(event.fields) or task.get("agent_id"))
+
+    def _attribute(self, agent_id: Any) -> None:
+        """A clock that has just ended keeps whose figure it is; one that goes on forgets it."""
+        task = self.episode.facts.task
+        for clock in self.episode.clocks:
+            if clock.is_open:
+                clock.served = None
+            elif clock.served is None:
+                level = float(task.get("priority") or 0)
+                clock.served = Served(task.get("queue"), agent_id, level)
+
+    # What each event means for the metrics.
+
+    def on_first(self, event: Event) -> None:
+        episode = self.episode
+        if episode.first_us is None:
+            episode.first_us = event.at_us
+            if not episode.ended and episode.created_us is None:
+                self._start_life(event.at_us)
+
+    def on_customer_message(self, event: Event) -> None:
+        episode = self.episode
+        if episode.awaiting_us is None:
+            episode.awaiting_us = event.at_us
+        self.on_first(event)
+        if not episode.ended:
+            self._await_answer(event.at_us)
+
+    def on_agent_message(self, event: Event) -> None:
+        episode = self.episode
+        self.on_first(event)
+        self.on_reply(event)
+        episode.awaiting_us, episode.answered, episode.agent_spoke_us = None, True, event.at_us
+
+    def on_bot_message(self, event: Event) -> None:
+        self.on_first(event)
+        self.on_reply(event)
+
+    def on_reply(self, event: Event) -> None:
+        """Ends the response clocks that count this kind of message as an answer."""
+        episode = self.episode
+        for metric in ("first_response", "next_response"):
+            if self._open(metric) is not None and self._answers(metric, event.type):
+                self._end(metric, event.at_us, "met")
+                episode.awaiting_us, episode.answered = None, True
+        if self._answers("periodic_update", event.type):
+            self._end("periodic_update", event.at_us, "met")
+            if not episode.ended:
+                self._start("periodic_update", event.at_us)
+
+    def _answers(self, metric: str, kind: str) -> bool:
+        target = self._policy.targets.get(metric) if self._policy else None
+        return kind in (HUMAN if target is None else target.answered_by)
+
+    def on_task_created(self, event: Event) -> None:
+        episode, at_us = self.episode, event.at_us
+        if episode.ended:
+            self._begin_anew(at_us)
+            return
+        if episode.created_us is None:
+            episode.created_us = at_us
+            for metric in (*LIFELONG, "time_to_assign"):
+                provisional = self._open(metric)
+                if provisional is not None and provisional.started_us != at_us:
+                    episode.clocks.remove(provisional)
+                    episode.cycles[metric] -= 1
+            self._start_life(at_us)
+        self._choose_again(at_us, "recompute")
+
+    def _start_life(self, at_us: int) -> None:
+        for metric in LIFELONG:
+            if self._last(metric) is None:
+                self._start(metric, at_us)
+        if self._last("time_to_assign") is None:
+            self._start("time_to_assign", at_us)
+
+    def _begin_anew(self, at_us: int) -> None:
+        """A second task after the first has ended: every metric in a new cycle."""
+        episode = self.episode
+        episode.ended, episode.answered, episode.created_us = "", False, at_us
+        self._choose_again(at_us, "recompute")
+        for metric in (*LIFELONG, "time_to_assign"):
+            self._start(metric, at_us)
+        if episode.awaiting_us is not None:
+            self._await_answer(at_us)
+
+    def on_assigned(self, event: Event) -> None:
+        self._end("time_to_assign", event.at_us, "met")
+
+    def on_changed(self, event: Event) -> None:
+        if event.fields.get("by") != "escalation":
+            self._choose_again(event.at_us)
+
+    def on_policy_changed(self, event: Event) -> None:
+        """Other policies hold from here on; what has run until now counted on the hours there were."""
+        for clock in self.open_clocks():
+            self._hands.settle(clock, event.at_us)
+        self._book = self._books(event.key)
+        self._hands = Hands(self._book.windows)
+        self._choose_again(event.at_us, event.fields.get("mode"), anew=True)
+
+    def on_resolved(self, event: Event) -> None:
+        episode, at_us = self.episode, event.at_us
+        if not episode.ended:
+            for metric in LIFELONG:
+                self._end(metric, at_us, "met")
+            for metric in RESPONSES:
+                self._end(metric, at_us, "closed_unanswered")
+        if event.type == "closed":
+            self._end_all(at_us, "closed_unanswered")
+        episode.ended = event.type
+
+    def on_abandoned(self, event: Event) -> None:
+        self._end_all(event.at_us, "abandoned" if event.type == "abandoned" else "cancelled")
+        self.episode.ended = self.episode.ended or event.type
+
+    def on_reopened(self, event: Event) -> None:
+        episode, policy = self.episode, self._policy
+        if not episode.ended:
+            return
+        because, episode.ended = episode.ended, ""
+        if policy is None:
+            return
+        first = policy.targets.get("first_response")
+        if first is not None and first.reopen == "new_cycle":
+            episode.answered = False
+            self._start("first_response", event.at_us)
+        for target in policy.targets.values():
+            self._reopen(target, event.at_us, because)
+        if episode.awaiting_us is not None and self._open("first_response") is None:
+            self._await_answer(event.at_us)
+
+    def _reopen(self, target: Target, at_us: int, because: str) -> None:
+        metric = target.metric
+        answerable = metric in ("first_response", "next_response")
+        if target.reopen == "new_cycle":
+            if metric == "time_to_assign" or (metric in LIFELONG and metric != "first_resolution"):
+                self._start(metric, at_us)
+            return
+        last = self._last(metric)
+        if last is None or last.is_open or last.state == "cancelled":
+            return
+        if answerable and self.episode.awaiting_us is None:
+            return
+        if metric in RESPONSES and last.state not in ("closed_unanswered", "abandoned"):
+            return
+        self._hands.carry_on(last, at_us, because, self._paused_because(target))
+        if last.state == "paused":
+            self._hands.bound_pause(last, at_us, target.pause_max_us)
+        policy = self._policy
+        assert policy is not None
+        pinned = (last.policy_id, last.policy_version) != (policy.id, policy.version)
+        self._follow(last, policy, at_us, policy.on_change, anew=pinned)
+
+
+def _ignore(fold: Fold, event: Event) -> None:
+    """Seen by conditions only."""
+
+
+_HANDLERS = {
+    "customer_message": Fold.on_customer_message,
+    "agent_message": Fold.on_agent_message,
+    "agent_note": Fold.on_reply,
+    "bot_message": Fold.on_bot_message,
+    "auto_reply": Fold.on_reply,
+    "task_created": Fold.on_task_created,
+    "assigned": Fold.on_assigned,
+    "transferred": Fold.on_changed,
+    "priority_changed": Fold.on_changed,
+    "policy_changed": Fold.on_policy_changed,
+    "resolved": Fold.on_resolved,
+    "closed": Fold.on_resolved,
+    "abandoned": Fold.on_abandoned,
+    "cancelled": Fold.on_abandoned,
+    "reopened": Fold.on_reopened,
+}
