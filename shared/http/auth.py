@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import msgspec
 from fastapi import Request
-from starlette.types import Scope
 
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused, not_found
+from shared.http import headers
 from shared.http.permissions import GRANTS, Action, allowed, only_agent
 from shared.http.principals import ANY_WORKSPACE, KeyLookup, Principal, Tickets, Workspaces
 
@@ -116,7 +116,7 @@ class Access:
         asserted = request.scope.get("omniroute.principal")
         if asserted is not None:
             return asserted
-        header = _authorization(request.scope)
+        header = headers.sent(request.scope, b"authorization")
         if ticket and header is None and (text := request.query_params.get("ticket")):
             workspace = request.path_params.get("workspace", "")
             principal = await self.authenticator.ticket(text, workspace)
@@ -168,14 +168,6 @@ def _may_not(principal: Principal, action: Action) -> str:
     role = " and ".join(principal.roles) or "without a role"
     others = ", ".join(sorted({*GRANTS[action], "admin"}))
     return f"A token of role {role} may not do this ({action}); one of role {others} may."
-
-
-def _authorization(scope: Scope) -> str | None:
-    """The first Authorization header."""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            return value.decode("latin-1")
-    return None
 
 
 def check_ids(params: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect
 
 from shared.contracts.faults import decode_body
 from shared.contracts.problems import Refused
+from shared.http import headers
 
 T = TypeVar("T")
 
@@ -39,7 +40,8 @@ async def whole_body(request: Request) -> bytes:
 
 def check_content_type(request: Request, content_types: tuple[str, ...] = JSON_TYPES) -> str:
     """The content type without parameters. Raises Refused("unsupported-media-type")."""
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = headers.sent(request.scope, b"content-type") or ""
+    sent = given.partition(";")[0].strip().lower()
     if sent not in content_types:
         raise Refused(
             "unsupported-media-type",

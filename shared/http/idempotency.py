@@ -16,6 +16,7 @@ from fastapi import Request, Response
 from shared.contracts.ids import derive
 from shared.contracts.problems import Fault, Refused, conflict
 from shared.db import failures
+from shared.http import headers
 from shared.http.auth import Caller
 from shared.runtime.port import IdempotencyKey, OutcomeUnknown
 
@@ -54,7 +55,7 @@ class Replies(Protocol):
 
 def idempotency_of(request: Request, caller: Caller, body: bytes) -> IdempotencyKey | None:
     """The request's key, None without one. Raises Refused("validation") for a malformed one."""
-    sent = request.headers.getlist("idempotency-key")
+    sent = headers.all_sent(request.scope, b"idempotency-key")
     if not sent:
         return None
     if len(sent) > 1 or _KEY.match(sent[0]) is None:

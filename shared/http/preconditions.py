@@ -7,6 +7,7 @@ import msgspec
 from fastapi import Request, Response
 
 from shared.contracts.problems import Fault, Refused
+from shared.http import headers
 from shared.http.replies import json_reply
 
 _PLAIN_TAG = re.compile(r'"[0-9]+"\Z')
@@ -55,7 +56,7 @@ def precondition_of(request: Request) -> Precondition:
 
 def is_current(request: Request, version: int) -> bool:
     """Whether If-None-Match of a read names this version (weak comparison)."""
-    sent = request.headers.get("if-none-match")
+    sent = headers.sent(request.scope, b"if-none-match")
     if sent is None:
         return False
     if _PLAIN_TAG.match(sent):
