@@ -17,6 +17,7 @@ from bench import (
     latency,
     mail,
     posts,
+    rates,
     router,
     simulate,
     volume,
@@ -41,6 +42,7 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     "language": (language.run, False, "the language of a chat message"),
     "mail": (mail.run, False, "mails of 10 KB, from bytes to an event"),
     "latency": (latency.run, False, "event posted to offer in the long-poll, one process"),
+    "rates": (rates.run, False, "CPU time of an event in one process, at three rates"),
     "desks": (desks.run, False, f"{desks.AGENTS:,} agents at their desktops, one process"),
     "burst": (router.burst, True, "new conversations into free capacity, Kafka and PostgreSQL"),
     "lives": (router.lives, True, "event, offer, accept, complete; Kafka and PostgreSQL"),
@@ -55,7 +57,7 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     ),
     "soak": (lambda: router.soak(1_000_000), True, "the same over 1,000,000 events"),
 }
-LONG = {"desks", "soak", "figures", "figures-full", "clocks"}
+LONG = {"desks", "rates", "soak", "figures", "figures-full", "clocks"}
 
 
 def main() -> None:

@@ -71,12 +71,14 @@ _work = msgspec.json.Decoder(_Work)
 
 
 class Load:
-    """Posts and long-polls against one server, and the times of both by event number."""
+    """Posts and long-polls against one server, and the times of both by event number, which begin
+    with `first`: those before are an earlier run's."""
 
-    def __init__(self, url: str, key: str, agents: int = AGENTS) -> None:
+    def __init__(self, url: str, key: str, agents: int = AGENTS, first: int = 0) -> None:
         self._url = url
         self.key = key
         self._agents = agents
+        self._first = first
         self.due: list[float] = []
         self.seen: dict[int, float] = {}
         self._posts: asyncio.Queue[int] = asyncio.Queue()
@@ -127,7 +129,7 @@ class Load:
     async def _poster(self, connection: Connection) -> None:
         path, kind = f"{BASE}/events", "application/cloudevents+json"
         while True:
-            number = await self._posts.get()
+            number = self._first + await self._posts.get()
             body = _EVENT % (number, number, number, centre.topic(number).encode())
             status = await connection.send(request("POST", path, self.key, kind, body))
             if status != 202:
@@ -155,7 +157,8 @@ class Load:
             for offer in work.offers:
                 if offer.id not in known:
                     known.add(offer.id)
-                    self.seen.setdefault(int(offer.preview), now)
+                    if (event := int(offer.preview) - self._first) >= 0:
+                        self.seen.setdefault(event, now)
                     await self.noticed(connection, f"a{number}", offer)
 
     async def noticed(self, connection: Connection, agent: str, offer: Offer) -> None:
@@ -242,9 +245,11 @@ def _put(url: str, key: str, path: str, body: Any) -> None:
 
 
 def main() -> None:
-    url, key = sys.argv[1:]
+    url, key, *asked = sys.argv[1:]
+    rate, seconds, warm_s, first = map(float, asked or (RATE, SECONDS, WARM_S, 0))
+    load = Load(url, key, first=int(first))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(msgspec.json.encode(runner.run(Load(url, key).run(RATE, SECONDS, WARM_S))).decode())
+        print(msgspec.json.encode(runner.run(load.run(rate, seconds, warm_s))).decode())
 
 
 if __name__ == "__main__":

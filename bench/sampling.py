@@ -2,7 +2,8 @@
 
 Runs MODULE as `python -m` would. A timer of consumed CPU time interrupts the main thread every few
 milliseconds and notes its stack; at the end (also on SIGTERM, where MODULE ends on it) OUT lists
-functions by their own time and with what they call. Waiting takes no CPU time and is not seen.
+functions by their own time and with what they call, and single lines by theirs. Waiting takes no CPU
+time and is not seen.
 """
 
 import atexit
@@ -18,11 +19,12 @@ LINES = 70
 
 
 class Sampler:
-    """Counts the function at the top of the main thread's stack, and all functions below it."""
+    """Counts the function and line at the top of the main thread's stack, and all functions below."""
 
     def __init__(self) -> None:
         self.own: collections.Counter[str] = collections.Counter()
         self.below: collections.Counter[str] = collections.Counter()
+        self.lines: collections.Counter[str] = collections.Counter()
         self.count = 0
 
     def start(self) -> None:
@@ -34,6 +36,7 @@ class Sampler:
             return
         self.count += 1
         self.own[_name(top)] += 1
+        self.lines[f"{_name(top)}, line {top.f_lineno}"] += 1
         seen: set[str] = set()
         frame: FrameType | None = top
         while frame is not None:
@@ -43,7 +46,11 @@ class Sampler:
 
     def report(self) -> str:
         parts = [f"{self.count} samples"]
-        for title, counted in (("own time", self.own), ("with what it calls", self.below)):
+        for title, counted in (
+            ("own time", self.own),
+            ("with what it calls", self.below),
+            ("lines", self.lines),
+        ):
             parts.append(f"\n{title}")
             parts += [
                 f"{100 * seen / max(1, self.count):6.2f} %  {name}"
