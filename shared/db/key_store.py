@@ -25,6 +25,8 @@ KEY_CHANNEL = "platform_key"
 PREFIX = "omr_"
 MAX_TOKEN_CHARS = 256
 NAME_CHARS = 200
+# Each desktop has a key of its own, and comes with it some times a minute.
+BELIEVED_S = 30.0
 USED_EVERY = text("interval '1 minute'")
 PAGE = 500
 
@@ -49,15 +51,16 @@ class _Known(msgspec.Struct, frozen=True, gc=False):
 
 
 class KeyStore:
-    """Keys of all workspaces. With a `listener` look-ups are remembered for up to a second and
-    forgotten the moment any replica revokes or rotates a key; without one each asks PostgreSQL.
+    """Keys of all workspaces. With a `listener` look-ups are remembered for up to BELIEVED_S, at most
+    a second of it without a sign that it hears, and forgotten the moment any replica revokes or rotates
+    a key; without one each asks PostgreSQL.
 
     Raises DatabaseUnavailable and OutcomeUnknown beside what a method names.
     """
 
     def __init__(self, engine: AsyncEngine, listener: Listener | None = None) -> None:
         self._engine = engine
-        self._live = Remembered(self._read, listener, KEY_CHANNEL)
+        self._live = Remembered(self._read, listener, KEY_CHANNEL, believed_s=BELIEVED_S)
 
     async def create(
         self,

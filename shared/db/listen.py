@@ -5,6 +5,8 @@
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +16,8 @@ import asyncpg
 from shared.db.engine import asyncpg_dsn
 from shared.db.failures import LOST
 
-PING_S = 5.0
+# How often it is made sure that nothing was missed.
+PING_S = 0.25
 TIMEOUT_S = 5
 PAUSE_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 
@@ -33,6 +36,13 @@ class Listener:
         self._heard: dict[str, list[Heard]] = {}
         self._resumed: list[Resumed] = []
         self._connected = asyncio.Event()
+        self._sure_at = -math.inf
+
+    @property
+    def sure_at(self) -> float:
+        """What was notified before this instant (`time.monotonic`) has been heard, as long as the
+        connection is the same: PostgreSQL has answered on it a question asked then."""
+        return self._sure_at
 
     @property
     def connected(self) -> bool:
@@ -77,7 +87,9 @@ class Listener:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(lost.wait(), PING_S)
                 return
+            asked_at = time.monotonic()
             await connection.fetchval("SELECT 1", timeout=TIMEOUT_S)
+            self._sure_at = asked_at
 
     def _dispatch(self, _connection: Any, _pid: int, channel: str, payload: str) -> None:
         for heard in self._heard[channel]:

@@ -13,7 +13,7 @@ from shared.db.listen import Listener
 FRESH_S = 1.0
 """NOTIFY ends it earlier; this bounds the time when a lost connection has not been noticed."""
 RENEWED_S = 0.5
-"""What is asked for after this is read again meanwhile, so that nobody has to wait at FRESH_S."""
+"""What is asked for so long before its end is read again meanwhile, so that nobody has to wait then."""
 MOST = 10_000
 
 K = TypeVar("K", bound=Hashable)
@@ -21,8 +21,9 @@ V = TypeVar("V")
 
 
 class Remembered(Generic[K, V]):
-    """Answers of `read` by key, never older than FRESH_S, never from before a change that was heard
-    of on `channel`. However many ask at once, one read answers them all.
+    """Answers of `read` by key, never from before a change that was heard of on `channel`, at most
+    `believed_s` old. Older than FRESH_S only while the listener has shown within that span that it
+    hears. However many ask at once, one read answers them all.
 
     Without a listener that hears of changes each call reads, and what does not exist is never
     remembered. Raises what `read` raises. For one event loop.
@@ -34,10 +35,12 @@ class Remembered(Generic[K, V]):
         listener: Listener | None,
         channel: str,
         *,
+        believed_s: float = FRESH_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._listener = listener
+        self._believed_s = believed_s
         self._clock = clock
         self._known: dict[K, tuple[float, V]] = {}
         self._reading: dict[K, asyncio.Task[V | None]] = {}
@@ -45,17 +48,22 @@ class Remembered(Generic[K, V]):
             listener.on(channel, lambda _: self.forget(), self.forget)
 
     async def get(self, key: K) -> V | None:
-        if self._listener is None or not self._listener.connected:
+        listener = self._listener
+        if listener is None or not listener.connected:
             return await self._read(key)
         known = self._known.get(key)
         if known is not None:
-            age_s = self._clock() - known[0]
-            if age_s < RENEWED_S:
-                return known[1]
-            if age_s < FRESH_S:
+            left_s = self._left_s(known[0], listener.sure_at)
+            if 0 < left_s <= RENEWED_S:
                 self._begin(key)
+            if left_s > 0:
                 return known[1]
         return await asyncio.shield(self._begin(key))
+
+    def _left_s(self, read_at: float, sure_at: float) -> float:
+        """How much longer what was read then is believed."""
+        sure = max(read_at, sure_at) + FRESH_S
+        return min(sure, read_at + self._believed_s) - self._clock()
 
     def forget(self) -> None:
         """Something was changed, here or elsewhere: ask again from now on. Also what is being read

@@ -2,6 +2,7 @@
 once however many ask."""
 
 import asyncio
+import math
 
 import pytest
 
@@ -13,7 +14,7 @@ CHANNEL = "changed"
 
 class Listener:
     def __init__(self, connected=True):
-        self.connected = connected
+        self.connected, self.sure_at = connected, -math.inf
 
     def on(self, channel, heard, resumed=None):
         assert channel == CHANNEL
@@ -149,3 +150,28 @@ async def test_without_ears_and_of_what_does_not_exist_nothing_is_remembered():
     assert await memory.get("a") is None
     stored.value = ["new"]
     assert await memory.get("a") == ["new"]
+
+
+async def test_it_is_believed_longer_while_the_listener_shows_that_it_hears():
+    stored, listener, clock = Stored(), Listener(), Clock()
+    memory = Remembered(stored.read, listener, CHANNEL, believed_s=30, clock=clock)
+    await memory.get("a")
+    for second in range(1, 29):
+        clock.now = listener.sure_at = float(second)
+        await memory.get("a")
+    assert stored.asked == 1
+    clock.now = 28.9  # silent since 28
+    assert await memory.get("a") == ["one"]
+    await turns()
+    assert stored.asked == 2, "read again before it is no longer believed"
+    stored.value, clock.now = ["two"], 29.9
+    assert await memory.get("a") == ["two"]
+
+
+async def test_it_is_not_believed_for_ever_whatever_the_listener_shows():
+    stored, listener, clock = Stored(), Listener(), Clock()
+    memory = Remembered(stored.read, listener, CHANNEL, believed_s=30, clock=clock)
+    await memory.get("a")
+    stored.value = ["two"]
+    clock.now = listener.sure_at = 30.0
+    assert await memory.get("a") == ["two"]
