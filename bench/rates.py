@@ -1,8 +1,9 @@
 """What an event costs one process at some rates: the more come, the less each should.
 
 The same server, load and placement as `bench.latency`, at one rate after the other. The CPU time is
-that of the server's process, without PostgreSQL's and the load generator's; commits are those of
-router, SLA and archive together. The baseline is the first rate.
+that of the server's process, without PostgreSQL's and the load generator's; opening the long-polls is
+part of it, the same for each rate. Commits are those of router, SLA and archive together. The baseline
+is the first rate.
 """
 
 import re
@@ -15,7 +16,7 @@ from bench.figures import Figure
 from bench.processes import Server, folder, omniroute, token
 
 RATES = (100.0, 300.0, 500.0)
-SECONDS = 10.0
+EVENTS = 3_000
 _COMMITS = re.compile(r"^omniroute_batch_inputs_count\{[^}]*\} (\S+)$", re.MULTILINE)
 
 
@@ -36,13 +37,13 @@ def run() -> list[Figure]:
         first, costs = 0, dict[float, Cost]()
         for rate in RATES:
             costs[rate] = _cost(server, key, rate, first)
-            first += int(rate * SECONDS)
+            first += EVENTS
     return [_figure(rate, cost, costs[RATES[0]]) for rate, cost in costs.items()]
 
 
 def _cost(server: Server, key: str, rate: float, first: int) -> Cost:
     before_s, commits = server.cpu_s(), _commits(server)
-    asked = (str(rate), str(SECONDS), "0", str(first))
+    asked = (str(rate), str(EVENTS / rate), "0", str(first))
     found = latency.measured("bench.latency", server.url, key, *asked)
     spent_s, made = server.cpu_s() - before_s, _commits(server) - commits
     return Cost(
