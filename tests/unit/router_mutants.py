@@ -152,9 +152,9 @@ def by_lifetime():
     def _all_of(desk):
         return had.get(desk.id, [])
 
-    def own(ws, task, desk):
+    def own(ws, task, desk, **more):
         had.setdefault(desk.id, []).append(task)
-        return whole(ws, task, desk)
+        return whole(ws, task, desk, **more)
 
     whole = lifecycle.own
     return _patches((lifecycle, "own", own), (pools, "_select_key", key))

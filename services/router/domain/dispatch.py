@@ -24,14 +24,15 @@ def settle(ws: Workspace) -> None:
     """Match what has changed until nothing more can be matched."""
     if ws.meta.behind or ws.catching_up:
         return
+    freed, seekers = ws.freed, ws.seekers
     for _ in range(ROUNDS_MAX):
-        if ws.freed:
-            agent_id = next(iter(ws.freed))
-            del ws.freed[agent_id]
+        if freed:
+            agent_id = next(iter(freed))
+            del freed[agent_id]
             serve(ws, agent_id)
-        elif ws.seekers:
-            task_id = next(iter(ws.seekers))
-            del ws.seekers[task_id]
+        elif seekers:
+            task_id = next(iter(seekers))
+            del seekers[task_id]
             seek(ws, task_id)
         else:
             return
@@ -133,19 +134,31 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
         return None
     if len(desk.config.channels) > len(room):
         _drain(ws, desk, room)
+    found = _lowest(ws, desk, room)
+    return _most_urgent(ws, found) if found else None
+
+
+def _lowest(ws: Workspace, desk: Desk, room: set[str]) -> list[tuple[Key, Task, Pool]]:
+    """The first task of each pool that he may take from, with its place; of the lowest rank alone."""
     lowest = NO_RANK
     found: list[tuple[Key, Task, Pool]] = []
     for pool in desk.pools.values():
         if not pool.tasks or pool.channel not in room:
             continue
-        member = pool.members[desk.id]
-        rank = member.rank
-        task = _first_of(ws, pool, desk, member.delay_us) if rank <= lowest else None
-        if task is not None:
-            if rank < lowest:
-                lowest, found = rank, []
-            found.append((pool.entries[task.id], task, pool))
-    return _most_urgent(ws, found) if found else None
+        _, rank, delay, _ = pool.members[desk.id]
+        if rank > lowest:
+            continue
+        key, head = pool.tasks[0]
+        task = ws.tasks[head]
+        if delay or capacity.excluded(ws, task, desk.id):
+            task = _later(ws, pool, desk, delay)
+            if task is None:
+                continue
+            key = pool.entries[task.id]
+        if rank < lowest:
+            lowest, found = rank, []
+        found.append((key, task, pool))
+    return found
 
 
 def _drain(ws: Workspace, desk: Desk, room: set[str]) -> None:
@@ -172,11 +185,9 @@ def _kept(ws: Workspace, desk: Desk) -> Task | None:
     return None
 
 
-def _first_of(ws: Workspace, pool: Pool, desk: Desk, delay: int) -> Task | None:
-    """Of a pool in which some task waits."""
+def _later(ws: Workspace, pool: Pool, desk: Desk, delay: int) -> Task | None:
+    """The first that he may have, of a pool whose head he may not, or not yet."""
     first = ws.tasks[pool.tasks[0][1]]
-    if not delay and not capacity.excluded(ws, first, desk.id):
-        return first
     if desk.id in ws.drains and capacity.drained(ws, first, desk):
         return None  # what comes after the head comes after what he is kept free for, too
 

@@ -6,7 +6,7 @@ in the queue's own order, whatever they ask of an agent. How well the first esti
 with the assignment (`estimated_s`, `actual_s`) and published as a metric.
 """
 
-from typing import NamedTuple
+import msgspec
 
 from services.router.domain import timers
 from services.router.domain.config import Queue
@@ -27,7 +27,7 @@ FIGURE_WEIGHT = 8
 UNRANKED_MAX = 10_000
 
 
-class Estimate(NamedTuple):
+class Estimate(msgspec.Struct, frozen=True, gc=False):
     """`wait_us` None: nothing has been assigned in this queue yet."""
 
     position: int
@@ -99,10 +99,10 @@ def rank_all(ws: Workspace) -> None:
 
 def _unrank(ws: Workspace, places: list[tuple[str, float, Key]]) -> None:
     for queue, weight, key in places:
-        parts = ws.ranks[queue]
-        parts[weight].discard(key)
-        if not parts[weight]:
-            del parts[weight]
+        ranks = ws.ranks[queue][weight]
+        ranks.discard(key)
+        if not ranks:
+            del ws.ranks[queue][weight]
 
 
 def _rank(ws: Workspace, pool: Pool, task: Task) -> list[tuple[str, float, Key]]:

@@ -93,7 +93,7 @@ def assign(
     task.relax_us = task.not_after_us = None
     task.also = []
     ws.touch_agent(desk.id)
-    units = own(ws, task, desk)
+    units = own(ws, task, desk, offered=offer is not None)
     waited_us = max(0, ws.now - task.waiting_since_us)
     seq = ws.of_task(
         routing.TaskAssigned,
@@ -132,10 +132,14 @@ def await_response(ws: Workspace, task: Task) -> None:
     ws.at_time(task.respond_us, timers.RESPOND, task.number, task.id)
 
 
-def own(ws: Workspace, task: Task, desk: Desk) -> int:
-    """Put a task's weight on its owner; returns its units."""
+def own(ws: Workspace, task: Task, desk: Desk, *, offered: bool = False) -> int:
+    """Put a task's weight on its owner; returns its units. What was `offered` to him counts on him
+    already, in full."""
     units, slots = capacity.weight(ws, task)
-    desk.load(task.channel, units, slots)
+    if not offered:
+        desk.load(task.channel, units, slots)
+    elif task.held:
+        desk.load(task.channel, units - ws.costs[task.channel], slots - 1)
     desk.tasks[task.id] = None
     return units
 

@@ -4,7 +4,7 @@ A plan follows from the values at the paths that the rules read, so alike tasks 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from services.router.domain.config import Policy
 from services.router.domain.facts import TASK_NAMES
@@ -20,6 +20,7 @@ Likeness = tuple[Any, ...]
 TEXT_MAX_CHARS = 64
 FIELD_MAX_KEYS = 16
 FIELD_TEXT_MAX_CHARS = 1_000
+FIELD_NAME_MAX_CHARS = 500
 
 _SCALARS: frozenset[type] = frozenset({str, int, bool, float, type(None)})
 _ABSENT = ()
@@ -72,11 +73,13 @@ def _inside(value: Any, names: Path) -> Any:
 
 def _is_plain(fields: Any) -> bool:
     """Whether it holds fields that rules certainly see as they are: flat, few, short."""
-    if not isinstance(fields, dict) or len(cast("dict[str, Any]", fields)) > FIELD_MAX_KEYS:
+    if fields.__class__ is not dict or len(fields) > FIELD_MAX_KEYS:
         return False
-    for name, item in cast("dict[str, Any]", fields).items():
-        if type(item) not in _SCALARS or len(name) > FIELD_TEXT_MAX_CHARS // 2:
+    item: Any
+    for name, item in fields.items():
+        kind: type = type(item)
+        if kind not in _SCALARS or len(name) > FIELD_NAME_MAX_CHARS:
             return False
-        if type(item) is str and len(item) > FIELD_TEXT_MAX_CHARS:
+        if kind is str and len(item) > FIELD_TEXT_MAX_CHARS:
             return False
     return True

@@ -60,12 +60,13 @@ def _join(ws: Workspace, task: Task) -> None:
     pool.add(task)
     ws.pool_of[task.id] = pool
     ws.unranked[task.id] = None
-    _arm_delay(ws, pool, task)
+    if pool.delayed:
+        _arm_delay(ws, pool, task)
 
 
 def _arm_delay(ws: Workspace, pool: Pool, task: Task) -> None:
     """Look again when the next of the agents' delays is over for the task."""
-    delay = pool.next_delay(ws.now - task.waiting_since_us) if pool.delayed else None
+    delay = pool.next_delay(ws.now - task.waiting_since_us)
     if delay is not None:
         ws.at_time(task.waiting_since_us + delay, timers.DELAY, task.number, task.id)
 
@@ -100,9 +101,10 @@ def pool_for(
     """The pool of such tasks; made, with its members, when there is none."""
     queue = ws.queues.get(queues[0], _NO_QUEUE)
     weight = max(1.0, task.priority) if queue.order == "weighted_wait" else 0.0
-    key = PoolKey(queues, task.channel, signature_of(requires), weight)
-    pool = ws.pools.get(key)
+    asked = (queues, task.channel, signature_of(requires), weight)
+    pool = ws.pools.get(asked)  # type: ignore[arg-type]  # equal to the key, and sooner made
     if pool is None:
+        key = PoolKey(*asked)
         if len(ws.pools) >= IDLE_POOLS_MAX:
             _evict(ws)
         ws.pool_count += 1

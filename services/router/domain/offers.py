@@ -124,7 +124,7 @@ def live_offer(ws: Workspace, agent_id: str, offer_id: str) -> Offer:
 def accept(ws: Workspace, agent_id: str, offer_id: str) -> Task:
     """AcceptOffer. Repeated by the same agent while the task is his, it answers the same."""
     offer = ws.offers.get(offer_id)
-    if offer is not None and offer.agent_id == agent_id and offer.state == "accepted":
+    if offer is not None and offer.state == "accepted" and offer.agent_id == agent_id:
         task = ws.tasks.get(offer.task_id)
         if task is not None:
             return task
@@ -199,7 +199,8 @@ def revoke(ws: Workspace, offer: Offer, reason: str) -> None:
 
 
 def close(ws: Workspace, offer: Offer, state: OfferState, reason: str | None) -> None:
-    """An open offer ends: it no longer counts on its agent (an accepted one becomes his task)."""
+    """An open offer ends: it no longer counts on its agent (an accepted one goes on counting, as his
+    task: lifecycle.own)."""
     task = ws.task(ws.tasks[offer.task_id])
     ws.edit("offer", offer.id, offer)
     offer.state, offer.reason = state, reason
@@ -208,8 +209,8 @@ def close(ws: Workspace, offer: Offer, state: OfferState, reason: str | None) ->
     task.offers.remove(offer.id)
     desk = ws.desks[offer.agent_id]
     desk.offers.pop(offer.id, None)
-    desk.load(offer.channel, -ws.costs[offer.channel], -1)
     if state != "accepted":
+        desk.load(offer.channel, -ws.costs[offer.channel], -1)
         membership.freed(ws, desk)
     if desk.agent.next_status is not None:
         ws.leaving[desk.id] = None

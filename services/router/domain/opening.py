@@ -124,7 +124,8 @@ def _start(ws: Workspace, task: Task) -> None:
     planning.announce(ws, task)
     if task.queues:
         surge.arrived(ws, task.queues[0])
-    ws.at_time(task.not_after_us, timers.AFTER, task.number, task.id)
+    if task.not_after_us is not None:
+        ws.at_time(task.not_after_us, timers.AFTER, task.number, task.id)
     if scheduled:
         ws.at_time(task.not_before_us, timers.BEFORE, task.number, task.id)
     else:

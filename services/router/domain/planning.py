@@ -243,7 +243,8 @@ def start_waiting(ws: Workspace, task: Task) -> None:
     ws.task(task)
     arm_step(ws, task)
     arm_relax(ws, task)
-    ws.at_time(task.hold_until_us, timers.HOLD, task.number, task.id)
+    if task.hold_until_us is not None:
+        ws.at_time(task.hold_until_us, timers.HOLD, task.number, task.id)
     ws.arrived[task.id] = ()
     task.arrived = ws.meta.behind
     ws.untold[task.id] = None

@@ -149,21 +149,19 @@ class Workspace:
 
     def emit(self, struct: type[RoutingEvent], key: str, **fields: Any) -> int:
         """Write an event to the journal; returns its sequence number."""
-        seq = self.meta.seq + 1
-        return self._write(key, seq, struct(workspace=self.name, seq=seq, at=self.at, **fields))
+        self.meta.seq = seq = self.meta.seq + 1
+        event = struct(workspace=self.name, seq=seq, at=self.at, **fields)
+        self.events.append(Emitted(seq, TYPE_OF[struct], ROUTING_EVENTS, key, _encode(event)))
+        return seq
 
     def of_task(self, struct: type[RoutingEvent], task: Task, **fields: Any) -> int:
         """An event of one task, in the order of its conversation."""
-        seq, at, thread = self.meta.seq + 1, self.at, task.conversation_id
+        self.meta.seq = seq = self.meta.seq + 1
+        key = task.conversation_id
         event = struct(
-            workspace=self.name, seq=seq, at=at, task_id=task.id, conversation_id=thread, **fields
+            workspace=self.name, seq=seq, at=self.at, task_id=task.id, conversation_id=key, **fields
         )
-        return self._write(thread, seq, event)
-
-    def _write(self, key: str, seq: int, event: RoutingEvent) -> int:
-        data = _encode(event)
-        self.meta.seq = seq
-        self.events.append(Emitted(seq, TYPE_OF[type(event)], ROUTING_EVENTS, key, data))
+        self.events.append(Emitted(seq, TYPE_OF[struct], ROUTING_EVENTS, key, _encode(event)))
         return seq
 
     def new_id(self, prefix: str, number: int) -> str:
