@@ -75,11 +75,9 @@ def _is_plain(fields: Any) -> bool:
     """Whether it holds fields that rules certainly see as they are: flat, few, short."""
     if fields.__class__ is not dict or len(fields) > FIELD_MAX_KEYS:
         return False
-    item: Any
     for name, item in fields.items():
-        kind: type = type(item)
-        if kind not in _SCALARS or len(name) > FIELD_NAME_MAX_CHARS:
+        if type(item) not in _SCALARS or len(name) > FIELD_NAME_MAX_CHARS:
             return False
-        if kind is str and len(item) > FIELD_TEXT_MAX_CHARS:
+        if type(item) is str and len(item) > FIELD_TEXT_MAX_CHARS:
             return False
     return True
