@@ -102,9 +102,13 @@ class Address(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Bounce(msgspec.Struct, omit_defaults=True, gc=False):
+    """What a mail server tells of a mail of ours. `action`: `failed`, or `delayed` while it goes on
+    trying (RFC 3464)."""
+
     status: str | None = None
     recipient: str | None = None
     message_id: str | None = None
+    action: Literal["failed", "delayed"] | None = None
 
 
 class Email(msgspec.Struct, omit_defaults=True, rename={"sender": "from"}):

@@ -5,7 +5,7 @@ Nothing signs it, so the address carries an unguessable part.
 
 from pydantic import Field
 
-from services.channels.connectors.email import automatic, threading
+from services.channels.connectors.email import automatic, bounces, threading
 from services.channels.connectors.email.mime import Mail, parse_mail
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
@@ -69,7 +69,7 @@ def thread_candidates(mail: Mail, settings: EmailSettings) -> list[str]:
         token=token or threading.token_in_ids(ids, settings.message_id_domains),
         in_reply_to=mail.in_reply_to,
         references=mail.references,
-        reported=automatic.reported_ids(mail.report, mail.bounce),
+        reported=bounces.reported_ids(mail.report, mail.bounce),
         subject=mail.subject,
     )
 

@@ -5,8 +5,9 @@ from hashlib import sha256
 
 import msgspec
 
-from services.channels.connectors.email import automatic, headers, markup
+from services.channels.connectors.email import headers, markup, reports
 from services.channels.connectors.email.bodies import Bodies, collect
+from services.channels.connectors.email.bounces import bounce_of
 from services.channels.connectors.email.headers import Headers
 from services.channels.connectors.email.reply import is_forwarded, reply_of
 from services.channels.connectors.email.structure import Part, split
@@ -40,7 +41,7 @@ class Mail(msgspec.Struct, kw_only=True):
     html: str | None
     reply_text: str
     attachments: list[Attachment]
-    report: automatic.Report | None
+    report: reports.Report | None
     bounce: Bounce | None
 
 
@@ -55,7 +56,10 @@ def parse_mail(raw: bytes, parsed: Parsed) -> Mail:
     sender = _sender(head)
     subject = head.text("subject")
     text = _text(found, parsed)
-    report = automatic.read_report(root)
+    report = reports.read_report(root)
+    bounce = bounce_of(head, sender, report, text)
+    if bounce is not None and not bounce.message_id:
+        bounce.message_id = reports.enclosed_id(root)
     digest = _digest(head, raw)
     message_id = next(iter(head.ids("message-id")), "")
     return Mail(
@@ -77,7 +81,7 @@ def parse_mail(raw: bytes, parsed: Parsed) -> Mail:
         reply_text=reply_of(text, forwarded=is_forwarded(subject)),
         attachments=_attachments(found, parsed),
         report=report,
-        bounce=automatic.bounce_of(head, sender, report, text),
+        bounce=bounce,
     )
 
 
