@@ -85,10 +85,30 @@ def test_line_endings(ending: bytes) -> None:
         (b"TEXT/HTML", b"\n<meta charset=windows-1251><p>\xcf\xf0\xe8\xe2\xe5\xf2", "Привет"),
         (b"message/rfc822", b"\nSubject: inner\n\ninner words\n", "inner words"),
         (b"text/plain; name=body.txt", b"Content-Disposition: inline\n\njust words", "just words"),
+        (b"text/plain", b"Content-Disposition: attachment\n\njust words", "just words"),
+        (b"text/enriched", b"\n<bold>just</bold> 1 << 2", "just 1 < 2"),
+        (b"text/x-unheard-of", b"\njust words", "just words"),
+        (
+            b"multipart/alternative; boundary=x",
+            b"\n--x\n\nplain\n--x\nContent-Type: text/enriched\n\n<bold>rich</bold>\n--x--",
+            "plain",
+        ),
+        (
+            b"text/html",
+            b"\n<div>Write to Kim <kim@example.org> soon",
+            "Write to Kim <kim@example.org> soon",
+        ),
     ],
 )
 def test_the_best_text_is_found(declared: bytes, rest: bytes, text: str) -> None:
     assert body(declared, rest).text == text
+
+
+def test_a_richer_form_of_the_text_is_no_attachment() -> None:
+    parts = b"\n--x\n\nplain\n--x\nContent-Type: text/enriched\n\n<bold>rich</bold>\n--x--"
+    assert body(b"multipart/alternative; boundary=x", parts).attachments == []
+    calendar = body(b"text/calendar", b"\nBEGIN:VCALENDAR")
+    assert [each.content_type for each in calendar.attachments] == ["text/calendar"]
 
 
 def test_a_head_that_ends_without_a_blank_line() -> None:

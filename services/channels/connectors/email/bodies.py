@@ -24,6 +24,13 @@ _REPORTS = (
 _UNREAD = ("text/x-amp-html", "text/watch-html")
 
 
+_CARDS = ("text/calendar", "text/vcard", "text/x-vcard", "text/directory", "text/csv")
+_ENRICHED = (
+    "text/enriched",
+    "text/richtext",
+)  # RFC 1896 and its ancestor, from old Apple and Eudora
+
+
 class File(msgspec.Struct):
     """A file that came with the mail, decoded."""
 
@@ -119,10 +126,17 @@ def _leaf(part: Part, found: Bodies, parent: str) -> None:
     name = _filename(part, named)
     if in_report and not name:
         return
-    file_like = disposition == "attachment" or (name is not None and parent != "")
+    file_like = name is not None and parent != ""
+    # A body that is alone and has no name is no file, even where it says so.
+    file_like = file_like or (disposition == "attachment" and (parent != "" or name is not None))
+    if kind in _ENRICHED and not file_like:
+        if parent != "multipart/alternative" or not found.sections:
+            _body(part, found)
+        return
     uuencoded = encodings.encoding(part.field("content-transfer-encoding")) == "uu"
     # A part that is uuencoded as a whole is a file, whatever type it claims.
-    if kind in _TEXTS and not file_like and not uuencoded:
+    alone = parent == "" and kind.startswith("text/") and kind not in _CARDS
+    if (kind in _TEXTS or alone) and not file_like and not uuencoded:
         _body(part, found)
         return
     if uuencoded and name is None and (begun := _BEGUN.search(part.body, 0, 2000)):
@@ -171,6 +185,8 @@ def _body(part: Part, found: Bodies) -> None:
     text = charsets.decode(content, charset).removeprefix("\ufeff")
     if part.kind == "text/html" or (not part.declared and _HTML.match(text)):
         found.sections.append(Section(html=text))
+    elif part.kind in _ENRICHED:
+        found.sections.append(Section(plain=_unenriched(text)))
     else:
         if part.parameters.get("format", "").lower() == "flowed":
             deleted = part.parameters.get("delsp", "").lower() == "yes"
@@ -178,6 +194,14 @@ def _body(part: Part, found: Bodies) -> None:
         text, files = extract_uuencoded(text)
         found.files += files
         found.sections.append(Section(plain=text))
+
+
+def _unenriched(text: str) -> str:
+    """Enriched text without its commands; "<<" stands for a bracket."""
+    return _COMMAND.sub(lambda found: "<" if found[0] == "<<" else "", text)
+
+
+_COMMAND = re.compile(r"<<|<param>[^<]{0,200}</param>|</?[a-zA-Z][a-zA-Z0-9-]{0,60}>")
 
 
 def _content(part: Part, *, text: bool) -> bytes:

@@ -33,12 +33,8 @@ _SYSTEM = (
     r"(?: (?:herunterladen|beziehen|downloaden|ophalen))?"
 )
 _BRANDED = rf"(?:[\w.'’-]{{1,14}} ){{0,2}}(?:{_BRAND})\b{_BEHIND}"
-_SOMEDAY = (
-    r"(?!.*\b(?:last|yesterday|today|ago|weeks?|days?|monday|tuesday|wednesday|thursday|friday|gestern|heute|letzte\w*"
-    r"|hier|lundi|ayer|lunes|ieri|ontem|gisteren|igår|i går|wczoraj|вчера|never|nie)\b)"
-)
 MOBILE = re.compile(
-    rf"(?i){_SOMEDAY}\A[\s(<>*_\[]*(?:"
+    r"(?i)\A[\s(<>*_\[]*(?:"
     rf"(?:(?:mail |e-?mail )?sent|posted|written|typed) (?:(?:from|via|with|using) (?:my |an? |the )?{_DEVICE}|by {_BRANDED})"
     r"|sent from my \S{1,20}(?: \S{1,20})?"
     rf"|from my (?:{_BRAND})\b{_BEHIND}"
@@ -58,6 +54,11 @@ MOBILE = re.compile(
     r"|.{0,20}(?:iphone|android)から送信|나의 .{1,20}에서 (?:보냄|전송)"
     rf"|wysłane z {_DEVICE}|(?:{_BRAND}).{{0,12}}d[ae]n gönderildi"
     r")[\s)>*_\].!;]*\Z"
+)
+# Words of sentences, not of signatures: "Sent from Outlook last week".
+_SENTENCE = re.compile(
+    r"(?i)\b(?:last|yesterday|today|ago|weeks?|days?|monday|tuesday|wednesday|thursday|friday|gestern|heute"
+    r"|letzte\w*|hier|lundi|ayer|lunes|ieri|ontem|gisteren|igår|i går|wczoraj|вчера|never|nie)\b"
 )
 # Counts only above one of these.
 MOBILE_NAME = re.compile(r"\A\s*\S{2,20} from mobile\s*\Z")
@@ -84,11 +85,15 @@ def of_device(lines: list[str], at: int) -> bool:
     """Whether a line is a device's signature. A sentence that was wrapped may go on with the same
     words, but not with a capital."""
     line = lines[at][:200]
-    if not MOBILE.match(line):
+    if not _mobile(line):
         below = lines[at + 1][:200] if at + 1 < len(lines) else ""
-        return bool(MOBILE_NAME.match(line) and MOBILE.match(below))
+        return bool(MOBILE_NAME.match(line) and _mobile(below))
     above = lines[at - 1].strip() if at else ""
     return not above or quoted(above) or not line.lstrip(" \t*_")[:1].islower()
+
+
+def _mobile(line: str) -> bool:
+    return bool(MOBILE.match(line)) and not _SENTENCE.search(line)
 
 
 def before_signature(lines: list[str], end: int) -> int:
@@ -130,4 +135,4 @@ def _speaks(line: str) -> bool:
     """Whether a line below a delimiter is rather said to the reader than part of a signature."""
     if len(line) > _MAX_SIGNATURE_LINE or line.endswith(("?", "？")):
         return True
-    return bool(PROSE.match(line)) and not (FOOTER.search(line) or MOBILE.match(line))
+    return bool(PROSE.match(line)) and not (FOOTER.search(line) or _mobile(line))

@@ -28,6 +28,7 @@ from services.channels.connectors.email.reply_words import (
     INTRO,
     LABEL_LINES,
     NAMED_WRITER,
+    POINTERS,
     POINTS_BELOW,
     SEPARATOR,
     STAMP,
@@ -86,13 +87,18 @@ def reply_of(text: str, *, forwarded: bool = False) -> str:
     if passed_on or (forwarded and end < len(written)):
         return text.strip("\n")
     reply = _reply(body, end)
-    if end < len(written) and (POINTS_BELOW.search(reply) or _opens_with_attribution(body)):
+    if end < len(written) and (_opens_with_attribution(body) or _points_below(reply)):
         reply = _reply(body, len(written))
     return reply if reply.strip() else text.strip()
 
 
 def _reply(body: _Body, end: int) -> str:
     return "\n".join(_without_head(body, _before_tail(body, end))).strip("\n")
+
+
+def _points_below(reply: str) -> bool:
+    lowered = reply.lower()
+    return any(word in lowered for word in POINTERS) and bool(POINTS_BELOW.search(reply))
 
 
 def _opens_with_attribution(body: _Body) -> bool:

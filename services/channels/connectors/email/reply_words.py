@@ -114,6 +114,15 @@ POINTS_BELOW = re.compile(
     r"|\b(?:aşağıda|aşağıya)\b|见下文|见下方|請見下|见下面|下記をご|以下の赤字"
 )
 
+# One of them is in whatever POINTS_BELOW finds, and is found thirty times faster.
+POINTERS = (
+    "below", "line", "in red", "in blue", "in green", "in bold", "in capitals", "unten", "im text", "in rot",
+    "in blau", "darunter", "ci-dessous", "plus bas", "en rouge", "en bleu", "dans le texte", "abajo",
+    "a continuación", "en rojo", "en azul", "sotto", "in rosso", "in blu", "nel testo", "abaixo",
+    "em vermelho", "em azul", "onder", "in rood", "nedan", "nedenfor", "herunder", "niżej", "ниже",
+    "нижче", "aşağı", "见下", "見下", "下記", "以下",
+)  # fmt: skip
+
 # --- headers within the text --------------------------------------------------------------------
 
 _FROM = (
