@@ -74,6 +74,7 @@ def test_history_without_marks_goes_too(line: str) -> None:
     "line",
     ["בתאריך 2.3.2026 ב-10:00 מאת Acme <help@acme.example>:",
      "في 2 مارس 2026 10:00، Acme <help@acme.example>:",
+     "Mar 2, 2026, 10:00 by help@acme.example:",
      "ในวันที่ 2 มี.ค. 2026 10:00 Acme (help@acme.example):"],
 )  # fmt: skip
 def test_an_attribution_in_any_language_goes_with_its_marked_quote(line: str) -> None:
@@ -182,7 +183,7 @@ def test_an_answer_to_a_forward_ends_at_its_own_quote() -> None:
      "Outlook für Android herunterladen", "Télécharger Outlook pour iOS", "Sent from Yahoo Mail on Android",
      "Diese Nachricht wurde von meinem Android-Gerät mit K-9 Mail gesendet.",
      "Sent from Outlook for Android<https://aka.ms/x>", "— \nKim", "Get BlueMail for Android",
-     "Sent from my Galaxy", "Sent from my phone. Please excuse typos.", "(sent from a phone)",
+     "Sent from my Galaxy", "Sent from AT&T Yahoo Mail for iPhone", "Sent from my phone. Please excuse typos.", "(sent from a phone)",
      "Sent with [Proton Mail](https://proton.me/) secure email.", "Sent from Mail for Windows 10",
      "Get [Outlook for iOS](https://aka.ms/x)", "Отправлено из мобильного приложения Яндекс Почты",
      "_______________________________________________\nUsers mailing list\nhttps://lists.example/users",

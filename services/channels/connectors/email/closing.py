@@ -27,12 +27,12 @@ _BEHIND = rf"(?:{_LINK}[^.,;:!?\n]{{0,60}}(?:[.,;!]?{_EXCUSE}|https?://\S{{1,120
 _FOR = (
     rf"{_LINK}(?: ?(?:device|mail|app|for|für|pour|para|per|voor|till|til|on|auf|sur)\b.{{0,40}})?"
 )
-_DEVICE = rf"(?:[\w.'’-]{{1,14}} ){{0,3}}\[?(?:(?:{_BRAND})\b{_BEHIND}|(?:{_GADGET})\b{_FOR}(?:[.,;!]?{_EXCUSE})?)"
+_DEVICE = rf"(?:[\w.'’&-]{{1,14}} ){{0,3}}\[?(?:(?:{_BRAND})\b{_BEHIND}|(?:{_GADGET})\b{_FOR}(?:[.,;!]?{_EXCUSE})?)"
 _SYSTEM = (
     r"(?:android|ios|iphone|ipad|mobile|mac|windows)(?:\]?\(\S{1,120}\)|\s?<\S{1,120}>|\s?https?://\S{1,120})?"
     r"(?: (?:herunterladen|beziehen|downloaden|ophalen))?"
 )
-_BRANDED = rf"(?:[\w.'’-]{{1,14}} ){{0,2}}(?:{_BRAND})\b{_BEHIND}"
+_BRANDED = rf"(?:[\w.'’&-]{{1,14}} ){{0,2}}(?:{_BRAND})\b{_BEHIND}"
 MOBILE = re.compile(
     r"(?i)\A[\s(<>*_\[]*(?:"
     rf"(?:(?:mail |e-?mail )?sent|posted|written|typed) (?:(?:from|via|with|using) (?:my |an? |the )?{_DEVICE}|by {_BRANDED})"

@@ -40,9 +40,10 @@ NAMED_WRITER = re.compile(
     r"\A\s*[\"'(]?[^\W\d_a-z][^:\n]{0,60}\s(?:wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|skrev"
     r"|escreveu|kirjoitti|napsal|napisał\(a\)|написал|пишет)\s?:\s*\Z"
 )
-# Any language: a time, an address in brackets, a colon. Only above what is marked as quoted.
+# Any language: a time, an address in brackets or at the end, a colon. Only above what is marked as quoted.
 ANY_ATTRIBUTION = re.compile(
-    r"(?s)\A(?=.{0,200}\d{1,4}[:.h年/-]\s?\d{1,2}).{0,200}[<(\[]\s*[^<>\s()]+@[^<>\s()]+\s*[)>\]].{0,80}[:：]\s*\Z"
+    r"(?s)\A(?=.{0,200}\d{1,4}[:.h年/-]\s?\d{1,2}).{0,200}(?:[<(\[]\s*[^<>\s()]+@[^<>\s()]+\s*[)>\]].{0,80}"
+    r"|\s[^<>\s()]{1,64}@[^<>\s():]{1,120}\s?)[:：]\s*\Z"
 )
 # Begins with a date and names nobody but by an address: Gmail where it writes no verb.
 DATED_SENDER = re.compile(
