@@ -1,11 +1,14 @@
 """Conversations that are packed away in memory: nobody sees a difference."""
 
+import gc
 from typing import Any
 
 import msgspec
 
+from services.sla.domain.conversation import Live
 from services.sla.domain.core import SlaFactory
-from services.sla.domain.shelf import AT_HAND_MAX
+from services.sla.domain.fold import Fold
+from services.sla.domain.shelf import AT_HAND_MAX, Shelf
 from shared.contracts.core import Entity
 from tests.unit.test_sla_core import Bench
 from tests.unit.test_sla_moves import DAILY, DAYTIME, Wide, renew
@@ -70,6 +73,30 @@ def test_one_that_is_packed_counts_on_its_windows_until_the_new_ones_reach_it():
     bench.core.changes()
     bench.settle(1_000)
     assert bench.clocks(1_000, "cnv_0") == before
+
+
+def test_what_is_put_away_leaves_memory_at_once():
+    bench = Bench().configured({"id": "main", "calendar": "always", "targets": TARGETS})
+    bench.message(0, event="e", conversation_id="cnv_0")
+    bench.created(0.1, "e", **names(0))
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        before = _live_objects()
+        for number in range(1, 20):
+            bench.core.changes()
+            shelf = Shelf("acme", bench.core.library)
+            shelf.put("cnv_0", bench.core.conversations.body("cnv_0"))
+            assert len(shelf["cnv_0"]) == 1, number
+            del shelf
+        assert _live_objects() == before
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _live_objects() -> int:
+    return sum(isinstance(one, Live | Fold) for one in gc.get_objects())
 
 
 def test_what_an_earlier_release_stored_goes_on_alike():

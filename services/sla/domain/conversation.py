@@ -4,6 +4,7 @@ An event in order costs one step of the fold; a late one, or a task that binds, 
 again from its list. Both give the same clocks.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -280,20 +281,17 @@ class Live:
 
     def _derived(self, *, whole: bool = True) -> Fold:
         record = self.record
-        book = self._library.book(record.book)
+        book, books = self._library.book(record.book), _books(self._library)
         if record.base is None:
             facts = facts_of(record.task, record.customer)
-            fold = derive(record.events, facts, book, self._book, began=record.began)
+            fold = derive(record.events, facts, book, books, began=record.began)
         else:
-            fold = Fold(_EPISODE.decode(_PACK.encode(record.base)), book, self._book)
+            fold = Fold(_EPISODE.decode(_PACK.encode(record.base)), book, books)
             for event in record.events:
                 fold.apply(event)
         if whole:
             fold.advance(record.advanced_us)
         return fold
-
-    def _book(self, key: str) -> Book:
-        return self._library.book(book_of(key))
 
     def _fold_away(self, events: list[Event], base: Episode) -> None:
         """`base` is the state after `events`, which need not be kept any more."""
@@ -320,6 +318,12 @@ class Live:
 
 
 _ENDS = frozenset({"resolved", "closed", "abandoned", "cancelled"})
+
+
+def _books(library: Shelved) -> Callable[[str], Book]:
+    """The books by the keys of changes. It must not hold the episode, whose fold holds it: no
+    conversation would leave memory before the collector of garbage finds the cycle."""
+    return lambda key: library.book(book_of(key))
 
 
 def _sort_key(event: Event) -> tuple[int, int, int]:
