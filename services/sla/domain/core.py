@@ -56,7 +56,7 @@ from shared.contracts.problems import invalid
 from shared.contracts.topics import SLA_EVENTS
 
 VERSION = "3"
-RUNG_PER_INPUT = 150  # conversations on which something is due; the others are the next input's
+RUNG_PER_INPUT = 120  # conversations on which something is due; the others are the next input's
 ALARM = "alarm"  # lifecycle input: what the watch over promises has found
 _JSON = msgspec.json.Encoder()
 
