@@ -7,8 +7,8 @@ them, and commits what each batch changed in one transaction.
 The same inputs, in the same order, must give the same bytes: outcomes, and entities from `changes`.
 """
 
-from collections.abc import Iterable
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -134,6 +134,16 @@ class Core(Protocol):
 
     def dump(self) -> list[Entity]:
         """All open entities, sorted by (kind, key): the snapshot, and what replay compares."""
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A core that has much to derive from what was loaded."""
+
+    def prepare(self) -> Iterator[None]:
+        """Derive it, a slice of some milliseconds at each step, before the first `apply`; whoever does
+        not has it derived at once by the first call."""
         ...
 
 

@@ -1,12 +1,16 @@
 """One workspace as its shard holds it: the core, and what the runtime itself remembers of it."""
 
+import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
-from shared.contracts.core import Core, CoreFactory, Input, Outcome
+from shared.contracts.core import Core, CoreFactory, Entity, Input, Outcome, Prepared
 from shared.runtime.arrivals import Arrival
 from shared.runtime.store.port import Store, StoreUnavailable, WorkspaceRow, WorkspaceState
+
+SLICE = 200  # entities given to a core before others have their turn
 
 
 class Inconsistent(Exception):
@@ -94,7 +98,8 @@ class Workspace:
 async def load_core(
     store: Store, factory: CoreFactory, row: WorkspaceRow, state: WorkspaceState, chunk: int
 ) -> Core:
-    """The core as last committed. Raises Inconsistent, StoreUnavailable.
+    """The core as last committed. Raises Inconsistent, StoreUnavailable. Others have their turn every few
+    milliseconds, however large it is.
 
     Who reads in parts while another owner commits reads a mixture, on which a core may fail in any way.
     """
@@ -105,8 +110,11 @@ async def load_core(
             entities = await store.open_entities(row.id, after, chunk)
             if not entities:
                 break
-            core.load(entities)
+            await _take_in(core, entities)
             after = (entities[-1].kind, entities[-1].key)
+        if isinstance(core, Prepared):
+            for _ in core.prepare():
+                await asyncio.sleep(0)
         last_seq = core.last_seq
         core.wake_at_us()  # derives what else follows from the entities
     except StoreUnavailable:
@@ -119,3 +127,9 @@ async def load_core(
             f"workspace {row.id!r}: the core remembers event {last_seq}, the store has {state.seq}"
         )
     return core
+
+
+async def _take_in(core: Core, entities: Sequence[Entity]) -> None:
+    for start in range(0, len(entities), SLICE):
+        core.load(entities[start : start + SLICE])
+        await asyncio.sleep(0)

@@ -5,7 +5,7 @@ until everything rests (`due.rest`). Where to read on: «who gets this task» is
 a task tasks.py and lifecycle.py, what messages mean conversations.py.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any, cast
 
@@ -114,6 +114,13 @@ class RouterCore(Workspace):
 
     # -- inside
 
+    def prepare(self) -> Iterator[None]:
+        """See shared.contracts.core.Prepared."""
+        if self._stale:
+            self._stale = False
+            self._clear()
+            yield from loading.slices(self)
+
     def _ready(self) -> None:
         """Derive, once, what follows from the entities loaded."""
         if self._stale:
@@ -121,11 +128,14 @@ class RouterCore(Workspace):
             self._rebuild()
 
     def _rebuild(self) -> None:
+        self._clear()
+        loading.derive(self)
+
+    def _clear(self) -> None:
         self.meta = cast("Meta", self.stored["meta"].get("meta") or Meta())
         self.stored["meta"]["meta"] = self.meta
         self.begin(self.meta.now_us)
         self.reset_derived()
-        loading.derive(self)
 
     def _advance(self, now_us: int, number: int) -> None:
         self.meta.now_us = now_us

@@ -79,6 +79,11 @@ class CustomerIndex:
         self._merged[customer] = into
         self._gather()
 
+    def merge_all(self, into: dict[str, str]) -> None:
+        """As many merges as there are, for the work of one."""
+        self._merged.update(into)
+        self._gather()
+
     def split(self, customer: str) -> None:
         """Undo his merge; one that never was is no fault."""
         self._merged.pop(customer, None)
