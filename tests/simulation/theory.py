@@ -126,3 +126,87 @@ def stationary(rates):
     right = numpy.zeros(len(rates))
     right[-1] = 1.0
     return numpy.linalg.solve(balance, right)
+
+
+def general_service_wait(loads, moments):
+    """Mean wait of M/G/1, Pollaczek and Khinchine. `loads`: of each class, `moments`: (first,
+    second) of its service."""
+    second = sum(load / first * square for load, (first, square) in zip(loads, moments))
+    return second / 2 / (1 - sum(loads))
+
+
+def general_priority_waits(loads, moments):
+    """Mean waits of the classes of M/G/1 without preemption, the first the most urgent (Cobham)."""
+    left = sum(load / first * square for load, (first, square) in zip(loads, moments)) / 2
+    upto = [0.0, *accumulate(loads)]
+    return [left / ((1 - before) * (1 - after)) for before, after in zip(upto, upto[1:])]
+
+
+def regular_arrivals_wait(every_s, mean_s):
+    """Mean wait of D/M/1: sigma mean / (1 - sigma), sigma = exp(-(1 - sigma) every / mean)."""
+    sigma = 0.5
+    for _ in range(1_000):
+        sigma = numpy.exp(-(1 - sigma) * every_s / mean_s)
+    return sigma * mean_s / (1 - sigma)
+
+
+def general_patience(rate, mean_s, servers, survives, upto_s, steps=400_000):
+    """(probability of waiting, of abandoning, mean wait) of M/M/n+G. `survives`: of a numpy array of
+    spans, the probability that patience lasts longer. Zeltyn and Mandelbaum 2005."""
+    x = numpy.linspace(0, upto_s, steps)
+    step = x[1] - x[0]
+    held = numpy.concatenate([[0.0], numpy.cumsum(survives((x[1:] + x[:-1]) / 2)) * step])
+    weight = numpy.exp(rate * held - servers / mean_s * x)
+    whole, waits = numpy.trapezoid(weight, x), numpy.trapezoid(held * weight, x)
+    before = sum(
+        prod((servers - 1 - k) / (rate * mean_s) for k in range(fewer)) for fewer in range(servers)
+    )
+    total = before + rate * whole
+    abandons = (1 + (rate - servers / mean_s) * whole) / total
+    return rate * whole / total, abandons, rate * waits / total
+
+
+def two_groups(rates, service, sizes):
+    """(rate served by the second group for the first class, share lost of each class) of two groups
+    without waiting: the first class overflows to the second group, the second has that alone."""
+    states = [(n, m) for n in range(sizes[0] + 1) for m in range(sizes[1] + 1)]
+    place = {state: number for number, state in enumerate(states)}
+    moves = numpy.zeros((len(states), len(states)))
+    for n, m in states:
+        at = place[n, m]
+        if n:
+            moves[at, place[n - 1, m]] += n * service
+        if m:
+            moves[at, place[n, m - 1]] += m * service
+        if n < sizes[0]:
+            moves[at, place[n + 1, m]] += rates[0]
+        elif m < sizes[1]:
+            moves[at, place[n, m + 1]] += rates[0]
+        if m < sizes[1]:
+            moves[at, place[n, m + 1]] += rates[1]
+    found = dict(zip(states, stationary(moves)))
+    over = sum(share for (n, m), share in found.items() if n == sizes[0] and m < sizes[1])
+    lost = sum(share for (n, m), share in found.items() if n == sizes[0] and m == sizes[1])
+    full = sum(share for (n, m), share in found.items() if m == sizes[1])
+    return rates[0] * over, lost, full
+
+
+def varying(periods, service, servers, patience, room=80, steps_a_s=4):
+    """[(mean number waiting, probability that all servers work)] over each period of
+    M(t)/M/n+M, empty at the start. `periods`: (span_s, rate) each; Kolmogorov's forward equations."""
+    states = numpy.arange(servers + room + 1)
+    down = service * numpy.minimum(states, servers) + patience * numpy.maximum(0, states - servers)
+    found, now = [], numpy.zeros(len(states))
+    now[0] = 1.0
+    for span_s, rate in periods:
+        sums = numpy.zeros(2)
+        up = numpy.full(len(states), rate)
+        up[-1] = 0.0
+        for _ in range(span_s * steps_a_s):
+            change = -(up + down) * now
+            change[1:] += up[:-1] * now[:-1]
+            change[:-1] += down[1:] * now[1:]
+            now = now + change / steps_a_s
+            sums += (now @ numpy.maximum(0, states - servers), now[servers:].sum())
+        found.append(tuple(sums / (span_s * steps_a_s)))
+    return found

@@ -58,6 +58,9 @@ def test_a_ratio_is_of_sums_and_covers_the_truth_as_often_as_it_says():
         ("lognormal", (50, 30), 50, 900),
         ("gamma", (0.5, 50), 50, 5000),
         ("erlang", (4, 50), 50, 625),
+        ("weibull", (1, 50), 50, 2500),
+        ("weibull", (2, 50), 50, 2500 * (4 / math.pi - 1)),
+        ("hyperexponential", (0.8, 25, 150), 50, 2 * (0.8 * 625 + 0.2 * 22_500) - 2500),
         ("fixed", (50,), 50, 0),
     ],
 )
@@ -70,7 +73,15 @@ def test_distributions_have_their_mean_and_variance(kind, parameters, mean_s, va
     assert sum((one - average) ** 2 for one in seen) / len(seen) == pytest.approx(variance, rel=0.1)
 
 
-@pytest.mark.parametrize("kind", ["exponential", "lognormal", "gamma"])
+@pytest.mark.parametrize(
+    "kind", ["exponential", "lognormal", "gamma", "weibull", "hyperexponential"]
+)
 def test_a_mean_of_nothing_takes_no_time(kind):
-    parameters = {"exponential": (0,), "lognormal": (0, 0), "gamma": (2, 0)}[kind]
+    parameters = {
+        "exponential": (0,),
+        "lognormal": (0, 0),
+        "gamma": (2, 0),
+        "weibull": (2, 0),
+        "hyperexponential": (0.5, 0, 0),
+    }[kind]
     assert Distribution(kind, parameters).draw()(random.Random(1)) == 0

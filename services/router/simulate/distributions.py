@@ -10,7 +10,9 @@ import msgspec
 from shared.contracts.instants import SECOND_US
 
 Draw = Callable[[Random], int]
-Kind = Literal["exponential", "uniform", "lognormal", "gamma", "erlang", "fixed"]
+Kind = Literal[
+    "exponential", "uniform", "lognormal", "gamma", "erlang", "weibull", "hyperexponential", "fixed"
+]
 
 # What each takes, in the order of `Distribution.parameters`; all spans in seconds.
 PARAMETERS: dict[Kind, tuple[str, ...]] = {
@@ -19,6 +21,8 @@ PARAMETERS: dict[Kind, tuple[str, ...]] = {
     "lognormal": ("mean_s", "sd_s"),
     "gamma": ("shape", "mean_s"),
     "erlang": ("shape", "mean_s"),
+    "weibull": ("shape", "mean_s"),
+    "hyperexponential": ("probability", "mean_s", "else_mean_s"),
     "fixed": ("value_s",),
 }
 
@@ -69,6 +73,17 @@ def _gamma(shape: float, mean_s: float) -> Draw:
     return lambda random: whole_us(random.gammavariate(shape, scale))
 
 
+def _weibull(shape: float, mean_s: float) -> Draw:
+    scale = mean_s / math.gamma(1 + 1 / shape)
+    return lambda random: whole_us(random.weibullvariate(scale, shape)) if scale else 0
+
+
+def _hyperexponential(probability: float, mean_s: float, else_mean_s: float) -> Draw:
+    """Exponential of the one mean with `probability`, of the other without."""
+    one, other = _exponential(mean_s), _exponential(else_mean_s)
+    return lambda random: (one if random.random() < probability else other)(random)
+
+
 def _fixed(value_s: float) -> Draw:
     value = whole_us(value_s)
     return lambda random: value
@@ -80,5 +95,7 @@ _DRAWS: dict[Kind, Callable[..., Draw]] = {
     "lognormal": _lognormal,
     "gamma": _gamma,
     "erlang": _gamma,
+    "weibull": _weibull,
+    "hyperexponential": _hyperexponential,
     "fixed": _fixed,
 }

@@ -32,6 +32,7 @@ Span = Annotated[float, Field(gt=0, le=SPAN_MAX_S)]
 SpanOrNone = Annotated[float, Field(ge=0, le=SPAN_MAX_S)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Shape = Annotated[float, Field(gt=0, le=SHAPE_MAX)]
+Bend = Annotated[float, Field(ge=0.1, le=100)]  # a Weibull's; beyond lies what no float holds
 Rate = Annotated[float, Field(ge=0, le=RATE_MAX_PER_H)]
 Heads = Annotated[int, Field(ge=0, le=HEADS_MAX)]
 Phases = Annotated[int, Field(ge=1, le=SHAPE_MAX)]
@@ -40,6 +41,7 @@ Phases = Annotated[int, Field(ge=1, le=SHAPE_MAX)]
 Spans = SpanOrNone | Annotated[list[SpanOrNone], Field(min_length=1, max_length=PERIODS_MAX)]
 Shares = Share | Annotated[list[Share], Field(min_length=1, max_length=PERIODS_MAX)]
 Shapes = Shape | Annotated[list[Shape], Field(min_length=1, max_length=PERIODS_MAX)]
+Bends = Bend | Annotated[list[Bend], Field(min_length=1, max_length=PERIODS_MAX)]
 Rates = Rate | Annotated[list[Rate], Field(min_length=1, max_length=PERIODS_MAX)]
 Counts = Heads | Annotated[list[Heads], Field(min_length=1, max_length=PERIODS_MAX)]
 Wholes = Phases | Annotated[list[Phases], Field(min_length=1, max_length=PERIODS_MAX)]
@@ -87,12 +89,27 @@ class ErlangForm(Resource):
     mean_s: Spans
 
 
+class WeibullForm(Resource):
+    shape: Bends
+    mean_s: Spans
+
+
+class HyperexponentialForm(Resource):
+    """Exponential with mean `mean_s` for a share `probability` of all, `else_mean_s` for the others."""
+
+    probability: Shares
+    mean_s: Spans
+    else_mean_s: Spans
+
+
 class DistributionForm(OneOf):
     exponential: MeanForm | None = None
     uniform: UniformForm | None = None
     lognormal: LognormalForm | None = None
     gamma: GammaForm | None = None
     erlang: ErlangForm | None = None
+    weibull: WeibullForm | None = None
+    hyperexponential: HyperexponentialForm | None = None
     fixed: Spans | None = None
 
 
