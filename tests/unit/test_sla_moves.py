@@ -7,7 +7,7 @@ from services.sla.domain.core import RUNG_PER_INPUT, SlaFactory
 from services.sla.domain.moves import GATHERED_PER_INPUT, MOVED_PER_INPUT, Names
 from services.sla.domain.views import conversation_clocks, explanation
 from shared.calendars import expand
-from shared.contracts.core import Input
+from shared.contracts.core import BEHIND, LIVE, Input
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import Refused
 from tests.unit.test_sla_core import ALWAYS, POLICY, T0, Bench, S
@@ -177,6 +177,40 @@ def test_what_is_due_at_once_is_told_in_parts_and_in_order():
     told = [data["conversation_id"] for kind, data in bench.events if kind == "breached"]
     assert sorted(told) == sorted(f"cnv_{number}" for number in range(1, conversations + 1))
     assert {data["due_at"] for _, data in bench.events} == {bench.at(3_600)}
+
+
+WARNED = {"id": "main", "calendar": "always", "targets": {"resolution": {"target_s": 3600, "warn_at": [0.9]}}}  # fmt: skip
+DONE = {"agent_id": "ana", "disposition": "done", "handle_s": 1}
+
+
+def told_of(bench: Bench, name: str) -> list[str]:
+    return [kind for kind, data in bench.events if data["conversation_id"] == name]
+
+
+def test_what_is_due_on_a_conversation_is_told_before_what_happens_to_it():
+    """Also where so much is due that its turn has not come."""
+    conversations = 2 * RUNG_PER_INPUT
+    bench = bound(WARNED, conversations)
+    bench.settle(3_000)
+    bench.events.clear()
+    for number in range(conversations, 0, -1):  # the last first: its turn has not come
+        bench.told(
+            3_700, "completed", conversation_id=f"cnv_{number}", task_id=f"tsk_{number}", **DONE
+        )
+    for number in range(1, conversations + 1):
+        told = [kind for kind in told_of(bench, f"cnv_{number}") if kind != "predicted_breach"]
+        assert told == ["warning", "breached"], number
+
+
+def test_a_breach_that_is_seen_only_afterwards_is_told_after_its_warning():
+    """The log was behind while the clock ran out and the task was done."""
+    bench = bound(WARNED)
+    bench.apply(1, Input("lifecycle", BEHIND))
+    bench.events.clear()
+    bench.told(3_700, "completed", conversation_id="cnv_1", task_id="tsk_1", **DONE)
+    bench.apply(3_701, Input("lifecycle", LIVE))
+    assert told_of(bench, "cnv_1") == ["warning", "breached"]
+    assert {data.get("level") for kind, data in bench.events if kind == "warning"} == {0.9}
 
 
 def test_a_migration_takes_in_edited_calendars_and_late_events_fall_before_it():

@@ -60,3 +60,9 @@ class Agenda:
             name = heapq.heappop(self._heap)[1]
             del self._due[name]
             yield at_us, name
+
+    def take_of(self, name: str, now_us: int) -> Iterator[int]:
+        """The same of one conversation alone, before its turn."""
+        while (at_us := self.due_us(name)) <= now_us:
+            del self._due[name]
+            yield at_us

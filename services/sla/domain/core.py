@@ -202,7 +202,7 @@ class SlaCore:
                     move.carry_out(live, self.now_us)
             return False
 
-        self._with(name, carry_out, moved=True)
+        self._hear(name, carry_out, moved=True)
 
     def _command(self, what: Input) -> Command:
         kind = COMMANDS.get(what.name)
@@ -240,7 +240,7 @@ class SlaCore:
             return
         message = message_of(what.name, what.body, what.time_us)
         if message is not None:
-            self._with(message.conversation_id, lambda: self._take_message(message, what.id))
+            self._hear(message.conversation_id, lambda: self._take_message(message, what.id))
 
     def _take_feedback(self, what: Input) -> None:
         answer = answer_of(what.body)
@@ -279,13 +279,13 @@ class SlaCore:
     def _take_told(self, name: str, told: Told) -> None:
         assert told.conversation_id is not None
         if name == "routing.task.created.v1":
-            self._with(told.conversation_id, lambda: self._episodes.bind(told, self.now_us))
+            self._hear(told.conversation_id, lambda: self._episodes.bind(told, self.now_us))
         elif name in ("routing.task.reopened.v1", "routing.task.message.v1"):
             reopened, join = name == "routing.task.reopened.v1", self._episodes.join
-            self._with(told.conversation_id, lambda: join(told, self.now_us, reopened=reopened))
+            self._hear(told.conversation_id, lambda: join(told, self.now_us, reopened=reopened))
         else:
             moved = name in RETARGETS
-            self._with(told.conversation_id, lambda: self._follow(name, told), moved=moved)
+            self._hear(told.conversation_id, lambda: self._follow(name, told), moved=moved)
 
     def _follow(self, name: str, told: Told) -> bool:
         live = self._episodes.of_task(told)
@@ -314,6 +314,14 @@ class SlaCore:
 
     def _touch(self, live: Live) -> None:
         live.record.touched_us = self.now_us
+
+    def _hear(self, name: str, act: Callable[[], bool], *, moved: bool = False) -> None:
+        """`_with`, after what is due on the conversation by now: where much is, its turn may not have
+        come, and an answer must not end a clock whose warning is still to be told."""
+        if not self._common.behind:
+            for at_us in self._agenda.take_of(name, self.now_us):
+                self._ring_one(name, at_us)
+        self._with(name, act, moved=moved)
 
     def _with(self, name: str, act: Callable[[], bool], *, moved: bool = False) -> None:
         """Does something to a conversation and tells what it did to its clocks. `moved`: a change

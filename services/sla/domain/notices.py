@@ -142,11 +142,24 @@ class Teller:
         notice = notices.get(name)
         told = notice is not None and notice.breached
         if new.clock.breached_us is not None and not told:
+            self._warned_before(new, notice)
             self.breached(new.live, new.clock, new.clock.breached_us)
         elif told and new.live.fold.hands.breach(new.clock, self._now_us) is None:
             assert notice is not None
             notice.breached = False
             self._withdraw(new, "breached")
+
+    def _warned_before(self, new: Seen, notice: Notice | None) -> None:
+        """Warnings come before their breach, also where nobody was there when they were due; not
+        those that hours of notices hold back."""
+        target, policy = new.live.target(new.clock), new.live.fold.policy
+        if target is None:
+            return
+        if policy is not None and policy.notice_calendar and policy.warnings_out_of_hours != "send":
+            return
+        for level in target.warn_at:
+            if level <= 1 and (notice is None or str(level) not in notice.warned):
+                self.warned(new.live, new.clock, level)
 
     def _warnings(self, name: str, new: Seen) -> None:
         """Warnings that the events in their order take back: it never came so far, or not yet."""
