@@ -77,8 +77,10 @@ class Teller:
             if old is not None and old[2:] == new[2:]:
                 continue
             if old is None:
-                self._started(new)
+                self._started(name, new)
             else:
+                if old.state in OPEN:
+                    self._warned_before(name, new)
                 self._changed(old, new, late)
             changed.append(new)
         for name, new in after.items():
@@ -100,10 +102,11 @@ class Teller:
             self._say(old, sla.ClockCancelled, state="cancelled")
         old.live.record.notices.pop(old.live.clock_id(clock), None)
 
-    def _started(self, new: Seen) -> None:
+    def _started(self, name: str, new: Seen) -> None:
         self._say(new, sla.ClockStarted, target_s=seconds(new.target_us))
         if new.task_id is not None:
             self._say(new, sla.ClockBound, queue=new.queue)
+        self._warned_before(name, new)
         if new.state == "paused":
             self._say(new, sla.ClockPaused, reason=_reason(new.clock))
         elif new.state not in OPEN:
@@ -142,18 +145,19 @@ class Teller:
         notice = notices.get(name)
         told = notice is not None and notice.breached
         if new.clock.breached_us is not None and not told:
-            self._warned_before(new, notice)
             self.breached(new.live, new.clock, new.clock.breached_us)
         elif told and new.live.fold.hands.breach(new.clock, self._now_us) is None:
             assert notice is not None
             notice.breached = False
             self._withdraw(new, "breached")
 
-    def _warned_before(self, new: Seen, notice: Notice | None) -> None:
-        """Warnings come before their breach, also where nobody was there when they were due; not
-        those that hours of notices hold back."""
+    def _warned_before(self, name: str, new: Seen) -> None:
+        """Warnings come before their breach and the clock's end, also where nobody was there when they
+        were due; not those that hours of notices hold back."""
+        notice = new.live.record.notices.get(name)
+        told = notice is not None and notice.breached
         target, policy = new.live.target(new.clock), new.live.fold.policy
-        if target is None:
+        if new.clock.breached_us is None or told or target is None:
             return
         if policy is not None and policy.notice_calendar and policy.warnings_out_of_hours != "send":
             return
