@@ -96,6 +96,10 @@ class House:
 
         return await eventually(look)
 
+    async def begun(self, name):
+        """Once the connector's poller has made its first good pass, and noted it."""
+        await eventually(lambda: self._last(name, None))
+
     async def passed(self, name, times=1, label=None):
         """Once the connector's poller has made so many more good passes."""
         for _ in range(times):
@@ -427,6 +431,7 @@ async def test_a_list_that_the_vendor_does_not_go_on_with_is_told_and_stops_noth
         settings = {"api_url": there.url, "channel_id": "UCown", "poll_every_s": 900}
         await house.put("gap", "youtube_comments", settings, {"api_key": "k"})
         assert await house.texts("gap", 1) == ["n0"]
+        await house.begun("gap")
         items = [comment(f"n{n}", f"n{n}", 9000 - n * 100) for n in range(8, -1, -1)]
         there.on(path, pages_of(items, 2, refused={"4"}))
         await house.passed("gap")

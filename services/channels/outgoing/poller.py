@@ -140,7 +140,7 @@ class Poller:
             errand = Errand(stored, settings, secrets, fetch, named, one.cursor, wall_us())
             brought = await self._brought(one, errand)
         except FetchFailed as failed:
-            await (self._gap(one, failed) or self._failed(one, stored, failed))
+            await (self._gap(one, stored, failed) or self._failed(one, stored, failed))
             return
         except _AWAY as away:
             said = f"What came could not be kept: {away}"
@@ -188,16 +188,19 @@ class Poller:
             found.again = True
         return found
 
-    def _gap(self, one: TakenPoll, failed: FetchFailed) -> Awaitable[None] | None:
+    def _gap(
+        self, one: TakenPoll, stored: StoredConnector, failed: FetchFailed
+    ) -> Awaitable[None] | None:
         """A vendor that no longer goes on where the last pass ended: the poller begins anew with
-        what is new, and says from when to when older items are missing."""
+        what is new, in its time, and says until then from when to when older items are missing."""
         place = Place.read(one.cursor)
         if place.left is None or failed.status not in _ENDED:
             return None
         since, until = stamp_of(place.since), stamp_of(place.newest)
         said = f"Items between {since} and {until} may be missing: {failed.said}"
         log.error("poll.gap", connector=one.connector, name=one.name, since=since, until=until)
-        return self._store.polled(one, self._replica, place.newest, 0.0, said=said)
+        wait_s = next_pass_s(_every_s(stored, one.name), 0, None, random.random())
+        return self._store.polled(one, self._replica, place.newest, wait_s, said=said)
 
     def _pages(self, errand: Errand) -> AsyncGenerator[Page]:
         if errand.fetch.request.startswith("imap:"):
@@ -206,10 +209,7 @@ class Poller:
 
     async def _failed(self, one: TakenPoll, stored: StoredConnector, failed: FetchFailed) -> None:
         self._metrics.polled(stored.kind, "failed")
-        connector = registry.get(stored.kind)
-        settings = connector.settings.model_validate(stored.settings)
-        fetch = next(each for each in connector.fetches if each.label == one.name)
-        if fetch.purpose == "renewal":
+        if _fetch(stored, one.name).purpose == "renewal":
             # Nobody misses what the vendor no longer sends: this has to be heard before it ends.
             log.warning(
                 "subscription.not_renewed",
@@ -220,7 +220,7 @@ class Poller:
             )
         else:
             log.info("poll.refused", connector=one.connector, name=one.name, why=failed.said)
-        every_s = interval_s(fetch, settings)
+        every_s = _every_s(stored, one.name)
         wait_s = next_pass_s(every_s, one.failures + 1, failed.after_s, random.random())
         await self._store.poll_failed(one, self._replica, wait_s, failed.said)
 
@@ -234,6 +234,16 @@ class _Brought:
     wanted: list[Wanted] = field(default_factory=list[Wanted])
     again: bool = False
     cut: bool = False
+
+
+def _fetch(stored: StoredConnector, name: str) -> Fetch:
+    return next(each for each in registry.get(stored.kind).fetches if each.label == name)
+
+
+def _every_s(stored: StoredConnector, name: str) -> int:
+    """How often this poller of a connector makes a pass, by its settings."""
+    settings = registry.get(stored.kind).settings.model_validate(stored.settings)
+    return interval_s(_fetch(stored, name), settings)
 
 
 def _cut(one: TakenPoll) -> str:
