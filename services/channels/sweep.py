@@ -6,9 +6,8 @@ looked at once more right before it goes.
 """
 
 import asyncio
-import contextlib
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -107,15 +106,3 @@ class BlobSweeper:
             return False
         await self._blobs.remove([path])
         return True
-
-
-@contextlib.asynccontextmanager
-async def sweeping(sweeper: BlobSweeper) -> AsyncGenerator[None]:
-    """Run it for the length of the block."""
-    task = asyncio.create_task(sweeper.run(), name="blob-sweeper")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -32,7 +32,7 @@ from services.channels.outgoing.store import OutgoingStore
 from services.channels.revision_store import RevisionStore
 from services.channels.spool_store import NOTIFY_CHANNEL, SpoolStore
 from services.channels.store import ChannelsStore
-from services.channels.sweep import BlobSweeper, Keep, sweeping
+from services.channels.sweep import BlobSweeper, Keep
 from services.cli.foundation import Foundation
 from services.cli.foundation import running as running_task
 from services.cli.languages import load_languages
@@ -185,7 +185,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         draining(intake),
         contextlib.AsyncExitStack() as stack,
         fetching,
-        sweeping(BlobSweeper(service.blobs, keep)),
+        running_task(BlobSweeper(service.blobs, keep).run, "blob sweeper"),
         archive as (running, _),
         mail as heard,
     ):

@@ -46,6 +46,10 @@ def addressed(body: Body, pointer: str = "") -> Iterator[tuple[str, Body]]:
             yield from addressed(part, f"{pointer}/{field}/{index}")
 
 
+def has_addresses(body: Body) -> bool:
+    return any(True for _ in addressed(body))
+
+
 def as_written(body: Body) -> Body:
     """The calendar without what was read from its feeds' addresses."""
     written = copy.deepcopy(body)
@@ -166,7 +170,7 @@ def _with_addresses(core: Core) -> list[tuple[str, int, Body]]:
     """(id, version, body) of the calendars that have feeds with an address."""
     found: list[tuple[str, int, Body]] = []
     for body in live.resources(core, "calendar"):
-        if any(True for _ in addressed(body)):
+        if has_addresses(body):
             held = live.resource(core, "calendar", body["id"])
             if held is not None:
                 found.append((body["id"], *held))

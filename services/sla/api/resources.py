@@ -11,7 +11,7 @@ from services.sla import live
 from services.sla.api.context import Service, Sla
 from services.sla.domain.commands import Command, DeleteResource, ResourceKind
 from services.sla.evaluate import evaluate as evaluate_policy
-from services.sla.feeds import addressed
+from services.sla.feeds import has_addresses
 from services.sla.resources import read_calendar, read_policy
 from services.sla.writing import put_of
 from shared.calendars import evaluate as evaluate_calendar
@@ -55,7 +55,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         body = _READ[kind](await read_body(request, dict[str, Any]), name)
         await service.runtime.refresh_config(caller.workspace)
         version = await _demanded(request, caller, service, kind, name)
-        if any(True for _ in addressed(body)):
+        if has_addresses(body):
             body = await _with_feeds(caller, service, name, body)
         command = await put_of(kind, name, body, version)
         reply = await submit(request, caller, service, command)
