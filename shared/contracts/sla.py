@@ -22,7 +22,12 @@ class ClockStarted(SlaEvent, kw_only=True):
 
 
 class ClockBound(SlaEvent, kw_only=True):
+    """What was told before the task was known holds for the task: the highest level that was warned
+    of (0: none), and whether the clock is breached."""
+
     queue: str | None = None
+    warned: float = 0.0
+    breached: bool = False
 
 
 class ClockMoved(SlaEvent, kw_only=True):

@@ -71,6 +71,21 @@ def test_priority_queues_and_offers_of_a_level_are_taken_back():
     assert "escalation_withdrawn" in decisions(driver)
 
 
+@pytest.mark.parametrize("told", [{"breached": True}, {"warned": 0.75}])
+def test_what_was_told_before_the_task_was_known_moves_its_ladder(told: dict[str, Any]):
+    """The router was away while the deadline passed: the clock's bond says what it has missed."""
+    driver = laddered(
+        level("at risk", USED, {"raise_priority": 1}),
+        level("late", BREACHED, {"offer_to": "supervisors"}),
+        require=[{"skill": "nobody"}],
+    )
+    come(driver, "sam")
+    driver.clock("sla.clock.bound.v1", "c", task_id=task_of(driver, "c")["id"], **told)
+    fired = task_of(driver, "c")["escalation"]["fired"]
+    assert fired == (["at risk", "late"] if "breached" in told else ["at risk"])
+    assert offered(driver, "sam") == (["c"] if "breached" in told else [])
+
+
 def test_a_level_that_was_taken_back_fires_again_for_a_true_breach():
     driver = laddered(level("late", BREACHED, {"raise_priority": 5}))
     breach(driver)

@@ -164,6 +164,32 @@ def test_an_answer_that_arrives_late_takes_the_breach_back():
     assert bench.events[-1][1]["withdrawn"] == "breached", "at 50 both warnings were right"
 
 
+def test_a_task_that_is_named_late_is_told_what_was_told_before_it():
+    """The router acts on what it hears of a task; while it was away it had none."""
+    bench = Bench().configured()
+    bench.message(0, event="evt_a")
+    bench.tick(70)
+    assert "breached first_response" in bench.kinds()
+    bench.created(80, "evt_a")
+    bound = {data["metric"]: data for kind, data in bench.events if kind == "bound"}
+    assert (bound["first_response"]["warned"], bound["first_response"]["breached"]) == (0.75, True)
+    assert (bound["resolution"]["warned"], bound["resolution"]["breached"]) == (0, False)
+
+
+def test_what_the_tasks_own_targets_undo_is_not_told_of_it():
+    slow = {"first_response": {"target_s": 600, "warn_at": [0.1, 0.5]}}
+    bench = Bench().configured({**POLICY, "when": "task.queue != 'billing'"})
+    bench.put("sla_policy", {**POLICY, "id": "slow", "targets": slow})
+    bench.message(0, event="evt_a")
+    bench.tick(70)
+    assert "breached first_response" in bench.kinds()
+    bench.created(80, "evt_a")
+    first = [(k, d) for k, d in bench.events if d["metric"] == "first_response"]
+    bound = next(data for kind, data in first if kind == "bound")
+    assert (bound["breached"], bound["due_at"]) == (False, "2026-11-23T09:10:00Z")
+    assert ("corrected", "breached") in [(kind, data.get("withdrawn")) for kind, data in first]
+
+
 def test_what_was_told_of_clocks_that_leave_memory_stands():
     """A long conversation lets go of its oldest exchanges, and then of its oldest tasks."""
     bench = Bench().configured({**POLICY, "targets": {"next_response": {"target_s": 60}}})

@@ -52,6 +52,8 @@ def _note(ws: Workspace, task: Task, event: sla.SlaEvent, name: str) -> None:
         task.clocks = [*task.clocks[1 - CLOCKS_MAX :], note]
     note.due_us = parse_instant(event.due_at) if event.due_at else None
     note.ended = note.ended or name in _ENDED
+    if isinstance(event, sla.ClockBound):
+        note.warned, note.breached = event.warned, event.breached
     if isinstance(event, sla.ClockWarning):
         note.warned = max(note.warned, event.level)
     if isinstance(event, sla.ClockBreached):

@@ -81,7 +81,7 @@ class Teller:
             else:
                 if old.state in OPEN:
                     self._warned_before(name, new)
-                self._changed(old, new, late)
+                self._changed(name, old, new, late)
             changed.append(new)
         for name, new in after.items():
             self._breach(name, new)
@@ -105,16 +105,23 @@ class Teller:
     def _started(self, name: str, new: Seen) -> None:
         self._say(new, sla.ClockStarted, target_s=seconds(new.target_us))
         if new.task_id is not None:
-            self._say(new, sla.ClockBound, queue=new.queue)
+            self._bound(name, new)
         self._warned_before(name, new)
         if new.state == "paused":
             self._say(new, sla.ClockPaused, reason=_reason(new.clock))
         elif new.state not in OPEN:
             self._ended(new)
 
-    def _changed(self, old: Seen, new: Seen, late: bool) -> None:
+    def _bound(self, name: str, new: Seen) -> None:
+        """The router acts on what it hears of a task; of this one it heard nothing before."""
+        notice = new.live.record.notices.get(name, Notice())
+        breached = notice.breached and self._breach_stands(new)
+        warned = max(map(float, self._standing(new, notice)), default=0.0)
+        self._say(new, sla.ClockBound, queue=new.queue, warned=warned, breached=breached)
+
+    def _changed(self, name: str, old: Seen, new: Seen, late: bool) -> None:
         if new.task_id != old.task_id:
-            self._say(new, sla.ClockBound, queue=new.queue)
+            self._bound(name, new)
         if late and old[2:7] != new[2:7]:
             self._say(new, sla.ClockCorrected, because="an event came late")
         if new.state == old.state:
@@ -146,7 +153,7 @@ class Teller:
         told = notice is not None and notice.breached
         if new.clock.breached_us is not None and not told:
             self.breached(new.live, new.clock, new.clock.breached_us)
-        elif told and new.live.fold.hands.breach(new.clock, self._now_us) is None:
+        elif told and not self._breach_stands(new):
             assert notice is not None
             notice.breached = False
             self._withdraw(new, "breached")
@@ -170,15 +177,24 @@ class Teller:
         notice = new.live.record.notices.get(name)
         if notice is None or not notice.warned:
             return
-        used = new.live.fold.hands.elapsed(new.clock, self._now_us)
-        stands = {
-            level: at
-            for level, at in notice.warned.items()
-            if used >= round(new.clock.target_us * float(level))
-        }
+        stands = self._standing(new, notice)
         if len(stands) < len(notice.warned):
             notice.warned = stands
             self._withdraw(new, "warning", level=max(map(float, stands), default=0.0))
+
+    def _breach_stands(self, seen: Seen) -> bool:
+        return seen.live.fold.hands.breach(seen.clock, self._now_us) is not None
+
+    def _standing(self, seen: Seen, notice: Notice) -> dict[str, int]:
+        """The warnings told, by level, that the clock has come to."""
+        if not notice.warned:
+            return {}
+        used = seen.live.fold.hands.elapsed(seen.clock, self._now_us)
+        return {
+            level: at
+            for level, at in notice.warned.items()
+            if used >= round(seen.clock.target_us * float(level))
+        }
 
     def _withdraw(self, seen: Seen, what: str, **more: object) -> None:
         because = "an event came late"
