@@ -28,7 +28,9 @@ from shared.http.forward import Forwarder
 from shared.http.peers import PeerSeal
 from shared.http.ratelimit import Rate, RateLimiter
 from shared.http.tokens import JwtSettings, JwtVerifier, KeySet
+from shared.runtime.clock import RealClock
 from shared.runtime.metrics import RuntimeMetrics
+from shared.runtime.supervisor import Supervisor
 from shared.settings import Settings
 
 ALIVE_EVERY_S = 0.5
@@ -49,6 +51,7 @@ class Foundation:
     bus: Bus
     registry: CollectorRegistry
     runtime_metrics: RuntimeMetrics
+    supervisor: Supervisor
     platform: PlatformStore
     calls: PlatformCalls
     keys: KeyStore
@@ -114,6 +117,7 @@ async def foundation(
         stack.push_async_callback(parts.forwarder.close)
         await stack.enter_async_context(running(lambda: _prune(engine), "prune"))
         await stack.enter_async_context(running(parts.rates.run, "rates"))
+        await stack.enter_async_context(running(parts.supervisor.watch, "supervisor"))
         yield parts
 
 
@@ -130,6 +134,7 @@ def _assemble(
 ) -> Foundation:
     secret_keys = load_keys(settings.data_dir, settings.secret_key)
     registry = CollectorRegistry()
+    runtime_metrics = RuntimeMetrics(registry)
     box = SecretBox(*secret_keys)
     listener = Listener(database_url)
     platform = PlatformStore(engine)
@@ -143,7 +148,8 @@ def _assemble(
         engine=engine,
         bus=bus,
         registry=registry,
-        runtime_metrics=RuntimeMetrics(registry),
+        runtime_metrics=runtime_metrics,
+        supervisor=Supervisor(RealClock(), runtime_metrics),
         platform=platform,
         calls=PlatformCalls(platform, keys, settings.partitions),
         keys=keys,

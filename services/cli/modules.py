@@ -111,6 +111,7 @@ async def runtime(
         limits=limits_of(factory.service, parts.settings.lease_s),
         enrich_config=enrich_config,
         metrics=parts.runtime_metrics,
+        supervisor=parts.supervisor,
     )
     await running.start()
     try:

@@ -62,6 +62,7 @@ class Runtime:
         limits: Limits | None = None,
         enrich_config: EnrichConfig | None = None,
         metrics: RuntimeMetrics | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.service = factory.service
         self.replica = replica
@@ -87,7 +88,7 @@ class Runtime:
         self.intake = Intake(
             self.service, bus, tuple(chosen), self.shards, clock, self.limits, self.metrics
         )
-        self._supervisor = Supervisor(clock, self.metrics)
+        self._supervisor = supervisor
         self._partition_of: dict[str, int] = {}
         self._rows: dict[int, ShardRow] = {}
         self._tasks = Tasks(self.service, clock, self.limits)
@@ -108,11 +109,10 @@ class Runtime:
             "maintenance", lambda: self._tasks.repeat(self.step_maintenance, self.limits.maintain_s)
         )
         self._tasks.spawn("measures", lambda: self._tasks.repeat(self._measure, 5.0))
-        self._tasks.spawn("supervisor", self._supervisor.watch)
 
     async def stop(self) -> None:
         self._stopping = True
-        for name in ("leases", "config", "maintenance", "measures", "supervisor"):
+        for name in ("leases", "config", "maintenance", "measures"):
             await self._tasks.cancel(name)
         for partition in sorted(self.shards):
             await self._give_up(partition)
@@ -359,7 +359,8 @@ class Runtime:
             worked = await shard.step()
             if shard.following.reading != loads:
                 loads = shard.following.reading
-                self._supervisor.loaded()
+                if self._supervisor is not None:
+                    self._supervisor.loaded()
             if worked:
                 await shard.gather()
                 continue
