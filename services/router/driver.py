@@ -6,6 +6,7 @@ import msgspec
 
 from services.router.domain.commands import Command, PutResource, ResourceKind, encode
 from services.router.domain.config import TYPES
+from services.router.domain.conversations import open_task
 from services.router.domain.core import RouterCore, RouterFactory
 from shared.contracts import interactions, sla
 from shared.contracts.core import Emitted, Input, Outcome
@@ -92,11 +93,13 @@ class Driver:
         return self.apply(what)
 
     def clock(self, name: str, thread: str, **more: Any) -> Outcome:
-        """An event of the SLA service about a first-response clock of the conversation."""
+        """An event of the SLA service about a first-response clock of the conversation's open task."""
+        task = open_task(self.core, thread)
         fields = {
             "workspace": WORKSPACE,
             "seq": 1,
             "at": format_instant(self.now_us),
+            "task_id": task.id if task else None,
             "clock_id": "clk_1",
             "cycle": 1,
             "conversation_id": thread,

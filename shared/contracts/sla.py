@@ -22,10 +22,11 @@ class ClockStarted(SlaEvent, kw_only=True):
 
 
 class ClockBound(SlaEvent, kw_only=True):
-    """What was told before the task was known holds for the task: the highest level that was warned
-    of (0: none), and whether the clock is breached."""
+    """What was told before the task was known holds for the task: the clock's state, the highest
+    level that was warned of (0: none), and whether it is breached."""
 
     queue: str | None = None
+    state: str = "running"
     warned: float = 0.0
     breached: bool = False
 
@@ -59,6 +60,12 @@ class ClockMet(SlaEvent, kw_only=True):
 
     satisfied_at: str
     predicted: bool = False
+
+
+class ClockMissed(SlaEvent, kw_only=True):
+    """A breached clock has ended; a miss counts from its breach, which was told before."""
+
+    satisfied_at: str
 
 
 class ClockBreached(SlaEvent, kw_only=True):
@@ -95,6 +102,7 @@ TYPES: dict[str, type[SlaEvent]] = {
     "sla.clock.warning.v1": ClockWarning,
     "sla.clock.notice.v1": ClockNotice,
     "sla.clock.met.v1": ClockMet,
+    "sla.clock.missed.v1": ClockMissed,
     "sla.clock.breached.v1": ClockBreached,
     "sla.clock.corrected.v1": ClockCorrected,
     "sla.clock.predicted_breach.v1": ClockPredictedBreach,

@@ -7,7 +7,9 @@ from unittest.mock import patch
 
 import msgspec
 
+from services.router.domain import clocks
 from shared.bus.port import BusUnavailable
+from shared.contracts.sla import ClockBound
 from shared.runtime.arrivals import Arrival
 from shared.runtime.committing import Committing
 from shared.runtime.inbox import Inbox, Taken
@@ -129,6 +131,18 @@ def first_come() -> AbstractContextManager[Any]:
     return patch.object(Inbox, "take", take)
 
 
+def bond_unread() -> AbstractContextManager[Any]:
+    """What a clock had come to before its task was known is nobody's."""
+    note = clocks._note
+
+    def deaf(ws: Any, task: Any, event: Any, name: str) -> None:
+        if isinstance(event, ClockBound):
+            event.state, event.warned, event.breached = "running", 0.0, False
+        note(ws, task, event, name)
+
+    return patch.object(clocks, "_note", deaf)
+
+
 def _store(store: type[MemoryStore]) -> Mutant:
     return lambda parts: (msgspec.structs.replace(parts, store=store), nullcontext())
 
@@ -148,4 +162,5 @@ MUTANTS: dict[str, Mutant] = {
     "answered-before-commit": _patched(answered_before_commit),
     "positions-ahead": _patched(positions_ahead),
     "first-come": _patched(first_come),
+    "bond-unread": _patched(bond_unread),
 }

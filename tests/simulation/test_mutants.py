@@ -14,6 +14,7 @@ SEEDS_NEEDED = {
     "answered-before-commit": 3,
     "positions-ahead": 3,
     "first-come": 8,
+    "bond-unread": 3,
 }
 
 

@@ -147,8 +147,10 @@ def test_warnings_and_breach_come_once_and_are_stamped_with_the_due_instant():
     )
     count = len(bench.events)
     bench.tick(70)
+    assert len(bench.events) == count
     bench.message(80, "agent")
-    assert len(bench.events) == count, "the miss has been told by its breach"
+    ((kind, data),) = bench.events[count:]
+    assert (kind, data["satisfied_at"]) == ("missed", "2026-11-23T09:01:20Z")
     row = next(row for row in bench.rows.values() if row["metric"] == "first_response")
     assert row["state"] == "missed" and row["breached_us"] == T0 + 60 * S
     assert [w["level"] for w in row["warnings"]] == [0.5, 0.75]
@@ -174,6 +176,16 @@ def test_a_task_that_is_named_late_is_told_what_was_told_before_it():
     bound = {data["metric"]: data for kind, data in bench.events if kind == "bound"}
     assert (bound["first_response"]["warned"], bound["first_response"]["breached"]) == (0.75, True)
     assert (bound["resolution"]["warned"], bound["resolution"]["breached"]) == (0, False)
+    assert {data["state"] for data in bound.values()} == {"running"}
+
+
+def test_a_clock_that_ended_before_its_task_was_named_is_bound_as_ended():
+    bench = Bench().configured()
+    bench.message(0, event="evt_a")
+    bench.message(20, "agent")
+    bench.created(80, "evt_a")
+    bound = {data["metric"]: data["state"] for kind, data in bench.events if kind == "bound"}
+    assert bound == {"first_response": "met", "resolution": "running"}
 
 
 def test_what_the_tasks_own_targets_undo_is_not_told_of_it():

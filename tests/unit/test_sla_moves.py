@@ -199,7 +199,7 @@ def test_what_is_due_on_a_conversation_is_told_before_what_happens_to_it():
         )
     for number in range(1, conversations + 1):
         told = [kind for kind in told_of(bench, f"cnv_{number}") if kind != "predicted_breach"]
-        assert told == ["warning", "breached"], number
+        assert told == ["warning", "breached", "missed"], number
 
 
 def test_a_breach_that_is_seen_only_afterwards_is_told_after_its_warning():
@@ -209,7 +209,7 @@ def test_a_breach_that_is_seen_only_afterwards_is_told_after_its_warning():
     bench.events.clear()
     bench.told(3_700, "completed", conversation_id="cnv_1", task_id="tsk_1", **DONE)
     bench.apply(3_701, Input("lifecycle", LIVE))
-    assert told_of(bench, "cnv_1") == ["warning", "breached"]
+    assert told_of(bench, "cnv_1") == ["warning", "breached", "missed"]
     assert {data.get("level") for kind, data in bench.events if kind == "warning"} == {0.9}
 
 

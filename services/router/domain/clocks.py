@@ -4,19 +4,21 @@ and the warnings and breaches that ladders act on."""
 import msgspec
 
 from services.router.domain import ladders, membership, withdrawals
-from services.router.domain.conversations import open_task
 from services.router.domain.state import OPEN, SEEKING, ClockNote, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import sla
 from shared.contracts.instants import parse_instant
 
 _DECODERS = {name: msgspec.json.Decoder(struct) for name, struct in sla.TYPES.items()}
-_ENDED = ("sla.clock.met.v1", "sla.clock.cancelled.v1")
+_ENDED = ("sla.clock.met.v1", "sla.clock.missed.v1", "sla.clock.cancelled.v1")
+_RUNNING = ("running", "paused")
+_RESUMED = "sla.clock.resumed.v1"
 CLOCKS_MAX = 50
 
 
 def on_event(ws: Workspace, name: str, body: bytes) -> None:
-    """Apply one `sla.*` event; one of an unknown type or of no open task is passed over."""
+    """Apply one `sla.*` event; one of an unknown type or of no open task is passed over. So is one of
+    a clock that is not bound yet, since whose it becomes is not known: its bond tells what it was."""
     decoder = _DECODERS.get(name)
     if decoder is None:
         return
@@ -26,6 +28,8 @@ def on_event(ws: Workspace, name: str, body: bytes) -> None:
         return
     due_before = _due(task)
     _note(ws, task, event, name)
+    if task.state not in OPEN:
+        return
     if task.state in SEEKING and _due(task) != due_before:
         membership.enter(ws, task)
     if isinstance(event, sla.ClockCorrected) and event.withdrawn is not None:
@@ -34,10 +38,10 @@ def on_event(ws: Workspace, name: str, body: bytes) -> None:
 
 
 def _task_of(ws: Workspace, event: sla.SlaEvent) -> Task | None:
-    if event.task_id is None:
-        return open_task(ws, event.conversation_id)
-    task = ws.tasks.get(event.task_id)
-    return task if task is not None and task.state in OPEN else None
+    """One that may be reopened is followed too: the clocks that run on are its own again then."""
+    task = ws.tasks.get(event.task_id or "")
+    known = task is not None and (task.state in OPEN or task.id in ws.reopenable)
+    return task if known else None
 
 
 def _due(task: Task) -> list[int | None]:
@@ -51,9 +55,10 @@ def _note(ws: Workspace, task: Task, event: sla.SlaEvent, name: str) -> None:
         note = ClockNote(event.clock_id, event.metric)
         task.clocks = [*task.clocks[1 - CLOCKS_MAX :], note]
     note.due_us = parse_instant(event.due_at) if event.due_at else None
-    note.ended = note.ended or name in _ENDED
+    note.ended = name in _ENDED or (note.ended and name != _RESUMED)
     if isinstance(event, sla.ClockBound):
         note.warned, note.breached = event.warned, event.breached
+        note.ended = event.state not in _RUNNING
     if isinstance(event, sla.ClockWarning):
         note.warned = max(note.warned, event.level)
     if isinstance(event, sla.ClockBreached):

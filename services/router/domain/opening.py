@@ -149,7 +149,8 @@ def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us:
     ws.reopenable.pop(task.id, None)
     task.agent_id = None
     task.cycle += 1
-    task.fired, task.declines, task.refused, task.clocks = [], 0, {}, []
+    task.fired, task.declines, task.refused = [], 0, {}
+    task.clocks = [note for note in task.clocks if not note.ended]
     task.by_human = False
     task.skipped = task.effects = ()
     task.relax_all, task.dropped, task.relaxed_to_us = False, [], 0

@@ -87,6 +87,8 @@ class Teller:
             self._breach(name, new)
             if late or not moved:
                 self._warnings(name, new)
+            if new.state == "missed" and (name not in before or before[name].state in OPEN):
+                self._say(new, sla.ClockMissed, satisfied_at=_satisfied(new))
         return changed
 
     def _vanished(self, old: Seen) -> None:
@@ -117,7 +119,8 @@ class Teller:
         notice = new.live.record.notices.get(name, Notice())
         breached = notice.breached and self._breach_stands(new)
         warned = max(map(float, self._standing(new, notice)), default=0.0)
-        self._say(new, sla.ClockBound, queue=new.queue, warned=warned, breached=breached)
+        told = {"queue": new.queue, "state": new.state, "warned": warned, "breached": breached}
+        self._say(new, sla.ClockBound, **told)
 
     def _changed(self, name: str, old: Seen, new: Seen, late: bool) -> None:
         if new.task_id != old.task_id:
@@ -141,9 +144,8 @@ class Teller:
         if new.state == "met":
             notice = new.live.record.notices.get(new.live.clock_id(new.clock))
             predicted = notice is not None and notice.predicted_us is not None
-            satisfied = format_instant(new.satisfied_us or 0)
-            self._say(new, sla.ClockMet, satisfied_at=satisfied, predicted=predicted)
-        elif new.state != "missed":  # a miss is told by its breach
+            self._say(new, sla.ClockMet, satisfied_at=_satisfied(new), predicted=predicted)
+        elif new.state != "missed":  # told after its breach
             self._say(new, sla.ClockCancelled, state=new.state)
 
     def _breach(self, name: str, new: Seen) -> None:
@@ -258,6 +260,10 @@ class Teller:
             "due_at": optional_instant(clock.due_us),
         }
         return msgspec.convert({**common, **fields}, kind)
+
+
+def _satisfied(seen: Seen) -> str:
+    return format_instant(seen.satisfied_us or 0)
 
 
 def _because(old: Seen, new: Seen) -> str:

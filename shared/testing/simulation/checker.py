@@ -78,12 +78,24 @@ class Checker:
                 for workspace, partition in self.workspaces.items():
                     published = of_all.get(workspace, [])
                     await self._journal(service, workspace, partition, published, trial)
+            for workspace, partition in self.workspaces.items():
+                self._heard(workspace, partition, said.get("sla", {}).get(workspace, []), trial)
             if not trial.wrong or attempt == 9:
                 break
             await asyncio.sleep(0.3)
         for what in trial.wrong:
             self.ledger.complain(what)
         return said
+
+    def _heard(self, workspace: str, partition: int, events: list[Told], trial: Ledger) -> None:
+        """The router acts on what the clocks of its tasks have come to, whichever came first."""
+        runtime = self.cluster.owner("router", partition)
+        if runtime is None or "sla" not in self.cluster.services:
+            return
+        heard = self.cluster.parts.heard(runtime.shards[partition].workspaces[workspace].core)
+        wall = Wall(workspace, Ledger())
+        wall.follow(events)
+        wall.compare(heard, trial)
 
     async def _journal(
         self, service: str, workspace: str, partition: int, published: list[Told], trial: Ledger

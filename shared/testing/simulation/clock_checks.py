@@ -3,6 +3,7 @@
 import msgspec
 
 from shared.contracts.instants import parse_instant
+from shared.testing.simulation.hosts import Heard
 from shared.testing.simulation.ledger import Ledger
 from shared.testing.simulation.truth import Told
 
@@ -54,7 +55,7 @@ class Wall:
             self._breached(event, clock)
         elif kind == "corrected":
             self._corrected(event, clock)
-        elif kind in ("met", "cancelled"):
+        elif kind in ("met", "missed", "cancelled"):
             clock.ended = kind
         elif kind == "resumed":
             clock.ended = ""
@@ -104,3 +105,20 @@ class Wall:
         bound = {clock.task for clock in self.clocks.values() if clock.metric == "first_response"}
         for task in sorted(tasks - bound):
             self.ledger.complain(f"{self.workspace}: task {task} has no first-response clock")
+
+    def compare(self, heard: dict[tuple[str, str], Heard], ledger: Ledger) -> None:
+        """What the router has heard of its open tasks' clocks is what was told of them."""
+        tasks = {task for task, _ in heard}
+        told = {
+            (clock.task, name): Heard(clock.due_us, max(clock.warned, default=0.0), clock.breached)
+            for (name, _), clock in self.clocks.items()
+            if not clock.ended and clock.task in tasks
+        }
+        for key in sorted(heard.keys() | told.keys(), key=str):
+            one, other = heard.get(key), told.get(key)
+            if one is not None and other is not None and one.warned is None:
+                other = Heard(other.due_us)
+            if one != other:
+                ledger.complain(
+                    f"{self.workspace}: the router has heard {one} of {key}, told was {other}"
+                )

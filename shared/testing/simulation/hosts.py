@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -49,13 +49,24 @@ LIMITS = Limits(
 MakeStore = Callable[[MemoryDatabase, str, Callable[[str], Fault | None]], MemoryStore]
 
 
+class Heard(NamedTuple):
+    """What a router has heard of an open task's running or paused clock. Of a reopened task's it may
+    have been told before, so that only `due_us` is said."""
+
+    due_us: int | None
+    warned: float | None = None
+    breached: bool | None = None
+
+
 class Parts(msgspec.Struct, frozen=True):
     """What a simulation is made of. `work` shows an agent's work (API.md), `wrong` says what does
-    not hold in a router's core. Mutants bring other stores and runtimes."""
+    not hold in a router's core, `heard` what it has heard of its open tasks' clocks, by (task,
+    clock). Mutants bring other stores and runtimes."""
 
     factories: tuple[Callable[[], CoreFactory], ...]
     work: Callable[[Core, str], dict[str, Any]]
     wrong: Callable[[Core], list[str]]
+    heard: Callable[[Core], dict[tuple[str, str], Heard]]
     store: MakeStore = MemoryStore
     runtime: Callable[..., Runtime] = Runtime
     limits: Limits = LIMITS
