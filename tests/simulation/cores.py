@@ -3,7 +3,7 @@
 from services.router.domain import invariants, views
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.domain.state import OPEN
-from services.sla.domain.core import SlaFactory
+from services.sla.domain.core import SlaCore, SlaFactory
 from shared.contracts.core import Core
 from shared.testing.simulation.hosts import Heard, Parts
 
@@ -21,9 +21,40 @@ def heard(core: Core) -> dict[tuple[str, str], Heard]:
     }
 
 
+def disagree(router: Core, sla: Core) -> list[str]:
+    """Where the SLA service believes something else of an open task than the router knows."""
+    assert isinstance(router, RouterCore) and isinstance(sla, SlaCore)
+    found: list[str] = []
+    for task in router.tasks.values():
+        lives = [one for one in sla.lives(task.conversation_id) if one.record.task_id == task.id]
+        if not lives:
+            if task.state in OPEN:
+                found.append(f"of {task.id}, {task.state}, the SLA service knows nothing")
+            continue
+        (live,) = lives
+        believed, ended = live.fold.episode.facts.task, live.ended
+        if ended != (task.state not in OPEN):
+            found.append(f"{task.id} is {task.state}, for the SLA service ended: {ended}")
+        if task.state not in OPEN:
+            continue
+        state = {"reserved": "pending"}.get(task.state, task.state)
+        knows = {
+            "state": state,
+            "priority": task.priority,
+            "held": task.held,
+            "agent_id": task.agent_id,
+        }
+        thinks = {name: believed.get(name) for name in knows}
+        thinks["held"] = bool(thinks["held"])
+        if thinks != knows or believed.get("queue") not in (task.queues or [None]):
+            found.append(f"{task.id} is {knows}, {task.queues}, for the SLA service {believed}")
+    return found
+
+
 PARTS = Parts(
     factories=(RouterFactory, SlaFactory),
     work=lambda core, agent: views.work(core, agent)[1],
     wrong=invariants.check,
     heard=heard,
+    disagree=disagree,
 )

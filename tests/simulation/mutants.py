@@ -8,6 +8,8 @@ from unittest.mock import patch
 import msgspec
 
 from services.router.domain import clocks
+from services.sla.domain import events
+from services.sla.domain.events import Event
 from shared.bus.port import BusUnavailable
 from shared.contracts.sla import ClockBound
 from shared.runtime.arrivals import Arrival
@@ -143,6 +145,13 @@ def bond_unread() -> AbstractContextManager[Any]:
     return patch.object(clocks, "_note", deaf)
 
 
+def order_of_kinds() -> AbstractContextManager[Any]:
+    """What the router decided at one instant is put in the order of its kinds."""
+    return patch.object(
+        Event, "sort_key", property(lambda e: (e.at_us, events._RANK[e.type], 0, 0, e.order))
+    )
+
+
 def _store(store: type[MemoryStore]) -> Mutant:
     return lambda parts: (msgspec.structs.replace(parts, store=store), nullcontext())
 
@@ -163,4 +172,5 @@ MUTANTS: dict[str, Mutant] = {
     "positions-ahead": _patched(positions_ahead),
     "first-come": _patched(first_come),
     "bond-unread": _patched(bond_unread),
+    "order-of-kinds": _patched(order_of_kinds),
 }

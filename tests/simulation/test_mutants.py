@@ -15,6 +15,7 @@ SEEDS_NEEDED = {
     "positions-ahead": 3,
     "first-come": 8,
     "bond-unread": 3,
+    "order-of-kinds": 3,
 }
 
 

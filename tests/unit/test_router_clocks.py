@@ -1,5 +1,6 @@
 """What the router hears of its tasks' clocks, in whatever order the two services came by it."""
 
+from services.router.domain import commands as cmd
 from services.router.driver import Driver
 from tests.unit.router_centre import accept, centre, come, complete, task_of, work
 
@@ -55,3 +56,35 @@ def test_clocks_that_run_on_are_a_reopened_tasks_again() -> None:
     driver.say("c", "one more thing")
     accept(driver, "a")
     assert due(driver) == ["runs"]
+
+
+def held(wrap_up: bool = False) -> tuple[Driver, str]:
+    queue = {"wrap_up": {"limit_s": 60}} if wrap_up else {}
+    driver = centre({"a": {}, "b": {}}, **queue)
+    come(driver, "a")
+    driver.say("c")
+    task = accept(driver, "a")
+    driver.command(cmd.HoldTask(task=task, reason="parts"))
+    return driver, task
+
+
+def ends_of_holds(driver: Driver) -> list[str | None]:
+    return [one["agent_id"] for one in driver.found("task.resumed")]
+
+
+def test_a_hold_that_ends_with_its_assignment_is_told() -> None:
+    """Clocks pause while a task is held: nobody would tell them that it is no longer."""
+    driver, task = held()
+    driver.command(cmd.RequeueTask(task=task))
+    assert (task_of(driver, "c")["held"], ends_of_holds(driver)) == (False, [None])
+
+    driver, task = held()
+    come(driver, "b")
+    driver.command(cmd.TransferTask(task=task, to=cmd.TransferTo(agent="b"), mode="warm"))
+    assert (task_of(driver, "c")["held"], ends_of_holds(driver)) == (True, [])
+    driver.command(cmd.TransferTask(task=task, to=cmd.TransferTo(queue="main")))
+    assert (task_of(driver, "c")["held"], ends_of_holds(driver)) == (False, [None])
+
+    driver, task = held(wrap_up=True)
+    complete(driver, task)
+    assert (task_of(driver, "c")["held"], ends_of_holds(driver)) == (False, ["a"])

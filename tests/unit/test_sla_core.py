@@ -97,9 +97,9 @@ class Bench:
         )
         return self.apply(at_s if now is None else now, what)
 
-    def created(self, at_s: float, event: str | None, **more):
+    def created(self, at_s: float, event: str | None, now=None, **more):
         facts = {"event_id": event, "channel": "chat", "queue": "billing", "priority": 0, **more}
-        return self.told(at_s, "created", **facts)
+        return self.told(at_s, "created", now, **facts)
 
     def tick(self, at_s: float):
         return self.apply(at_s, Input("timer", "due"))
@@ -186,6 +186,62 @@ def test_a_clock_that_ended_before_its_task_was_named_is_bound_as_ended():
     bench.created(80, "evt_a")
     bound = {data["metric"]: data["state"] for kind, data in bench.events if kind == "bound"}
     assert bound == {"first_response": "met", "resolution": "running"}
+
+
+def known(bench: Bench, *names: str) -> list:
+    """What the SLA service believes of the task."""
+    task = bench.core.lives("cnv_1")[0].fold.episode.facts.task
+    return [task.get(name) for name in names]
+
+
+def test_what_the_router_decides_at_one_instant_keeps_its_order():
+    """A batch has one time: ranks of kinds, which settle equal times of others, would turn it round."""
+    bench = Bench().configured()
+    bench.message(0, event="evt_a")
+    bench.created(1, "evt_a")
+    bench.told(5, "transferred", to={"queue": "sales"}, mode="blind")
+    bench.told(5, "assigned", agent_id="ana")
+    assert known(bench, "state", "agent_id", "queue") == ["assigned", "ana", "sales"]
+    bench.told(6, "held", reason="lunch")
+    bench.told(6, "resumed")
+    assert known(bench, "held") == [False]
+    bench.told(7, "resumed")
+    bench.told(7, "held", reason="lunch")
+    assert known(bench, "held", "hold_reason") == [True, "lunch"]
+    bench.told(9, "completed", agent_id="ana")
+    bench.told(9, "reopened")
+    bench.told(9, "assigned", agent_id="ben")
+    assert known(bench, "state", "agent_id") == ["assigned", "ben"]
+    assert not bench.core.lives("cnv_1")[0].ended
+
+
+def test_a_message_from_a_clock_that_is_ahead_comes_before_what_was_decided_about_it():
+    bench = Bench().configured()
+    bench.message(10, event="evt_a", received=10)
+    bench.created(8, "evt_a", now=11, waiting_since=format_instant(T0 + 8 * S))
+    bench.told(9, "assigned", now=11, agent_id="ana")
+    assert known(bench, "state", "agent_id") == ["assigned", "ana"]
+
+
+def test_the_same_where_the_message_is_heard_last():
+    bench = Bench().configured()
+    bench.created(8, "evt_a", waiting_since=format_instant(T0 + 8 * S))
+    bench.told(9, "assigned", agent_id="ana")
+    bench.message(10, event="evt_a", received=11)
+    assert known(bench, "state", "agent_id") == ["assigned", "ana"]
+
+
+def test_a_warm_transfer_and_another_queue_leave_the_task_with_its_agent():
+    bench = Bench().configured()
+    bench.message(0, event="evt_a")
+    bench.created(1, "evt_a")
+    bench.told(5, "assigned", agent_id="ana")
+    bench.told(6, "transferred", to={"queue": "sales"}, mode="warm")
+    assert known(bench, "state", "agent_id", "queue") == ["assigned", "ana", "sales"]
+    bench.told(7, "queued", queues=["second"])
+    assert known(bench, "state", "agent_id", "queue") == ["assigned", "ana", "second"]
+    bench.told(8, "transferred", to={"queue": "sales"}, mode="blind")
+    assert known(bench, "state", "agent_id", "queue") == ["pending", None, "sales"]
 
 
 def test_what_the_tasks_own_targets_undo_is_not_told_of_it():

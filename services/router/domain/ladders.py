@@ -204,9 +204,9 @@ def requeue(
         if exclude:
             lifecycle.refuse(ws, task, former, until)
     lifecycle.set_state(ws, task, "pending", None if task.queues else planning.NO_RULE)
+    lifecycle.end_hold(ws, task)
     task.queue = None
-    task.warm = task.held = False
-    task.hold_reason = None
+    task.warm = False
     task.unanswered_us = None
     if not keep_place:
         task.waiting_since_us = ws.now

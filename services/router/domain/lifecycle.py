@@ -176,6 +176,13 @@ def set_held(ws: Workspace, task: Task, held: bool, reason: str | None) -> bool:
     return is_over(ws, desk, task.channel)
 
 
+def end_hold(ws: Workspace, task: Task) -> None:
+    """A hold that ends with what it held is told too: clocks pause by it."""
+    if task.held:
+        over = set_held(ws, task, False, None)
+        ws.of_task(routing.TaskResumed, task, agent_id=task.agent_id, over_capacity=over)
+
+
 def is_over(ws: Workspace, desk: Desk, channel: str) -> bool:
     return capacity.used_against(ws, desk, channel) > desk.config.capacity or desk.count.get(
         channel, 0

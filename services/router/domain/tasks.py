@@ -60,8 +60,7 @@ def complete(ws: Workspace, command: cmd.CompleteTask) -> Task:
     lifecycle.set_state(ws, task, "wrapping")
     task.wrap_until_us = ws.now + span_us(queue.wrap_up.limit_s)
     task.orphan_us = task.unanswered_us = task.respond_us = None
-    if task.held:
-        lifecycle.set_held(ws, task, False, None)
+    lifecycle.end_hold(ws, task)
     ws.at_time(task.wrap_until_us, timers.WRAP, task.number, task.id)
     ws.of_task(routing.TaskWrapping, task, agent_id=task.agent_id)
     return task
@@ -191,8 +190,8 @@ def _let_go(ws: Workspace, task: Task, former: str | None) -> None:
         lifecycle.refuse(ws, task, former, until)
     if task.state != "pending":
         lifecycle.set_state(ws, task, "pending")
-    task.queue = None
-    task.held, task.hold_reason, task.unanswered_us = False, None, None
+    lifecycle.end_hold(ws, task)
+    task.queue = task.unanswered_us = None
 
 
 def _aim(ws: Workspace, task: Task, target: dict[str, str | None]) -> None:

@@ -228,8 +228,10 @@ class Hands:
 
     def _forget_day(self, clock: Clock, at_us: int) -> None:
         """A deadline by days holds until open time was paused; then what is left counts."""
-        last = clock.spans[-1]
-        if clock.day_due_us is not None and self.of(last.calendar).elapsed(last.from_us, at_us):
+        last = clock.spans[-1] if clock.spans else None  # none: it ended as it began
+        if last is None or clock.day_due_us is None:
+            return
+        if self.of(last.calendar).elapsed(last.from_us, at_us):
             clock.day_due_us = None
 
     def _aim(self, clock: Clock, goal: Goal, from_us: int) -> None:

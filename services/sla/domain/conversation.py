@@ -326,5 +326,5 @@ def _books(library: Shelved) -> Callable[[str], Book]:
     return lambda key: library.book(book_of(key))
 
 
-def _sort_key(event: Event) -> tuple[int, int, int]:
+def _sort_key(event: Event) -> tuple[int, int, int, int, int]:
     return event.sort_key

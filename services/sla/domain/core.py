@@ -29,7 +29,7 @@ from services.sla.domain.conversation import (
 )
 from services.sla.domain.due import FORETOLD, NEVER_US, Due, due_on
 from services.sla.domain.episodes import Episodes
-from services.sla.domain.events import Event
+from services.sla.domain.events import Event, no_earlier
 from services.sla.domain.feedback import answer_of, feedback_row
 from services.sla.domain.intake import (
     RETARGETS,
@@ -296,7 +296,7 @@ class SlaCore:
             return False
         late = False
         for event in task_events(name, told, live.fold.episode.facts.task.get("queue")):
-            late = self._add(live, event) or late
+            late = self._add(live, no_earlier(event, live.fold.episode.created_us or 0)) or late
         self._touch(live)
         return late
 

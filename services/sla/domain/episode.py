@@ -11,6 +11,7 @@ from services.sla.domain.work import Work
 from shared.contracts.instants import parse_instant
 
 WAITING = "waiting_on_customer"
+QUEUE_ALONE = "queue"  # mode of a transfer that changes the task's queue and nothing else
 
 _TASK_FIELDS_OF_EVENTS = ("channel", "queue", "language", "kind", "attributes", "tags")
 _STATES = {
@@ -63,14 +64,15 @@ def note(episode: Episode, event: Event) -> None:
     task = facts.task
     if kind in ("task_created", "transferred"):
         task.update({name: fields[name] for name in _TASK_FIELDS_OF_EVENTS if name in fields})
-        task["state"] = "assigned" if agent_of(fields) else "pending"
+        if leaves_agent(kind, fields):
+            task["state"] = "assigned" if agent_of(fields) else "pending"
         if "customer" in fields:
             facts.customer = fields["customer"]
     if kind in ("task_created", "priority_changed") and "priority" in fields:
         task["priority"] = fields["priority"]
         if fields.get("by") != "escalation":
             facts.level = float(fields["priority"])
-    if kind in ("assigned", "transferred", "unassigned", "reopened"):
+    if leaves_agent(kind, fields):
         task["agent_id"] = agent_of(fields)
     if kind in _STATES:
         task["state"] = _STATES[kind]
@@ -85,6 +87,14 @@ def note(episode: Episode, event: Event) -> None:
         episode.resume_us = None
     if kind == "customer_message" and task.get("state") == "wrapping":
         task["state"] = "assigned"
+
+
+def leaves_agent(kind: str, fields: dict[str, Any]) -> bool:
+    """Whether the task is from now on whose the event says. A warm transfer leaves it with its agent
+    until another accepts, and a task may change its queue where it is."""
+    if kind == "transferred":
+        return fields.get("mode") not in ("warm", QUEUE_ALONE)
+    return kind in ("task_created", "assigned", "unassigned", "reopened")
 
 
 def agent_of(fields: dict[str, Any]) -> Any:

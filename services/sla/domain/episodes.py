@@ -5,7 +5,7 @@ import msgspec
 from services.sla.domain.begun import Begun
 from services.sla.domain.clock import NEVER
 from services.sla.domain.conversation import EPISODES_MAX, Conversation, Live, Record
-from services.sla.domain.events import Event
+from services.sla.domain.events import Event, no_earlier
 from services.sla.domain.intake import Message, Told
 from services.sla.domain.library import Library
 from services.sla.domain.shelf import Shelf
@@ -85,6 +85,7 @@ class Episodes:
         if created is not None and created.at_us != at_us:
             record.events.remove(created)
             record.events.append(msgspec.structs.replace(created, at_us=at_us))
+            record.events = [no_earlier(e, at_us) if e.seq else e for e in record.events]
             record.events.sort(key=lambda event: event.sort_key)
             live.again()
             self._gather(live, event_id)
@@ -180,8 +181,10 @@ class Episodes:
         if ended_us is None:
             return False
         message = next((e.at_us for e in live.record.events if e.key == told.event_id), None)
-        at_us = parse_instant(told.at) if message is None else message
-        live.add(Event(max(at_us, ended_us + 1), "reopened", 0, {}, f"r{told.seq}"))
+        decided_us = parse_instant(told.at)
+        at_us = decided_us if message is None else min(message, decided_us)
+        at_us = max(at_us, ended_us)
+        live.add(Event(at_us, "reopened", 0, {}, f"r{told.seq}", seq=told.seq))
         return False
 
     def of_task(self, told: Told) -> Live | None:

@@ -48,9 +48,13 @@ _RANK = {
 }
 
 
+_MESSAGES = 2  # the highest rank of what customers, agents and bots say
+
+
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`at_us` is when it counts as having happened; `order` settles what rank does not (the order
-    of arrival); `fields` are its further values, as `event.…` in conditions."""
+    of arrival); `fields` are its further values, as `event.…` in conditions. `seq`: the router's
+    number of it. What the router decides in one batch has one time, and its own order."""
 
     at_us: int
     type: str
@@ -58,7 +62,19 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fields: dict[str, Any] = {}
     key: str = ""
     late_us: int = 0
+    seq: int = 0
 
     @property
-    def sort_key(self) -> tuple[int, int, int]:
-        return (self.at_us, _RANK[self.type], self.order)
+    def sort_key(self) -> tuple[int, int, int, int, int]:
+        rank = _RANK[self.type]
+        if rank <= _MESSAGES:
+            return (self.at_us, rank, 0, 0, self.order)
+        return (self.at_us, _MESSAGES + 1, self.seq, rank, self.order)
+
+
+def no_earlier(event: Event, begun_us: int) -> Event:
+    """The clock of the message that opened a task may have been ahead of the router's: what the
+    router decided about the task comes after its beginning all the same."""
+    if event.at_us >= begun_us:
+        return event
+    return msgspec.structs.replace(event, at_us=begun_us)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from services.sla.domain.episode import QUEUE_ALONE
 from services.sla.domain.events import Event
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
@@ -176,7 +177,7 @@ def task_events(name: str, told: Told, queue: str | None) -> list[Event]:
         case "routing.task.queued.v1":
             if not told.queues or queue in told.queues:
                 return []
-            kinds, fields = ("transferred",), {"queue": told.queues[0]}
+            kinds, fields = ("transferred",), {"queue": told.queues[0], "mode": QUEUE_ALONE}
         case "routing.task.requeued.v1":
             kinds = ("unassigned",)
         case "routing.task.priority_changed.v1":
@@ -194,4 +195,5 @@ def task_events(name: str, told: Told, queue: str | None) -> list[Event]:
             fields = {"reason": told.reason}
         case _:
             return []
-    return [Event(at, kind, 0, fields, f"r{told.seq}{kind}") for kind in kinds]
+    seq = told.seq
+    return [Event(at, kind, 0, fields, f"r{seq}{kind}", seq=seq) for kind in kinds]

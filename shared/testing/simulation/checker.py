@@ -89,13 +89,19 @@ class Checker:
 
     def _heard(self, workspace: str, partition: int, events: list[Told], trial: Ledger) -> None:
         """The router acts on what the clocks of its tasks have come to, whichever came first."""
-        runtime = self.cluster.owner("router", partition)
-        if runtime is None or "sla" not in self.cluster.services:
+        router, sla = (self._core(each, workspace, partition) for each in ("router", "sla"))
+        if router is None or sla is None:
             return
-        heard = self.cluster.parts.heard(runtime.shards[partition].workspaces[workspace].core)
+        for what in self.cluster.parts.disagree(router, sla):
+            trial.complain(f"{workspace} at rest: {what}")
+        heard = self.cluster.parts.heard(router)
         wall = Wall(workspace, Ledger())
         wall.follow(events)
         wall.compare(heard, trial)
+
+    def _core(self, service: str, workspace: str, partition: int) -> Core | None:
+        runtime = self.cluster.owner(service, partition)
+        return None if runtime is None else runtime.shards[partition].workspaces[workspace].core
 
     async def _journal(
         self, service: str, workspace: str, partition: int, published: list[Told], trial: Ledger

@@ -61,12 +61,13 @@ class Heard(NamedTuple):
 class Parts(msgspec.Struct, frozen=True):
     """What a simulation is made of. `work` shows an agent's work (API.md), `wrong` says what does
     not hold in a router's core, `heard` what it has heard of its open tasks' clocks, by (task,
-    clock). Mutants bring other stores and runtimes."""
+    clock), `disagree` where an SLA service's core believes otherwise of its tasks. Mutants bring other stores and runtimes."""
 
     factories: tuple[Callable[[], CoreFactory], ...]
     work: Callable[[Core, str], dict[str, Any]]
     wrong: Callable[[Core], list[str]]
     heard: Callable[[Core], dict[tuple[str, str], Heard]]
+    disagree: Callable[[Core, Core], list[str]]
     store: MakeStore = MemoryStore
     runtime: Callable[..., Runtime] = Runtime
     limits: Limits = LIMITS
