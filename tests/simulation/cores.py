@@ -48,6 +48,25 @@ def disagree(router: Core, sla: Core) -> list[str]:
         thinks["held"] = bool(thinks["held"])
         if thinks != knows or believed.get("queue") not in (task.queues or [None]):
             found.append(f"{task.id} is {knows}, {task.queues}, for the SLA service {believed}")
+    return found + _desks(router, sla)
+
+
+def _desks(router: RouterCore, sla: SlaCore) -> list[str]:
+    """Occupancy is counted from what the SLA service believes of agents."""
+    found: list[str] = []
+    for name, desk in router.desks.items():
+        believed = sla._agents._desks.get(name)  # noqa: SLF001
+        has = {
+            one.id
+            for one in (router.tasks[task] for task in desk.tasks)
+            if not (one.held and one.hold_reason == "waiting_on_customer")
+        }
+        thinks = set(believed.tasks) if believed else set[str]()
+        status = believed.status if believed else "offline"
+        if (has, desk.agent.shown_status) != (thinks, status):
+            found.append(
+                f"{name} is {desk.agent.shown_status} with {has}, for the SLA service {believed}"
+            )
     return found
 
 

@@ -176,3 +176,13 @@ def test_feedback_without_a_score_says_nothing() -> None:
     body = {"conversation_id": "c", "message_id": "m", "channel": "chat", "survey": "csat"}
     assert answer_of(msgspec.json.encode(body)) is None
     assert answer_of(msgspec.json.encode({**body, "score": 3})) is not None
+
+
+def test_a_task_that_waits_for_its_customer_waits_at_its_next_agent_too() -> None:
+    desk = Desk()
+    desk.told(0, "task.assigned", agent_id="ana", task_id="t1")
+    desk.told(10, "task.held", agent_id="ana", task_id="t1", reason="waiting_on_customer")
+    desk.told(20, "task.assigned", agent_id="ben", task_id="t1")
+    desk.told(30, "task.resumed", agent_id="ben", task_id="t1")
+    assert [row[3] for row in desk.of("ana")] == [1, 0]
+    assert [(row[0], row[3]) for row in desk.of("ben")] == [(30, 1)]

@@ -93,19 +93,24 @@ class Agents:
         owner = self._of_task.get(task_id)
         at_us = parse_instant(told.at)
         if kind == "assigned" and told.agent_id:
+            parked = owner is not None and task_id in self._desks[owner].parked
             rows = self._leave(task_id, at_us) if owner not in (None, told.agent_id) else []
-            return rows + self._enter(told.agent_id, task_id, told, at_us)
+            return rows + self._enter(told.agent_id, task_id, told, at_us, parked)
         if owner is None:
             return []
         if kind in _LEAVES or (kind == "transferred" and told.mode == "blind"):
             return self._leave(task_id, at_us)
         return self._move(owner, task_id, kind, told, at_us)
 
-    def _enter(self, agent_id: str, task_id: str, told: _Told, at_us: int) -> list[Row]:
+    def _enter(
+        self, agent_id: str, task_id: str, told: _Told, at_us: int, parked: bool
+    ) -> list[Row]:
+        """`parked`: it waits for its customer still, with another agent."""
         desk = self._desks.setdefault(agent_id, Desk(tasks={}, parked={}))
         before = self._row(agent_id, desk)
-        desk.parked.pop(task_id, None)
-        desk.tasks[task_id] = UNITS if told.units is None else told.units
+        mine, other = (desk.parked, desk.tasks) if parked else (desk.tasks, desk.parked)
+        other.pop(task_id, None)
+        mine[task_id] = UNITS if told.units is None else told.units
         self._of_task[task_id] = agent_id
         return self._turn(agent_id, desk, before, at_us)
 
