@@ -45,7 +45,9 @@ def disagree(router: Core, sla: Core) -> list[str]:
             "agent_id": task.agent_id,
         }
         thinks = {name: believed.get(name) for name in knows}
-        thinks["held"] = bool(thinks["held"])
+        # To a message that is dated after the hold, by a clock that is ahead, the hold has ended.
+        waits = task.held and task.hold_reason == "waiting_on_customer"
+        thinks["held"] = bool(thinks["held"]) or waits
         if thinks != knows or believed.get("queue") not in (task.queues or [None]):
             found.append(f"{task.id} is {knows}, {task.queues}, for the SLA service {believed}")
     return found + _desks(router, sla)

@@ -236,6 +236,7 @@ SLA_POLICY: dict[str, Any] = {
     "calendar": "always",
     "targets": {
         "first_response": {"target_s": 10, "warn_at": [0.5, 0.8]},
+        "next_response": {"target_s": 12, "reopen": "continue"},
         "resolution": {"target_s": 45, "warn_at": [0.9], "pause_when": "task.held"},
     },
 }
