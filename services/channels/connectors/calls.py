@@ -68,6 +68,12 @@ def utterance(
     )
 
 
+def confidence_in(words: list[dict[str, Any]]) -> float | None:
+    """How sure the words of an utterance are on average, where their vendor tells it of each only."""
+    told = [found for each in words if (found := fields.number(each, "confidence")) is not None]
+    return round(sum(told) / len(told), 4) if told else None
+
+
 def _whole(milliseconds: float | None) -> int | None:
     sane = milliseconds is not None and 0 <= milliseconds < 10**12
     return round(milliseconds) if sane and milliseconds is not None else None

@@ -27,6 +27,8 @@ def decode_json(body: bytes, parsed: Parsed) -> Any:
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         parsed.lose("too_deep", f"The JSON is nested more than {MAX_DEPTH} levels deep.")
         return None
+    if value is None:
+        parsed.lose("unusable_payload", "The body is null.")
     return value
 
 

@@ -258,7 +258,7 @@ def _interaction(connector: Connector, found: Normalised, context: Context) -> I
         identities=found.identities,
         attachments=found.attachments,
         in_reply_to=found.in_reply_to,
-        replaces=found.replaces,
+        replaces=found.original_id or found.replaces,
         attributes=found.attributes,
         segment=found.segment,
         delivery_status=found.delivery_status,

@@ -117,7 +117,8 @@ class Normalised(msgspec.Struct, kw_only=True):
 
     `vendor_id` is the vendor's idempotency key within the connector; with `revision` it makes the
     event's id. `message_key` is what the message's id derives from where that differs (an edit in
-    place). `conversation_key` is the vendor's thread. `occurred_at_us` is the vendor's time.
+    place). `replaces` is that key of the message meant, `original_id` the vendor's own id of it
+    where that differs. `conversation_key` is the vendor's thread. `occurred_at_us` is the vendor's time.
     `generated`: the text is our description, not the person's words, so it has no language.
     `channel`: where it is not the connector's own, one of the kind's `other_channels`.
     `thread_candidates` (e-mail) lists what the thread index may know, best first.
@@ -140,6 +141,7 @@ class Normalised(msgspec.Struct, kw_only=True):
     attachments: list[Attachment] = []
     in_reply_to: str | None = None
     replaces: str | None = None
+    original_id: str | None = None
     flags: list[Flag] = []
     attributes: dict[str, Any] = {}
     segment: Segment | None = None

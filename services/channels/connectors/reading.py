@@ -28,7 +28,10 @@ def objects_of(request: InboundRequest, parsed: Parsed, *wrappers: str) -> list[
     the `wrappers`. A page without items is fine; anything else without is a problem."""
     payload = fields.decode_json(request.body, parsed)
     if isinstance(payload, list):
-        return list(fields.items(payload))
+        found = list(fields.items(payload))
+        if payload and not found:
+            parsed.lose("unusable_payload", "The body holds no item.")
+        return found
     if isinstance(payload, dict):
         for name in wrappers:
             if isinstance(payload.get(name), list | dict):

@@ -56,6 +56,8 @@ def messages(
             inner = envelope
         if inner:
             found.append((envelope, inner))
+    if not found and not parsed.problems and not parsed.wanted:
+        parsed.lose("unusable_payload", "The body holds no message.")
     return found
 
 

@@ -4,6 +4,7 @@ https://www.chatwoot.com/docs/product/others/webhooks
 """
 
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import Field
 
@@ -184,7 +185,7 @@ def _change(event: Normalised, payload: dict[str, Any], number: str, parsed: Par
         event.type = interactions.MESSAGE_EDITED
         changed = digest_of(payload.get("content"), attributes, payload.get("attachments"))
         event.vendor_id = f"{number}:{changed}"
-    event.replaces = event.message_key
+    event.replaces, event.original_id = event.message_key, number
     return True
 
 
@@ -198,12 +199,16 @@ def _say(event: Normalised, payload: dict[str, Any]) -> None:
             spot = f"{place[0]}, {place[1]}"
             event.text = event.text or f"Location: {f'{title} ({spot})' if title else spot}"
             continue
+        if fields.text(each, "file_type") == "contact":
+            event.text = event.text or _card(each)
+            continue
         url = fields.text(each, "data_url") or fields.text(each, "external_url")
         kind = fields.text(each, "file_type")
         media = f"{kind}/*" if kind in ("image", "audio", "video") else None
         size = fields.integer(each, "file_size")
         if url:
-            file = Attachment(None, media, size, url, vendor_id=fields.key(each, "id"))
+            name = _file_name(url, fields.text(each, "extension"))
+            file = Attachment(name, media, size, url, vendor_id=fields.key(each, "id"))
             event.attachments.append(file)
     submitted = [_answer(each) for each in _values(payload)]
     if submitted and event.type == interactions.MESSAGE_EDITED:
@@ -212,6 +217,23 @@ def _say(event: Normalised, payload: dict[str, Any]) -> None:
         kind = fields.text(payload, "content_type") or "?"
         event.text, event.generated = f"(unsupported message: {kind[:64]})", True
         event.flags = [*event.flags, "unsupported"]
+
+
+def _card(attachment: dict[str, Any]) -> str | None:
+    """A shared contact: Chatwoot puts the number where other files have a title."""
+    names = [fields.text(attachment, "meta", part) for part in ("first_name", "last_name")]
+    names += [fields.text(attachment, "meta", part) for part in ("firstName", "lastName")]
+    shown = " ".join(part for part in names if part)
+    number = fields.text(attachment, "fallback_title")
+    label = ", ".join(part for part in (shown, number) if part)
+    return f"Contact: {label}" if label else None
+
+
+def _file_name(url: str, extension: str | None) -> str | None:
+    """The last part of the address, where it is a file's name."""
+    name = unquote(url.partition("?")[0].rpartition("/")[2])
+    named = "." in name[1:-1] or bool(extension and name)
+    return fields.clean(name, 255) if named else None
 
 
 def _values(payload: dict[str, Any]) -> list[dict[str, Any]]:

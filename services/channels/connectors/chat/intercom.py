@@ -7,7 +7,7 @@ from typing import Any
 
 from services.channels.connectors import fields
 from services.channels.connectors.chat import intercom_history
-from services.channels.connectors.email.markup import safe, to_text
+from services.channels.connectors.email.markup import pictures_of, safe, to_text
 from services.channels.connectors.identities import EMAIL, PHONE, email, identities, phone
 from services.channels.connectors.port import (
     Connector,
@@ -218,6 +218,10 @@ def _say(event: Normalised, raw: dict[str, Any], parsed: Parsed) -> None:
         )
         for each in fields.items(raw, "attachments")
     ]
+    if event.html:  # a picture that a customer pastes stands in the body alone
+        known = {each.url for each in event.attachments}
+        shown = [url for url in pictures_of(event.html) if url not in known]
+        event.attachments += [Attachment(content_type="image/*", url=url) for url in shown]
     if event.author.role == "bot":
         event.flags = [*event.flags, "echo"]
     if not event.text and not event.attachments:
@@ -238,7 +242,7 @@ def _redacted(
         if own is not None:
             event = _event(payload, item, f"{_id(item)}:{own}:redacted", part)
             event.type, event.replaces = interactions.MESSAGE_DELETED, f"part:{own}"
-            event.message_key = event.replaces
+            event.message_key, event.original_id = event.replaces, own
             parsed.events.append(event)
     if not gone:
         parsed.lose("missing_original", "A redaction does not say of which part.")

@@ -127,6 +127,7 @@ def _message(event: Normalised, raw: dict[str, Any], parsed: Parsed) -> None:
     _fill(event, message, kind)
     if event.vendor["type"] == "messageEdited":
         event.type, event.replaces = interactions.MESSAGE_EDITED, f"message:{number}"
+        event.original_id = number
     parsed.events.append(event)
 
 
@@ -172,7 +173,7 @@ def _unsend(event: Normalised, raw: dict[str, Any], parsed: Parsed) -> None:
         parsed.lose("missing_original", "An unsend does not say of which message.")
         return
     event.type, event.replaces = interactions.MESSAGE_DELETED, f"message:{number}"
-    event.message_key = event.replaces
+    event.message_key, event.original_id = event.replaces, number
     event.vendor["message_id"] = number
     parsed.events.append(event)
 

@@ -277,11 +277,30 @@ def _say(event: Normalised, message: dict[str, Any]) -> None:
     if place:
         spot = f"{fields.number(place, 'latitude')}, {fields.number(place, 'longitude')}"
         event.text, event.generated = f"Location: {spot}", True
+    if not event.text and not event.attachments:
+        event.text = _cards(content)
+        event.generated = event.text is not None
     reply = fields.obj(content, "interactive", "reply") or fields.obj(content, "button")
     event.text = event.text or fields.text(reply, "text") or fields.text(reply, "title")
     if not event.text and not event.attachments:
         event.text, event.generated = f"(unsupported message: {kind[:64]})", True
         event.flags = [*event.flags, "unsupported"]
+
+
+def _cards(content: dict[str, Any]) -> str | None:
+    """Shared contacts, a line each; the lines of an order."""
+    lines: list[str] = []
+    for each in fields.items(content, "contacts"):
+        names = [fields.text(each, "name", part) for part in ("formatted_name", "formattedName")]
+        numbers = [fields.text(one, "phone") for one in fields.items(each, "phones")]
+        mails = [fields.text(one, "email") for one in fields.items(each, "emails")]
+        shown = ", ".join(part for part in (*names, *numbers, *mails) if part)
+        lines += [f"Contact: {shown}"] if shown else []
+    order = fields.obj(content, "whatsappOrder")
+    for each in fields.items(order, "products"):
+        what = fields.text(each, "retailerID") or fields.text(each, "productRetailerId") or "?"
+        lines.append(f"{fields.text(each, 'quantity') or '1'} × {what}")
+    return "\n".join(lines) or None
 
 
 def _conversation(payload: dict[str, Any], kind: str, parsed: Parsed) -> None:

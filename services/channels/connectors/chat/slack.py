@@ -11,6 +11,7 @@ from pydantic import Field
 
 from services.channels.connectors import fields
 from services.channels.connectors.chat import slack_history
+from services.channels.connectors.chat.slack_blocks import words_of
 from services.channels.connectors.chat.slack_text import text_message
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
@@ -158,6 +159,7 @@ def _message(
     event.message_key = event.vendor_id = f"{channel}:{ts}"
     if subtype in ("message_changed", "message_deleted"):
         event.vendor_id = fields.key(payload, "event_id") or digest_of(channel, ts, raw)
+        event.original_id = ts
     _attribute(event, inner or raw, settings)
     if request.header("x-slack-retry-num"):
         event.flags = [*event.flags, "redelivered"]
@@ -189,6 +191,7 @@ def _attribute(event: Normalised, raw: dict[str, Any], settings: SlackSettings) 
     user, bot = fields.key(raw, "user"), fields.key(raw, "bot_id")
     name = fields.text(raw, "username") or fields.text(raw, "user_profile", "display_name")
     name = name or fields.text(raw, "user_profile", "real_name")
+    name = name or fields.text(raw, "bot_profile", "name")
     if bot or (user and user == settings.bot_user_id):
         event.author, event.direction = Author("bot", name, user or bot), "outbound"
         event.flags = ["echo"]
@@ -211,11 +214,8 @@ _MARKUP = re.compile(r"<([^<>]{1,2000})>")
 
 
 def _say(event: Normalised, raw: dict[str, Any]) -> None:
-    event.text = fields.text(raw, "text") or _block_text(raw)
+    event.text = fields.text(raw, "text") or words_of(raw)
     event.attachments = [_file(each) for each in fields.items(raw, "files")]
-    if not event.text and not event.attachments:
-        shared = [fields.text(each, "fallback") for each in fields.items(raw, "attachments")]
-        event.text = "\n".join(each for each in shared if each) or None
     if not event.text and not event.attachments:
         event.text, event.generated = "(unsupported message)", True
         event.flags = [*event.flags, "unsupported"]
@@ -241,16 +241,6 @@ def plain(text: str) -> str:
 
     words = _MARKUP.sub(word, text)
     return words.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
-def _block_text(raw: dict[str, Any]) -> str | None:
-    lines: list[str] = []
-    for block in fields.items(raw, "blocks"):
-        lines.append(fields.text(block, "text", "text") or "")
-        for section in fields.items(block, "elements"):
-            words = [fields.text(each, "text") for each in fields.items(section, "elements")]
-            lines.append("".join(word for word in words if word))
-    return "\n".join(line for line in lines if line) or None
 
 
 def _file(raw: dict[str, Any]) -> Attachment:

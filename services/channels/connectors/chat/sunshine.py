@@ -140,9 +140,21 @@ def _say(event: Normalised, content: dict[str, Any]) -> None:
     elif kind == "formResponse" and not event.text:
         lines = [_answer(each) for each in fields.items(content, "fields")]
         event.text = "\n".join(line for line in lines if line) or None
+    elif kind in ("carousel", "list", "form") and not event.text:
+        event.text, event.generated = _offered(content), True
     if not event.text and not event.attachments:
         event.text, event.generated = f"(unsupported message: {kind[:64]})", True
         event.flags = [*event.flags, "unsupported"]
+
+
+def _offered(content: dict[str, Any]) -> str | None:
+    """The cards of a carousel or list, or the questions of a form."""
+    lines = [
+        " – ".join(line for line in (fields.text(each, a), fields.text(each, b)) if line)
+        for several, a, b in (("items", "title", "description"), ("fields", "label", "placeholder"))
+        for each in fields.items(content, several)
+    ]
+    return "\n".join(line for line in lines if line) or None
 
 
 def _answer(field: dict[str, Any]) -> str | None:

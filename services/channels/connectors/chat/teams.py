@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from services.channels.connectors import fields
 from services.channels.connectors.bearer import bearer_of, decode, in_time, public_keys
-from services.channels.connectors.email.markup import to_text
+from services.channels.connectors.chat import teams_cards
+from services.channels.connectors.email.markup import safe, to_text
 from services.channels.connectors.fetching import file
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
@@ -38,7 +39,7 @@ from services.channels.connectors.reading import digest_of, given, moment, paylo
 from services.channels.connectors.signatures import any_same
 from shared.contracts import interactions
 from shared.contracts.instants import SECOND_US, parse_instant
-from shared.contracts.interactions import Attachment, Author
+from shared.contracts.interactions import Attachment, Author, Delivery
 
 ISSUER = "https://api.botframework.com"
 SKEW_S = 300
@@ -162,8 +163,8 @@ def _say(event: Normalised, activity: dict[str, Any]) -> None:
     event.attachments = [
         file for each in fields.items(activity, "attachments") if (file := _file(each))
     ]
-    if fields.text(activity, "textFormat") == "xml":
-        event.html = text
+    if text and fields.text(activity, "textFormat") in ("xml", "html"):
+        event.html, text = safe(text), to_text(text).strip() or None
     quoted = _quoted(activity)
     event.in_reply_to = event.in_reply_to or fields.key(quoted, "messageId")
     event.text = text or _shown(activity) or _chosen(activity) or fields.text(activity, "summary")
@@ -209,9 +210,7 @@ def _shown(activity: dict[str, Any]) -> str | None:
         if (fields.text(each, "contentType") or "").startswith("text/html"):
             words = to_text(fields.text(each, "content") or "").strip()
         else:
-            card = fields.obj(each, "content")
-            lines = [fields.text(card, name) for name in ("title", "subtitle", "text")]
-            words = "\n".join(line for line in lines if line)
+            words = teams_cards.words_of(fields.obj(each, "content"))
         if words:
             return words
     return None
@@ -256,7 +255,7 @@ def _file(raw: dict[str, Any]) -> Attachment | None:
 def _update(activity: dict[str, Any], parsed: Parsed) -> None:
     stamp = fields.key(activity, "timestamp") or digest_of(activity.get("text"))
     event = _event(activity, type=interactions.MESSAGE_EDITED, part=f"update:{stamp}")
-    event.replaces = event.message_key
+    event.replaces, event.original_id = event.message_key, fields.key(activity, "id")
     if fields.text(activity, "channelData", "eventType") == "undeleteMessage":
         event.attributes["undeleted"] = True
     _say(event, activity)
@@ -266,7 +265,7 @@ def _update(activity: dict[str, Any], parsed: Parsed) -> None:
 def _delete(activity: dict[str, Any], parsed: Parsed) -> None:
     stamp = fields.key(activity, "timestamp") or ""
     event = _event(activity, type=interactions.MESSAGE_DELETED, part=f"delete:{stamp}")
-    event.replaces = event.message_key
+    event.replaces, event.original_id = event.message_key, fields.key(activity, "id")
     parsed.events.append(event)
 
 
@@ -279,8 +278,23 @@ def _reaction(activity: dict[str, Any], parsed: Parsed) -> None:
             event.text, event.generated = f"{verb} {shown[:64]}", True
             event.flags = [*event.flags, "suppress"]
             event.in_reply_to = fields.key(activity, "replyToId") or fields.key(activity, "id")
-            event.attributes = {"reaction": fields.known(name=shown, removed=verb != "Reacted")}
+            event.attributes = {
+                "reaction": fields.known(name=shown, removed=verb != "Reacted" or None)
+            }
             parsed.events.append(event)
+
+
+def _told(activity: dict[str, Any], parsed: Parsed) -> None:
+    """An event: that somebody has read up to a message of ours; nothing else of them is for us."""
+    name, read = fields.text(activity, "name") or "?", fields.obj(activity, "value")
+    last = fields.key(read, "lastReadMessageId")
+    if name != "application/vnd.microsoft.readReceipt" or last is None:
+        parsed.note("not_an_interaction", f"The event {name[:64]!r} is no interaction.")
+        return
+    event = _event(activity, type=interactions.DELIVERY_STATUS, part=f"read:{last}")
+    event.message_key, event.direction, event.author = None, "outbound", Author("system")
+    event.delivery_status = Delivery(message_id=last, status="read")
+    parsed.events.append(event)
 
 
 def _conversation(activity: dict[str, Any], parsed: Parsed) -> None:
@@ -303,6 +317,7 @@ _READERS: dict[str, Callable[[dict[str, Any], Parsed], None]] = {
     "messageUpdate": _update,
     "messageDelete": _delete,
     "messageReaction": _reaction,
+    "event": _told,
     "conversationUpdate": _conversation,
     "contactRelationUpdate": _conversation,
     "installationUpdate": _conversation,

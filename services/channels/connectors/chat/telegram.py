@@ -84,9 +84,11 @@ def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
 
 
 def _event(update: dict[str, Any], raw: dict[str, Any], **more: Any) -> Normalised:
-    """An event in its chat, and where there are topics in its topic."""
+    """An event in its chat, and where there are topics in its topic: in a channel's direct messages
+    each person has one."""
     chat = fields.key(raw, "chat", "id")
     topic = fields.key(raw, "message_thread_id") if raw.get("is_topic_message") else None
+    topic = fields.key(raw, "direct_messages_topic", "topic_id") or topic
     business = fields.key(raw, "business_connection_id")
     vendor = given(update, "update_id") | given(raw, "message_id", "media_group_id", "date")
     vendor |= given(raw, "message_thread_id", "business_connection_id")
@@ -119,6 +121,13 @@ def _author(raw: dict[str, Any]) -> tuple[Author, dict[str, Any]]:
     return author, sender
 
 
+def _of_the_business(raw: dict[str, Any]) -> bool:
+    """A business account's own message: its private chats have the other person's id."""
+    if not raw.get("business_connection_id") or fields.text(raw, "chat", "type") != "private":
+        return False
+    return fields.key(raw, "from", "id") not in (None, fields.key(raw, "chat", "id"))
+
+
 def _message(update: dict[str, Any], raw: dict[str, Any], name: str, parsed: Parsed) -> None:
     if fields.key(raw, "message_id") is None or fields.key(raw, "chat", "id") is None:
         parsed.lose("missing_id", "A message has no message_id or no chat.")
@@ -129,6 +138,8 @@ def _message(update: dict[str, Any], raw: dict[str, Any], name: str, parsed: Par
     author, sender = _author(raw)
     content = telegram_content.content_of(raw)
     own = fields.obj(raw, "sender_business_bot") or fields.flag(sender, "is_bot")
+    if _of_the_business(raw) and not own:
+        author.role, own = "agent", True
     reply = fields.key(raw, "reply_to_message", "message_id")
     event = _event(
         update,
@@ -136,7 +147,9 @@ def _message(update: dict[str, Any], raw: dict[str, Any], name: str, parsed: Par
         message_key=_message_key(raw),
         author=author,
         in_reply_to=reply,
-        identities=identities(
+        identities=[]
+        if author.role == "agent"
+        else identities(
             telegram=author.id,
             telegram_username=fields.text(sender, "username"),
             **{PHONE: phone(content.phone)},
@@ -151,7 +164,7 @@ def _message(update: dict[str, Any], raw: dict[str, Any], name: str, parsed: Par
         event.direction = "outbound"
     if name.startswith("edited_"):
         event.type = interactions.MESSAGE_EDITED
-        event.replaces = _message_key(raw)
+        event.replaces, event.original_id = _message_key(raw), fields.key(raw, "message_id")
         event.occurred_at_us = moment(raw, "edit_date") or event.occurred_at_us
     parsed.events.append(event)
 
@@ -166,6 +179,7 @@ def _deleted(update: dict[str, Any], raw: dict[str, Any], name: str, parsed: Par
         event = _event(update, single, type=interactions.MESSAGE_DELETED)
         event.vendor_id = f"{update['update_id']}:{number}"
         event.message_key = event.replaces = _message_key(single)
+        event.original_id = str(number)
         parsed.events.append(event)
 
 

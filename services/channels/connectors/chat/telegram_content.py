@@ -58,6 +58,18 @@ _SERVICE = (
     "chat_background_set",
     "write_access_allowed",
     "proximity_alert_triggered",
+    "checklist_tasks_done",
+    "checklist_tasks_added",
+    "paid_message_price_changed",
+    "direct_message_price_changed",
+    "suggested_post_approved",
+    "suggested_post_approval_failed",
+    "suggested_post_declined",
+    "suggested_post_paid",
+    "suggested_post_refunded",
+    "giveaway_created",
+    "giveaway_completed",
+    "connected_website",
 )
 
 
@@ -135,7 +147,15 @@ def _attributes(message: dict[str, Any]) -> dict[str, Any]:
         forwarded=True if forward else None,
         quote=fields.text(message, "quote", "text"),
         location=_place(message),
+        links=_links(message),
     )
+
+
+def _links(message: dict[str, Any]) -> list[str]:
+    """Addresses behind words, which the text does not show."""
+    named = (*fields.items(message, "entities"), *fields.items(message, "caption_entities"))
+    found = [fields.text(each, "url") for each in named if each.get("type") == "text_link"]
+    return [url[:2048] for url in found if url][:50]
 
 
 def _place(message: dict[str, Any]) -> dict[str, Any]:
@@ -169,4 +189,40 @@ def _described(message: dict[str, Any]) -> str | None:
     if fields.obj(message, "dice"):
         dice = fields.obj(message, "dice")
         return f"{fields.text(dice, 'emoji') or 'Dice'} {fields.text(dice, 'value') or ''}".strip()
-    return fields.text(message, "web_app_data", "data") or fields.text(message, "game", "title")
+    return (
+        _paid(message)
+        or fields.text(message, "web_app_data", "data")
+        or fields.text(message, "game", "title")
+        or ("(story)" if fields.obj(message, "story") else None)
+        or _shared(message)
+    )
+
+
+_PAYMENTS = {"invoice": "Invoice", "successful_payment": "Paid", "refunded_payment": "Refunded"}
+# Currencies whose smallest unit is the currency itself; all others are told in hundredths.
+_WHOLE = ("XTR", "JPY", "KRW", "VND", "CLP", "ISK", "PYG", "UGX")
+
+
+def _paid(message: dict[str, Any]) -> str | None:
+    for name, label in _PAYMENTS.items():
+        paid = fields.obj(message, name)
+        amount, currency = fields.integer(paid, "total_amount"), fields.text(paid, "currency")
+        if amount is not None and currency:
+            shown = str(amount) if currency in _WHOLE else f"{amount / 100:.2f}"
+            title = fields.text(paid, "title")
+            return f"{label}: {title + ', ' if title else ''}{shown} {currency}"
+    return None
+
+
+def _shared(message: dict[str, Any]) -> str | None:
+    """People or a chat that were chosen by a button which asks for them."""
+    people = [
+        " ".join(part for name in ("first_name", "last_name") if (part := fields.text(each, name)))
+        or fields.text(each, "username")
+        or fields.text(each, "user_id")
+        for each in fields.items(message, "users_shared", "users")
+    ]
+    chat = fields.obj(message, "chat_shared")
+    title = fields.text(chat, "title") or fields.text(chat, "chat_id")
+    shown = [name for name in (*people, title) if name]
+    return f"Shared: {', '.join(shown)}" if shown else None

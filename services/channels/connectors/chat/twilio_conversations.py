@@ -190,12 +190,13 @@ def _status(values: dict[str, Any], parsed: Parsed) -> None:
 def _conversation(values: dict[str, Any], kind: str, parsed: Parsed) -> None:
     sid = fields.key(values, "ConversationSid")
     state = (fields.text(values, "StateTo") or "").lower()
-    stamp = fields.key(values, "DateUpdated") or ""
+    stamp = fields.key(values, "StateUpdated") or fields.key(values, "DateUpdated") or ""
     if kind == "onConversationAdded":
         event = _event(values, f"{sid}:added", type=interactions.CONVERSATION_STARTED)
     elif kind == "onConversationRemoved" or state == "closed":
         event = _event(values, f"{sid}:Updated:closed:{stamp}", reason="ended")
         event.type = interactions.CONVERSATION_ENDED
+        event.occurred_at_us = moment(values, "StateUpdated") or event.occurred_at_us
     else:
         parsed.note("not_an_interaction", f"The state {state[:32]!r} is no interaction.")
         return

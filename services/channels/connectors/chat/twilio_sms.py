@@ -77,6 +77,18 @@ _NAMES = ("MessageSid", "SmsSid", "AccountSid", "MessagingServiceSid", "From", "
           "MessageStatus", "SmsStatus", "ErrorCode", "OriginalRepliedMessageSid")  # fmt: skip
 
 
+# WhatsApp's own names for the advertisement that somebody comes from.
+_REFERRAL = {
+    "body": "ReferralBody",
+    "headline": "ReferralHeadline",
+    "source_id": "ReferralSourceId",
+    "source_type": "ReferralSourceType",
+    "source_url": "ReferralSourceUrl",
+    "media_url": "ReferralMediaUrl",
+    "ctwa_clid": "ReferralCtwaClid",
+}
+
+
 def parse(request: InboundRequest, settings: TwilioSmsSettings, _: Context) -> Parsed:
     parsed = Parsed()
     values = form(request, parsed)
@@ -127,6 +139,9 @@ def _message(values: dict[str, Any], sid: str, settings: TwilioSmsSettings, pars
         button=fields.text(values, "ButtonPayload"),
         country=fields.text(values, "FromCountry"),
         forwarded=True if fields.text(values, "Forwarded") == "true" else None,
+        referral={
+            name: said for name, field in _REFERRAL.items() if (said := fields.text(values, field))
+        },
     )
     place = _place(values)
     if place:
@@ -139,7 +154,7 @@ def _message(values: dict[str, Any], sid: str, settings: TwilioSmsSettings, pars
 
 
 def _describe(event: Normalised, values: dict[str, Any], place: dict[str, Any]) -> None:
-    named = ("ButtonText", "ListTitle", "Label")
+    named = ("ButtonText", "ListTitle", "Label", "FlowData", "InteractiveData")
     event.text = next((text for name in named if (text := fields.text(values, name))), None)
     if place:
         spot = f"{place.get('latitude')}, {place.get('longitude')}"

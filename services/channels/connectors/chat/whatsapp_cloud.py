@@ -101,7 +101,10 @@ def _change(change: dict[str, Any], settings: WhatsAppSettings, parsed: Parsed) 
     if settings.phone_number_id and account.number_id != settings.phone_number_id:
         parsed.note("other_account", f"A change is for number {account.number_id}.")
     found = False
-    for name, read in _READERS.items():
+    for name in value:
+        read = _READERS.get(name)
+        if read is None:
+            continue
         for raw in fields.items(value, name):
             found = True
             read(account, raw, parsed)
@@ -260,9 +263,11 @@ def _status(account: Account, raw: dict[str, Any], parsed: Parsed) -> None:
     if fields.text(raw, "type") == "call":
         parsed.note("not_an_interaction", f"The call status {status[:32]!r} is no interaction.")
         return
-    person = _person(account, fields.key(raw, "recipient_id"), fields.key(raw, "recipient_user_id"))
+    group = fields.key(raw, "recipient_id") if _to_group(raw) else None
+    wa_id = fields.key(raw, "recipient_participant_id" if group else "recipient_id")
+    person = _person(account, wa_id, fields.key(raw, "recipient_user_id"))
     known: Any = _STATUSES.get(status)
-    if wamid is None or person.id is None:
+    if wamid is None or (person.id or group) is None:
         parsed.lose("missing_id", "A status has no message or no recipient.")
     elif known is None:
         parsed.note("unknown_status", f"The status {status[:32]!r} is not passed on.")
@@ -272,8 +277,8 @@ def _status(account: Account, raw: dict[str, Any], parsed: Parsed) -> None:
             _event(
                 account,
                 person,
-                raw,
-                f"{wamid}:{status}",
+                {**raw, "group_id": group} if group else raw,
+                f"{wamid}:{status}:{person.id or ''}" if group else f"{wamid}:{status}",
                 type=interactions.DELIVERY_STATUS,
                 direction="outbound",
                 author=Author(role="system"),
@@ -281,6 +286,10 @@ def _status(account: Account, raw: dict[str, Any], parsed: Parsed) -> None:
                 vendor=fields.known(status=status, conversation=_conversation(raw)),
             )
         )
+
+
+def _to_group(raw: dict[str, Any]) -> bool:
+    return fields.text(raw, "recipient_type") == "group"
 
 
 def _conversation(raw: dict[str, Any]) -> str | None:

@@ -209,6 +209,7 @@ def _redacted(payload: dict[str, Any], parsed: Parsed) -> None:
         parsed.lose("missing_original", "A redaction does not say of which comment.")
         return
     event = _event(payload, type=interactions.MESSAGE_DELETED, replaces=f"comment:{number}")
+    event.original_id = number
     event.message_key, event.author = event.replaces, Author("system")
     event.vendor["comment_id"] = number
     parsed.events.append(event)

@@ -106,6 +106,16 @@ def _tidied(text: str) -> str:
     return text.strip()
 
 
+_PICTURE = re.compile(r'<img\b[^>]*?\ssrc="(https?://[^"]{1,4096})"')
+_MAX_PICTURES = 50
+
+
+def pictures_of(cleaned: str) -> list[str]:
+    """The addresses of the pictures in HTML that `safe` made, each once, in their order."""
+    found = (entities.unescape(url) for url in _PICTURE.findall(cleaned))
+    return list(dict.fromkeys(found))[:_MAX_PICTURES]
+
+
 def of_text(text: str) -> str:
     """Plain text as HTML, for a mail whose other sections are HTML."""
     return f"<pre>{entities.escape(text, quote=False)}</pre>"

@@ -130,12 +130,21 @@ def _files(message: dict[str, Any], parsed: Parsed) -> list[File]:
 _STATUS = {"Delivery": "delivered", "Bounce": "failed", "Open": "read"}
 
 
+# Postmark counts as bounces what answers a mail that arrived, and a delay.
+_NO_FAILURE = frozenset(
+    ["AutoResponder", "Transient", "Subscribe", "Unsubscribe", "AddressChange", "OpenRelayTest"]
+)
+
+
 def _notice(message: dict[str, Any], parsed: Parsed) -> None:
     """What became of a mail of ours."""
     kind, identity = fields.text(message, "RecordType") or "", fields.key(message, "MessageID")
     status = _STATUS.get(kind)
     if status is None or identity is None:
         parsed.note("not_an_interaction", f"The record {kind[:64]!r} is no message.")
+        return
+    if kind == "Bounce" and fields.text(message, "Type") in _NO_FAILURE:
+        parsed.note("not_an_interaction", f"A bounce of the type {message['Type']} is no failure.")
         return
     at = next(
         (t for n in ("DeliveredAt", "BouncedAt", "ReceivedAt") if (t := fields.text(message, n))),

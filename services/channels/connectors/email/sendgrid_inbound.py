@@ -14,6 +14,7 @@ from services.channels.connectors import fields, forms
 from services.channels.connectors.email import charsets, provided
 from services.channels.connectors.email.bodies import File
 from services.channels.connectors.email.email_mime import EmailSettings
+from services.channels.connectors.email.sendgrid_events import is_events, read_events
 from services.channels.connectors.port import (
     DAY_S,
     Connector,
@@ -34,7 +35,9 @@ SETUP = """\
    public key it shows into `public_key`; a list of two during rotation.
 3. SendGrid repeats for about three days what is answered 5xx, and drops what is answered 4xx: give
    the new key before you change it there.
-4. List your own addresses under `addresses`, the domains of your Message-IDs under
+4. To see what becomes of your own mails, enter the same address under Mail Settings > Event
+   Webhook.
+5. List your own addresses under `addresses`, the domains of your Message-IDs under
    `message_id_domains`.
 """
 
@@ -43,6 +46,8 @@ _FACTS = ("sender_ip", "spam_score", "SPF", "dkim")
 
 
 def parse(request: InboundRequest, settings: EmailSettings, _: Context) -> Parsed:
+    if is_events(request):
+        return read_events(request)
     parsed = Parsed()
     found = forms.fields_of(request)
     if not found:

@@ -90,6 +90,9 @@ def _message(
     kind = (
         fields.text(message, "notificationType") or fields.text(message, "eventType") or ""
     ).lower()
+    if kind == "amazonsnssubscriptionsucceeded":
+        parsed.note("operation", "SES tells that its notices reach this topic.")
+        return
     if identity is None:
         parsed.lose("missing_id", "The notification has no mail.messageId.")
     elif kind and kind != "received":

@@ -174,7 +174,7 @@ def _turn(
         start_ms=fields.number(words[0], "start") if words else None,
         end_ms=fields.number(words[-1], "end") if words else None,
         began_us=calls.instant(calls.told(request, "started_at")),
-        confidence=fields.number(turn, "end_of_turn_confidence"),
+        confidence=calls.confidence_in(words),
         language=calls.language(fields.text(turn, "language_code")),
         vendor=fields.known(
             session_id=session, turn_order=str(number), type="Turn", speaker=speaker

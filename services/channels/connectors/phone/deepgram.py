@@ -197,7 +197,7 @@ def _turn(message: dict[str, Any], about: _About, parsed: Parsed) -> None:
         start_ms=None if start is None else start * 1000,
         end_ms=None if end is None else end * 1000,
         began_us=about.began_us,
-        confidence=fields.number(message, "end_of_turn_confidence"),
+        confidence=calls.confidence_in(list(fields.items(message, "words"))),
         vendor=fields.known(request_id=about.stream, turn_index=str(number), type="TurnInfo"),
     )
     parsed.events.append(event)

@@ -155,6 +155,7 @@ def _status(raw: dict[str, Any], settings: MastodonSettings, edited: bool, parse
         event.flags = [*event.flags, "suppress"]
     if revised:
         event.type, event.replaces = interactions.MESSAGE_EDITED, f"status:{number}"
+        event.original_id = number
     _say(event, raw)
     parsed.events.append(event)
 
@@ -173,6 +174,10 @@ def _say(event: Normalised, raw: dict[str, Any]) -> None:
         name, number = fields.text(each, "description"), fields.key(each, "id")
         if url:
             event.attachments.append(Attachment(name, media, url=url, vendor_id=number))
+    asked = [fields.text(each, "title") for each in fields.items(raw, "poll", "options")]
+    if any(asked):
+        poll = f"Poll: {' / '.join(each for each in asked if each)}"
+        event.text, event.generated = "\n".join(filter(None, (event.text, poll))), not event.text
     if not event.text and not event.attachments:
         event.text, event.generated = "(empty post)", True
         event.flags = [*event.flags, "unsupported"]
@@ -190,6 +195,7 @@ def _deleted(value: Any, parsed: Parsed) -> None:
         conversation_key=f"status:{number}",
         type=interactions.MESSAGE_DELETED,
         replaces=f"status:{number}",
+        original_id=number,
         author=Author("system"),
         vendor={"id": number},
     )

@@ -3,7 +3,7 @@
 https://developers.facebook.com/docs/messenger-platform/reference/webhook-events
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,7 @@ class Item:
     customer: str
     at_us: int | None
     standby: bool
+    ours: bool = False
 
     def event(self, vendor_id: str, **more: Any) -> Normalised:
         vendor = fields.known(
@@ -54,6 +55,9 @@ class Item:
             timestamp=fields.key(self.raw, "timestamp"),
         )
         flags: list[Flag] = [*more.pop("flags", []), *(["standby"] if self.standby else [])]
+        if self.ours:
+            flags.insert(0, "echo")
+            more = {"author": Author("agent"), "direction": "outbound", **more}
         return Normalised(
             vendor_id=vendor_id,
             conversation_key=f"{self.page}:{self.customer}",
@@ -70,8 +74,9 @@ def read_item(
     raw: dict[str, Any], scheme: str, page: str | None, standby: bool, parsed: Parsed
 ) -> None:
     """Append what one messaging item means to `parsed`."""
-    echo = fields.flag(raw, "message", "is_echo")
     sender, recipient = fields.key(raw, "sender", "id"), fields.key(raw, "recipient", "id")
+    own = sender is not None and sender == page and recipient not in (None, page)
+    echo = own or fields.flag(raw, "message", "is_echo")
     customer, owner = (recipient, sender) if echo else (sender, recipient)
     if customer is None:
         customer = fields.key(raw, "sender", "user_ref")
@@ -80,7 +85,7 @@ def read_item(
         parsed.lose(f"missing_{whose}", f"A messaging item has no {whose} id.")
         return
     at_us = instant(raw.get("timestamp"))
-    item = Item(raw, scheme, owner or page or "", customer, at_us, standby)
+    item = Item(raw, scheme, owner or page or "", customer, at_us, standby, echo)
     for name, read in _READERS.items():
         if isinstance(raw.get(name), dict):
             read(item, raw[name], parsed)
@@ -128,13 +133,12 @@ def _message(item: Item, message: dict[str, Any], parsed: Parsed) -> None:
             referral=fields.obj(message, "referral"),
             story=fields.text(message, "reply_to", "story", "url"),
         ),
-        vendor=fields.known(app_id=fields.key(message, "app_id")),
+        vendor=fields.known(
+            app_id=fields.key(message, "app_id"),
+            story_id=fields.key(message, "reply_to", "story", "id"),
+        ),
     )
     _supply_text(event, message)
-    if fields.flag(message, "is_echo"):
-        event.direction = "outbound"
-        event.author = Author(role="agent")
-        event.flags = ["echo", *event.flags]
     parsed.events.append(event)
 
 
@@ -182,9 +186,22 @@ def _described(attachment: dict[str, Any]) -> str | None:
     if place:
         spot = f"{fields.number(place, 'lat')}, {fields.number(place, 'long')}"
         return f"Location: {title + ' ' if title else ''}({spot})"
-    if kind in ("fallback", "template", "share", "story_mention", "ig_reel", "reel"):
+    if kind == "template":
+        return "\n".join(dict.fromkeys(_offered(attachment, title))) or "(template)"
+    if kind in ("fallback", "share", "story_mention", "ig_reel", "reel"):
         return " ".join(part for part in (title, url) if part) or f"({kind})"
     return None
+
+
+def _offered(attachment: dict[str, Any], title: str | None) -> Iterator[str]:
+    """What a template shows: its own words, then each product or card with its second line."""
+    payload = fields.obj(attachment, "payload")
+    yield from (said for said in (title, fields.text(payload, "text")) if said)
+    for holder in (payload, fields.obj(payload, "product"), fields.obj(payload, "generic")):
+        for each in fields.items(holder, "elements"):
+            lines = (fields.text(each, "title"), fields.text(each, "subtitle"))
+            if any(lines):
+                yield " – ".join(line for line in lines if line)
 
 
 def _postback(item: Item, postback: dict[str, Any], parsed: Parsed) -> None:
@@ -264,6 +281,8 @@ def _receipt(item: Item, mid: str, status: Any, watermark: str | None) -> Normal
         f"{mid}:{status}:{item.customer}" if mid.startswith("watermark:") else f"{mid}:{status}",
         mid=None if mid.startswith("watermark:") else mid,
         type=interactions.DELIVERY_STATUS,
+        direction="outbound",
+        author=Author("system"),
         delivery_status=Delivery(message_id=mid, status=status),
         vendor=fields.known(watermark=watermark),
     )

@@ -82,6 +82,7 @@ def _say(
 ) -> None:
     if verb in _GONE:
         event.type, event.replaces = interactions.MESSAGE_DELETED, f"feed:{number}"
+        event.original_id = number
         event.vendor_id = f"{event.vendor_id}:removed"
         return
     event.text = fields.text(value, "message") or fields.text(value, "review_text")
@@ -94,6 +95,7 @@ def _say(
     if verb not in _NEW:
         stamp = fields.key(value, "edited_time") or fields.key(value, "created_time") or ""
         event.type, event.replaces = interactions.MESSAGE_EDITED, f"feed:{number}"
+        event.original_id = number
         event.vendor_id = f"{event.vendor_id}:{verb}:{stamp}:{digest_of(event.text)}"
     if not (event.text or event.attachments):
         shared = fields.text(value, "link")

@@ -198,6 +198,7 @@ def _comment(payload: dict[str, Any], content: dict[str, Any], parsed: Parsed) -
     if action == "delete":
         event.vendor_id, event.message_key = f"comment:{number}:deleted", f"comment:{number}"
         event.type, event.replaces = interactions.MESSAGE_DELETED, f"comment:{number}"
+        event.original_id = number
     parsed.events.append(event)
 
 

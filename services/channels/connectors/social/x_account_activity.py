@@ -108,6 +108,7 @@ def _tweet(raw: dict[str, Any], owner: str | None, payload: dict[str, Any], pars
         event.flags = [*event.flags, "suppress"]
     if first != number:
         event.type, event.replaces = interactions.MESSAGE_EDITED, f"post:{first}"
+        event.original_id = first
     if not event.text and not event.attachments:
         event.text, event.generated = "(empty post)", True
         event.flags = [*event.flags, "unsupported"]
@@ -151,6 +152,7 @@ def _deleted(
             conversation_key=f"{owner or ''}:posts:{author or ''}",
             type=interactions.MESSAGE_DELETED,
             replaces=f"post:{number}",
+            original_id=number,
             occurred_at_us=moment(raw, "timestamp_ms"),
             author=Author("agent" if author == owner else "customer", id=author),
             direction="outbound" if author == owner else "inbound",
@@ -174,7 +176,8 @@ def _read_receipt(
             direction="outbound",
             author=Author("system"),
             occurred_at_us=moment(raw, "created_timestamp"),
-            delivery_status=Delivery(f"dm:{last}", "read"),
+            delivery_status=Delivery(last, "read"),
+            vendor={"last_read_event_id": last},
         )
     )
 

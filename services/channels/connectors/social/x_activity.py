@@ -105,6 +105,7 @@ def _post(data: dict[str, Any], kind: str, owner: str | None, parsed: Parsed) ->
         event.flags = [*event.flags, "suppress"]
     if first != number:
         event.type, event.replaces = interactions.MESSAGE_EDITED, f"post:{first}"
+        event.original_id = first
     if not event.text and not event.attachments:
         event.text, event.generated = "(empty post)", True
         event.flags = [*event.flags, "unsupported"]
@@ -152,6 +153,7 @@ def _deleted(data: dict[str, Any], owner: str | None, parsed: Parsed) -> None:
         conversation_key=_thread(owner, number, author),
         type=interactions.MESSAGE_DELETED,
         replaces=f"post:{number}",
+        original_id=number,
         occurred_at_us=moment(data, "payload", "deleted_at"),
         author=Author("agent" if author == owner else "customer", id=author),
         direction="outbound" if author == owner else "inbound",
@@ -200,7 +202,8 @@ def _read_receipt(data: dict[str, Any], owner: str | None, parsed: Parsed) -> No
         direction="outbound",
         author=Author("system"),
         occurred_at_us=moment(source, "created_timestamp"),
-        delivery_status=Delivery(f"dm:{last}", "read"),
+        delivery_status=Delivery(last, "read"),
+        vendor={"last_read_event_id": last},
     )
     parsed.events.append(event)
 
