@@ -200,7 +200,7 @@ def test_attachments_of_every_sort() -> None:
         )
     )
     assert [a.name for a in found.attachments] == [
-        "a.txt", None, "für.pdf", "für 2.pdf", None, "b.ics",
+        "a.txt", None, "für.pdf", "für 2.pdf", "inner.eml", "b.ics",
     ]  # fmt: skip
     image = found.attachments[1]
     assert (image.inline, image.content_id, image.size) == (True, "img1", 5)

@@ -4,7 +4,14 @@ import re
 
 import msgspec
 
-from services.channels.connectors.email import charsets, encodings, markup, tnef
+from services.channels.connectors.email import (
+    charsets,
+    encodings,
+    invitations,
+    markup,
+    smime,
+    tnef,
+)
 from services.channels.connectors.email.flowed import unflowed
 from services.channels.connectors.email.headers import decoded, readable
 from services.channels.connectors.email.parameters import media_type, parameters
@@ -50,12 +57,14 @@ class Section(msgspec.Struct):
 
 class Bodies(msgspec.Struct):
     """What a mail holds. `charset` is the first that a text part declares, `spare` what a wrapping
-    of Outlook says beside the mail's own text."""
+    of Outlook or an invitation says beside the mail's own text, `wrappings` how many signatures
+    around it were opened."""
 
     sections: list[Section] = []
     spare: list[Section] = []
     files: list[File] = []
     charset: str | None = None
+    wrappings: int = 0
 
     def text(self) -> str:
         """The plain text, made from HTML where a section has no other."""
@@ -94,7 +103,7 @@ def _walk(part: Part, found: Bodies, parent: str) -> None:
 
 def _alternatives(children: list[Part], found: Bodies) -> None:
     """The same content several times: one section with the best of each form."""
-    inner = Bodies()
+    inner = Bodies(wrappings=found.wrappings)
     for child in children:
         _walk(child, inner, "multipart/alternative")
     plain = "\n\n".join(each.plain for each in inner.sections if each.plain.strip())
@@ -107,13 +116,20 @@ def _alternatives(children: list[Part], found: Bodies) -> None:
 
 
 def _enclosed(root: Part) -> list[Section]:
-    """The text of the first mail within a mail that says nothing itself: somebody passed it on."""
-    part = next((each for each in (root, *root.children) if each.kind == "message/rfc822"), None)
+    """The text of the first mail within a mail that says nothing itself: somebody passed it on, or
+    a program sent it in pieces, of which this is one."""
+    part = next((each for each in (root, *root.children) if each.kind in _MAILS), None)
     if part is None:
         return []
     inner = Bodies()
+    if part.kind == _PIECE and part.parameters.get("number", "1").strip() != "1":
+        return [Section(charsets.decode(part.body))]
     _walk(split(_content(part, text=False)), inner, parent="")
     return inner.sections
+
+
+_PIECE = "message/partial"
+_MAILS = ("message/rfc822", "message/global", _PIECE)
 
 
 def _leaf(part: Part, found: Bodies, parent: str) -> None:
@@ -143,6 +159,12 @@ def _leaf(part: Part, found: Bodies, parent: str) -> None:
         name = readable(begun[1].strip())
     if (kind in tnef.KINDS or (name or "").lower() == tnef.NAME) and _unwrapped(part, found):
         return
+    if _signed(kind, name) and _opened(part, found):
+        return
+    if kind == "text/calendar":
+        invited = invitations.words_of(charsets.decode(_content(part, text=True)))
+        found.spare += [Section(clean(invited, 10**9))] if invited else []
+    name = name or _usual_name(part)
     content_id = _header(part, "content-id").strip("<> ") or None
     found.files.append(
         File(
@@ -153,6 +175,34 @@ def _leaf(part: Part, found: Bodies, parent: str) -> None:
             content_id=content_id,
         )
     )
+
+
+def _signed(kind: str, name: str | None) -> bool:
+    return kind in smime.KINDS or (name or "").lower().endswith(smime.SUFFIX)
+
+
+_MAX_WRAPPINGS = 8
+
+
+def _opened(part: Part, found: Bodies) -> bool:
+    """Take the mail within a signature. False where it is encrypted: it stays a file."""
+    inside = smime.signed_content(_content(part, text=False))
+    if inside is None or found.wrappings >= _MAX_WRAPPINGS:
+        return False
+    found.wrappings += 1
+    _walk(split(inside), found, parent="")
+    return True
+
+
+def _usual_name(part: Part) -> str | None:
+    """A name for what programs attach without one: a mail by its subject, an invitation."""
+    if part.kind == "text/calendar":
+        return "invite.ics"
+    if part.kind not in ("message/rfc822", "message/global"):
+        return None
+    subject = decoded(readable(split(_content(part, text=False), flat=True).field("subject")))
+    title = " ".join(re.sub(r'[\\/:*?"<>|]', " ", subject).split())[:200].strip(". ")
+    return f"{title or 'message'}.eml"
 
 
 def _unwrapped(part: Part, found: Bodies) -> bool:

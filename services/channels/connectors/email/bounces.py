@@ -32,9 +32,10 @@ _FAILED = re.compile(
     r"|non.?delivery|delivery.{0,20}delayed|could not be delivered|not (?:yet )?(?:been )?delivered"
     r"|could not send|returning (?:message|to sender)|message frozen|returned to sender"
     r"|unzustellbar|nicht zugestellt|zustellung|non remis|non distribu|échec de (?:la )?remise"
-    r"|no se (?:ha )?pud|no entregado|mancata consegna|non recapitabile|onbestelbaar|niet bezorgd"
-    r"|não (?:foi )?entregue|kan ikke leveres|kunde inte levereras|niedostarczon|zwrot poczty"
-    r"|не (?:удалось|может быть) достав|не ?доставлен|teslim edilemedi|退信|传输失败|投递失败|无法传递|無法傳遞"
+    r"|no se (?:ha )?pue?d|no entregado|mancata consegna|non recapitabile|onbestelbaar|niet bezorgd"
+    r"|não (?:foi )?entregue|kan ikke leveres|kunde inte levereras|kan inte levereras|niedostarcz|zwrot poczty"
+    r"|kunne ikke leveres|ei voitu toimittaa|k[ée]zbes[íi]thetetlen|nedoručiteln|impossible de (?:remettre|distribuer)"
+    r"|не (?:удалось|может быть) достав|не ?доставлен|teslim edilemedi|退信|传输失败|投递失败|无法(?:传递|送达|投递)|無法(?:傳遞|送達|投遞)"
     r"|配信不能|送信できません|반송"
 )
 # The same, as no person begins a subject ("Re:" and "Fwd:" before it are a person's).

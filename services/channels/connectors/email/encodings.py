@@ -59,6 +59,8 @@ def padded(kept: bytes) -> bytes:
 
 def _mixed(body: bytes) -> bytes:
     """A text of which some lines are base64: those decoded, the others as they are."""
+    if (meant := _littered(body)) is not None:
+        return meant
     lines = body.splitlines(keepends=True)
     at = 0
     while at < len(lines) and _is_base64(lines[at].translate(None, b"\t\r\n")):
@@ -68,6 +70,36 @@ def _mixed(body: bytes) -> bytes:
         return body
     rest = b"".join(lines[at:])
     return padded(good.rstrip(b"=")) + (b"\n\n" + rest if rest.strip() else b"")
+
+
+_MAX_LITTER = 0.15
+
+
+def _littered(body: bytes) -> bytes | None:
+    """Base64 with some characters between that are none, which RFC 2045 has us pass over; None for
+    what is rather words, or whose bytes are no text."""
+    if b" " in body.strip():
+        return None
+    kept = body.translate(None, _BLANKS)
+    good = re.sub(rb"[^A-Za-z0-9+/]+", b"", kept)
+    if len(good) < 8 or len(kept.rstrip(b"=")) - len(good) > _MAX_LITTER * len(kept):
+        return None
+    content = padded(good)
+    if content.translate(None, _CONTROLS) != content:
+        return None
+    other = sum(byte > 0x7F for byte in content)
+    return content if other < 0.3 * len(content) or _is_utf8(content) else None
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\x1b")) + b"\x7f"
 
 
 def uudecoded(body: bytes) -> bytes:

@@ -2,18 +2,13 @@
 
 import binascii
 import re
-from datetime import UTC, datetime, timedelta
-from email.errors import MessageError
-from email.utils import parsedate_to_datetime
+from html import unescape
 
 from services.channels.connectors.email import charsets
 from services.channels.connectors.email.encodings import padded
 from services.channels.connectors.fields import clean
-from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Address
 
-# What the standard library is known to raise on a broken date.
-_BROKEN = (ValueError, LookupError, TypeError, AttributeError, MessageError, OverflowError)
 MAX_HEADER = 32_768
 MAX_ADDRESSES = 200
 MAX_IDS = 100
@@ -145,6 +140,8 @@ def addresses(value: str) -> list[Address]:
     found: list[Address] = []
     pending: str | None = None
     value = value[:MAX_HEADER].replace("<<", "<").replace(">>", ">")
+    if "&lt;" in value and "<" not in value:
+        value = unescape(value)
     if "=?" in value and "@" not in value:
         value = decoded(value)  # the address is inside an encoded word
     for chunk in _chunks(value):
@@ -179,6 +176,8 @@ def _chunks(value: str) -> list[list[str]]:
 
 
 def _address(chunk: list[str]) -> Address | None:
+    if local := _quoted_local(chunk):
+        return Address(address=local[:320])
     angles = [piece[1:-1].strip() for piece in chunk if piece.startswith("<") and len(piece) > 1]
     comments = [piece[1:-1] for piece in chunk if piece.startswith("(") and len(piece) > 1]
     rest = "".join(_unquoted(p) for p in chunk if not (p.startswith(("<", "(")) and len(p) > 1))
@@ -186,6 +185,7 @@ def _address(chunk: list[str]) -> Address | None:
     if not address:
         bare = _BARE.search(rest)
         address = bare[0].strip(".") if bare else ""
+        address = address if "@[" in address else address.rstrip("]")
         rest = rest.replace(bare[0], " ") if bare else rest
     group, colon, after = rest.partition(":")
     rest = after if colon and "@" not in group else rest
@@ -193,6 +193,14 @@ def _address(chunk: list[str]) -> Address | None:
     if not address and name is None:
         return None
     return Address(address=address[:320], name=name)
+
+
+def _quoted_local(chunk: list[str]) -> str | None:
+    """An address that is alone and whose first part is in quotes: "kim l"@example.org."""
+    pieces = [piece for piece in chunk if piece.strip()]
+    whole = "".join(pieces).strip()
+    alone = len(pieces) == 2 and pieces[0].startswith('"') and " " in pieces[0]
+    return whole if alone and _QUOTED_LOCAL.fullmatch(whole) else None
 
 
 def _tidy(address: str) -> str:
@@ -214,7 +222,11 @@ def _unquoted(piece: str) -> str:
 
 
 def _name(text: str) -> str:
-    return " ".join((decoded(text) if "=?" in text else clean(text)).split()).strip("'\"<> ")[:512]
+    return (
+        " ".join((decoded(text) if "=?" in text else clean(text)).split())
+        .strip("'\"<> ")
+        .rstrip("[ ")[:512]
+    )
 
 
 _BRACKETED = re.compile(r"<([^<>]+)>")
@@ -228,37 +240,3 @@ def message_ids(value: str) -> list[str]:
         found = [each for each in re.split(r"[\s,]+", value) if "@" in each]
     ids = (clean(each.strip(), 512) for each in found)
     return list(dict.fromkeys(each for each in ids if each))[:MAX_IDS]
-
-
-# RFC 5322's date as nearly every program writes it.
-_DATE = re.compile(
-    r"\s*(?:[A-Za-z]{3}, +)?(\d{1,2}) ([A-Z][a-z]{2}) (19[7-9]\d|20\d\d) (\d\d):(\d\d):(\d\d) ([+-])([01]\d)([0-5]\d)"
-    r"(?: \([A-Za-z]{1,5}\))?\s*\Z",
-    re.ASCII,
-)
-_MONTHS: dict[str | None, int] = {
-    "Jan": 1, "Feb": 2, "Mar": 3, "Apr": 4, "May": 5, "Jun": 6,
-    "Jul": 7, "Aug": 8, "Sep": 9, "Oct": 10, "Nov": 11, "Dec": 12,
-}  # fmt: skip
-_EPOCH = datetime(1970, 1, 1)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def instant(value: str) -> int | None:
-    """A Date header in microseconds; None for what is no date."""
-    try:
-        found = _DATE.match(value)
-        if found and found[2] in _MONTHS:
-            return _usual_instant(found)
-        moment = parsedate_to_datetime(value.strip())
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return parse_instant(moment.astimezone(UTC).isoformat())
-    except _BROKEN:
-        return None
-
-
-def _usual_instant(found: re.Match[str]) -> int:
-    day, month, year, hour, minute, second, sign, hours, minutes = found.groups()
-    moment = datetime(int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second))
-    ahead = timedelta(hours=int(hours), minutes=int(minutes))
-    return (moment - _EPOCH + (ahead if sign == "-" else -ahead)) // _MICROSECOND

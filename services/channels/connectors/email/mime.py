@@ -5,9 +5,10 @@ from hashlib import sha256
 
 import msgspec
 
-from services.channels.connectors.email import headers, markup, reports
+from services.channels.connectors.email import markup, reports
 from services.channels.connectors.email.bodies import Bodies, collect
 from services.channels.connectors.email.bounces import bounce_of
+from services.channels.connectors.email.dates import instant
 from services.channels.connectors.email.headers import Headers
 from services.channels.connectors.email.reply import is_forwarded, reply_of
 from services.channels.connectors.email.structure import Part, split
@@ -75,7 +76,7 @@ def parse_mail(raw: bytes, parsed: Parsed) -> Mail:
         digest=digest,
         in_reply_to=head.ids("in-reply-to"),
         references=head.ids("references"),
-        date_us=headers.instant(head.raw("date")),
+        date_us=instant(head.text("date")),
         text=text,
         html=_html(found, parsed),
         reply_text=reply_of(text, forwarded=is_forwarded(subject)),

@@ -10,6 +10,7 @@ over lines with patterns that look at one line.
 from itertools import islice
 from typing import NamedTuple
 
+from services.channels.connectors.email.armour import unarmoured
 from services.channels.connectors.email.closing import (
     RULE,
     RULED,
@@ -30,6 +31,7 @@ from services.channels.connectors.email.reply_words import (
     NAMED_WRITER,
     POINTERS,
     POINTS_BELOW,
+    QUOTING,
     SEPARATOR,
     STAMP,
     TELLING,
@@ -78,6 +80,7 @@ def reply_of(text: str, *, forwarded: bool = False) -> str:
     tells an Outlook forward from an Outlook reply."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = unarmoured(text) or text
     written = text.split("\n")
     if len(written) > MAX_LINES:
         return text
@@ -247,7 +250,9 @@ def _bare(line: str) -> str:
 
 
 def _names_writer(joined: str, marked: bool) -> bool:
-    if DATED_SENDER.match(joined) or (marked and ANY_ATTRIBUTION.match(joined)):
+    if DATED_SENDER.match(joined):
+        return True
+    if marked and (ANY_ATTRIBUTION.match(joined) or QUOTING.match(joined)):
         return True
     named = marked and NAMED_WRITER.match(joined)
     if not named and not (ATTRIBUTION.search(joined[-_VERB_WITHIN:]) and EVIDENCE.search(joined)):

@@ -45,6 +45,11 @@ ANY_ATTRIBUTION = re.compile(
     r"(?s)\A(?=.{0,200}\d{1,4}[:.h年/-]\s?\d{1,2}).{0,200}(?:[<(\[]\s*[^<>\s()]+@[^<>\s()]+\s*[)>\]].{0,80}"
     r"|\s[^<>\s()]{1,64}@[^<>\s():]{1,120}\s?)[:：]\s*\Z"
 )
+# A webmail that names whom it quotes and no time: Horde. Only above what is marked as quoted.
+QUOTING = re.compile(
+    r"(?i)\A\s*(?:quoting|zitat von|citando(?: a)?|citeren van|citation de|cytowanie|citerar|citat fr[åa]n"
+    r"|quotando|citováno od|idézet)\s.{1,160}[:：]\s*\Z"
+)
 # Begins with a date and names nobody but by an address: Gmail where it writes no verb.
 DATED_SENDER = re.compile(
     r"\A\s*(?:[^\W\d]{1,12}\.?,? ?)?\d{1,4}[-./년年 ].{0,120}<\s*[^<>\s]+@[^<>\s]+\s*>\s*[:：]\s*\Z"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from services.channels.connectors.email import charsets
+from services.channels.connectors.email import charsets, lzfu, rtf
 
 KINDS = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
 NAME = "winmail.dat"
@@ -21,7 +21,7 @@ _SIGNATURE = b"\x78\x9f\x3e\x22"
 _RENDERED, _TITLE, _DATA, _FILE_PROPERTIES = 0x69002, 0x18010, 0x6800F, 0x69005
 _BODY, _PROPERTIES, _CODEPAGE = 0x2800C, 0x69003, 0x69007
 
-_PLAIN, _HTML = 0x1000, 0x1013
+_PLAIN, _RTF, _HTML = 0x1000, 0x1009, 0x1013
 _CONTENT, _LONG_NAME, _SHORT_NAME, _MIME, _CONTENT_ID = 0x3701, 0x3707, 0x3704, 0x370E, 0x3712
 
 _SIZES = {0x02: 4, 0x03: 4, 0x04: 4, 0x05: 8, 0x06: 8, 0x07: 8, 0x0A: 4, 0x0B: 4, 0x14: 8,
@@ -82,11 +82,16 @@ def _take(found: Opened, name: int, data: bytes, codepage: str, depth: int) -> N
     elif name == _BODY:
         found.plain = _text(data, codepage)
     elif name == _PROPERTIES:
+        formatted = b""
         for which, kind, value in _properties(data):
             if which == _PLAIN:
                 found.plain = _words(kind, value, codepage)
             elif which == _HTML:
                 found.html = charsets.decode(value, None)
+            elif which == _RTF:
+                formatted = value
+        if formatted and not found.plain.strip() and not found.html.strip():
+            found.plain, found.html = rtf.read(lzfu.decompressed(formatted))
     elif found.files:
         _take_of_file(found, found.files[-1], name, data, codepage, depth)
 
