@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from services.channels.connectors.email import encodings, invitations, lzfu, rtf, smime
 from services.channels.connectors.email.dates import instant
 from services.channels.connectors.email.headers import addresses
+from services.channels.connectors.email.markup import to_text
 from services.channels.connectors.email.mime import Mail, parse_mail
 from services.channels.connectors.email.reply import reply_of
 from services.channels.connectors.port import Parsed
@@ -300,3 +301,26 @@ def test_a_postmasters_bounce_in_other_languages(subject: str) -> None:
     bounce = parse_mail(raw.encode(), Parsed()).bounce
     assert bounce is not None
     assert (bounce.status, bounce.recipient) == ("5.1.1", "kim@example.org")
+
+
+@pytest.mark.parametrize(
+    ("hiding", "hidden"),
+    [
+        ('style="display:none"', True),
+        ("style='color:red; visibility: hidden'", True),
+        ('style="max-height:0px;overflow:hidden"', True),
+        ('style="overflow: hidden; max-height: 0"', True),
+        ('style="opacity:0;"', True),
+        ("hidden", True),
+        ('class="a" hidden=""', True),
+        ('style="overflow: hidden ; width:3px"', False),
+        ('style="opacity:0.5"', False),
+        ('style="max-height:0.5em"', False),
+        ('style="font-size:0"', False),
+        ('title="is hidden "', False),
+        ('data-x="display:none"', False),
+    ],
+)
+def test_what_a_mail_hides_is_not_read(hiding: str, hidden: bool) -> None:
+    text = to_text(f"<p>Seen</p><div {hiding}>Preheader</div><p>Too</p>")
+    assert text == ("Seen\n\nToo" if hidden else "Seen\n\nPreheader\n\nToo")

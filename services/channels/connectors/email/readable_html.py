@@ -21,7 +21,18 @@ _TAG = re.compile(
     re.DOTALL,
 )
 _NAME = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]{0,30})")
-_HIDDEN = re.compile(r"(?i)\bstyle\s*=\s*[\"'][^\"']*\b(?:display\s*:\s*none|mso-hide\s*:\s*all)")
+# How mails hide what only a list of mails is to show. A font of size 0 hides nothing: templates set it
+# around words that have a size of their own.
+_HIDDEN = re.compile(
+    r"(?i)\bstyle\s*=\s*(?P<quote>[\"'])(?:(?!(?P=quote)).)*?\b(?:display\s*:\s*none|mso-hide\s*:\s*all"
+    r"|visibility\s*:\s*hidden|opacity\s*:\s*0(?:\.0+)?\s*(?:[;!]|(?P=quote))"
+    r"|max-height\s*:\s*0(?:px)?\s*(?:[;!](?:(?!(?P=quote)).)*?overflow\s*:\s*hidden|(?P=quote))"
+    r"|overflow\s*:\s*hidden\s*;(?:(?!(?P=quote)).)*?max-height\s*:\s*0(?:px)?\s*(?:[;!]|(?P=quote)))",
+    re.DOTALL,
+)
+_HIDES = ("none", "hidden", "opacity", "mso-hide")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_IS_HIDDEN = re.compile(r"(?i)(?:\A|\s)hidden(?:\s|=|/|\Z)")
 _CITED = re.compile(
     r"(?i)\btype\s*=\s*[\"']?cite|\bclass\s*=\s*[\"'][^\"']*(?:gmail_quote|yahoo_quoted|protonmail_quote"
     r"|zmail_extra|moz-cite)"
@@ -194,9 +205,13 @@ def _meaning(source: str, hide: bool) -> _Tag:
     name, more = found[2].lower(), source[found.end() : -1]
     if found[1]:
         return _Tag(name, True, more, False, _CLOSING.get(name))
-    may_hide = hide and name not in _VOID and name not in _UNREAD and "none" in more
-    hides = may_hide and bool(_HIDDEN.search(more))
+    may_hide = hide and name not in _VOID and name not in _UNREAD
+    hides = may_hide and any(word in more for word in _HIDES) and _hidden(more)
     return _Tag(name, False, more, hides, _OPENING.get(name))
+
+
+def _hidden(attributes: str) -> bool:
+    return bool(_HIDDEN.search(attributes) or _IS_HIDDEN.search(_QUOTED.sub("", attributes)))
 
 
 _ENDS = {name: re.compile(rf"</{name}\s{{0,20}}>", re.IGNORECASE) for name in _UNREAD}
