@@ -3,12 +3,16 @@ is about, what it says, and that nothing is passed over in silence."""
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from services.channels.connectors import registry
+from services.channels.connectors.chat.twilio_forms import SIGNATURE
+from services.channels.connectors.port import InboundRequest
 from shared.contracts import interactions
 from tests.unit.test_connector_rare_messages import AT, FORM, SECONDS, codes, only, run
+from tests.unit.vendor_payloads import handled
 
 MS = AT // 1000
 POLLED = ("bluesky_jetstream", "google_reviews", "mastodon", "reddit", "youtube_comments")
@@ -18,8 +22,8 @@ POLLED = ("bluesky_jetstream", "google_reviews", "mastodon", "reddit", "youtube_
 def test_no_body_is_passed_over_in_silence(kind: str) -> None:
     bodies = [b"null", b"0", b"true", b'""', b"{}", b"[null]", b"[{}]", b"[[]]"]
     for body in bodies if kind in POLLED else [*bodies, b"[]"]:
-        handled = run(kind, body)
-        assert handled.problems or handled.events, body
+        found = run(kind, body)
+        assert found.problems or found.events, body
 
 
 # --- Whose message ----------------------------------------------------------------------------
@@ -163,10 +167,10 @@ def test_a_message_to_a_group_is_delivered_to_each_of_its_people() -> None:
     status = {"id": "w", "status": "delivered", "timestamp": str(SECONDS), "recipient_id": "G"}
     each = [{**status, "recipient_type": "group", "recipient_participant_id": n} for n in "12"]
     value = {"metadata": {"phone_number_id": "1"}, "statuses": each}
-    handled = run("whatsapp_cloud", {"entry": [{"changes": [{"value": value}]}]})
-    assert len({event.envelope.id for event in handled.events}) == 2
-    assert {event.interaction.conversation_key for event in handled.events} == {"1:G"}
-    people = [event.interaction.identities[0].value for event in handled.events]
+    found = run("whatsapp_cloud", {"entry": [{"changes": [{"value": value}]}]})
+    assert len({event.envelope.id for event in found.events}) == 2
+    assert {event.interaction.conversation_key for event in found.events} == {"1:G"}
+    people = [event.interaction.identities[0].value for event in found.events]
     assert people == ["1", "2"]
 
 
@@ -356,13 +360,13 @@ def test_sendgrids_events_are_what_became_of_mails() -> None:
         {"event": "bounce", "timestamp": SECONDS, "sg_message_id": "b.filter", "reason": "550 no"},
         {"event": "click", "timestamp": SECONDS, "sg_message_id": "b.filter"},
     ]
-    handled = run("sendgrid_inbound", rows)
-    told = [event.interaction.delivery_status for event in handled.events]
+    found = run("sendgrid_inbound", rows)
+    told = [event.interaction.delivery_status for event in found.events]
     assert [(d.message_id, d.status, d.error) for d in told if d] == [
         ("a@shop", "delivered", None),
         ("b", "failed", "550 no"),
     ]
-    assert codes(handled) == [("not_an_interaction", False)]
+    assert codes(found) == [("not_an_interaction", False)]
 
 
 @pytest.mark.parametrize(("kind", "failed"), [("HardBounce", 1), ("AutoResponder", 0)])
@@ -374,5 +378,40 @@ def test_an_automatic_answer_is_no_failure_at_postmark(kind: str, failed: int) -
 def test_ses_may_tell_that_its_topic_works() -> None:
     told = {"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have"}
     envelope = {"Type": "Notification", "MessageId": "1", "TopicArn": "t"}
-    handled = run("ses_sns", {**envelope, "Message": json.dumps(told)})
-    assert codes(handled) == [("operation", False)]
+    found = run("ses_sns", {**envelope, "Message": json.dumps(told)})
+    assert codes(found) == [("operation", False)]
+
+
+# --- How it comes -----------------------------------------------------------------------------
+
+
+def queried(kind: str, query: dict[str, str], *headers: tuple[str, str], **secrets: str) -> Any:
+    url = f"https://omniroute.example/inbound?{urlencode(query)}"
+    request = InboundRequest("GET", url, headers, b"", AT)
+    known = {name: (value,) for name, value in secrets.items()}
+    return handled(kind, request, known, trial=not secrets)
+
+
+def test_reports_of_messagebird_come_by_get() -> None:
+    row = {"id": "m", "recipient": "4915112345678", "status": "delivery_failed"}
+    found = queried("messagebird", {**row, "statusDatetime": "2026-03-02T09:19:00+00:00"})
+    _, data = only(found)
+    assert data.delivery_status is not None and data.delivery_status.status == "failed"
+    assert found.answer.status == 200
+
+
+def test_twilio_may_be_set_to_get_and_signs_the_whole_address() -> None:
+    query = {"MessageSid": "SM", "From": "+14155551234", "To": "+15550001111", "Body": "Hi there"}
+    url = f"https://omniroute.example/inbound?{urlencode(query)}"
+    proof = ("X-Twilio-Signature", SIGNATURE.sign("token", url, []))
+    found = queried("twilio_sms", query, proof, auth_token="token")
+    assert found.verdict == "valid" and only(found)[1].text == "Hi there"
+    other = {**query, "Body": "Something else"}
+    assert queried("twilio_sms", other, proof, auth_token="token").verdict == "invalid"
+    assert queried("slack", query).answer.status == 405
+
+
+def test_an_instant_as_ruby_prints_it_is_one() -> None:
+    raw = {"event": "message_created", "id": 1, "message_type": "incoming", "content": "Hi"}
+    raw |= {"conversation": {"id": 2}, "created_at": "2026-03-02 09:19:00 UTC"}
+    assert run("chatwoot", raw).events[0].envelope.time == "2026-03-02T09:19:00Z"

@@ -99,7 +99,7 @@ def handle(
             accepted = done.verdict == "valid" or trial
             return Handled(done.verdict, accepted, done.answer, connector.answers.unavailable)
     answers = connector.answers
-    if request.method.upper() != "POST":
+    if request.method.upper() != "POST" and not _is_queried(connector, request):
         problem = Problem("method", f"{request.method[:16]} carries no payload.", lost=False)
         return Handled("none", False, answers.bad_method, answers.unavailable, [], [problem])
     if len(request.body) > connector.max_body_bytes:
@@ -123,6 +123,10 @@ def handle(
         raw_ok=accepted,
         wanted=parsed.wanted,
     )
+
+
+def _is_queried(connector: Connector, request: InboundRequest) -> bool:
+    return connector.by_get and request.method.upper() == "GET" and bool(request.query)
 
 
 def public(request: InboundRequest, settings: Settings) -> InboundRequest:

@@ -392,7 +392,8 @@ class Connector:
     `order_by` is the entry of an event's `vendor` that orders a conversation as the vendor does;
     "time" is the event's own. `dated`: the vendor says when something happened; `edits`: a message
     of it can be changed or withdrawn. `fetches` is what the vendor does not push. `other_channels`
-    are those of what the vendor sends beside its own to the same address.
+    are those of what the vendor sends beside its own to the same address. `by_get`: the vendor can be
+    set to send its fields as a GET's query.
     """
 
     kind: str
@@ -415,6 +416,7 @@ class Connector:
     edits: bool = True
     fetches: tuple[Fetch, ...] = ()
     other_channels: tuple[Channel, ...] = ()
+    by_get: bool = False
 
     @property
     def signed(self) -> bool:

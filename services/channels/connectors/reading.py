@@ -1,6 +1,7 @@
 """What codecs of JSON share: the payload as an object, instants in any unit, ids as given."""
 
 import math
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
@@ -71,8 +72,13 @@ def _scaled(number: float) -> int | None:
     return None
 
 
+_UTC = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d{1,9})?) ?UTC\Z")
+
+
 def _dated(text: str) -> int | None:
     try:
+        if plain := _UTC.match(text):  # Ruby's way to print an instant
+            return parse_instant(f"{plain[1]}T{plain[2]}Z")
         moment = parsedate_to_datetime(text)
         return None if moment.tzinfo is None else round(moment.timestamp() * 1_000_000)
     except (ValueError, OverflowError, TypeError, IndexError):

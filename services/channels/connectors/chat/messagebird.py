@@ -112,8 +112,10 @@ def _covers(claims: dict[str, Any], request: InboundRequest) -> bool:
 
 def parse(request: InboundRequest, settings: MessageBirdSettings, _: Context) -> Parsed:
     parsed = Parsed()
-    if request.media_type == "application/x-www-form-urlencoded":
-        payload: dict[str, Any] = dict(reversed(form_of(request.body) or []))
+    if request.method.upper() == "GET":
+        payload: dict[str, Any] = dict(reversed(request.query))
+    elif request.media_type == "application/x-www-form-urlencoded":
+        payload = dict(reversed(form_of(request.body) or []))
     else:
         payload = payload_of(request, parsed)
     if parsed.problems:
@@ -383,6 +385,7 @@ CONNECTOR = Connector(
     title="MessageBird (Bird)",
     setup=SETUP,
     signature=AnyOf((MessageBirdToken(), MessageBirdHmac())),
+    by_get=True,
     parse=parse,
     examples=examples,
     settings=MessageBirdSettings,

@@ -260,6 +260,7 @@ CONNECTOR = Connector(
     title="Twilio Conversations",
     setup=SETUP,
     signature=SIGNATURE,
+    by_get=True,
     parse=parse,
     examples=examples,
     settings=TwilioConversationsSettings,

@@ -25,7 +25,9 @@ ANSWERS = Answers(
 
 
 def form(request: InboundRequest, parsed: Parsed) -> dict[str, Any]:
-    """The first value of each field, from a form or from JSON; without NUL."""
+    """The first value of each field, from a form, a GET's query or JSON; without NUL."""
+    if request.method.upper() == "GET":
+        return {name: fields.clean(value) for name, value in reversed(request.query)}
     if request.media_type == "application/json":
         return payload_of(request, parsed)
     found = {name: fields.clean(value) for name, value in reversed(form_of(request.body) or [])}

@@ -231,6 +231,7 @@ CONNECTOR = Connector(
     title="Twilio SMS, MMS and WhatsApp",
     setup=SETUP,
     signature=SIGNATURE,
+    by_get=True,
     parse=parse,
     examples=examples,
     settings=TwilioSmsSettings,
