@@ -324,3 +324,21 @@ def test_a_postmasters_bounce_in_other_languages(subject: str) -> None:
 def test_what_a_mail_hides_is_not_read(hiding: str, hidden: bool) -> None:
     text = to_text(f"<p>Seen</p><div {hiding}>Preheader</div><p>Too</p>")
     assert text == ("Seen\n\nToo" if hidden else "Seen\n\nPreheader\n\nToo")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Odesláno z iPhonu", "Az iPhone-omról küldve", "Trimis de pe iPhone", "Obtenir Outlook pour iOS",
+     "Pobierz aplikację Outlook dla systemu iOS", "Hämta Outlook för iOS", "Envoyé depuis mon mobile Orange",
+     "发自我的小米手机", "从 Windows 版邮件发送"],
+)  # fmt: skip
+def test_more_devices_signatures_go(line: str) -> None:
+    assert reply_of(f"Yes, please.\n\n{line}") == "Yes, please."
+
+
+def test_sentences_that_begin_like_a_devices_signature_stay() -> None:
+    for line in (
+        "Obtenir un remboursement pour iOS me semble juste.",
+        "Envoyé depuis mon mobile hier soir",
+    ):
+        assert reply_of(f"Yes, please.\n\n{line}").endswith(line)

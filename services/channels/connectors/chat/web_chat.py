@@ -121,6 +121,7 @@ def parse(request: InboundRequest, _: Settings, context: Context) -> Parsed:
         plain.read(_placed(raw), parsed)
         for event in parsed.events[before:]:
             event.vendor |= given(raw, "id")
+            event.original_id = fields.key(raw, "replaces") if event.replaces else None
     return parsed
 
 

@@ -9,7 +9,7 @@ RULED = frozenset("-—–_=*‐‑─#")
 RULE = re.compile(r"\A\s*(?:_{5,}|-{20,}|={20,}|\*{20,})\s*\Z")
 # Names that stand in a signature, and words that a customer uses too: "sent by mail, no answer".
 _BRAND = (
-    r"iphone\w*|ipad\w*|ipod\w*|android\w*|samsung|galaxy|xperia|huawei|honor|xiaomi|redmi|oneplus|pixel|nokia"
+    r"iphon\w*|ipad\w*|ipod\w*|android\w*|samsung|galaxy|xperia|huawei|honor|xiaomi|redmi|oneplus|pixel|nokia"
     r"|motorola|htc|blackberry|windows|surface|outlook|hotmail|yahoo|aol|proton ?mail|k-?9|gmail|gmx|web\.de"
     r"|mail\.ru|яндекс\.?|mailbird|mailspring|mailbox|airmail|spark|superhuman|thunderbird|fairemail|bluemail"
 )
@@ -38,11 +38,11 @@ MOBILE = re.compile(
     rf"(?:(?:mail |e-?mail )?sent|posted|written|typed) (?:(?:from|via|with|using) (?:my |an? |the )?{_DEVICE}|by {_BRANDED})"
     r"|sent from my \S{1,20}(?: \S{1,20})?"
     rf"|from my (?:{_BRAND})\b{_BEHIND}"
-    rf"|(?:get |download |hol(?:en)? sie sich |télécharge[zr] |obt[eé]n(?:er|ga)? |scarica |obter |hämta |hent "
-    rf"|pobierz |получит[ье] |отримати )?\[?(?:outlook|bluemail|proton ?mail|gmail) "
-    rf"(?:for|für|pour|para|per|voor|till?|dla|для) {_SYSTEM}"
+    rf"|(?:get |download |hol(?:en)? sie sich |télécharge[zr] |obt[eé]n(?:er|ga|ir|ha)? |scarica |obter |hämta |hent "
+    rf"|pobierz (?:aplikację )?|получит[ье] |отримати )?\[?(?:outlook|bluemail|proton ?mail|gmail) "
+    rf"(?:for|für|för|pour|para|per|voor|til|till|dla(?: systemu)?|для) {_SYSTEM}"
     rf"|(?:下载|下載|取得|獲取|获取).{{0,20}}outlook.{{0,60}}|outlook for {_SYSTEM}を入手"
-    rf"|envoyé (?:(?:depuis|de|à partir de|avec) {_DEVICE}|par {_BRANDED})"
+    rf"|envoyé (?:(?:depuis|de|à partir de|avec) (?:{_DEVICE}|mon mobile \w{{2,20}})|par {_BRANDED})"
     rf"|enviado (?:desde|do|de|da|a partir do|con|com) {_DEVICE}"
     rf"|inviato (?:da|dal|con) {_DEVICE}"
     rf"|(?:verzonden|verstuurd) (?:vanaf|met|via) {_DEVICE}"
@@ -50,9 +50,10 @@ MOBILE = re.compile(
     rf"|(?:von|diese nachricht wurde von|diese nachricht von) mein.{{1,30}}(?:{_BRAND}|{_GADGET}).{{0,40}} gesendet"
     rf"|gesendet (?:von|mit|über) {_DEVICE}"
     rf"|(?:отправлено|надіслано|изпратено) (?:с|со|из|з|із|от) {_DEVICE}"
-    rf"|(?:从|發自|發送自|发自|從)我的 ?(?:{_BRAND}|手机|手機|设备|設備|平板).{{0,20}}"
+    rf"|(?:从|發自|發送自|发自|從)我的 ?.{{0,10}}?(?:{_BRAND}|手机|手機|设备|設備|平板).{{0,20}}"
+    r"|从 ?windows ?版?邮件发送"
     r"|.{0,20}(?:iphone|android)から送信|나의 .{1,20}에서 (?:보냄|전송)"
-    rf"|wysłane z {_DEVICE}|(?:{_BRAND}).{{0,12}}d[ae]n gönderildi"
+    rf"|wysłane z {_DEVICE}|trimis de pe {_DEVICE}|az (?:{_BRAND})-?\w{{0,8}} küldve|(?:{_BRAND}).{{0,12}}d[ae]n gönderildi"
     r")[\s)>*_\].!;]*\Z"
 )
 # Words of sentences, not of signatures: "Sent from Outlook last week".
