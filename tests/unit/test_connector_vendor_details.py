@@ -54,6 +54,13 @@ def test_direct_messages_to_a_telegram_channel_are_a_conversation_with_each_pers
     assert [each.conversation_key for each in keys] == ["-100:5", "-100:6"]
 
 
+def test_a_message_in_a_telegram_topic_answers_nothing_by_itself() -> None:
+    topic = {"message_id": 3, "forum_topic_created": {"name": "Bills"}}
+    placed = {"message_thread_id": 3, "is_topic_message": True, "text": "Hi"}
+    assert only(telegram(**placed, reply_to_message=topic))[1].in_reply_to is None
+    assert only(telegram(**placed, reply_to_message={"message_id": 4}))[1].in_reply_to == "4"
+
+
 def messaging(item: dict[str, Any], kind: str = "messenger") -> Any:
     filled = {"sender": {"id": "C"}, "recipient": {"id": "P"}, "timestamp": MS, **item}
     return run(kind, {"object": "page", "entry": [{"id": "P", "time": MS, "messaging": [filled]}]})

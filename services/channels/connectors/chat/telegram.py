@@ -121,6 +121,13 @@ def _author(raw: dict[str, Any]) -> tuple[Author, dict[str, Any]]:
     return author, sender
 
 
+def _answered(raw: dict[str, Any]) -> str | None:
+    """The message that this one answers. In a topic Telegram names the topic's beginning as that,
+    where nothing is answered."""
+    original = fields.obj(raw, "reply_to_message")
+    return None if "forum_topic_created" in original else fields.key(original, "message_id")
+
+
 def _of_the_business(raw: dict[str, Any]) -> bool:
     """A business account's own message: its private chats have the other person's id."""
     if not raw.get("business_connection_id") or fields.text(raw, "chat", "type") != "private":
@@ -140,7 +147,7 @@ def _message(update: dict[str, Any], raw: dict[str, Any], name: str, parsed: Par
     own = fields.obj(raw, "sender_business_bot") or fields.flag(sender, "is_bot")
     if _of_the_business(raw) and not own:
         author.role, own = "agent", True
-    reply = fields.key(raw, "reply_to_message", "message_id")
+    reply = _answered(raw)
     event = _event(
         update,
         raw,
