@@ -429,3 +429,31 @@ def test_an_instant_as_ruby_prints_it_is_one() -> None:
     raw = {"event": "message_created", "id": 1, "message_type": "incoming", "content": "Hi"}
     raw |= {"conversation": {"id": 2}, "created_at": "2026-03-02 09:19:00 UTC"}
     assert run("chatwoot", raw).events[0].envelope.time == "2026-03-02T09:19:00Z"
+
+
+INTERLEAVED = "> First?\nYes, that.\n\n> Second?\nNo."
+
+
+@pytest.mark.parametrize(
+    ("text", "stripped", "signature", "reply"),
+    [
+        (INTERLEAVED, "Yes, that.", "", INTERLEAVED),
+        ("Hi there\n\nKim\nSales", "Hi there", "Kim\nSales", "Hi there"),
+        ("Hi there\n\nKim\nSales", "Hi there", "", "Hi there\n\nKim\nSales"),
+        ("Hi there\n\nUnknown words wrote:", "Hi there", "", "Hi there"),
+        ("Hi there", "", "", "Hi there"),
+    ],
+)
+def test_a_providers_stripped_reply_counts_where_it_loses_nothing(
+    text: str, stripped: str, signature: str, reply: str
+) -> None:
+    form = {"recipient": "s@shop.example", "from": "kim@example.org", "body-plain": text}
+    form |= {"stripped-text": stripped, "stripped-signature": signature}
+    form |= {"Message-Id": "<1@example.org>", "In-Reply-To": "<0@shop.example>"}
+    _, data = only(run("mailgun", form, FORM))
+    assert data.reply_text == reply and data.text == text
+    assert data.email is not None and data.email.message_id == "1@example.org"
+    assert data.email.in_reply_to == ["0@shop.example"]
+    if not signature:
+        mail = {"From": "kim@example.org", "MessageID": "m", "TextBody": text}
+        assert only(run("postmark", {**mail, "StrippedTextReply": stripped}))[1].reply_text == reply

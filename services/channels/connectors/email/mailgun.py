@@ -124,6 +124,10 @@ def parse(request: InboundRequest, settings: EmailSettings, _: Context) -> Parse
     return parsed
 
 
+# Those of a mail's headers that Mailgun repeats as fields.
+_HEADERS = ("Message-Id", "In-Reply-To", "References", "Date", "Cc", "Reply-To")
+
+
 def _pieces(
     found: list[forms.Field], plain: dict[str, str], settings: EmailSettings, parsed: Parsed
 ) -> Normalised:
@@ -134,15 +138,15 @@ def _pieces(
         "From": plain.get("from") or plain.get("sender"),
         "To": plain.get("To") or plain.get("recipient"),
         "Subject": plain.get("subject"),
+        **{name: plain.get(name) for name in _HEADERS},
     }
     headers = provided.completed(headers, known)
     headers += provided.delivered_to([plain.get("recipient", "")])
     event = provided.pieces_event(
         headers, plain.get("body-plain"), plain.get("body-html"), _files(found), settings, parsed
     )
-    stripped = fields.clean(plain.get("stripped-text", "")).strip()
-    if stripped:
-        event.reply_text = stripped
+    stripped, signature = plain.get("stripped-text", ""), plain.get("stripped-signature", "")
+    event.reply_text = provided.visible_reply(event, stripped, signature)
     event.attachments += _stored(plain, parsed)
     return event
 

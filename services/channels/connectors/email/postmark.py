@@ -60,9 +60,8 @@ def _mail(
         event = provided.raw_event(raw.encode("utf-8", "replace"), settings, parsed)
     else:
         event = _pieces(message, identity, settings, parsed)
-    stripped = (fields.text(message, "StrippedTextReply") or "").strip()
-    if stripped:
-        event.reply_text = stripped
+    stripped = fields.text(message, "StrippedTextReply") or ""
+    event.reply_text = provided.visible_reply(event, stripped)
     token = fields.key(message, "MailboxHash")
     if token:
         candidates = [f"token:{token}", *event.thread_candidates]

@@ -116,6 +116,25 @@ def completed(
     return pairs + [(name, v) for name, v in known.items() if v and name.lower() not in there]
 
 
+def visible_reply(event: Normalised, theirs: str, signature: str = "") -> str | None:
+    """The reply as the provider stripped it, unless a line of the mail is missing there that we keep:
+    providers lose answers between and below quotes. A `signature` that they tell apart may be missing.
+    What is not made of the text's own lines cannot be judged."""
+    own, theirs = event.reply_text, clean(theirs).strip()
+    there, told = _lines(theirs), _lines(signature)
+    if not theirs or not own or not set(there) <= set(_lines(event.text or "")):
+        return theirs or own
+    kept = _lines(own)
+    if kept and kept[-1].endswith((":", "：")):
+        kept.pop()  # "Kim wrote:", of which nothing is left below
+    lost = set(kept) - {*there, *told}
+    return own if any(line[0] != ">" for line in lost) else theirs
+
+
+def _lines(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+
+
 def delivered_to(addresses: Iterable[str]) -> list[tuple[str, str]]:
     """The envelope's recipients as headers: a token in one of them names the conversation."""
     return [("X-Original-To", address) for address in addresses if address][:100]
