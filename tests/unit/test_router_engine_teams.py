@@ -6,6 +6,7 @@ import pytest
 
 from services.router.domain import commands as cmd
 from services.router.domain import duty
+from services.router.domain.invariants import check
 from services.router.driver import Driver
 from services.router.resources import parse
 from shared.calendars import expand
@@ -27,18 +28,99 @@ def laddered(*more: dict, **agents: dict) -> Driver:
     return driver
 
 
-def test_the_agents_of_the_team_are_offered_it_past_the_requirements():
+def held_by(driver: Driver, *agents: str) -> list[str]:
+    """Who of them is offered the task now."""
+    return [name for name in agents if offered(driver, name)]
+
+
+def test_a_team_is_offered_it_past_the_requirements_one_after_the_other():
     driver = laddered(ana={}, ben={}, sam={"team": None}, far={"team": "south"})
-    come(driver, "ana", "ben", "sam", "far")
+    everybody = come(driver, "ana", "ben", "sam", "far").core.desks
     driver.say("c1")
     assert offered(driver, "ana") == []
     driver.wait(11)
-    found = {name: offered(driver, name) for name in ("ana", "ben", "sam", "far")}
-    assert found == {"ana": ["c1"], "ben": ["c1"], "sam": [], "far": []}
+    assert held_by(driver, *everybody) == ["ana"], "one more offer, not one to each"
     decline(driver, "ana")
-    accept(driver, "ben")
-    assert (offered(driver, "ana"), has(driver, "ben")) == ([], ["c1"])
+    assert held_by(driver, *everybody) == ["ben"]
+    assert driver.last.events[-1].type == "routing.offer.created.v1"
+    driver.wait(21)
+    assert held_by(driver, *everybody) == [], "ben has missed it, ana has declined it"
+    driver.wait(40)
+    assert held_by(driver, *everybody) == ["ana"], "her cool-down is over"
+    accept(driver, "ana")
+    assert has(driver, "ana") == ["c1"]
     assert driver.found("task.escalated")[-1]["actions"] == [TO_TEAM]
+    assert check(driver.core) == []
+
+
+def test_a_queue_that_offers_in_parallel_asks_several_of_the_team_at_once():
+    driver = laddered(ana={}, ben={}, cleo={})
+    driver.put("queue", "main", offer={"parallel": 2})
+    come(driver, "ana", "ben", "cleo")
+    driver.say("c1")
+    driver.wait(11)
+    assert held_by(driver, "ana", "ben", "cleo") == ["ana", "ben"]
+    decline(driver, "ben")
+    assert held_by(driver, "ana", "ben", "cleo") == ["ana", "cleo"]
+    accept(driver, "cleo")
+    assert held_by(driver, "ana", "ben", "cleo") == []
+
+
+def test_the_offer_of_a_level_comes_on_top_of_those_by_the_rules():
+    driver = laddered(ana={}, ben={}, able={"team": None, "skills": {"none": 1}})
+    come(driver, "ana", "ben", "able")
+    driver.put("queue", "main", offer={"ttl_s": 60})
+    driver.say("c1")
+    driver.wait(11)
+    assert held_by(driver, "ana", "ben", "able") == ["ana", "able"]
+    decline(driver, "able")
+    assert held_by(driver, "ana", "ben", "able") == ["ana"], "ben waits for his turn"
+    assert check(driver.core) == []
+
+
+def test_each_level_adds_one_and_turns_to_its_own_people_first():
+    driver = laddered(ana={}, ben={}, boss={"team": "south"})
+    levels = [
+        {"name": "team", "when": {"waiting_s": 10}, "do": [TO_TEAM]},
+        {"name": "boss", "when": {"waiting_s": 15}, "do": [{"offer_to": "boss"}]},
+    ]
+    driver.put("escalation", "ladder", levels=levels)
+    come(driver, "ana", "ben", "boss")
+    driver.say("c1")
+    driver.wait(16)
+    assert held_by(driver, "ana", "ben", "boss") == ["ana", "boss"]
+    decline(driver, "boss")
+    assert held_by(driver, "ana", "ben", "boss") == ["ana", "ben"]
+
+
+def test_whose_turn_it_is_follows_load_and_who_is_busy_gets_it_when_he_is_free():
+    driver = laddered(ana={"channels": {"chat": 1}}, ben={"channels": {"chat": 1}})
+    come(driver, "ana", "ben")
+    driver.put("queue", "own", offer={"auto_accept": True})
+    for name in ("ana", "ben"):
+        driver.command(cmd.CreateTask(channel="chat", conversation_id=f"x-{name}", text="x"))
+        driver.command(cmd.AssignTask(task=task_of(driver, f"x-{name}")["id"], to=name))
+    driver.say("c1")
+    driver.wait(11)
+    assert held_by(driver, "ana", "ben") == []
+    driver.command(cmd.CompleteTask(task=task_of(driver, "x-ben")["id"]))
+    assert held_by(driver, "ana", "ben") == ["ben"]
+    driver.command(cmd.CompleteTask(task=task_of(driver, "x-ana")["id"]))
+    assert held_by(driver, "ana", "ben") == ["ben"]
+
+
+def test_a_taken_back_level_revokes_its_offer_and_calls_nobody_more():
+    driver = laddered(ana={}, ben={})
+    breached = {"sla": {"metric": "first_response", "breached": True}}
+    driver.put("escalation", "ladder", levels=[{"name": "late", "when": breached, "do": [TO_TEAM]}])
+    come(driver, "ana", "ben")
+    driver.say("c1")
+    driver.clock("sla.clock.breached.v1", "c1", detected_lag_s=0)
+    assert held_by(driver, "ana", "ben") == ["ana"]
+    driver.clock("sla.clock.corrected.v1", "c1", because="late", withdrawn="breached")
+    assert held_by(driver, "ana", "ben") == []
+    driver.clock("sla.clock.breached.v1", "c1", detected_lag_s=0)
+    assert held_by(driver, "ana", "ben") == ["ana"]
 
 
 def test_only_those_on_duty_and_the_level_waits_while_nobody_is():

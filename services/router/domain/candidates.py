@@ -8,7 +8,7 @@ from collections import Counter
 from heapq import nsmallest
 from typing import NamedTuple, cast
 
-from services.router.domain import capacity
+from services.router.domain import capacity, slots
 from services.router.domain.config import AgentQueue
 from services.router.domain.desk import Desk
 from services.router.domain.requirements import Requirement
@@ -48,11 +48,13 @@ class Fit(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """What every agent is held against; `opened`: those of the queues that are open."""
+    """What every agent is held against; `opened`: those of the queues that are open; `direct`: to whom
+    the queues and requirements do not apply."""
 
     queues: frozenset[str]
     requires: tuple[Requirement, ...]
     opened: frozenset[str]
+    direct: frozenset[str]
 
 
 NOBODY = Candidates(0, 0, {}, {})
@@ -60,8 +62,7 @@ NOBODY = Candidates(0, 0, {}, {})
 
 def candidates(ws: Workspace, task: Task) -> Candidates:
     """Every agent held against the task."""
-    named = task.target_agent is not None or bool(task.also)
-    fit = _sort_out(ws, task) if named else _fit(ws, task)
+    fit = _sort_out(ws, task) if slots.direct_to(ws, task) else _fit(ws, task)
     failures = [(_momentary(ws, task, desk, cap), desk) for desk, cap in fit.able]
     counts = Counter(failure for failure, _ in failures)
     admissible = counts.pop(None, 0)
@@ -100,7 +101,8 @@ def _sort_out(ws: Workspace, task: Task) -> Fit:
 
 def _asked(ws: Workspace, task: Task) -> _Asked:
     queues = frozenset(task.queues)
-    return _Asked(queues, capacity.active(task), queues - ws.closed_queues)
+    direct = frozenset(slots.direct_to(ws, task))
+    return _Asked(queues, capacity.active(task), queues - ws.closed_queues, direct)
 
 
 def nearest(found: Candidates, most: int) -> list[Desk]:
@@ -129,7 +131,7 @@ def _candidate(ws: Workspace, task: Task, desk: Desk, asked: _Asked) -> Candidat
 
 def _unable(task: Task, desk: Desk, asked: _Asked) -> Candidate | None:
     """None for an agent whom nothing but the moment can keep from the task."""
-    direct = task.target_agent == desk.id or desk.id in task.also
+    direct = desk.id in asked.direct
     own = desk.config.queues
     serves = direct or (
         bool(asked.queues) if own is None else any(entry.queue in asked.queues for entry in own)

@@ -7,7 +7,7 @@ new task's channel may interrupt are not counted against it.
 
 from typing import Any, NamedTuple
 
-from services.router.domain import requirements
+from services.router.domain import requirements, slots
 from services.router.domain.config import AgentQueue
 from services.router.domain.desk import Desk
 from services.router.domain.pools import place_at, sooner_by_head_start
@@ -146,7 +146,7 @@ def admissible(ws: Workspace, task: Task, desk: Desk) -> bool:
 
 def _static(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
     found: list[Condition] = []
-    if not _direct(task, desk):
+    if desk.id not in slots.direct_to(ws, task):
         served = serving(desk, task.queues, set())
         names = " or ".join(task.queues) or "none"
         found.append(Condition(f"queue {names}", None, served is not None, "queue"))
@@ -157,11 +157,6 @@ def _static(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
     cap = desk.config.channels.get(task.channel, 0)
     found.append(Condition(f"channel {task.channel}", cap, cap > 0, "channel"))
     return found
-
-
-def _direct(task: Task, desk: Desk) -> bool:
-    """Offered past the requirements: a transfer's addressee, or whom `offer_to` added."""
-    return task.target_agent == desk.id or desk.id in task.also
 
 
 def _open(ws: Workspace, task: Task, desk: Desk, *, serves: bool) -> Condition:
@@ -208,9 +203,10 @@ def _pairing(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
     if any(ws.offers[offer].agent_id == desk.id for offer in task.offers):
         found.append(Condition("not offered already", desk.id, False, "offered"))
     kept = kept_for(task)
-    if kept is not None and kept != desk.id and desk.id not in task.also:
+    direct = desk.id in slots.direct_to(ws, task)
+    if kept is not None and kept != desk.id and not direct:
         found.append(Condition(f"not kept for {kept}", kept, False, "hold"))
-    if not _direct(task, desk) and kept != desk.id:
+    if not direct and kept != desk.id:
         found.extend(_delay(ws, task, desk))
     return found
 

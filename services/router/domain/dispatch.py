@@ -9,10 +9,10 @@ began to wait looks for an agent. So an idle, admissible agent and a waiting tas
 from functools import partial
 from hashlib import blake2b
 
-from services.router.domain import capacity, drains, membership, offers
+from services.router.domain import capacity, drains, offers, slots
 from services.router.domain.desk import Desk
 from services.router.domain.pools import Key, Pool, place_at, sooner_by_head_start
-from services.router.domain.state import SEEKING, Task, named
+from services.router.domain.state import SEEKING, Task
 from services.router.domain.workspace import Workspace
 
 PROBES = 16
@@ -63,7 +63,7 @@ def wants_offer(ws: Workspace, task: Task) -> bool:
     """Whether the task may be offered to one more agent."""
     if task.state not in SEEKING and not (task.warm and task.state == "assigned"):
         return False
-    return bool(task.also) or membership.wants_more(ws, task)
+    return slots.wants_called(ws, task) or slots.wants_more(ws, task)
 
 
 # -- which agent
@@ -71,9 +71,10 @@ def wants_offer(ws: Workspace, task: Task) -> bool:
 
 def choose_agent(ws: Workspace, task: Task) -> Desk | None:
     """The agent who gets this task now; None when nobody may."""
-    for agent_id in named(task):
-        if _may_have(ws, task, agent_id):
-            return ws.desks[agent_id]
+    if task.target_agent is not None or task.prefer_agent is not None or task.also:
+        for agent_id in slots.named_now(ws, task):
+            if _may_have(ws, task, agent_id):
+                return ws.desks[agent_id]
     pool = ws.pool_of.get(task.id)
     if pool is None:
         return None
@@ -91,7 +92,10 @@ def choose_agent(ws: Workspace, task: Task) -> Desk | None:
 def _may_have(ws: Workspace, task: Task, agent_id: str) -> bool:
     """For the few agents that a task names: every condition, one by one."""
     desk = ws.desks.get(agent_id)
-    return desk is not None and desk.takes_work and capacity.admissible(ws, task, desk)
+    if desk is None or not desk.takes_work:
+        return False
+    free_slot = desk.id in slots.direct_to(ws, task) or slots.wants_more(ws, task)
+    return free_slot and capacity.admissible(ws, task, desk)
 
 
 def _draw(ws: Workspace, pool: Pool, task: Task) -> Desk | None:
@@ -180,7 +184,7 @@ def _drain(ws: Workspace, desk: Desk, room: set[str]) -> None:
 def _kept(ws: Workspace, desk: Desk) -> Task | None:
     wished = [ws.tasks[task_id] for task_id in ws.wishes.get(desk.id, ())]
     for task in sorted(wished, key=lambda task: (task.waiting_since_us, task.number)):
-        if wants_offer(ws, task) and capacity.admissible(ws, task, desk):
+        if wants_offer(ws, task) and _may_have(ws, task, desk.id):
             return task
     return None
 

@@ -68,9 +68,15 @@ def members(ws: Workspace, team: str) -> list[str]:
         ws.team_members[team] = sorted(
             desk.id for desk in ws.desks.values() if desk.config.team == team
         )
-    found = [ws.desks[who] for who in ws.team_members[team] if on_duty(ws, who)]
+    found = [who for who in ws.team_members[team] if on_duty(ws, who)]
+    return least_loaded(ws, found)[:TEAM_REACHED_MAX]
+
+
+def least_loaded(ws: Workspace, agents: list[str]) -> list[str]:
+    """Who takes work before who does not, then by load, then who has been available longest."""
+    found = [ws.desks[who] for who in agents]
     found.sort(key=lambda desk: (not desk.takes_work, desk.share, desk.agent.available_us, desk.id))
-    return [desk.id for desk in found[:TEAM_REACHED_MAX]]
+    return [desk.id for desk in found]
 
 
 def named(ws: Workspace, task: Task, who: str | TeamTarget) -> list[str]:

@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from services.router.domain import capacity
-from services.router.domain.membership import parallel
-from services.router.domain.state import OPEN, OWNED, SEEKING, Task
+from services.router.domain import capacity, slots
+from services.router.domain.state import OPEN, OWNED, SEEKING
 from services.router.domain.workspace import Workspace
 
 
@@ -95,14 +94,9 @@ def never_idle(ws: Workspace) -> Iterator[str]:
     if ws.meta.behind:
         return
     for task in ws.tasks.values():
-        if not _seeks(ws, task):
+        if task.state not in SEEKING and not task.warm:
             continue
+        more, direct = slots.wants_more(ws, task), slots.direct_to(ws, task)
         for desk in ws.desks.values():
-            if capacity.admissible(ws, task, desk):
+            if (more or desk.id in direct) and capacity.admissible(ws, task, desk):
                 yield f"task {task.id} waits though {desk.id} may have it"
-
-
-def _seeks(ws: Workspace, task: Task) -> bool:
-    if task.state not in SEEKING and not task.warm:
-        return False
-    return sum(not ws.offers[o].direct for o in task.offers) < parallel(ws, task)

@@ -174,12 +174,16 @@ def _add_queue(ws: Workspace, task: Task, queue: str) -> None:
 
 
 def _offer_to(ws: Workspace, task: Task, who: str | TeamTarget) -> None:
-    """One more offer to each of them as soon as he may have it; on an assigned task the event tells."""
+    """One more offer, to the first of them who may have it (several at once where the queue offers so);
+    who declines or misses it gives way to the next. On an assigned task the event tells."""
     if task.state not in SEEKING:
         return
-    named = duty.named(ws, task, who)
+    more = [who for who in duty.named(ws, task, who) if who not in task.also and who in ws.desks]
+    if not more:
+        return
     membership.leave(ws, task)
-    ws.task(task).also = [agent_id for agent_id in named if agent_id in ws.desks]
+    ws.task(task).also = [*duty.least_loaded(ws, more), *task.also]
+    task.called += 1
     membership.enter(ws, task)
 
 

@@ -91,7 +91,7 @@ def assign(
     task.warm = False
     task.target_agent = task.step_until_us = task.hold_until_us = task.orphan_us = None
     task.relax_us = task.not_after_us = None
-    task.also = []
+    task.also, task.called = [], 0
     ws.touch_agent(desk.id)
     units = own(ws, task, desk, offered=offer is not None)
     waited_us = max(0, ws.now - task.waiting_since_us)
@@ -222,7 +222,7 @@ def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None
     task.ended_seq = ws.meta.seq
     task.step_until_us = task.relax_us = task.hold_until_us = task.escalate_us = None
     task.not_before_us = task.not_after_us = task.target_agent = None
-    task.also = []
+    task.also, task.called = [], 0
     _close_conversation(ws, task)
     if state == "completed" and task.reopen_within_us > 0:
         task.forget_us = ws.now + task.reopen_within_us

@@ -3,7 +3,7 @@
 Called when a task begins or ends to seek, and when agents, queues or opening hours change.
 """
 
-from services.router.domain import capacity, drains, timers
+from services.router.domain import capacity, drains, slots, timers
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
 from services.router.domain.pools import Member, Pool, PoolKey, signature_of
@@ -16,25 +16,13 @@ IDLE_POOLS_MAX = 2_000
 _NO_QUEUE = Queue("")
 
 
-def parallel(ws: Workspace, task: Task) -> int:
-    queue = ws.queues.get(task.queues[0]) if task.queues else None
-    return queue.offer.parallel if queue else 1
-
-
-def wants_more(ws: Workspace, task: Task) -> bool:
-    """Whether the task has fewer offers by the rules than its queue makes at once."""
-    if not task.offers:
-        return True  # every queue makes one at least
-    return sum([not ws.offers[offer].direct for offer in task.offers]) < parallel(ws, task)
-
-
 def enter(ws: Workspace, task: Task) -> None:
     """(Re)place a task that seeks an agent: in its pool, or with whom it is kept for."""
     leave(ws, task)
     if task.state not in SEEKING and not (task.warm and task.state == "assigned"):
         return
-    more = wants_more(ws, task)
-    if not more and not task.also:
+    more = slots.wants_more(ws, task)
+    if not more and not slots.wants_called(ws, task):
         return  # it has the offers that it may have
     ws.seekers[task.id] = None
     for agent_id in named(task):

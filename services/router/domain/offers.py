@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from services.router.domain import capacity, drains, lifecycle, membership, presence, timers
+from services.router.domain import (
+    capacity,
+    drains,
+    lifecycle,
+    membership,
+    presence,
+    slots,
+    timers,
+)
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
 from services.router.domain.pools import Pool
@@ -25,7 +33,7 @@ _DEFAULT = Queue("")
 
 def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
     """Offer a task to an agent; the caller has seen that he may have it."""
-    direct = task.target_agent == desk.id or desk.id in task.also
+    direct = desk.id in slots.direct_to(ws, task)
     pool = ws.pool_of.get(task.id)
     member = pool.members.get(desk.id) if pool else None
     served = member.queue if member else _queue_for(ws, task, desk)
@@ -51,9 +59,6 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
     desk.offers[offer.id] = None
     desk.agent.served = ws.meta.offers
     ws.task(task).offers.append(offer.id)
-    if desk.id in task.also:
-        ws.wishes.get(desk.id, {}).pop(task.id, None)
-        task.also = [agent_id for agent_id in task.also if agent_id != desk.id]
     if task.drain_agent is not None:
         drains.end(ws, task)
     if task.state == "pending":

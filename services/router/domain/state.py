@@ -49,7 +49,7 @@ class Effect(msgspec.Struct, array_like=True, gc=False):
     be taken back; empty where it `stands`.
 
     `before`, `after`: the priority; `reclaimed`: who lost the task, `waiting_since_us`: its place
-    then; `also`: to whom it was to be offered.
+    then; `also`: to whom it was to be offered, `called` times.
     """
 
     level: str
@@ -64,6 +64,7 @@ class Effect(msgspec.Struct, array_like=True, gc=False):
     also: tuple[str, ...] = ()
     reclaimed: str | None = None
     waiting_since_us: int | None = None
+    called: int = 0
 
 
 class Decision(msgspec.Struct, array_like=True, gc=False):
@@ -83,8 +84,8 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
 
     `requires` are bound requirements as planned; what they ask now is `requirements.active(requires,
     relaxed_to_us, relax_all, dropped)`. `target_agent`: a transfer's addressee, `prefer_agent` with
-    `hold_until_us`: who it waits for alone; `also`: agents that `offer_to` added. `refused`: agent →
-    end of his cool-down for this task. `queue`: the one it was assigned through. `never`: agents whom
+    `hold_until_us`: who it waits for alone; `also`: agents whom `offer_to` named, the last level's
+    first, which it did `called` times. `refused`: agent → end of his cool-down for this task. `queue`: the one it was assigned through. `never`: agents whom
     its customer is never paired with. `respond_us`: when a silent agent loses it. `by_human`: a human
     has had it in this cycle. `drain_agent`, until `drain_until_us`: who is kept from cheaper work for
     it; `drained`: who was. `told_…`: the estimate last told, `first_…`: the first one of this wait;
@@ -167,6 +168,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     skipped: tuple[str, ...] = ()
     effects: tuple[Effect, ...] = ()
     arrived: bool = False
+    called: int = 0
 
 
 def named(task: Task) -> list[str]:

@@ -136,7 +136,7 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
     task.note = command.note or task.note
     task.attributes = {**task.attributes, **command.attributes}
     task.prefer_agent = task.hold_until_us = None
-    task.also, task.refused = [], {}
+    task.also, task.called, task.refused = [], 0, {}
     if not warm:
         _let_go(ws, task, former)
     task.warm = warm

@@ -72,6 +72,7 @@ def _take_back(ws: Workspace, task: Task, effect: Effect) -> None:
     _ask_again(ws, task, effect)
     _leave_queues(ws, task, effect.queues)
     task.also = [agent_id for agent_id in task.also if agent_id not in effect.also]
+    task.called -= effect.called
     _let_back(task, effect)
     for offer in [ws.offers[name] for name in task.offers]:
         if not _holds(ws, task, offer, effect):
@@ -159,7 +160,8 @@ def note(effect: Effect, action: Act, before: Task, after: Task) -> None:
         case AddQueue(queue=queue) if queue in after.queues and queue not in before.queues:
             effect.queues = (*effect.queues, queue)
         case OfferTo() if after.also != before.also:
-            effect.also = (*effect.also, *after.also)
+            effect.also = (*effect.also, *(who for who in after.also if who not in before.also))
+            effect.called += after.called - before.called
         case Reclaim() if before.agent_id is not None and after.agent_id is None:
             effect.reclaimed = before.agent_id
             effect.waiting_since_us = before.waiting_since_us

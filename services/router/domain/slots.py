@@ -1,0 +1,44 @@
+"""How many offers a task may have at once.
+
+`offer.parallel` of its queue by the rules, and beside them as many for each time that a ladder's
+`offer_to` named somebody: one more offer, not one to each of them (workspace.yaml).
+"""
+
+from services.router.domain.state import Task
+from services.router.domain.workspace import Workspace
+
+
+def parallel(ws: Workspace, task: Task) -> int:
+    queue = ws.queues.get(task.queues[0]) if task.queues else None
+    return queue.offer.parallel if queue else 1
+
+
+def wants_more(ws: Workspace, task: Task) -> bool:
+    """Whether the task has fewer offers by the rules than its queue makes at once."""
+    if not task.offers:
+        return True  # every queue makes one at least
+    return sum([not ws.offers[offer].direct for offer in task.offers]) < parallel(ws, task)
+
+
+def wants_called(ws: Workspace, task: Task) -> bool:
+    """Whether one more of those whom `offer_to` named is to be offered the task."""
+    if not task.also:
+        return False
+    open_offers = [ws.offers[offer] for offer in task.offers]
+    made = sum(offer.direct and offer.agent_id in task.also for offer in open_offers)
+    return made < task.called * parallel(ws, task)
+
+
+def direct_to(ws: Workspace, task: Task) -> list[str]:
+    """Who may be offered the task past its requirements: a transfer's addressee, and those whom
+    `offer_to` named as long as one more of them is to have an offer."""
+    target = [] if task.target_agent is None else [task.target_agent]
+    return [*target, *task.also] if wants_called(ws, task) else target
+
+
+def named_now(ws: Workspace, task: Task) -> list[str]:
+    """The agents whom a task names and who come before its pool, first come first."""
+    kept = [] if task.prefer_agent is None else [task.prefer_agent]
+    direct = direct_to(ws, task)
+    at = 0 if task.target_agent is None else 1
+    return [*direct[:at], *kept, *direct[at:]]
