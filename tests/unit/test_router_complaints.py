@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 
 from tests.unit import router_complaints as scenes
+from tests.unit import router_complaints_agents as of_agents
+from tests.unit import router_complaints_work as of_work
 from tests.unit import router_mutants as mutants
+from tests.unit import router_mutants_agents as agents_less
+from tests.unit import router_mutants_work as work_less
 
 TABLE: list[tuple[str, Callable[[], None], mutants.Mutant]] = [
     ("3.1", scenes.one_item_one_agent, mutants.losers_keep_their_offers),
@@ -39,8 +43,40 @@ TABLE: list[tuple[str, Callable[[], None], mutants.Mutant]] = [
     ("3.15", scenes.the_customer_can_be_told_where_he_stands, mutants.nobody_is_told),
     ("3.16", scenes.a_dead_offer_says_how_it_died, mutants.one_code_for_all),
     ("3.17", scenes.work_finds_its_agent_by_itself, mutants.by_hand),
+    ("3.1", of_work.a_decision_of_before_is_not_carried_out_after, work_less.transfers_leave_offers_open),
+    ("3.1", of_work.what_an_agent_does_counts_once, work_less.what_was_offered_counts_again),
+    ("3.2", of_work.who_lost_the_race_is_free_at_once, mutants.losers_keep_their_offers),
+    ("3.2", of_work.what_is_done_is_nowhere_any_more, work_less.done_stays_on_the_desk),
+    ("3.2", of_work.an_absent_last_agent_stops_nobody, work_less.the_turn_waits_for_whoever_has_it),
+    ("3.2", of_work.who_hangs_up_leaves_nobody_locked_in, work_less.hanging_up_is_not_heard),
+    ("3.2", of_work.after_clearing_the_next_one_has_its_whole_time, work_less.time_runs_since_it_began_to_wait),
+    ("3.2", of_work.after_clearing_the_next_one_has_its_whole_time, work_less.done_stays_on_the_desk),
+    ("3.2", of_work.a_supervisor_ends_what_its_agent_has_left, work_less.only_its_agent_may),
+    ("3.3", of_agents.who_was_set_offline_stays_offline, agents_less.to_return_is_to_be_available),
+    ("3.3", of_agents.a_call_that_fails_leaves_him_resting, mutants.done_means_available),
+    ("3.3", of_agents.a_phone_keeps_him_while_the_tab_sleeps, agents_less.only_the_first_call_counts),
+    ("3.3", of_agents.a_ghost_is_offline, agents_less.ghosts_stay),
+    ("3.3", of_agents.who_calls_again_is_back_at_once, agents_less.nobody_comes_back),
+    ("3.3", of_agents.a_gap_within_the_grace_costs_nobody_his_work, agents_less.the_grace_runs_on),
+    ("3.6", of_agents.who_is_quick_is_not_punished, agents_less.by_load_alone),
+    ("3.6", of_agents.it_is_not_always_the_same_one_first, mutants.always_the_same_first),
+    ("3.6", of_agents.who_has_just_had_a_long_one_comes_last, mutants.always_the_same_first),
+    ("3.7", of_work.one_limit_for_all_queues, work_less.each_queue_has_its_own_limit),
+    ("3.7", of_work.of_two_limits_the_tighter_one_holds, mutants.no_units),
+    ("3.7", of_work.of_two_limits_the_tighter_one_holds, mutants.no_channel_cap),
+    ("3.11", of_work.the_policy_is_named, work_less.the_policy_is_not_said),
+    ("3.11", of_work.every_change_of_hands_is_told, work_less.only_the_machine_explains),
+    ("3.11", of_work.why_the_third_came_first, work_less.nobody_says_what_is_lacking),
+    ("3.12", of_work.what_nobody_takes_goes_elsewhere, work_less.declines_are_not_counted),
+    ("3.12", of_work.a_blind_transfer_frees_at_once, work_less.blind_is_warm),
+    ("3.12", of_work.who_had_it_does_not_block_the_requeue, work_less.who_had_it_stays_attached),
+    ("3.13", of_agents.wrap_up_is_seen_as_the_reason, agents_less.wrap_up_is_no_reason),
+    ("3.13", of_agents.several_wrap_ups_end_one_by_one, agents_less.one_close_for_all),
+    ("3.14", of_agents.when_nobody_is_on_duty_it_does_not_go_to_everybody, agents_less.everybody_is_on_duty),
+    ("3.14", of_agents.who_is_on_leave_is_told_apart, agents_less.everybody_is_on_duty),
+    ("3.15", of_work.the_customer_is_told_again_when_he_moves_up, work_less.told_once),
 ]  # fmt: skip
-NAMES = [f"{number}-{scene.__name__}" for number, scene, _ in TABLE]
+NAMES = [f"{number}-{scene.__name__}-{mutant.__name__}" for number, scene, mutant in TABLE]
 
 
 @pytest.mark.parametrize("scene", dict.fromkeys(scene for _, scene, _ in TABLE))

@@ -2,8 +2,8 @@
 
 import pytest
 
+from services.router.domain import capacity, counts, views
 from services.router.domain import commands as cmd
-from services.router.domain import counts, views
 from services.router.domain.core import RouterFactory
 from services.router.domain.state import OWNED
 from services.router.driver import WORKSPACE
@@ -19,7 +19,7 @@ def seen(core, name):
     for desk in core.desks.values():
         status = desk.agent.shown_status
         if desk.config.serves(name) is not None and status != "offline":
-            full = desk.used >= desk.config.capacity
+            full = not any(capacity.has_room(core, desk, one) for one in desk.config.channels)
             agents["away" if status == "away" else "busy" if full else "available"] += 1
     return {
         "waiting": len(pending),

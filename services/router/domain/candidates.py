@@ -157,10 +157,11 @@ def _serves_open(own: tuple[AgentQueue, ...] | None, asked: _Asked) -> bool:
 def _momentary(ws: Workspace, task: Task, desk: Desk, cap: int) -> str | None:
     if not desk.takes_work:
         return "presence"
-    if desk.count.get(task.channel, 0) >= cap:
-        return "channel_cap"
-    if not capacity.has_room(ws, desk, task.channel):
-        return "capacity"
+    full = desk.count.get(task.channel, 0) >= cap
+    if full or not capacity.has_room(ws, desk, task.channel):
+        if capacity.is_wrapping_up(ws, desk, task.channel):
+            return "wrap_up"
+        return "channel_cap" if full else "capacity"
     # Few come this far: what is between this agent and this task only.
     conditions = capacity.conditions(ws, task, desk)
     return next((one.kind for one in conditions if not one.passed), None)

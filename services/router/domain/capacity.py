@@ -50,6 +50,21 @@ def has_room(ws: Workspace, desk: Desk, channel: str) -> bool:
     return desk.used <= most or used_against(ws, desk, channel) <= most
 
 
+def is_wrapping_up(ws: Workspace, desk: Desk, channel: str) -> bool:
+    """Whether only what he wraps up takes the room that one more task of `channel` needs."""
+    if not desk.wrapping:
+        return False
+    done = [ws.tasks[one] for one in desk.tasks if ws.tasks[one].state == "wrapping"]
+    count = desk.count.get(channel, 0) - sum(one.channel == channel for one in done)
+    used = used_against(ws, desk, channel) - sum(
+        weight(ws, one)[0]
+        for one in done
+        if channel not in ws.settings.channel(one.channel).interruptible_by
+    )
+    free = desk.config.capacity - ws.costs[channel]
+    return count < desk.config.channels.get(channel, 0) and used <= free
+
+
 def free_for(ws: Workspace, desk: Desk, channel: str) -> bool:
     """Whether the agent may be offered a task of `channel` now, requirements apart."""
     return desk.takes_work and has_room(ws, desk, channel)
@@ -181,9 +196,15 @@ def _capacity(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
     count, cap = desk.count.get(task.channel, 0), desk.config.channels.get(task.channel, 0)
     left = desk.config.capacity - used_against(ws, desk, task.channel)
     cost = ws.costs[task.channel]
-    return [
+    found = [
         Condition(f"fewer than {cap} of {task.channel}", count, count < cap, "channel_cap"),
         Condition(f"{cost} units free", left, left >= cost, "capacity"),
+    ]
+    if all(one.passed for one in found) or not is_wrapping_up(ws, desk, task.channel):
+        return found
+    seen = f", {desk.wrapping} in wrap-up"
+    return [
+        one if one.passed else one._replace(text=one.text + seen, kind="wrap_up") for one in found
     ]
 
 

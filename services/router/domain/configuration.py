@@ -312,7 +312,7 @@ def _plan_again(ws: Workspace, task: Task, policy_id: str) -> None:
     planning.plan(ws, task, policy_id=policy_id)
     if waits:
         lifecycle.count_pending(ws, task, 1)
-    ws.of_task(routing.TaskQueued, task, queues=task.queues)
+    planning.note_plan(ws, task, ws.of_task(routing.TaskQueued, task, queues=task.queues))
     if task.priority != before:
         ws.of_task(
             routing.TaskPriorityChanged, task, before=before, after=task.priority, by="policy"
@@ -338,7 +338,7 @@ def _reweigh(ws: Workspace) -> None:
 
 def recount(ws: Workspace, desk: Desk) -> None:
     """Load from what the agent has."""
-    desk.units, desk.count, desk.used = {}, {}, 0
+    desk.units, desk.count, desk.used, desk.wrapping = {}, {}, 0, 0
     owned = list(desk.tasks)
     for task_id in owned:
         lifecycle.own(ws, ws.tasks[task_id], desk)

@@ -5,6 +5,7 @@ what has changed since. Derived, never stored, and nothing is decided by it.
 import heapq
 from typing import NamedTuple
 
+from services.router.domain import capacity
 from services.router.domain.desk import Desk
 from services.router.domain.state import OWNED, Task
 from services.router.domain.workspace import Workspace
@@ -108,7 +109,7 @@ def look(ws: Workspace) -> Counts:
         found.note_task(task_id, None if task is None else _of_task(task))
     for agent_id in ws.uncounted_agents:
         desk = ws.desks.get(agent_id)
-        found.note_agent(agent_id, None if desk is None else _of_agent(desk))
+        found.note_agent(agent_id, None if desk is None else _of_agent(ws, desk))
     ws.uncounted.clear()
     ws.uncounted_agents.clear()
     return found
@@ -135,11 +136,12 @@ def _once(queues: list[str]) -> tuple[str, ...]:
     return tuple(queues) if len(queues) < 2 else tuple(dict.fromkeys(queues))
 
 
-def _of_agent(desk: Desk) -> Counted | None:
+def _of_agent(ws: Workspace, desk: Desk) -> Counted | None:
+    """Busy is who has no room for one more task of any of his channels."""
     status = desk.agent.shown_status
     if status == "offline":
         return None
     entries = desk.config.queues
     queues = None if entries is None else tuple(dict.fromkeys(one.queue for one in entries))
-    full = desk.used >= desk.config.capacity
+    full = not any(capacity.has_room(ws, desk, name) for name in desk.config.channels)
     return Counted(AWAY if status == "away" else BUSY if full else AVAILABLE, queues)

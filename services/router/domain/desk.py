@@ -16,11 +16,13 @@ class Desk:
     """Derived from the agent's entity, his open offers and his tasks; never stored.
 
     `units` and `count`: by channel, units in use and slots taken; `used` is the sum of units.
-    `tasks` and `offers`: ids of what he has. `pools`: those whose work he can do.
+    `tasks` and `offers`: ids of what he has; `wrapping`: how many of the tasks are in wrap-up.
+    `pools`: those whose work he can do.
     """
 
     __slots__ = (
         "agent", "config", "count", "facts", "id", "offers", "pools", "tasks", "units", "used",
+        "wrapping",
     )  # fmt: skip
 
     def __init__(self, agent: Agent) -> None:
@@ -29,7 +31,7 @@ class Desk:
         self.configure(agent)
         self.units: dict[str, int] = {}
         self.count: dict[str, int] = {}
-        self.used = 0
+        self.used = self.wrapping = 0
         self.tasks: dict[str, None] = {}
         self.offers: dict[str, None] = {}
         self.pools: dict[int, Pool] = {}

@@ -31,6 +31,7 @@ _REASONS = {
     "capacity": "without enough free capacity",
     "channel": "not serving its channel",
     "channel_cap": "at their limit for its channel",
+    "wrap_up": "in wrap-up",
     "queue": "not serving its queue",
     "closed": "behind a closed queue",
     "cool_down": "cooling down from it",
@@ -289,7 +290,8 @@ def _agent_summary(
     desk: Desk, waiting: int, nearest: list[tuple[Task, list[Condition]]]
 ) -> str:  # fmt: skip
     agent = desk.agent
-    has = f"{desk.id} has {_count(desk.tasks, 'task')} and {_count(desk.offers, 'offer')}"
+    wraps = f", {desk.wrapping} in wrap-up," if desk.wrapping else ""
+    has = f"{desk.id} has {_count(desk.tasks, 'task')}{wraps} and {_count(desk.offers, 'offer')}"
     if not desk.takes_work:
         because = agent.shown_reason
         reason = f" ({_ABSENT.get(because, because)})" if because else ""

@@ -33,6 +33,9 @@ def _loads(ws: Workspace) -> Iterator[str]:
                 count[offer.channel] += 1
         if +units != +Counter(desk.units) or desk.used != units.total():
             yield f"agent {desk.id}: load {desk.units}, really {dict(units)}"
+        wrapping = sum(ws.tasks[one].state == "wrapping" for one in desk.tasks)
+        if wrapping != desk.wrapping:
+            yield f"agent {desk.id}: {desk.wrapping} in wrap-up, really {wrapping}"
         if +count != +Counter(desk.count):
             yield f"agent {desk.id}: counts {desk.count}, really {dict(count)}"
 

@@ -199,7 +199,10 @@ def requeue(
     """Back to pending, in its place or at the end. `exclude`: not to the same agent before the
     cool-down ends."""
     former = task.agent_id
-    ws.of_task(routing.TaskRequeued, task, reason=reason, agent_id=former)
+    seq = ws.of_task(routing.TaskRequeued, task, reason=reason, agent_id=former)
+    lifecycle.decide(
+        ws, task, seq, "requeued", reason if former is None else f"{reason}, from {former}"
+    )
     offers.revoke_all(ws, task, "requeued")
     membership.leave(ws, task)
     if former is not None:

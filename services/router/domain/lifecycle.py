@@ -33,12 +33,20 @@ def set_state(ws: Workspace, task: Task, state: TaskState, reason: str | None = 
     ws.task(task)
     if task.state == "pending":
         count_pending(ws, task, -1)
+    if task.agent_id is not None and "wrapping" in (task.state, state):
+        _count_wrapping(ws, task, state)
     task.state = state
     task.reason = reason
     if state == "pending":
         count_pending(ws, task, 1)
         ws.untold[task.id] = None
         ws.undrained[task.id] = None
+
+
+def _count_wrapping(ws: Workspace, task: Task, state: TaskState) -> None:
+    desk = ws.desks.get(task.agent_id or "")
+    if desk is not None and task.id in desk.tasks:
+        desk.wrapping += (state == "wrapping") - (task.state == "wrapping")
 
 
 def count_pending(ws: Workspace, task: Task, change: int) -> None:
@@ -60,6 +68,7 @@ def set_queues(ws: Workspace, task: Task, queues: tuple[str, ...] | list[str]) -
 
 def decide(ws: Workspace, task: Task, seq: int, kind: str, because: str, **more: Any) -> None:
     """Remember why something was done, for explanations."""
+    ws.task(task)
     del task.decisions[: 1 - DECISIONS_MAX]
     task.decisions.append(Decision(seq, ws.now, kind, because=because, **more))
 
@@ -141,6 +150,7 @@ def own(ws: Workspace, task: Task, desk: Desk, *, offered: bool = False) -> int:
     elif task.held:
         desk.load(task.channel, units - ws.costs[task.channel], slots - 1)
     desk.tasks[task.id] = None
+    desk.wrapping += task.state == "wrapping"
     return units
 
 
@@ -155,6 +165,7 @@ def release(ws: Workspace, task: Task) -> None:
     units, slots = capacity.weight(ws, task)
     desk.load(task.channel, -units, -slots)
     del desk.tasks[task.id]
+    desk.wrapping -= task.state == "wrapping"
     ws.touch_agent(desk.id)
     desk.agent.idle_us = desk.agent.available_us = ws.now
     membership.freed(ws, desk)

@@ -13,7 +13,7 @@ from services.router.domain.workspace import Workspace
 from shared.contracts.instants import format_instant, span_us
 
 Change = tuple[int, str]
-_ROOM = frozenset({"capacity", "channel_cap"})
+_ROOM = frozenset({"capacity", "channel_cap", "wrap_up"})
 
 
 def next_change(

@@ -234,8 +234,19 @@ def announce(ws: Workspace, task: Task) -> None:
         not_before=optional_instant(task.not_before_us),
         reason=task.reason,
     )
-    rule = (ref.rule or f"rule {ref.rule_index + 1}") if ref and ref.rule_index >= 0 else NO_RULE
-    lifecycle.decide(ws, task, seq, "planned", rule)
+    note_plan(ws, task, seq)
+
+
+def note_plan(ws: Workspace, task: Task, seq: int) -> None:
+    """The decisions name the rule that planned the task, with the policy and its version."""
+    lifecycle.decide(ws, task, seq, "planned", _rule_of(task.policy))
+
+
+def _rule_of(ref: PolicyRef | None) -> str:
+    if ref is None or ref.rule_index < 0:
+        return NO_RULE
+    rule = ref.rule or f"rule {ref.rule_index + 1}"
+    return f"{rule} of the policy {ref.id}, version {ref.version}"
 
 
 def start_waiting(ws: Workspace, task: Task) -> None:

@@ -121,13 +121,17 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
     target = _target(ws, task, command)
     former = task.agent_id
     warm = command.mode == "warm" and task.state == "assigned"
-    ws.of_task(
+    seq = ws.of_task(
         routing.TaskTransferred,
         task,
         to={name: value for name, value in target.items() if value is not None},
         mode="warm" if warm else "blind",
         from_agent=former,
         note=command.note,
+    )
+    whom = " ".join(f"{kind} {name}" for kind, name in target.items() if name is not None)
+    lifecycle.decide(
+        ws, task, seq, "transferred", f"to {whom}" + (f", from {former}" if former else "")
     )
     offers.revoke_all(ws, task, "transferred")
     membership.leave(ws, task)
@@ -207,7 +211,7 @@ def _aim(ws: Workspace, task: Task, target: dict[str, str | None]) -> None:
     planning.plan(ws, task, policy_id=target["policy"] or planning.DEFAULT_POLICY)
     if task.state == "pending":
         lifecycle.count_pending(ws, task, 1)
-    ws.of_task(routing.TaskQueued, task, queues=task.queues)
+    planning.note_plan(ws, task, ws.of_task(routing.TaskQueued, task, queues=task.queues))
 
 
 def requeue(ws: Workspace, command: cmd.RequeueTask) -> Task:
