@@ -7,8 +7,7 @@ import pytest
 
 from services.router.domain import loading
 from services.router.domain.core import RouterFactory
-from services.router.domain.customers import CustomerIndex
-from services.router.driver import WORKSPACE, Driver
+from services.router.driver import WORKSPACE
 from shared.runtime import workspaces
 from shared.runtime.store.port import WorkspaceRow, WorkspaceState
 from tests.unit.router_centre import centre
@@ -35,23 +34,6 @@ def test_in_slices_or_at_once_it_decides_alike(monkeypatch, seed):
     for now_us, number, what in life.driver.log[at:]:
         assert sliced.apply(now_us, number, what).events == whole.apply(now_us, number, what).events
     assert sliced.dump() == whole.dump() == life.driver.core.dump()
-
-
-def test_many_merges_are_taken_in_at_once():
-    index = CustomerIndex()
-    one_by_one = CustomerIndex()
-    driver = Driver()
-    for number in range(5):
-        driver.put("customer", f"k{number}", attributes={f"a{number}": number})
-    merges = {"k1": "k0", "k2": "k1", "k4": "k3"}
-    for into in (index, one_by_one):
-        for number in range(5):
-            into.put(driver.core.customers.get(f"k{number}"))
-    index.merge_all(merges)
-    for name, other in merges.items():
-        one_by_one.merge(name, other)
-    for number in range(5):
-        assert index.get(f"k{number}") == one_by_one.get(f"k{number}")
 
 
 class Kept:

@@ -1,7 +1,7 @@
-"""Changes of configuration: resources put and deleted by command, and those that other services
-write (settings, calendars) arriving as config inputs."""
+"""Changes of configuration: resources put and deleted by command, and what each change means for agents
+and waiting tasks."""
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -26,22 +26,13 @@ from services.router.domain.state import OPEN, SEEKING, Agent, Resource, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
 from shared.contracts.core import ConfigWrite
-from shared.contracts.problems import Refused, conflict, not_found
+from shared.contracts.problems import Refused, Warn, conflict, not_found
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(struct)
     for kind, struct in (*config.TYPES.items(), ("workspace", config.Settings))
 }
-_SHARED = frozenset({"queue", "team"})
-
-
-class ConfigInput(msgspec.Struct):
-    """The body of a config input."""
-
-    id: str
-    version: int
-    body: msgspec.Raw = msgspec.Raw(b"null")
-    windows: Any = None
+SHARED = frozenset({"queue", "team"})
 
 
 # -- commands
@@ -50,14 +41,8 @@ class ConfigInput(msgspec.Struct):
 def put(ws: Workspace, command: PutResource) -> dict[str, Any]:
     """PutResource. Raises Refused for what it names in vain and for a stale `if_version`."""
     body = bytes(command.body)
-    resource = _DECODERS[command.resource].decode(body)
-    known = _known(ws, command.resource)
-    faults = references(resource, known)
-    if faults:
-        raise Refused("validation", faults[0].message, errors=faults)
     before = _version(ws, command.resource, command.id)
-    _check_version(command.if_version, before)
-    doubts = as_json(warnings(resource, known))
+    doubts = as_json(check_put(ws, command))
     version = _store(ws, command.resource, command.id, body)
     return {
         "id": command.id,
@@ -69,21 +54,38 @@ def put(ws: Workspace, command: PutResource) -> dict[str, Any]:
     }
 
 
-def delete(ws: Workspace, command: DeleteResource) -> dict[str, Any]:
-    """DeleteResource. A queue or ladder that something still names stays: conflict."""
+def check_put(ws: Workspace, command: PutResource) -> list[Warn]:
+    """Raises what PutResource is refused for; returns what is legal but doubtful."""
+    resource = _DECODERS[command.resource].decode(bytes(command.body))
+    known = _known(ws, command.resource)
+    faults = references(resource, known)
+    if faults:
+        raise Refused("validation", faults[0].message, errors=faults)
+    _check_version(command.if_version, _version(ws, command.resource, command.id))
+    return warnings(resource, known)
+
+
+def check_delete(ws: Workspace, command: DeleteResource) -> int:
+    """Raises what DeleteResource is refused for without regard to work; returns the version."""
     before = _version(ws, command.resource, command.id)
     if before is None:
         raise not_found(command.resource, command.id)
     _check_version(command.if_version, before)
+    return before
+
+
+def delete(ws: Workspace, command: DeleteResource) -> dict[str, Any]:
+    """DeleteResource. A queue or ladder that something still names stays: conflict."""
+    before = check_delete(ws, command)
     _check_unused(ws, command.resource, command.id)
     if command.resource == "agent":
         _delete_agent(ws, ws.desks[command.id])
         version = before + 1
     else:
         found = ws.stored[command.resource][command.id]
-        version = _write(ws, command.resource, command.id, b"", found.version + 1)
+        version = write(ws, command.resource, command.id, b"", found.version + 1)
     _announce(ws, command.resource, command.id, version, deleted=True)
-    if command.resource in _SHARED:
+    if command.resource in SHARED:
         ws.config.append(ConfigWrite(command.resource, command.id, None))
     return {"id": command.id}
 
@@ -146,9 +148,9 @@ def _store(ws: Workspace, kind: str, name: str, body: bytes) -> int:
     if kind == "agent":
         _store_agent(ws, name, body, version)
     else:
-        _write(ws, kind, name, body, version)
+        write(ws, kind, name, body, version)
     _announce(ws, kind, name, version)
-    if kind in _SHARED:
+    if kind in SHARED:
         ws.config.append(ConfigWrite(kind, name, body))
     return version
 
@@ -196,7 +198,7 @@ def _delete_agent(ws: Workspace, desk: Desk) -> None:
     duty.forget(ws)
 
 
-def _write(
+def write(
     ws: Workspace, kind: str, name: str, body: bytes, version: int, windows: Any = None
 ) -> int:
     resource = Resource(kind=kind, id=name, version=version, body=body, windows=windows or [])
@@ -345,41 +347,6 @@ def recount(ws: Workspace, desk: Desk) -> None:
     for offer_id in desk.offers:
         channel = ws.offers[offer_id].channel
         desk.load(channel, ws.costs[channel], 1)
-
-
-# -- what others write
-
-
-def on_input(ws: Workspace, kind: str, body: bytes) -> None:
-    """A version of shared configuration. Older versions than known, and kinds that routing does not
-    need, are passed over."""
-    if kind not in ("workspace", "calendar", "queue", "team"):
-        return
-    given = msgspec.json.decode(body, type=ConfigInput)
-    known = ws.stored[kind].get(given.id)
-    if known is not None and known.version >= given.version:
-        return
-    raw = bytes(given.body)
-    raw = b"" if raw == b"null" else raw
-    if known is not None and known.body == raw and kind in _SHARED:
-        ws.edit(kind, given.id, known).version = given.version
-        return
-    _write(ws, kind, given.id, raw, given.version, _windows(given, raw))
-
-
-class _Expanded(msgspec.Struct):
-    """An expanded calendar, as far as routing needs it."""
-
-    windows: list[tuple[int, int]] | None = None
-
-
-def _windows(given: ConfigInput, raw: bytes) -> list[tuple[int, int]]:
-    """Open windows: beside the body or in it, alone or within an expanded calendar."""
-    if isinstance(cast("object", given.windows), list):
-        return msgspec.convert(given.windows, list[tuple[int, int]])
-    if given.windows is not None:
-        return msgspec.convert(given.windows, _Expanded).windows or []
-    return (msgspec.json.decode(raw, type=_Expanded).windows or []) if raw else []
 
 
 # -- opening hours

@@ -14,6 +14,7 @@ import msgspec
 from services.router.domain import (
     clocks,
     commands,
+    config_inputs,
     configuration,
     conversations,
     due,
@@ -23,6 +24,7 @@ from services.router.domain import (
     offers,
     opening,
     presence,
+    refusals,
     task_shape,
     tasks,
     views,
@@ -37,7 +39,6 @@ VERSION = "3"
 _encode = msgspec.json.Encoder().encode
 _place = attrgetter("kind", "key")
 _META = ("meta", "meta")
-_ANSWERS = (cmd.AcceptOffer, cmd.DeclineOffer)
 
 Handler = Callable[[Any, Any], Any]
 
@@ -149,7 +150,7 @@ class RouterCore(Workspace):
             else:
                 clocks.on_event(self, what.name, what.body)
         elif what.kind == "config":
-            configuration.on_input(self, what.name, what.body)
+            config_inputs.on_input(self, what.name, what.body)
         elif what.kind == "lifecycle":
             self._lifecycle(what)
 
@@ -188,9 +189,10 @@ class RouterCore(Workspace):
     def _after_timers(
         self, now_us: int, number: int, handler: Handler, command: cmd.Command
     ) -> Any:
-        """What the handler made of the command, once all that came due before it has happened."""
-        if isinstance(command, _ANSWERS):
-            self._refuse_late(command)
+        """What the handler made of the command, once all that came due before it has happened. Only a
+        refusal that this brought about costs a rebuild; the runtime lets timers ring before commands,
+        so that there it is not even asked."""
+        refusals.check(self, command)
         undo = Undo(self)
         self._advance(now_us, number)
         try:
@@ -202,12 +204,6 @@ class RouterCore(Workspace):
             raise
         self.undo = None
         return made
-
-    def _refuse_late(self, command: cmd.AcceptOffer | cmd.DeclineOffer) -> None:
-        """The commonest refusal, told before anything is undone: the offer is dead by now."""
-        offer = self.offers.get(command.offer)
-        if offer is not None and offer.state == "open":
-            offers.live_offer(self, command.agent, command.offer)
 
     def _outcome(self, reply: bytes) -> Outcome:
         self.dirty[_META] = self.meta  # as every input changes it

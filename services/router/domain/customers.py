@@ -51,7 +51,8 @@ class CustomerIndex:
         self._customers: dict[str, Customer] = {}
         self._owners: dict[Key, list[str]] = {}
         self._merged: dict[str, str] = {}
-        self._whole: dict[str, Customer] = {}
+        self._parts: dict[str, set[str]] = {}  # by whom they were merged into, directly
+        self._whole: dict[str, Customer] = {}  # joined profiles, as they were asked for
 
     def __len__(self) -> int:
         return len(self._customers)
@@ -61,7 +62,14 @@ class CustomerIndex:
         if not self._merged:
             return self._customers.get(customer)
         name = self.canonical(customer)
-        return self._whole.get(name) or self._customers.get(name)
+        own = self._customers.get(name)
+        if own is None or name not in self._parts:
+            return own
+        whole = self._whole.get(name)
+        if whole is None:
+            parts = [self._customers[one] for one in self.parts(name) if one in self._customers]
+            whole = self._whole[name] = _joined(own, parts)
+        return whole
 
     def canonical(self, customer: str) -> str:
         """Whom a customer was merged into, in the end; himself where he was not."""
@@ -71,40 +79,37 @@ class CustomerIndex:
 
     def parts(self, customer: str) -> list[str]:
         """Customers merged into this one, directly or through others, in the order of ids."""
-        found = [name for name, into in self._merged.items() if into == customer]
+        found = self._parts.get(customer, set[str]())
         return sorted({*found, *(part for name in found for part in self.parts(name))})
 
     def merge(self, customer: str, into: str) -> None:
         """From now on `customer` is `into`; the caller has seen that this makes no circle."""
+        self.split(customer)
         self._merged[customer] = into
-        self._gather()
-
-    def merge_all(self, into: dict[str, str]) -> None:
-        """As many merges as there are, for the work of one."""
-        self._merged.update(into)
-        self._gather()
+        self._parts.setdefault(into, set()).add(customer)
+        self._changed(customer)
 
     def split(self, customer: str) -> None:
         """Undo his merge; one that never was is no fault."""
-        self._merged.pop(customer, None)
-        self._gather()
+        self._changed(customer)
+        into = self._merged.pop(customer, None)
+        if into is not None:
+            self._parts[into].discard(customer)
+            if not self._parts[into]:
+                del self._parts[into]
 
-    def _gather(self) -> None:
-        """Profiles of those into whom others were merged: their own fields first."""
-        self._whole.clear()
-        for name in sorted({self.canonical(name) for name in self._merged}):
-            if name in self._customers:
-                parts = [
-                    self._customers[part] for part in self.parts(name) if part in self._customers
-                ]
-                self._whole[name] = _joined(self._customers[name], parts)
+    def _changed(self, customer: str) -> None:
+        """The profiles that he is part of are joined anew when they are next asked for."""
+        name: str | None = customer
+        while name is not None and self._merged:
+            self._whole.pop(name, None)
+            name = self._merged.get(name)
 
     def put(self, customer: Customer) -> None:
         """Adds or replaces a customer."""
         self.remove(customer.id)
         self._customers[customer.id] = customer
-        if self._merged:
-            self._gather()
+        self._changed(customer.id)
         for key in _keys(customer):
             owners = self._owners.setdefault(key, [])
             owners.append(customer.id)
@@ -118,8 +123,7 @@ class CustomerIndex:
             owners.remove(customer)
             if not owners:
                 del self._owners[key]
-        if self._merged and known:
-            self._gather()
+        self._changed(customer)
 
     def resolve(self, identities: Iterable[Identity]) -> Customer | None:
         """The customer that the identities mean."""

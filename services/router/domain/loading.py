@@ -41,7 +41,8 @@ def slices(ws: Workspace) -> Iterator[None]:
     """A slice of the work at each step; the workspace is whole after the last."""
     for kind in RESOURCE_KINDS:
         yield from _each(ws.stored[kind].values(), lambda one: configuration.use(ws, one))
-    ws.customers.merge_all({one.id: one.into for one in ws.stored["customer_merge"].values()})
+    merges = ws.stored["customer_merge"].values()
+    yield from _each(merges, lambda one: ws.customers.merge(one.id, one.into))
     turned_us = ws.meta.turned_us if ws.meta.behind else ws.now
     ws.closed_queues = hours.closed_queues(ws, turned_us)
     hours.arm(ws, turned_us)

@@ -3,6 +3,7 @@
 A merge is a note beside the customers, which stay as they were written; so undoing it loses nothing.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from services.router.domain import commands as cmd
@@ -19,19 +20,22 @@ CONVERSATIONS_MAX = 200
 
 def merge(ws: Workspace, command: cmd.MergeCustomer) -> dict[str, Any]:
     """MergeCustomer. Repeated, it answers the same."""
-    known = ws.stored["customer_merge"].get(command.customer)
-    if known is None or known.into != command.into:
-        _check(ws, command, known)
+    if not check(ws, command):
         seen = desktops.faces(ws, command.customer, command.into)
+        paired = _paired(ws, seen)
         entry = CustomerMerge(id=command.customer, into=command.into, at_us=ws.now)
         ws.add("customer_merge", command.customer, entry)
         ws.customers.merge(command.customer, command.into)
-        _announce(ws, command.customer)
+        _announce(ws, command.customer, paired)
         desktops.wake(ws, seen)
     return profile(ws, command.into)
 
 
-def _check(ws: Workspace, command: cmd.MergeCustomer, known: CustomerMerge | None) -> None:
+def check(ws: Workspace, command: cmd.MergeCustomer) -> bool:
+    """Raises what MergeCustomer is refused for; returns whether the two are merged already."""
+    known = ws.stored["customer_merge"].get(command.customer)
+    if known is not None and known.into == command.into:
+        return True
     for pointer, name in (("", command.customer), ("/into", command.into)):
         if ws.resource("customer", name) is None:
             raise (
@@ -43,25 +47,39 @@ def _check(ws: Workspace, command: cmd.MergeCustomer, known: CustomerMerge | Non
         raise conflict("state", f"{command.customer} is merged into {known.into}; undo that first.")
     if ws.customers.canonical(command.into) == command.customer:
         raise conflict("state", f"{command.into} is {command.customer} already.")
+    return False
 
 
 def unmerge(ws: Workspace, command: cmd.UnmergeCustomer) -> dict[str, Any]:
     """UnmergeCustomer: both are as they were written."""
-    if command.customer not in ws.stored["customer_merge"]:
-        raise conflict("state", f"{command.customer} is not merged into anybody.")
+    check_undo(ws, command)
     seen = desktops.faces(ws, command.customer)
+    paired = _paired(ws, seen)
     ws.remove("customer_merge", command.customer)
     ws.customers.split(command.customer)
-    _announce(ws, command.customer)
+    _announce(ws, command.customer, paired)
     desktops.wake(ws, seen)
     return profile(ws, command.customer)
 
 
-def _announce(ws: Workspace, name: str) -> None:
+def check_undo(ws: Workspace, command: cmd.UnmergeCustomer) -> None:
+    """Raises what UnmergeCustomer is refused for."""
+    if command.customer not in ws.stored["customer_merge"]:
+        raise conflict("state", f"{command.customer} is not merged into anybody.")
+
+
+def _paired(ws: Workspace, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """With whom each of them is never paired."""
+    found = {name: ws.customers.get(name) for name in names}
+    return {name: one.never_pair for name, one in found.items() if one is not None}
+
+
+def _announce(ws: Workspace, name: str, paired: dict[str, tuple[str, ...]]) -> None:
     found = ws.resource("customer", name)
     version = found.version if found is not None else 0
     ws.emit(routing.ConfigChanged, name, kind="customer", id=name, version=version)
-    configuration.pair_again(ws)
+    if _paired(ws, paired) != paired:
+        configuration.pair_again(ws)
 
 
 def profile(ws: Workspace, name: str) -> dict[str, Any]:
