@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.cli.apply.document import MAX_BYTES, VERSION, Document, parse_document
+from services.cli.simulated_clocks import clocks_for, metrics_of
 from services.router.simulate import coverage, running
+from services.router.simulate.beside import OpenBeside
 from services.router.simulate.centre import hired
 from services.router.simulate.forms import ScenarioForm
 from services.router.simulate.reading import read_scenario
@@ -39,11 +41,12 @@ class Simulated(msgspec.Struct, frozen=True):
 
 def simulate(path: Path, workers: int, err: Console) -> Simulated:
     """Reads and runs a scenario file. Raises Refused (validation) with every fault, OSError."""
-    scenario = read_file(path)
+    scenario, document = _read(_yaml(path), path.parent)
     entities = hired(scenario)
-    doubts = coverage.look(scenario, entities)
+    doubts = coverage.look(scenario, entities, metrics_of(document))
+    beside = clocks_for(document, scenario)
     started = time.perf_counter()
-    sums = _run(scenario, entities, workers, err)
+    sums = _run(scenario, entities, workers, err, beside)
     wall_s = time.perf_counter() - started
     return Simulated(scenario, sums, report(scenario, sums, wall_s), doubts)
 
@@ -87,13 +90,23 @@ def _check_target(target: str | Path | None, scenario: Path) -> None:
         )
 
 
-def _run(scenario: Scenario, entities: list[Any], workers: int, err: Console) -> list[Sums]:
+def _run(
+    scenario: Scenario,
+    entities: list[Any],
+    workers: int,
+    err: Console,
+    beside: OpenBeside | None,
+) -> list[Sums]:
     columns = (
         TextColumn("replications"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=err, transient=True) as progress:
         bar = progress.add_task("", total=scenario.replications)
-        return running.run(scenario, entities, workers, lambda more: progress.advance(bar, more))
+
+        def done(more: int) -> None:
+            progress.advance(bar, more)
+
+        return running.run(scenario, entities, workers, done, beside)
 
 
 # -- reading
@@ -109,6 +122,11 @@ def read(content: Any, folder: Path) -> Scenario:
 
     Raises Refused (validation).
     """
+    return _read(content, folder)[0]
+
+
+def _read(content: Any, folder: Path) -> tuple[Scenario, Document | None]:
+    """The scenario, and the workspace as it was written."""
     if not isinstance(content, dict):
         raise Refused("validation", "The scenario is not a mapping.")
     given = cast("dict[str, Any]", content)
@@ -119,7 +137,7 @@ def read(content: Any, folder: Path) -> Scenario:
     def read_arrivals(file: str) -> tuple[int, ...]:
         return arrivals_in(folder / file)
 
-    return read_scenario(given, name, written, read_arrivals)
+    return read_scenario(given, name, written, read_arrivals), document
 
 
 def _yaml(path: Path) -> Any:

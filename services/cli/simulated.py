@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.simulate import Simulated
+from services.router.simulate.report import CLOCK_COUNTS
 
 Shown = dict[str, Any]
 # figure, its name in tables, how it is told
@@ -35,6 +36,8 @@ def tell(done: Simulated, out: Console) -> None:
     if len(report["total"]["by_period"]) > 1:
         out.print(_periods(done))
     out.print(_groups(report))
+    if "clocks" in report:
+        out.print(_clocks(report["clocks"]))
     out.print(_run(run), highlight=False)
 
 
@@ -88,6 +91,13 @@ def _groups(report: Shown) -> Table:
             "" if staffed is None else f"{staffed / 3600:,.1f}",
             *(told(served[one], "count") for one in classes),
         )
+    return table
+
+
+def _clocks(clocks: dict[str, Shown]) -> Table:
+    table = _table("clocks", "metric", *CLOCK_COUNTS)
+    for metric, figures in clocks.items():
+        table.add_row(metric, *(told(figures[name], "count") for name in CLOCK_COUNTS))
     return table
 
 

@@ -62,7 +62,10 @@ class Centre:
         return self.apply(Input("command", type(command).__name__, encode(command)))
 
     def event(self, name: str, body: bytes, message: str) -> Outcome:
-        return self.apply(Input("event", name, body, message, "", self.start_us + self.now_us))
+        return self.apply(self.said(name, body, message))
+
+    def said(self, name: str, body: bytes, message: str) -> Input:
+        return Input("event", name, body, message, "", self.start_us + self.now_us)
 
     def accept(self, agent: str, offer: str) -> Outcome:
         return self.command(AcceptOffer(agent=agent, offer=offer))
@@ -91,9 +94,11 @@ class Centre:
 
 
 class Voice:
-    """What is said in conversations of one class, encoded once but for the names."""
+    """What is said in conversations of one class, encoded once but for the names. The router does not
+    look at when it was received; for clocks that do, `received` writes it in."""
 
     def __init__(self, scenario: Scenario, one: ContactClass) -> None:
+        self._start = _received(format_instant(scenario.start_us))
         channel = {"channel": one.message["channel"]}
         agent = Author("agent")
         self._asks = _cut(scenario, **one.message)
@@ -111,6 +116,14 @@ class Voice:
     def answers(self, conversation: str, message: str) -> bytes:
         """The agent's first word."""
         return _joined(self._answers, conversation, message)
+
+    def received(self, body: bytes, at_us: int) -> bytes:
+        """The same, received at this instant (since the epoch)."""
+        return body.replace(self._start, _received(format_instant(at_us)), 1)
+
+
+def _received(instant: str) -> bytes:
+    return f'"received_at":"{instant}"'.encode()
 
 
 def _joined(around: tuple[bytes, bytes, bytes], conversation: str, message: str) -> bytes:

@@ -1,5 +1,7 @@
 """Who can serve what: looked at before anything is simulated."""
 
+from collections.abc import Collection
+
 import msgspec
 
 from services.router.domain import capacity, planning
@@ -16,14 +18,15 @@ from shared.contracts.interactions import Author, Interaction
 from shared.contracts.problems import Fault, Refused, Warn
 
 
-def look(scenario: Scenario, entities: list[Entity]) -> list[Warn]:
-    """What is doubtful: classes that no rule takes or that nobody can serve.
+def look(scenario: Scenario, entities: list[Entity], measured: Collection[str] = ()) -> list[Warn]:
+    """What is doubtful: classes that no rule takes or that nobody can serve, and levels that wait for
+    a clock that is not `measured` by any policy.
 
     Raises Refused (validation) where `by_group` leaves out a group that can serve the class.
     """
     core = opened(scenario, 0, entities).core
     core.begin(scenario.start_us)
-    doubts = _clocks(scenario)
+    doubts = _clocks(scenario, measured)
     faults: list[Fault] = []
     for place, one in enumerate(scenario.classes):
         plan = _plan(core, one)
@@ -39,14 +42,16 @@ def look(scenario: Scenario, entities: list[Entity]) -> list[Warn]:
     return doubts
 
 
-def _clocks(scenario: Scenario) -> list[Warn]:
-    """Levels of ladders that wait for the SLA service, which no simulation has."""
+def _clocks(scenario: Scenario, measured: Collection[str]) -> list[Warn]:
     return [
-        Warn(f"{one.pointer}/levels/{place}", "no clock of an SLA runs here: the level never fires")
+        Warn(
+            f"{one.pointer}/levels/{place}",
+            f"no SLA policy here has a target for {level.when.sla.metric!r}: the level never fires",
+        )
         for one in scenario.resources
         if one.kind == "escalation"
         for place, level in enumerate(msgspec.json.decode(one.body, type=Escalation).levels)
-        if level.when.sla is not None
+        if level.when.sla is not None and level.when.sla.metric not in measured
     ]
 
 

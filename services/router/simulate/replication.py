@@ -1,11 +1,12 @@
 """One simulated day: events in the order of their instants, each an input of the production core.
 
-At one instant, in this order: what the core does by itself, the change of period, ends of service,
+At one instant, in this order: what the core does by itself, what its clocks do, the change of period, ends of service,
 answers to offers, patience that runs out, arrivals. So a contact that finds an agent free at the very
 instant when its patience ends is served, and an arrival finds the line that is given up at its instant.
 """
 
 import heapq
+from collections import deque
 from itertools import count
 from time import process_time
 from typing import Any
@@ -14,13 +15,14 @@ import msgspec
 
 from services.router.domain.config import Escalation
 from services.router.simulate import streams
+from services.router.simulate.beside import OpenBeside
 from services.router.simulate.centre import Centre, Voice, opened
 from services.router.simulate.distributions import Draw, PerPeriod
 from services.router.simulate.scenario import Scenario
 from services.router.simulate.staffing import Staffing
 from services.router.simulate.tally import Sums, Tally
 from shared.contracts import interactions
-from shared.contracts.core import Entity, Outcome
+from shared.contracts.core import Entity, Input, Outcome
 from shared.contracts.instants import SECOND_US
 from shared.contracts.problems import Fault, Refused
 
@@ -78,12 +80,20 @@ class Replication:
     """Simulates replication `number` once. Raises Refused where the scenario turns out to have a
     fault that only running it shows."""
 
-    def __init__(self, scenario: Scenario, number: int, entities: list[Entity]) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        number: int,
+        entities: list[Entity],
+        open_beside: OpenBeside | None = None,
+    ) -> None:
         self._scenario = scenario
         self._horizon_us = scenario.horizon_us
         seed = streams.seed_of(scenario.seed, number, "core")
         self.centre: Centre = opened(scenario, seed, entities)
         self._core = self.centre.core
+        self._clocks = None if open_beside is None else open_beside(seed)
+        self._told: deque[Input] = deque()  # by the clocks, and not yet heard by the router
         self._tally = Tally(scenario)
         self._ends: dict[str, int] = {}
         self._staffing = Staffing(scenario, self.centre, self._tally, self._ends)
@@ -97,7 +107,7 @@ class Replication:
         self._of_answers = [
             streams.stream(scenario, number, f"answer:{group.name}") for group in scenario.groups
         ]
-        self._greets = _agents_must_speak(scenario)
+        self._greets = self._clocks is not None or _agents_must_speak(scenario)
         self._calendar: list[tuple[int, int, int, Any]] = []
         self._order = count()
         self._contacts: dict[str, Contact] = {}
@@ -123,6 +133,8 @@ class Replication:
             pass
         sums = self._end()
         sums.inputs = self.centre.inputs
+        if self._clocks is not None:
+            sums.clocks = self._clocks.figures()
         sums.cpu_s = process_time() - started
         return sums
 
@@ -143,6 +155,10 @@ class Replication:
         calendar, centre = self._calendar, self.centre
         wake = centre.wake_us()
         first = calendar[0][0] if calendar else None
+        if self._clocks is not None:
+            due = self._clock_due_us()
+            if due is not None and all(one is None or due < one for one in (wake, first)):
+                return self._ring(due)
         if wake is not None and (first is None or wake <= first):
             if wake >= self._horizon_us and wake >= self._limit_us():
                 return False
@@ -154,6 +170,21 @@ class Replication:
         at, what, _, whom = heapq.heappop(calendar)
         centre.now_us = at
         self._does[what](whom)
+        return True
+
+    def _clock_due_us(self) -> int | None:
+        due = self._clocks.wake_us() if self._clocks is not None else None
+        return None if due is None else due - self.centre.start_us
+
+    def _ring(self, due_us: int) -> bool:
+        """A clock has something to tell; False when nobody is left whom it could concern."""
+        if due_us >= self._horizon_us and due_us >= self._limit_us():
+            return False
+        centre = self.centre
+        centre.now_us = max(centre.now_us, due_us)
+        assert self._clocks is not None
+        self._told.extend(self._clocks.tick(centre.start_us + centre.now_us))
+        self._note(Outcome())
         return True
 
     def _limit_us(self) -> int:
@@ -216,7 +247,7 @@ class Replication:
         self._contacts[name] = contact
         contact.message = f"{name}-{contact.tries}"
         asks = self._classes[contact.kind].voice.asks(name, contact.message)
-        self._note(self.centre.event(interactions.MESSAGE, asks, contact.message))
+        self._say(contact, interactions.MESSAGE, asks, contact.message)
         if contact.state == WAITING and contact.patience_us is not None:
             self._at(now + contact.patience_us, ABANDON, (contact, contact.tries))
 
@@ -229,7 +260,7 @@ class Replication:
         self._tally.abandoned(contact, now)
         message = f"{contact.message}-end"
         leaves = self._classes[contact.kind].voice.leaves(contact.conversation, message)
-        self._note(self.centre.event(interactions.CONVERSATION_ENDED, leaves, message))
+        self._say(contact, interactions.CONVERSATION_ENDED, leaves, message)
         self._departs(contact)
         self._retry(contact)
 
@@ -277,7 +308,7 @@ class Replication:
     def _greet(self, contact: Contact) -> None:
         message = f"{contact.message}-a{contact.turn}"
         answers = self._classes[contact.kind].voice.answers(contact.conversation, message)
-        self._note(self.centre.event(interactions.MESSAGE, answers, message))
+        self._say(contact, interactions.MESSAGE, answers, message)
 
     def _complete(self, whose: tuple[Contact, int]) -> None:
         contact, turn = whose
@@ -291,10 +322,33 @@ class Replication:
         self._departs(contact)
         self._note(outcome)
 
-    # -- what the journal says
+    # -- what is said, and what the journal says
+
+    def _say(self, contact: Contact, name: str, body: bytes, message: str) -> None:
+        """The clocks hear it first; the router hears of them after what was said."""
+        centre, clocks = self.centre, self._clocks
+        if clocks is not None:
+            now_us = centre.start_us + centre.now_us
+            voice = self._classes[contact.kind].voice
+            what = centre.said(name, voice.received(body, now_us), message)
+            self._told.extend(clocks.hear(now_us, what))
+        self._note(centre.event(name, body, message))
 
     def _note(self, outcome: Outcome) -> None:
         """React to what an input has caused."""
+        self._react(outcome)
+        clocks = self._clocks
+        if clocks is None:
+            return
+        centre, told = self.centre, self._told
+        now_us = centre.start_us + centre.now_us
+        told.extend(clocks.follow(now_us, outcome.events))
+        while told:
+            outcome = centre.apply(told.popleft())
+            self._react(outcome)
+            told.extend(clocks.follow(now_us, outcome.events))
+
+    def _react(self, outcome: Outcome) -> None:
         notes = self._notes
         called = self._core.called  # this input's own; the next input has another
         for event in outcome.events:

@@ -32,6 +32,7 @@ from shared.contracts.instants import SECOND_US
 from shared.contracts.service_level import Counts, shares
 
 Shown = dict[str, Any]
+CLOCK_COUNTS = ("started", "met", "breached", "warned")
 _COUNTS = {
     "arrived": ARRIVED,
     "served": SERVED,
@@ -51,6 +52,7 @@ def report(scenario: Scenario, sums: list[Sums], wall_s: float) -> Shown:
         "classes": {scenario.classes[place].name: whole.of([place]) for place in classes},
         "groups": {group.name: whole.group(place) for place, group in enumerate(scenario.groups)},
         "total": whole.of(list(classes)),
+        **whole.clocks(),
         "run": {
             "contacts": contacts,
             "inputs": sum(one.inputs for one in sums),
@@ -81,6 +83,23 @@ class _Report:
         self._spans = spans(scenario)
         self._edges = cell_edges(scenario)
         self._all = (scenario.warm_up_us, scenario.horizon_us)
+
+    def clocks(self) -> Shown:
+        """Of each metric how often clocks were told to have started, been met, been breached or warned,
+        means per replication; nothing where no clocks ran."""
+        metrics = sorted({metric for one in self._sums for metric in one.clocks})
+        if not metrics:
+            return {}
+        shown = {
+            metric: {
+                told: self._mean(
+                    [one.clocks.get(metric, {}).get(told, 0) for one in self._sums]
+                ).shown()
+                for told in CLOCK_COUNTS
+            }
+            for metric in metrics
+        }
+        return {"clocks": shown}
 
     # -- estimates
 

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from multiprocessing import get_context, parent_process
 from typing import NamedTuple
 
+from services.router.simulate.beside import OpenBeside
 from services.router.simulate.replication import Replication
 from services.router.simulate.scenario import Scenario
 from services.router.simulate.tally import Sums
@@ -27,28 +28,37 @@ class _Share(NamedTuple):
 
     scenario: Scenario
     entities: list[Entity]
+    beside: OpenBeside | None = None
 
 
 _share: _Share | None = None
 
 
-def run(scenario: Scenario, entities: list[Entity], workers: int, done: Done) -> list[Sums]:
-    """The sums of each replication, in order. `done` is told how many more are ready."""
+def run(
+    scenario: Scenario,
+    entities: list[Entity],
+    workers: int,
+    done: Done,
+    beside: OpenBeside | None = None,
+) -> list[Sums]:
+    """The sums of each replication, in order. `done` is told how many more are ready; `beside` opens
+    the clocks that run beside each."""
+    share = _Share(scenario, entities, beside)
     if min(workers, scenario.replications) <= 1:
-        return _alone(scenario, entities, done)
+        return _alone(share, done)
     found: dict[int, Sums] = {}
-    for first, sums in _beside(scenario, entities, min(workers, scenario.replications)):
+    for first, sums in _in_processes(share, min(workers, scenario.replications)):
         found.update(enumerate(sums, first))
         done(len(sums))
     return [found[number] for number in range(scenario.replications)]
 
 
-def replicate(scenario: Scenario, entities: list[Entity], numbers: range) -> Iterator[Sums]:
+def replicate(share: _Share, numbers: range) -> Iterator[Sums]:
     """Replications by number, one after the other."""
     contacts = 0
     with _calm():
         for number in numbers:
-            sums = Replication(scenario, number, entities).run()
+            sums = Replication(share.scenario, number, share.entities, share.beside).run()
             yield sums
             contacts += sums.contacts
             if contacts >= COLLECT_AFTER:
@@ -68,9 +78,9 @@ def _calm() -> Generator[None]:
             gc.enable()
 
 
-def _alone(scenario: Scenario, entities: list[Entity], done: Done) -> list[Sums]:
+def _alone(share: _Share, done: Done) -> list[Sums]:
     found: list[Sums] = []
-    for sums in replicate(scenario, entities, range(scenario.replications)):
+    for sums in replicate(share, range(share.scenario.replications)):
         found.append(sums)
         done(1)
     return found
@@ -79,13 +89,12 @@ def _alone(scenario: Scenario, entities: list[Entity], done: Done) -> list[Sums]
 # -- several processes
 
 
-def _beside(
-    scenario: Scenario, entities: list[Entity], workers: int
-) -> Iterator[tuple[int, list[Sums]]]:
+def _in_processes(share: _Share, workers: int) -> Iterator[tuple[int, list[Sums]]]:
     """(first number, sums) of each chunk as it is ready."""
+    scenario = share.scenario
     size = max(1, min(CHUNK_MAX, scenario.replications // (workers * CHUNKS_EACH)))
     starts = range(0, scenario.replications, size)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _prepare, (scenario, entities))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _prepare, (share,))
     try:
         left: set[Future[tuple[int, list[Sums]]]] = {
             pool.submit(_chunk, first, min(first + size, scenario.replications)) for first in starts
@@ -98,10 +107,10 @@ def _beside(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _prepare(scenario: Scenario, entities: list[Entity]) -> None:
+def _prepare(share: _Share) -> None:
     """Once in each worker: it ends with its parent, and silently on Ctrl-C."""
     global _share
-    _share = _Share(scenario, entities)
+    _share = share
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -115,4 +124,4 @@ def _end_with_parent() -> None:
 
 def _chunk(first: int, end: int) -> tuple[int, list[Sums]]:
     assert _share is not None, "prepared"
-    return first, list(replicate(_share.scenario, _share.entities, range(first, end)))
+    return first, list(replicate(_share, range(first, end)))

@@ -33,6 +33,7 @@ class Sums(msgspec.Struct):
     busy      [group][cell], staffed [group][cell]: time of all its agents within the cell
     busy_us, staffed_us   [group]: the same from the warm-up's end up to the last departure
     served, at_once       [group][class]: counts
+    clocks    of each metric how often each thing was told, where clocks ran beside
     """
 
     rows: list[list[Row]]
@@ -47,6 +48,7 @@ class Sums(msgspec.Struct):
     at_once: list[list[int]]
     contacts: int = 0
     inputs: int = 0
+    clocks: dict[str, dict[str, int]] = {}
     cpu_s: float = 0.0
 
 
