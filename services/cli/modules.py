@@ -41,6 +41,7 @@ from services.router.api.routers import ROUTERS as ROUTER_ROUTERS
 from services.router.domain.core import RouterFactory
 from services.router.metrics import RouterMetrics
 from services.router.presence import PresenceLeases
+from services.router.shift_zones import ShiftZones
 from services.sla.api.context import Sla
 from services.sla.api.routers import ROUTERS as SLA_ROUTERS
 from services.sla.domain.core import SlaFactory
@@ -224,7 +225,11 @@ async def router(parts: Foundation) -> AsyncGenerator[Module]:
     async with runtime(parts, RouterFactory(), enrich_config=with_windows) as (running, store):
         leases = PresenceLeases(running, running.owned, present_of)
         service = Router(running, store, leases)
-        async with running_task(leases.run, "presence leases"):
+        zones = ShiftZones(running, running.owned)
+        async with (
+            running_task(leases.run, "presence leases"),
+            running_task(zones.run, "zones of shifts"),
+        ):
             yield Module(ROUTER_ROUTERS, {"router": service}, readiness("router", running))
 
 

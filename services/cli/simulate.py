@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from services.cli.apply.document import MAX_BYTES, VERSION, Document, parse_document
 from services.cli.simulated_clocks import clocks_for, metrics_of
+from services.router.domain.shift_zones import MARK, in_zone
 from services.router.simulate import coverage, running
 from services.router.simulate.beside import OpenBeside
 from services.router.simulate.centre import hired
@@ -21,6 +23,7 @@ from services.router.simulate.report import report
 from services.router.simulate.scenario import Scenario, Written
 from services.router.simulate.tally import Sums
 from shared.calendars import expand
+from shared.calendars.zones import zone_names
 from shared.contracts.instants import SECOND_US, parse_instant
 from shared.contracts.problems import Fault, Refused, Warn
 
@@ -131,7 +134,8 @@ def _read(content: Any, folder: Path) -> tuple[Scenario, Document | None]:
         raise Refused("validation", "The scenario is not a mapping.")
     given = cast("dict[str, Any]", content)
     document, pointer = _workspace(given.get("workspace"), folder)
-    written = [] if document is None else _written(document, pointer, given.get("starts_at"))
+    starts_at, zones = given.get("starts_at"), _zones(given.get("staff"))
+    written = [] if document is None else _written(document, pointer, starts_at, zones)
     name = WORKSPACE if document is None else document.workspace
 
     def read_arrivals(file: str) -> tuple[int, ...]:
@@ -182,19 +186,39 @@ def _parsed(content: Any, pointer: str) -> Document:
         raise Refused("validation", refused.detail, errors=errors) from refused
 
 
-def _written(document: Document, pointer: str, starts_at: Any) -> list[Written]:
+def _written(document: Document, pointer: str, starts_at: Any, zones: list[str]) -> list[Written]:
     """The resources that a router takes; agents come from the scenario's staff."""
     settings = _encoded(document.settings)
     found = [Written("workspace", document.workspace, settings, pointer)]
     for one in document.of("calendar"):
         at = pointer + one.pointer
-        windows = expand(one.canonical, _start_us(starts_at)).windows
-        found.append(Written("calendar", one.id, _encoded(one.canonical), at, list(windows)))
+        for name, body in _on_clocks(one.id, one.canonical, document, zones):
+            windows = expand(body, _start_us(starts_at)).windows
+            found.append(Written("calendar", name, _encoded(body), at, list(windows)))
     for kind in _ROUTER_KINDS:
         for one in document.of(kind):
             at = pointer + one.pointer
             found.append(Written(cast("Any", kind), one.id, _encoded(one.canonical), at))
     return found
+
+
+def _on_clocks(
+    name: str, body: dict[str, Any], document: Document, zones: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The calendar, and where it is that of shifts, its hours on the clocks of those who work them."""
+    yield name, body
+    shifts = [shift for one in document.of("team") for shift in one.canonical.get("shifts") or ()]
+    if "calendars" not in body and any(shift["calendar"] == name for shift in shifts):
+        for zone in zones:
+            yield f"{name}{MARK}{zone}", in_zone(body, zone)
+
+
+def _zones(staff: Any) -> list[str]:
+    """The time zones of the scenario's staff, as far as it is well written."""
+    groups = cast("list[Any]", staff) if isinstance(staff, list) else []
+    agents = [cast("Any", one).get("agent") for one in groups if isinstance(one, dict)]
+    found = [cast("Any", one).get("timezone") for one in agents if isinstance(one, dict)]
+    return sorted({zone for zone in found if isinstance(zone, str)} & zone_names())
 
 
 def _start_us(given: Any) -> int:

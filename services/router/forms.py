@@ -423,6 +423,7 @@ class CustomerForm(Form):
 class ShiftForm(Form):
     calendar: Id
     agents: Annotated[list[Id], Field(max_length=AGENT_QUEUES_MAX)] = []
+    zone: Literal["agent", "calendar"] = "agent"
 
 
 class TeamForm(Form):

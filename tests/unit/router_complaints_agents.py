@@ -20,6 +20,9 @@ from tests.unit.router_centre import (
 )
 from tests.unit.router_complaints import AUTO
 from tests.unit.test_router_presence_leases import Centre as Leases
+from tests.unit.test_router_shift_zones import answer as derived
+from tests.unit.test_router_shift_zones import on_duty
+from tests.unit.test_router_shift_zones import shifted as zoned
 
 
 def presence(driver: Driver, agent: str) -> tuple[str, str | None]:
@@ -199,6 +202,14 @@ def when_nobody_is_on_duty_it_does_not_go_to_everybody():
     assert task_of(driver, "c1")["escalation"]["fired"] == []
     driver.wait(41)
     assert [offered(driver, name) for name in ("sam", "kay", "ana")] == [["c1"], [], []]
+
+
+def nine_to_five_is_by_his_own_clock():
+    """Half past seven in New York is not in the shift, though it is half past one in Berlin."""
+    driver = zoned()
+    derived(driver)
+    assert on_duty(driver, 12) == ["ana", "cleo"]
+    assert on_duty(driver, 17) == ["ben"]
 
 
 def who_is_on_leave_is_told_apart():

@@ -2,7 +2,7 @@
 
 from unittest.mock import patch
 
-from services.router.domain import capacity, duty, pools, presence, tasks
+from services.router.domain import capacity, duty, pools, presence, shift_zones, tasks
 from services.router.presence import PresenceLeases
 
 
@@ -69,3 +69,7 @@ def one_close_for_all():
 
 def everybody_is_on_duty():
     return patch.object(duty, "on_duty", lambda ws, agent_id: True)
+
+
+def one_clock_for_all():
+    return patch.object(shift_zones, "calendar_of", lambda ws, shift, desk: shift.calendar)

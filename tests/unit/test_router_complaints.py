@@ -73,6 +73,7 @@ TABLE: list[tuple[str, Callable[[], None], mutants.Mutant]] = [
     ("3.13", of_agents.wrap_up_is_seen_as_the_reason, agents_less.wrap_up_is_no_reason),
     ("3.13", of_agents.several_wrap_ups_end_one_by_one, agents_less.one_close_for_all),
     ("3.14", of_agents.when_nobody_is_on_duty_it_does_not_go_to_everybody, agents_less.everybody_is_on_duty),
+    ("3.14", of_agents.nine_to_five_is_by_his_own_clock, agents_less.one_clock_for_all),
     ("3.14", of_agents.who_is_on_leave_is_told_apart, agents_less.everybody_is_on_duty),
     ("3.15", of_work.the_customer_is_told_again_when_he_moves_up, work_less.told_once),
 ]  # fmt: skip

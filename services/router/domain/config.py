@@ -14,6 +14,7 @@ Order = Literal["head_start", "strict_priority", "weighted_wait", "deadline"]
 Select = Literal["least_loaded", "longest_idle", "round_robin", "best_skilled", "ranked", "random"]
 OnEdit = Literal["keep", "take"]
 Skip = Literal["nobody_could"]
+ShiftZone = Literal["agent", "calendar"]
 Outcome = Literal["declined", "missed", "requeued", "transferred"]
 
 DEFAULT_COST: dict[str, int] = {"phone": 100, "chat": 30, "social": 25, "email": 20}
@@ -301,11 +302,12 @@ class Customer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Shift(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who works while a calendar is open; `agents` empty: the whole team. A calendar has its own
-    time zone, so agents elsewhere have a shift of their own."""
+    """Who works while a calendar is open; `agents` empty: the whole team. `zone`: whether its hours are
+    read on the clock of each agent who has a time zone, or on the calendar's for all."""
 
     calendar: str
     agents: tuple[str, ...] = ()
+    zone: ShiftZone = "agent"
 
 
 class Team(msgspec.Struct, frozen=True, omit_defaults=True):

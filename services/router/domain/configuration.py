@@ -15,6 +15,7 @@ from services.router.domain import (  # fmt: skip
     membership,
     planning,
     presence,
+    shift_zones,
     tasks,
 )
 from services.router.domain.commands import DeleteResource, PutResource
@@ -99,7 +100,9 @@ def _known(ws: Workspace, kind: str) -> Known:
     return Known(
         queues=frozenset(ws.queues),
         escalations=frozenset(ws.ladders),
-        calendars=frozenset(one.id for one in calendars if one.body),
+        calendars=frozenset(
+            one.id for one in calendars if one.body and shift_zones.MARK not in one.id
+        ),
         agents=frozenset(desks),
         teams=frozenset(ws.teams),
         skills=highest_skills(desk.config for desk in skilled),
@@ -270,6 +273,7 @@ def _react(ws: Workspace, kind: str, name: str) -> None:
             turn(ws)
             membership.queue_changed(ws, name)
         case "calendar":
+            ws.zones_wanted = None
             turn(ws)
         case "workspace":
             _reweigh(ws)

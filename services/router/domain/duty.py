@@ -1,12 +1,12 @@
 """Teams: who supervises a task, and who of them is on duty.
 
-A shift is a calendar (in its own time zone) and the agents who work it; one that names nobody is of the
-whole team. An agent whom no shift concerns is always on duty.
+A shift is a calendar and the agents who work it, each on his own clock (shift_zones.py); one that names
+nobody is of the whole team. An agent whom no shift concerns is always on duty.
 """
 
 from typing import Any
 
-from services.router.domain import hours
+from services.router.domain import hours, shift_zones
 from services.router.domain.config import SUPERVISORS, TeamTarget
 from services.router.domain.escalation import CompiledLevel, Notify, OfferTo
 from services.router.domain.state import Task
@@ -24,10 +24,11 @@ def on_duty(ws: Workspace, agent_id: str) -> bool:
 
 
 def _shifts_of(ws: Workspace, agent_id: str) -> list[str]:
+    """The calendars of his shifts, on his own clock where that is what counts."""
     desk = ws.desks.get(agent_id)
     own = desk.config.team if desk else None
     return [
-        shift.calendar
+        shift_zones.calendar_of(ws, shift, desk)
         for name, team in sorted(ws.teams.items())
         for shift in team.shifts
         if agent_id in shift.agents
@@ -52,6 +53,7 @@ def supervisors(ws: Workspace, task: Task) -> list[str]:
 
 def forget(ws: Workspace) -> None:
     """Agents or teams have changed: who leads and belongs to them is looked for again."""
+    ws.zones_wanted = None
     ws.team_supervisors.clear()
     ws.team_members.clear()
 

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 
-from services.router.domain import timers
+from services.router.domain import shift_zones, timers
 from services.router.domain.workspace import Workspace
 
 
@@ -27,6 +27,8 @@ def arm(ws: Workspace, since_us: int) -> None:
     """One timer for the next instant after `since_us` at which any used calendar opens or closes."""
     names = {queue.calendar for queue in ws.queues.values() if queue.calendar}
     names.update(shift.calendar for team in ws.teams.values() for shift in team.shifts)
+    if ws.has_shifts:
+        names.update(name for name in ws.stored["calendar"] if shift_zones.MARK in name)
     edges = [
         edge
         for name in names

@@ -34,6 +34,7 @@ from shared.contracts.topics import ROUTING_EVENTS
 
 if TYPE_CHECKING:
     from services.router.domain.counts import Counts
+    from services.router.domain.shift_zones import Wanted
 
 # Named limits: how much of what has ended stays in memory, so that late calls get exact answers.
 ENDED_TASKS_MAX = 10_000
@@ -119,6 +120,7 @@ class Workspace:
         self.teams: dict[str, Team] = {}
         self.has_shifts = False
         self.skipped: dict[str, None] = {}
+        self.zones_wanted: list[Wanted] | None = None  # None: to be looked for (shift_zones.py)
         self.drains: dict[str, str] = {}
         self.untold: dict[str, None] = {}
         self.undrained: dict[str, None] = {}  # began to wait in this input
