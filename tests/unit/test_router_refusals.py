@@ -41,6 +41,7 @@ class Counted:
         with pytest.raises(Refused) as refused:
             self.driver.command(command)
         assert self.driver.core.dump() == before
+        assert self.driver.core.now == self.driver.core.meta.now_us, "nor has time passed"
         return refused.value.reason or refused.value.kind
 
 

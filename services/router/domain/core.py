@@ -192,7 +192,11 @@ class RouterCore(Workspace):
         """What the handler made of the command, once all that came due before it has happened. Only a
         refusal that this brought about costs a rebuild; the runtime lets timers ring before commands,
         so that there it is not even asked."""
-        refusals.check(self, command)
+        try:
+            refusals.check(self, command)
+        except Refused:
+            self.begin(self.meta.now_us)  # as if nobody had asked
+            raise
         undo = Undo(self)
         self._advance(now_us, number)
         try:

@@ -7,6 +7,7 @@ from services.router.domain import (
     drains,
     lifecycle,
     membership,
+    planning,
     presence,
     slots,
     timers,
@@ -227,9 +228,13 @@ def close(ws: Workspace, offer: Offer, state: OfferState, reason: str | None) ->
 
 
 def back_to_waiting(ws: Workspace, task: Task) -> None:
-    """After an offer has ended without acceptance: pending again when it was the last."""
+    """After an offer has ended without acceptance: pending again when it was the last. A step that was
+    over meanwhile is over before its next agent is asked, or it would last as long as there are any."""
     if task.state == "reserved" and not task.offers:
         lifecycle.set_state(ws, task, "pending")
     if not task.offers and task.step_until_us is not None and task.step_until_us <= ws.now:
-        ws.at_time(task.step_until_us, timers.STEP, task.number, task.id)
+        if ws.meta.behind:
+            ws.at_time(task.step_until_us, timers.STEP, task.number, task.id)
+        else:
+            planning.next_step(ws, task)
     membership.enter(ws, task)

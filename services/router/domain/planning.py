@@ -277,8 +277,12 @@ def arm_step(ws: Workspace, task: Task) -> None:
 
 
 def next_step(ws: Workspace, task: Task) -> None:
-    """The step has timed out. It does not while an offer of it is open (facts §2.4, Connect)."""
-    if task.state not in SEEKING or task.policy is None or task.offers:
+    """The step has timed out. It does not while an offer of it is open (facts §2.4, Connect), but then
+    nobody more is asked in it."""
+    if task.state not in SEEKING or task.policy is None:
+        return
+    if task.offers:
+        membership.enter(ws, task)
         return
     step = first_step(task.steps, task.policy.step + 1, lambda step: _could(ws, task, step))
     added = [queue for queue in task.queues if queue not in queues_at(task.steps, task.policy.step)]

@@ -17,12 +17,19 @@ def wants_more(ws: Workspace, task: Task) -> bool:
     """Whether the task has fewer offers by the rules than its queue makes at once."""
     if not task.offers:
         return True  # every queue makes one at least
+    if is_overdue(ws, task):
+        return False
     return sum([not ws.offers[offer].direct for offer in task.offers]) < parallel(ws, task)
+
+
+def is_overdue(ws: Workspace, task: Task) -> bool:
+    """Whether its step is over but for the offers that are still open: no more are made in it."""
+    return task.step_until_us is not None and task.step_until_us <= ws.now
 
 
 def wants_called(ws: Workspace, task: Task) -> bool:
     """Whether one more of those whom `offer_to` named is to be offered the task."""
-    if not task.also:
+    if not task.also or (task.offers and is_overdue(ws, task)):
         return False
     open_offers = [ws.offers[offer] for offer in task.offers]
     made = sum(offer.direct and offer.agent_id in task.also for offer in open_offers)
