@@ -16,10 +16,11 @@ class BatchTable:
     """`WindowTable` for arrays: the same answers, element by element; UNKNOWN stands for None."""
 
     __slots__ = (
-        "_before", "_closes", "_days", "_ends", "_from", "_offset", "_starts", "_until", "_wall",
+        "_before", "_closes", "_days", "_ends", "_from", "_lo", "_offset", "_starts", "_until", "_wall",
     )  # fmt: skip
 
     def __init__(self, expanded: Expanded) -> None:
+        self._lo = expanded.lo_us
         windows = numpy.array(expanded.windows or [(0, 0)], dtype=numpy.int64)
         self._starts = numpy.ascontiguousarray(windows[:, 0])
         self._ends = numpy.ascontiguousarray(windows[:, 1])
@@ -76,8 +77,8 @@ class BatchTable:
         if end_of_day:
             return numpy.where(known, self._closes[i], UNKNOWN)
         wall = self._days[i] * DAY_US + time_of_day
-        found = self._next_open(wall - self._offset[_last(self._wall, wall)])
-        return numpy.where(known, found, UNKNOWN)
+        then = wall - self._offset[_last(self._wall, wall)]
+        return numpy.where(known & (then >= self._lo), self._next_open(then), UNKNOWN)
 
     def _next_open(self, at: Instants) -> Instants:
         i = numpy.searchsorted(self._ends, at, side="right")

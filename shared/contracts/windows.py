@@ -184,4 +184,6 @@ class WindowTable:
             return None
         if end_of_day:
             return self._closes[i]
-        return self.next_open(self._local.instant(self._days[i] * DAY_US + time_of_day))
+        then = self._local.instant(self._days[i] * DAY_US + time_of_day)
+        # Days are known from before the table's beginning, their windows are not.
+        return self.next_open(then) if then >= self.lo_us else None

@@ -124,6 +124,8 @@ def test_a_list_clips_and_merges_windows_that_touch():
         ("2026-11-23T10:00:00Z", 0, True, "2026-11-23T17:00:00Z"),
         ("2026-11-23T10:00:00Z", 0, False, "2026-11-23T10:00:00Z"),
         ("2026-11-28T10:00:00Z", 0, False, "2026-11-30T09:00:00Z"),
+        ("2026-01-05T10:00:00Z", -3, False, "2025-12-31T10:00:00Z"),  # over the new year
+        ("2026-01-05T10:00:00Z", -30, True, "2025-11-24T17:00:00Z"),
     ],
 )
 def test_business_days(start, days, end_of_day, deadline):
