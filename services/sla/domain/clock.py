@@ -43,7 +43,8 @@ class Clock(msgspec.Struct, gc=False):
     stays. `goal` is what the policy asked for when the target was last set. `paused_us`: open time
     of pauses that have ended; `pause_ends_us`: when a pause has used up what the policy allows;
     `capped`: it has, so that nothing pauses the clock any more. `settled_us`: what was counted in
-    spans that have been made one."""
+    spans that have been made one. `overdue_us`: when it used up the target it has, once it was cut
+    after that; the breach may be an earlier target's."""
 
     metric: str
     cycle: int
@@ -67,6 +68,7 @@ class Clock(msgspec.Struct, gc=False):
     capped: bool = False
     settled_us: int = 0
     served: Served | None = None
+    overdue_us: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -153,8 +155,7 @@ class Hands:
             self._cut(clock, at_us, mode, goal, calendar)
         clock.goal, clock.calendar = goal, calendar
         if clock.state == "running":
-            last = clock.spans[-1]
-            clock.due_us = self._due(clock, last.from_us)
+            self._find_due(clock, clock.spans[-1].from_us)
 
     def elapsed(self, clock: Clock, now_us: int) -> int:
         """Open time counted until `now_us` (or its end)."""
@@ -191,8 +192,11 @@ class Hands:
     def _run(self, clock: Clock, at_us: int) -> None:
         clock.spans.append(Span(True, at_us, None, "", clock.calendar))
         clock.state = "running"
-        reached = self._reached(clock, at_us)
-        clock.due_us = self._due(clock, at_us) if reached is None else reached
+        self._find_due(clock, at_us)
+
+    def _find_due(self, clock: Clock, from_us: int) -> None:
+        reached = self._reached(clock, from_us)
+        clock.due_us = self._due(clock, from_us) if reached is None else reached
 
     def _reached(self, clock: Clock, at_us: int) -> int | None:
         """When a clock that resumes had used all its target, where no open time has passed since: a
@@ -212,15 +216,19 @@ class Hands:
 
     def _due(self, clock: Clock, from_us: int) -> int | None:
         left = clock.target_us - clock.accrued_us
-        if clock.breached_us is not None and left <= 0:
-            return clock.breached_us
         if clock.day_due_us is not None:
             return clock.day_due_us
+        if left <= 0 and clock.overdue_us is not None:
+            return clock.overdue_us
+        if left < 0 and clock.breached_us is not None:
+            return clock.breached_us
         return self.of(clock.calendar).forward(from_us, max(0, left))
 
     def settle(self, clock: Clock, at_us: int) -> None:
         """Records a breach that has happened, and counts a span that runs; it is as if cut here."""
         clock.breached_us = self.breach(clock, at_us)
+        if clock.state == "running" and clock.due_us is not None and at_us > clock.due_us:
+            clock.overdue_us = clock.due_us
         last = clock.spans[-1] if clock.spans else None
         if last is not None and last.runs and last.to_us is None:
             clock.accrued_us += self.of(last.calendar).elapsed(last.from_us, at_us)
@@ -267,7 +275,7 @@ class Hands:
         clock.calendar = calendar
         self._aim(clock, goal, clock.started_us)
         windows = self.of(calendar)
-        clock.accrued_us = clock.settled_us
+        clock.accrued_us, clock.overdue_us = clock.settled_us, None
         if clock.spans[-1].runs:
             clock.spans[-1].to_us = None
         for span in clock.spans:
@@ -278,15 +286,18 @@ class Hands:
                     clock.day_due_us = None
                 continue
             left = clock.target_us - clock.accrued_us
-            if left > 0 and clock.breached_us is None:
+            if left > 0:
                 due = windows.forward(span.from_us, left)
                 if due is not None and due < span.to_us:
-                    clock.breached_us = due
+                    clock.overdue_us = due
+                    clock.breached_us = due if clock.breached_us is None else clock.breached_us
             clock.accrued_us += windows.elapsed(span.from_us, span.to_us)
 
     def _cut(self, clock: Clock, at_us: int, mode: Mode, goal: Goal, calendar: str) -> None:
         """A new stretch begins at the change, with what the mode leaves of the new goal."""
-        before, used = clock.target_us, clock.accrued_us
+        left, used = clock.target_us - clock.accrued_us, clock.accrued_us
+        # The share is one of the goal: after an earlier change the target is not.
+        whole = clock.target_us if clock.goal.span_us is None else clock.goal.span_us
         last = clock.spans[-1]
         runs, because = last.runs, last.because
         if last.to_us is None:
@@ -297,11 +308,13 @@ class Hands:
             clock.spans, clock.accrued_us, clock.started_us = [], 0, at_us
             clock.settled_us = 0
         else:
-            if mode == "proportional" and before > 0:
-                left = before - used  # an overdue clock has no share left: it stays as overdue
-                clock.target_us = clock.target_us * left // before if left > 0 else left
+            if mode == "proportional" and whole > 0:
+                # An overdue clock has no share left: it stays as overdue.
+                clock.target_us = clock.target_us * left // whole if left > 0 else left
                 clock.day_due_us = None
             clock.target_us += used
+        if mode != "proportional" or left > 0:
+            clock.overdue_us = None
         _drop_empty(clock)
         clock.spans.append(Span(runs, at_us, None, because, calendar))
 

@@ -244,7 +244,9 @@ class Clocks:
         if policy is None or self.episode.ended in ("closed", "abandoned", "cancelled"):
             return
         for target in policy.named:
-            if self._open(target.metric) is None and self._holds(target.start):
+            if self._open(target.metric) is not None or self._holds(target.stop):
+                continue  # what stops a clock goes before what starts it
+            if self._holds(target.start):
                 self._begin(policy, target, event.at_us)
 
     def _await_answer(self, at_us: int) -> None:

@@ -24,7 +24,7 @@ _STATES = {
     "cancelled": "cancelled",
     "reopened": "pending",
 }
-_RELEASES = frozenset({"resumed", "resolved", "closed", "abandoned", "cancelled", "reopened"})
+_RELEASES = frozenset({"resumed", "resolved", "closed", "abandoned", "cancelled"})
 
 
 class Facts(msgspec.Struct, gc=False):
@@ -62,6 +62,8 @@ def note(episode: Episode, event: Event) -> None:
     """What an event says of the task, its customer, and a hold that ends by itself."""
     facts, fields, kind = episode.facts, event.fields, event.type
     task = facts.task
+    if kind == "reopened" and not episode.ended:
+        return
     if kind in ("task_created", "transferred"):
         task.update({name: fields[name] for name in _TASK_FIELDS_OF_EVENTS if name in fields})
         if leaves_agent(kind, fields):

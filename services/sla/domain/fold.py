@@ -180,11 +180,13 @@ class Fold(Clocks):
                 self._end(metric, at_us, "closed_unanswered")
         if event.type == "closed":
             self._end_all(at_us, "closed_unanswered")
-        episode.ended = event.type
+        if episode.ended in ("", "resolved"):
+            episode.ended = event.type
 
     def on_abandoned(self, event: Event) -> None:
         self._end_all(event.at_us, "abandoned" if event.type == "abandoned" else "cancelled")
-        self.episode.ended = self.episode.ended or event.type
+        if self.episode.ended in ("", "resolved"):
+            self.episode.ended = event.type
 
     def on_reopened(self, event: Event) -> None:
         episode, policy = self.episode, self._policy
@@ -194,7 +196,8 @@ class Fold(Clocks):
         if policy is None:
             return
         first = policy.targets.get("first_response")
-        if first is not None and first.reopen == "new_cycle":
+        anew = first is not None and first.reopen == "new_cycle"
+        if anew and self._last("first_response") is not None:
             episode.answered = False
             self._start("first_response", event.at_us)
         for target in policy.targets.values():
@@ -204,13 +207,16 @@ class Fold(Clocks):
 
     def _reopen(self, target: Target, at_us: int, because: str) -> None:
         metric = target.metric
+        if metric == "first_resolution":  # the first is the first
+            return
         answerable = metric in ("first_response", "next_response")
-        if target.reopen == "new_cycle":
-            if metric == "time_to_assign" or (metric in LIFELONG and metric != "first_resolution"):
+        last = self._last(metric)
+        whole = metric == "time_to_assign" or metric in LIFELONG
+        if target.reopen == "new_cycle" or last is None or last.state == "cancelled":
+            if whole:
                 self._start(metric, at_us)
             return
-        last = self._last(metric)
-        if last is None or last.is_open or last.state == "cancelled":
+        if last.is_open:
             return
         if answerable and self.episode.awaiting_us is None:
             return

@@ -64,5 +64,7 @@ def _turn(hands: Hands, clock: Clock, at_us: int, because: str | None, most_us: 
     lift_limit(hands, clock, at_us)
     if because is None and clock.state == "paused":
         hands.resume(clock, at_us)
-    elif because is not None and clock.state == "running" and not clock.capped:
+    elif because is not None and clock.state == "paused":
+        hands.pause_on(clock, at_us, because)
+    elif because is not None and not clock.capped:
         hands.pause(clock, at_us, because, most_us)
