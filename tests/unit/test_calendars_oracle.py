@@ -10,7 +10,7 @@ from shared.calendars import evaluate
 from shared.contracts.problems import Refused
 from tests.unit.sla_oracle.calendars import DAYS, Hours, text, us
 
-EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "12"))  # more of them by hand
+EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "8"))  # more of them by hand
 FEW = settings(max_examples=EXAMPLES, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))  # fmt: skip
 DAY_US = 86_400_000_000
 ZONES = (

@@ -11,7 +11,7 @@ from tests.unit.sla_oracle.calendars import Hours, text, us
 from tests.unit.sla_oracle.clocks import WAITING, Conversation, Goal, Policy
 
 # More of them by hand: ORACLE_EXAMPLES=5000 (some 20 a second).
-EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "12"))
 FEW = settings(max_examples=EXAMPLES, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))  # fmt: skip
 MINUTE = 60_000_000
 T0 = us("2026-03-27T06:00:00Z")  # a Friday; Berlin's clocks change on the Sunday

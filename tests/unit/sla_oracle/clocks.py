@@ -94,6 +94,8 @@ class Clock:
             if (last.running, last.because, last.hours) == (running, because, self.hours):
                 return
             last.end = at
+            if last.start == at:
+                self.stretches.pop()
         self.stretches.append(Stretch(at, None, running, because, self.hours))
 
     def elapsed(self, now: int) -> int:
