@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from services.sla.evaluate import evaluate
 from tests.unit.sla_oracle.calendars import Hours, text, us
-from tests.unit.sla_oracle.clocks import WAITING, Conversation, Goal, Policy
+from tests.unit.sla_oracle.clock import Goal, Policy
+from tests.unit.sla_oracle.clocks import WAITING, Conversation
 
-# More of them by hand: ORACLE_EXAMPLES=5000 (some 20 a second).
+# More of them by hand: ORACLE_EXAMPLES=5000 (some ten a second).
 EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "12"))
 FEW = settings(max_examples=EXAMPLES, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))  # fmt: skip
 MINUTE = 60_000_000
@@ -66,6 +67,15 @@ def goals(draw, named: bool = False) -> tuple[dict[str, Any], Goal]:
 
 
 @st.composite
+def day_goals(draw) -> tuple[dict[str, Any], Goal]:
+    """A target in business days, which no change of priority touches."""
+    body, goal = draw(goals(named=True))
+    del body["target_s"]
+    goal.named, goal.days, goal.end_of_day = False, draw(st.integers(1, 4)), draw(st.booleans())
+    return body | {"target_business_days": goal.days, "end_of_day": goal.end_of_day}, goal
+
+
+@st.composite
 def named_goals(draw) -> tuple[dict[str, Any], Goal]:
     body, goal = draw(goals(named=True))
     starts = draw(st.sets(st.sampled_from(["customer_message", "task_created", "transferred", "reopened"]), min_size=1))  # fmt: skip
@@ -83,6 +93,8 @@ def policies(draw, name: str = "p") -> tuple[dict[str, Any], Policy]:
     chosen = {metric: draw(goals()) for metric in METRICS if draw(st.booleans())}
     body = {"id": name, "calendar": calendar, "on_change": mode, "targets": {metric: one[0] for metric, one in chosen.items()}}  # fmt: skip
     policy = Policy({metric: one[1] for metric, one in chosen.items()}, calendar, mode)
+    if draw(st.integers(0, 3)) == 0:
+        body["when"], policy.when = "task.priority < 5", lambda facts: facts["priority"] < 5
     if draw(st.integers(0, 2)) == 0:
         own = draw(named_goals())
         body["named"], policy.goals["own"] = [own[0]], own[1]
@@ -104,7 +116,7 @@ def histories(draw) -> list[dict[str, Any]]:
     if first != "task_created" and draw(st.booleans()):
         events.append({"time": text(T0 + 2_000_000), "type": "task_created"})
         if draw(st.booleans()):
-            events[-1]["priority"] = draw(st.integers(0, 8))
+            events[-1]["priority"] = draw(st.integers(0, 4))
     for at, kind in draw(st.lists(st.tuples(moments(), st.sampled_from(PLAIN)), max_size=14)):
         one: dict[str, Any] = {"time": text(max(at, T0 + 3_000_000)), "type": kind}
         if kind == "paused" and draw(st.booleans()):
@@ -155,6 +167,20 @@ NOWS = st.one_of(moments(), st.just(T0 + 6 * 1440 * MINUTE))
 @FEW
 @given(policies(), histories(), NOWS, FACTS)
 def test_clocks_equal_the_oracles(policy, events, now, facts):
+    compare(*policy, events, now, facts)
+
+
+@st.composite
+def policies_by_days(draw) -> tuple[dict[str, Any], Policy]:
+    calendar = draw(st.sampled_from(list(HOURS)))
+    chosen = {metric: draw(day_goals()) for metric in METRICS if draw(st.booleans())}
+    body = {"id": "p", "calendar": calendar, "targets": {metric: one[0] for metric, one in chosen.items()}}  # fmt: skip
+    return body, Policy({metric: one[1] for metric, one in chosen.items()}, calendar)
+
+
+@FEW
+@given(policies_by_days(), histories(), NOWS, FACTS)
+def test_clocks_by_business_days_equal_the_oracles(policy, events, now, facts):
     compare(*policy, events, now, facts)
 
 
