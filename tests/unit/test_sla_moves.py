@@ -286,6 +286,19 @@ def test_a_take_over_before_new_windows_have_reached_all_leaves_what_has_ended()
     assert other.clocks(1000) == ended == other.reloaded().clocks(1000)
 
 
+def test_new_windows_pass_over_what_is_put_away_when_its_turn_comes():
+    conversations = 2 * RUNG_PER_INPUT + 10
+    bench = bound({**RESOLVE, "calendar": "daytime"}, conversations)
+    for number in range(1, conversations + 1):
+        names = {"conversation_id": f"cnv_{number}", "task_id": f"tsk_{number}"}
+        bench.told(60, "completed", **names, **DONE)
+    late_s = 9 * 86_400
+    shifted = {**DAYTIME, "hours": {day: [["09:05", "18:00"]] for day in DAILY}}
+    assert renew(bench, late_s, shifted, 0)["moves"]
+    bench.settle(late_s)
+    assert len(bench.core.conversations) == 0 and not bench.core.library.pins
+
+
 def test_what_is_written_again_as_it_is_stays_its_version():
     bench = bound()
     page, seq = bench.core.library.number, bench.core.last_seq

@@ -197,7 +197,7 @@ class SlaCore:
 
     def _move_one(self, move: Move, name: str) -> None:
         def carry_out() -> bool:
-            for live in self._lives[name]:
+            for live in self._lives.get(name, []):  # none: it was due to be put away
                 if move.concerns(live):
                     move.carry_out(live, self.now_us)
             return False
