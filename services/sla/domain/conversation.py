@@ -128,7 +128,7 @@ def rest_of(body: bytes) -> Rest | None:
 class Live:
     """An episode with its fold."""
 
-    __slots__ = ("_ids", "_library", "conversation", "fold", "record", "workspace")
+    __slots__ = ("_ids", "_library", "_measure_ids", "conversation", "fold", "record", "workspace")
 
     def __init__(
         self, workspace: str, conversation: Conversation, record: Record, library: Shelved
@@ -138,6 +138,7 @@ class Live:
         self.record = record
         self._library = library
         self._ids: dict[tuple[str, int], str] = {}
+        self._measure_ids: dict[str, str] = {}
         self.fold = self._derived()
 
     @property
@@ -155,10 +156,19 @@ class Live:
         return span_us(DEFAULT_LATENESS_S) if policy is None else policy.lateness_us
 
     def clock_id(self, clock: Clock) -> str:
-        name = self._ids.get((clock.metric, clock.cycle))
+        return self._ids.get((clock.metric, clock.cycle)) or self._named(clock)
+
+    def measure_id(self, metric: str) -> str:
+        """The id of what its task contributes to a metric, for ever."""
+        name = self._measure_ids.get(metric)
         if name is None:
-            name = clock_id(self.workspace, self.record, clock.metric, clock.cycle)
-            self._ids[clock.metric, clock.cycle] = name
+            name = derive_id("msr", self.workspace, self.record.key, metric)
+            self._measure_ids[metric] = name
+        return name
+
+    def _named(self, clock: Clock) -> str:
+        name = clock_id(self.workspace, self.record, clock.metric, clock.cycle)
+        self._ids[clock.metric, clock.cycle] = name
         return name
 
     def never_was(self, clock: Clock) -> bool:
@@ -192,15 +202,29 @@ class Live:
         return bool(event.key) and event.key in self.record.seen
 
     def add(self, event: Event) -> bool:
-        """Takes in an event; True when it did not come in order, so that all was derived again."""
+        """Takes in an event, if it is new; True when it did not come in order, so that all was derived
+        again."""
+        return not self.has_heard(event) and self.take(event)
+
+    def take(self, event: Event) -> bool:
+        """Takes in an event that is new, as `add`."""
         record = self.record
-        if self.has_heard(event):
-            return False
         if event.key:
             record.seen.append(event.key)
             del record.seen[:-KEYS_MAX]
         record.order += 1
         event = msgspec.structs.replace(event, order=record.order)
+        events, at_us = record.events, event.at_us
+        if not events or at_us <= events[-1].at_us or at_us <= self.fold.episode.timed_us:
+            return self._put_in(event)
+        events.append(event)
+        self.fold.apply(event)
+        self._compact()
+        return False
+
+    def _put_in(self, event: Event) -> bool:
+        """One that may not be later than all before it: whether it is late."""
+        record = self.record
         late = bool(record.events) and event.sort_key < record.events[-1].sort_key
         late = late or event.at_us <= self.fold.episode.timed_us
         if record.base is not None and event.at_us < (first := self._earliest()):

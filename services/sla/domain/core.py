@@ -122,7 +122,7 @@ class SlaCore:
         for part in self._parts():
             found += part.changes()
         self._changed, self._closed = set(), {}
-        self._lives.tidy(self._changed)
+        self._lives.tidy()
         return sorted(found, key=lambda entity: (entity.kind, entity.key))
 
     def load(self, entities: Iterable[Entity]) -> None:
@@ -258,8 +258,8 @@ class SlaCore:
             event = Event(at_us, message.kind, 0, message.fields, event_id, message.late_us)
             self._begun.note(message.conversation_id, event, self.now_us)
             return False
-        conversation = self._episodes.conversation(message.conversation_id, message.channel)
-        live = self._episodes.home(conversation, message, event_id)
+        held = self._episodes.held(message.conversation_id, message.channel)
+        live = self._episodes.home(held, message, event_id)
         if live is None:
             return False
         at_us = message.at_us(live.lateness_us)
@@ -272,7 +272,7 @@ class SlaCore:
         """Takes in an event that has not been heard yet; whether it came late."""
         if live.has_heard(event):
             return False
-        late = live.add(event)
+        late = live.take(event)
         self._paces.heard(live, event)
         return late
 
@@ -444,12 +444,12 @@ class SlaCore:
         places, self._places = self._places, []
         self._agenda.sort()
         self._paces.take_places(places)
-        self._lives.tidy(())
+        self._lives.tidy()
         self._fresh = True
 
     def _rest_of_old(self, name: str) -> Rest:
         """Of a conversation that an earlier release stored."""
-        self._lives.tidy(())
+        self._lives.tidy()
         return self._rest(name, min(map(next_on, self._lives[name]), default=NEVER_US))
 
     def _rest(self, name: str, due_us: int) -> Rest:

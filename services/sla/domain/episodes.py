@@ -8,7 +8,7 @@ from services.sla.domain.conversation import EPISODES_MAX, Conversation, Live, R
 from services.sla.domain.events import Event, no_earlier
 from services.sla.domain.intake import Message, Told
 from services.sla.domain.library import Library
-from services.sla.domain.shelf import Shelf
+from services.sla.domain.shelf import Held, Shelf
 from shared.contracts.instants import parse_instant
 
 MESSAGES = frozenset(
@@ -26,9 +26,9 @@ def _by_time(lives: list[Live], message: Message) -> tuple[Live | None, bool]:
     later: Live | None = None
     for live in reversed(lives):
         began_us = live.began_us()
-        at_us = message.at_us(live.lateness_us)
         if began_us is None:
             continue
+        at_us = message.at_us(live.lateness_us)
         if at_us >= began_us:
             ended_us = live.ended_us()
             after = ended_us is not None and at_us > ended_us
@@ -61,20 +61,19 @@ class Episodes:
         self._workspace = workspace
         self._library = library
 
-    def home(self, conversation: Conversation, message: Message, event_id: str) -> Live | None:
+    def home(self, held: Held, message: Message, event_id: str) -> Live | None:
         """The episode that a message belongs to: the one it names, else by its time, so that it does
         not matter when it is heard; a customer's opens one where none is open."""
-        lives = self.lives[conversation.id]
-        for live in reversed(lives):
+        for live in reversed(held.lives):
             named = message.task_id is not None and live.record.task_id == message.task_id
             if named or live.record.key == event_id:
                 return live
-        found, new = _by_time(lives, message)
+        found, new = _by_time(held.lives, message)
         if not new or message.kind != "customer_message":
             return found
         facts = {**message.facts, "priority": 0}
         record = Record(event_id, self._library.number, message.channel, facts)
-        return self.open(conversation, record)
+        return self.open(held, record)
 
     def align(self, live: Live, event_id: str, at_us: int) -> None:
         """The router was heard before the message that opened its task: the task begins with it."""
@@ -93,15 +92,15 @@ class Episodes:
     def bind(self, told: Told, now_us: int) -> bool:
         """The router has named the task: facts are known now, the start is kept."""
         assert told.conversation_id is not None and told.task_id is not None
-        conversation = self.conversation(told.conversation_id, told.channel)
-        lives = self.lives[conversation.id]
+        held = self.held(told.conversation_id, told.channel)
+        lives = held.lives
         if any(live.record.task_id == told.task_id for live in lives):
             return False
         key = told.event_id or told.task_id
         live = next((one for one in lives if one.record.key == key), None)
         if live is None or live.record.task_id is not None:
             record = Record(key, self._library.number, told.channel, {})
-            live = self.open(conversation, record)
+            live = self.open(held, record)
         record = live.record
         record.task_id, record.customer = told.task_id, told.customer
         record.task = {
@@ -188,22 +187,24 @@ class Episodes:
         return False
 
     def of_task(self, told: Told) -> Live | None:
-        lives = self.lives.get(told.conversation_id or "", [])
-        return next((live for live in lives if live.record.task_id == told.task_id), None)
+        held = self.lives.find(told.conversation_id or "")
+        for live in () if held is None else held.lives:
+            if live.record.task_id == told.task_id:
+                return live
+        return None
 
-    def conversation(self, name: str, channel: str) -> Conversation:
-        if name not in self.lives:
-            self.lives.add(Conversation(name, channel, episodes=[]))
-        return self.lives.conversation(name)
+    def held(self, name: str, channel: str) -> Held:
+        """The conversation, a new one where there is none."""
+        return self.lives.find(name) or self.lives.add(Conversation(name, channel, episodes=[]))
 
-    def open(self, conversation: Conversation, record: Record) -> Live:
+    def open(self, held: Held, record: Record) -> Live:
         """A new episode; ours from before decide whether we began."""
+        conversation, lives = held.conversation, held.lives
         conversation.episodes.append(record)
         self._library.pin(record.book)
         live = Live(self._workspace, conversation, record, self._library)
         record.ours = self.begun.take(conversation.id, live.lateness_us)
         record.seen += [event.key for event in record.ours]
-        lives = self.lives[conversation.id]
         lives.append(live)
         ended = [one for one in lives if one.ended]
         if len(lives) > EPISODES_MAX and ended:

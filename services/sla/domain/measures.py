@@ -13,7 +13,6 @@ from services.sla.domain.conversation import Live
 from services.sla.domain.histogram import bucket_of
 from services.sla.domain.work import Work
 from shared.contracts.core import Row
-from shared.contracts.ids import derive as derive_id
 
 TABLE = "measure"
 SPEED_OF_ANSWER = "speed_of_answer"
@@ -84,7 +83,7 @@ def work_measures(live: Live, edges: tuple[int, ...]) -> list[Row]:
 
 
 def _answer(live: Live, work: Work, edges: tuple[int, ...]) -> Row:
-    name = _name(live, SPEED_OF_ANSWER)
+    name = live.measure_id(SPEED_OF_ANSWER)
     wait_us = work.wait_us
     if wait_us is None or work.created_us is None:
         return nothing(live.workspace, name)
@@ -95,7 +94,7 @@ def _answer(live: Live, work: Work, edges: tuple[int, ...]) -> Row:
 
 
 def _handling(live: Live, work: Work, edges: tuple[int, ...]) -> Row:
-    name = _name(live, HANDLE_TIME)
+    name = live.measure_id(HANDLE_TIME)
     if work.ending != "completed" or work.first_us is None or work.ended_us is None:
         return nothing(live.workspace, name)
     times = (work.first_us, None, work.ended_us)
@@ -107,10 +106,6 @@ def _of_task(live: Live) -> tuple[str | None, str | None, float, str | None]:
     agent_id = task.get("agent_id") or live.fold.episode.work.agent_id
     priority = float(task.get("priority") or 0)
     return task.get("queue"), agent_id, priority, policy.id if policy else None
-
-
-def _name(live: Live, metric: str) -> str:
-    return derive_id("msr", live.workspace, live.record.key, metric)
 
 
 def nothing(workspace: str, name: str) -> Row:

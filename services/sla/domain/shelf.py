@@ -4,7 +4,8 @@ A packed one says beside its body what must be known without opening it (`Rest`)
 due next, and who it waits for. It is opened when something happens to it, and gives the same clocks then.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 import msgspec
 
@@ -32,6 +33,7 @@ class Shelf(Mapping[str, list[Live]]):
         self._library = library
         self._held: dict[str, Held] = {}
         self._packed: dict[str, bytes] = {}
+        self._last: Held | None = None  # the one that was opened last
 
     def __getitem__(self, name: str) -> list[Live]:
         return self._open(name).lives
@@ -53,18 +55,20 @@ class Shelf(Mapping[str, list[Live]]):
         """Whether its clocks are there without opening it."""
         return name in self._held
 
-    def conversation(self, name: str) -> Conversation:
-        return self._open(name).conversation
+    def find(self, name: str) -> Held | None:
+        return self._open(name) if name in self else None
 
-    def add(self, conversation: Conversation) -> None:
+    def add(self, conversation: Conversation) -> Held:
         """A new one, without episodes."""
-        self._held[conversation.id] = Held(conversation, [])
+        held = self._last = self._held[conversation.id] = Held(conversation, [])
+        return held
 
     def put(self, name: str, body: bytes) -> None:
         """One that was stored."""
         self._packed[name] = body
 
     def remove(self, name: str) -> None:
+        self._last = None
         self._held.pop(name, None)
         self._packed.pop(name, None)
 
@@ -89,16 +93,20 @@ class Shelf(Mapping[str, list[Live]]):
         body = self._packed.get(name)
         return None if body is None else rest_of(body)
 
-    def tidy(self, changed: Collection[str]) -> None:
-        """Puts those away that nothing has happened to for longest. `changed`: not packed yet."""
+    def tidy(self) -> None:
+        """Puts those away that nothing has happened to for longest, once all are packed."""
         surplus = len(self._held) - AT_HAND_MAX
         if surplus <= 0:
             return
-        for name in [each for each in self._held if each not in changed][:surplus]:
+        self._last = None
+        for name in list(islice(self._held, surplus)):
             self._packed[name] = self.body(name)
             del self._held[name]
 
     def _open(self, name: str) -> Held:
+        held = self._last
+        if held is not None and held.conversation.id == name:
+            return held
         held = self._held.pop(name, None)
         if held is None:
             body = self._packed.pop(name)
@@ -109,5 +117,5 @@ class Shelf(Mapping[str, list[Live]]):
                 for record in conversation.episodes
             ]
             held = Held(conversation, lives, body)
-        self._held[name] = held  # the last is who was opened last
+        self._last = self._held[name] = held  # the last is who was opened last
         return held
