@@ -12,6 +12,7 @@ from services.sla.domain.policy import EVENTFUL, Book, Goal, Mode, Policy, Targe
 from shared.rules import Condition, Variables
 
 LIFELONG = ("resolution", "first_resolution", "customer_wait", "agent_work")
+FROM_THE_START = (*LIFELONG, "time_to_assign")
 CLOCKS_MAX = 64  # kept in memory of one episode; finished ones are dropped oldest first
 
 
@@ -21,7 +22,7 @@ class Clocks:
     takes the clocks that are let go of because there are many."""
 
     __slots__ = (
-        "_at_us", "_book", "_books", "_event", "_hands", "_policy", "_variables", "episode", "shed",
+        "_book", "_books", "_event", "_hands", "_policy", "_variables", "episode", "shed",
     )  # fmt: skip
 
     def __init__(self, episode: Episode, book: Book, books: Callable[[str], Book]) -> None:
@@ -31,8 +32,7 @@ class Clocks:
         self._policy = _find(book, episode.policy)
         self._hands = Hands(book.windows)
         self._variables: Variables | None = None
-        self._event: dict[str, Any] = {}
-        self._at_us = 0
+        self._event: Event | None = None
         self.shed: list[Clock] | None = None
 
     @property
@@ -41,9 +41,7 @@ class Clocks:
 
     def foreseen_policy(self) -> Policy | None:
         """The policy, or the one that the first event will choose by what is known without it."""
-        if self.episode.chosen:
-            return self._policy
-        return self._book.choose(self._choosing())
+        return self._policy if self.episode.chosen else self._chosen()
 
     @property
     def hands(self) -> Hands:
@@ -53,20 +51,24 @@ class Clocks:
 
     def _vars(self) -> Variables:
         if self._variables is None:
-            facts = self.episode.facts
-            customer = facts.customer or {}
-            values = {"task": facts.task, "customer": customer, "event": self._event}
-            self._variables = Variables(EVENTFUL, values)
+            self._variables = self._vars_with(self.episode.facts.task)
         return self._variables
+
+    def _vars_with(self, task: dict[str, Any]) -> Variables:
+        event, customer = self._event, self.episode.facts.customer or {}
+        happened: dict[str, Any] = {} if event is None else {**event.fields, "type": event.type}
+        return Variables(EVENTFUL, {"task": task, "customer": customer, "event": happened})
 
     def _choosing(self) -> Variables:
         """What policies are chosen by: a priority that escalation raised is not among it."""
         facts = self.episode.facts
         if facts.task.get("priority") == facts.level:
             return self._vars()
-        task = {**facts.task, "priority": facts.level}
-        customer = facts.customer or {}
-        return Variables(EVENTFUL, {"task": task, "customer": customer, "event": self._event})
+        return self._vars_with({**facts.task, "priority": facts.level})
+
+    def _chosen(self) -> Policy | None:
+        """The first policy that holds."""
+        return self._book.choose(self._choosing()) if self._book.policies else None
 
     def _goal(self, target: Target) -> Goal:
         facts = self.episode.facts
@@ -85,7 +87,7 @@ class Clocks:
         """Priority, queue or policies have changed: clocks follow. `anew`: also where the policy is
         the same, since its calendars may not be."""
         before = self._policy
-        self._adopt(self._book.choose(self._choosing()))
+        self._adopt(self._chosen())
         policy = self._policy
         if policy is None:
             self._end_all(at_us, "cancelled")
@@ -109,7 +111,7 @@ class Clocks:
         if anew or goal != clock.goal or calendar != clock.calendar:
             self._hands.retarget(clock, at_us, how, goal, calendar)
             clock.policy_id, clock.policy_version = policy.id, policy.version
-            clock.moved = self._event["type"]
+            clock.moved = "" if self._event is None else self._event.type
 
     def _start_missing(self, at_us: int, *, retroactive: bool) -> None:
         """Starts what a policy that came later asks for; retroactively from where it would have
@@ -125,7 +127,7 @@ class Clocks:
         if begun is not None:
             task = episode.facts.task
             waits = task.get("state") == "pending" and not task.get("agent_id")
-            for metric in (*LIFELONG, "time_to_assign") if waits else LIFELONG:
+            for metric in self._targets(FROM_THE_START if waits else LIFELONG):
                 if self._last(metric) is None or self._was_cancelled(metric):
                     self._start(metric, since(begun))
         if episode.awaiting_us is not None:
@@ -133,17 +135,25 @@ class Clocks:
 
     # Clocks.
 
+    def _targets(self, metrics: tuple[str, ...]) -> list[str]:
+        """Those that the policy has a target for."""
+        wanted = () if self._policy is None else self._policy.targets
+        return [metric for metric in metrics if metric in wanted]
+
     def open_clocks(self) -> list[Clock]:
         return [clock for clock in self.episode.clocks if clock.state in OPEN]
 
     def _open(self, metric: str) -> Clock | None:
         for clock in reversed(self.episode.clocks):
-            if clock.metric == metric and clock.is_open:
+            if clock.metric == metric and clock.state in OPEN:
                 return clock
         return None
 
     def _last(self, metric: str) -> Clock | None:
-        return next((c for c in reversed(self.episode.clocks) if c.metric == metric), None)
+        for clock in reversed(self.episode.clocks):
+            if clock.metric == metric:
+                return clock
+        return None
 
     def _was_cancelled(self, metric: str) -> bool:
         last = self._last(metric)
@@ -164,10 +174,11 @@ class Clocks:
         clock = Clock(
             target.metric, cycle, policy.id, policy.version, calendar, at_us, 0, goal, spans=[]
         )
-        if at_us < self._at_us:
+        now_us = 0 if self._event is None else self._event.at_us
+        if at_us < now_us:
             because = partial(self._paused_when_held, target)
             most_us = target.pause_max_us
-            start_in_past(self._hands, clock, episode.holds, because, most_us, self._at_us)
+            start_in_past(self._hands, clock, episode.holds, because, most_us, now_us)
         else:
             self._hands.start(clock, self._paused_because(target))
             if clock.state == "paused":
@@ -191,10 +202,8 @@ class Clocks:
         """Why a clock would be paused were the task held for `reason` (None: not held)."""
         if target.pause is None:
             return None
-        facts = self.episode.facts
-        task = {**facts.task, "held": reason is not None, "hold_reason": reason}
-        values = {"task": task, "customer": facts.customer or {}, "event": self._event}
-        if not target.pause.evaluate(Variables(EVENTFUL, values)).holds:
+        task = {**self.episode.facts.task, "held": reason is not None, "hold_reason": reason}
+        if not target.pause.evaluate(self._vars_with(task)).holds:
             return None
         return reason or target.pause.source
 
@@ -202,6 +211,12 @@ class Clocks:
         clock = self._open(metric)
         if clock is not None:
             self._hands.end(clock, at_us, how)
+
+    def _end_each(self, metrics: tuple[str, ...], at_us: int, how: Ended) -> None:
+        """The open clock of each metric, in the order of the metrics."""
+        if self.episode.clocks:
+            for metric in metrics:
+                self._end(metric, at_us, how)
 
     def _end_all(self, at_us: int, how: Ended) -> None:
         for clock in self.open_clocks():
@@ -221,15 +236,15 @@ class Clocks:
         policy = self._policy
         for clock in self.open_clocks():
             target = None if policy is None else policy.find(clock.metric)
-            if target is None or target.pause is None:
-                because = None
-            else:
+            because = None
+            if target is not None and target.pause is not None:
                 because = self._paused_because(target)
-            if because is None and clock.state == "paused":
-                self._hands.resume(clock, at_us)
-            elif because is not None and clock.state == "paused":
+            if because is None:
+                if clock.state == "paused":
+                    self._hands.resume(clock, at_us)
+            elif clock.state == "paused":
                 self._hands.pause_on(clock, at_us, because)
-            elif because is not None and not clock.capped:
+            elif not clock.capped:
                 assert target is not None
                 self._hands.pause(clock, at_us, because, target.pause_max_us)
 

@@ -24,6 +24,9 @@ _STATES = {
     "cancelled": "cancelled",
     "reopened": "pending",
 }
+_SAYS_NOTHING = frozenset(
+    {"agent_message", "agent_note", "bot_message", "auto_reply"}
+)  # of the task
 _RELEASES = frozenset({"resumed", "resolved", "closed", "abandoned", "cancelled"})
 
 
@@ -62,7 +65,10 @@ def note(episode: Episode, event: Event) -> None:
     """What an event says of the task, its customer, and a hold that ends by itself."""
     facts, fields, kind = episode.facts, event.fields, event.type
     task = facts.task
-    if kind == "reopened" and not episode.ended:
+    if kind == "customer_message":
+        _note_customer(episode, task)
+        return
+    if kind in _SAYS_NOTHING or (kind == "reopened" and not episode.ended):
         return
     if kind in ("task_created", "transferred"):
         task.update({name: fields[name] for name in _TASK_FIELDS_OF_EVENTS if name in fields})
@@ -84,10 +90,15 @@ def note(episode: Episode, event: Event) -> None:
         episode.resume_us = _until(event)
         task["held"] = True
         task["hold_reason"] = WAITING if kind == "pending" else fields.get("reason")
-    elif kind in _RELEASES or (kind == "customer_message" and task.get("hold_reason") == WAITING):
-        task["held"], task["hold_reason"] = False, None
-        episode.resume_us = None
-    if kind == "customer_message" and task.get("state") == "wrapping":
+    elif kind in _RELEASES:
+        _release(episode, task)
+
+
+def _note_customer(episode: Episode, task: dict[str, Any]) -> None:
+    """The customer's word ends a hold that waits for it, and a wrap-up."""
+    if task.get("hold_reason") == WAITING:
+        _release(episode, task)
+    if task.get("state") == "wrapping":
         task["state"] = "assigned"
 
 
@@ -97,6 +108,11 @@ def leaves_agent(kind: str, fields: dict[str, Any]) -> bool:
     if kind == "transferred":
         return fields.get("mode") not in ("warm", QUEUE_ALONE)
     return kind in ("task_created", "assigned", "unassigned", "reopened")
+
+
+def _release(episode: Episode, task: dict[str, Any]) -> None:
+    task["held"], task["hold_reason"] = False, None
+    episode.resume_us = None
 
 
 def agent_of(fields: dict[str, Any]) -> Any:

@@ -5,8 +5,8 @@ The same events in the same order give the same clocks; nothing else is remember
 
 from typing import Any
 
-from services.sla.domain.clock import Hands, Served
-from services.sla.domain.clocks import LIFELONG, Clocks
+from services.sla.domain.clock import OPEN, Hands, Served
+from services.sla.domain.clocks import FROM_THE_START, LIFELONG, Clocks
 from services.sla.domain.episode import agent_of, note
 from services.sla.domain.events import Event
 from services.sla.domain.holds import lift_limit, noted
@@ -48,34 +48,37 @@ class Fold(Clocks):
         first = self.episode.resume_us
         for clock in self.episode.clocks:
             ends = clock.pause_ends_us
-            if ends is not None and (first is None or ends < first) and clock.is_open:
+            if ends is not None and (first is None or ends < first) and clock.state in OPEN:
                 first = ends
         return first
 
     def _take(self, event: Event) -> None:
-        episode = self.episode
-        self._event = {**event.fields, "type": event.type}
-        self._at_us = event.at_us
-        self._variables = None
-        note(self.episode, event)
+        episode, at_us = self.episode, event.at_us
+        self._event, self._variables = event, None
+        note(episode, event)
         task = episode.facts.task
         held = str(task.get("hold_reason") or "held") if task.get("held") else None
-        episode.holds = noted(episode.holds, event.at_us, held)
+        if held is not None or episode.holds:
+            episode.holds = noted(episode.holds, at_us, held)
         if not episode.chosen:
             episode.chosen = True
-            self._adopt(self._book.choose(self._choosing()))
-        self._stop_named(event)
+            self._adopt(self._chosen())
+        if self._policy is not None and self._policy.named:
+            self._stop_named(event)
         _HANDLERS.get(event.type, _ignore)(self, event)
-        self._start_named(event)
-        self._hold_or_run(event.at_us)
-        fold_work(episode.work, event.type, event.at_us, event.fields, held)
-        self._attribute(agent_of(event.fields) or task.get("agent_id"))
+        if self._policy is not None and self._policy.named:
+            self._start_named(event)
+        if episode.clocks:
+            self._hold_or_run(at_us)
+        fold_work(episode.work, event.type, at_us, event.fields, held)
+        if episode.clocks:
+            self._attribute(agent_of(event.fields) or task.get("agent_id"))
 
     def _attribute(self, agent_id: Any) -> None:
         """A clock that has just ended keeps whose figure it is; one that goes on forgets it."""
         task = self.episode.facts.task
         for clock in self.episode.clocks:
-            if clock.is_open:
+            if clock.state in OPEN:
                 clock.served = None
             elif clock.served is None:
                 level = float(task.get("priority") or 0)
@@ -131,27 +134,30 @@ class Fold(Clocks):
             return
         if episode.created_us is None:
             episode.created_us = at_us
-            for metric in (*LIFELONG, "time_to_assign"):
-                provisional = self._open(metric)
-                if provisional is not None and provisional.started_us != at_us:
-                    episode.clocks.remove(provisional)
-                    episode.cycles[metric] -= 1
+            self._drop_provisional(at_us)
             self._start_life(at_us)
         self._choose_again(at_us, "recompute")
 
+    def _drop_provisional(self, at_us: int) -> None:
+        """Clocks of the task that began before it was known when it did."""
+        episode = self.episode
+        for clock in list(episode.clocks):
+            lasts = clock.metric in FROM_THE_START
+            if lasts and clock.state in OPEN and clock.started_us != at_us:
+                episode.clocks.remove(clock)
+                episode.cycles[clock.metric] -= 1
+
     def _start_life(self, at_us: int) -> None:
-        for metric in LIFELONG:
+        for metric in self._targets(FROM_THE_START):
             if self._last(metric) is None:
                 self._start(metric, at_us)
-        if self._last("time_to_assign") is None:
-            self._start("time_to_assign", at_us)
 
     def _begin_anew(self, at_us: int) -> None:
         """A second task after the first has ended: every metric in a new cycle."""
         episode = self.episode
         episode.ended, episode.answered, episode.created_us = "", False, at_us
         self._choose_again(at_us, "recompute")
-        for metric in (*LIFELONG, "time_to_assign"):
+        for metric in self._targets(FROM_THE_START):
             self._start(metric, at_us)
         if episode.awaiting_us is not None:
             self._await_answer(at_us)
@@ -174,10 +180,8 @@ class Fold(Clocks):
     def on_resolved(self, event: Event) -> None:
         episode, at_us = self.episode, event.at_us
         if not episode.ended:
-            for metric in LIFELONG:
-                self._end(metric, at_us, "met")
-            for metric in RESPONSES:
-                self._end(metric, at_us, "closed_unanswered")
+            self._end_each(LIFELONG, at_us, "met")
+            self._end_each(RESPONSES, at_us, "closed_unanswered")
         if event.type == "closed":
             self._end_all(at_us, "closed_unanswered")
         if episode.ended in ("", "resolved"):

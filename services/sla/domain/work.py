@@ -46,14 +46,15 @@ class Work(msgspec.Struct, gc=False):
 
 def fold_work(work: Work, kind: str, at_us: int, fields: dict[str, Any], held: str | None) -> None:
     """One event. `held`: why the task is held after it, None where it is not."""
-    if kind == "task_created" and work.created_us is None:
+    if kind == "agent_message":
+        work.replies += 1
+        return
+    if work.created_us is None:
+        if kind != "task_created":
+            return
         work.created_us = at_us
         _enter(work, "wait", at_us)
-    elif kind == "agent_message":
-        work.replies += 1
-    if work.created_us is None:
-        return
-    if kind == "assigned":
+    elif kind == "assigned":
         work.first_us = at_us if work.first_us is None else work.first_us
         work.agent_id = fields.get("agent_id") or work.agent_id
         _enter(work, _held(held), at_us)
