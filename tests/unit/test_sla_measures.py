@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.sla.domain.core import SlaFactory
-from services.sla.domain.measures import clock_measure, work_measures
+from services.sla.domain.measures import clock_measure, whose_task, work_measures
 from shared.calendars import expand
 from shared.contracts.core import Input
 from shared.contracts.instants import format_instant, parse_instant
@@ -84,7 +84,7 @@ class Shop:
         edges = self.core.edges
         lives = self.core.lives("cnv_1")
         rows = [clock_measure(live, clock, edges) for live in lives for clock in live.clocks]
-        rows += [row for live in lives for row in work_measures(live, edges)]
+        rows += [row for live in lives for row in work_measures(live, whose_task(live), edges)]
         return {row.values["id"]: row.values for row in rows if row.values["outcome"]}
 
     def of(self, metric: str) -> list[dict]:

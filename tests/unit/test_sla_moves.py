@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from services.sla.domain.core import RUNG_PER_INPUT, SlaFactory
+from services.sla.domain.core import SlaFactory
 from services.sla.domain.moves import GATHERED_PER_INPUT, MOVED_PER_INPUT, Names
+from services.sla.domain.running import RUNG_PER_INPUT
 from services.sla.domain.views import conversation_clocks, explanation
 from shared.calendars import expand
 from shared.contracts.core import BEHIND, LIVE, Input
@@ -45,7 +46,6 @@ class Wide(Bench):
     def reloaded(self) -> "Wide":
         again = SlaFactory().create("acme", 1)
         again.load(self.core.dump())
-        again.now_us = self.core.now_us
         other = Wide(again)
         other.number, other.routing_seq = self.number, self.routing_seq
         return other

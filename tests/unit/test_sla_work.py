@@ -6,6 +6,7 @@ import pytest
 from services.sla.domain.agents import Agents
 from services.sla.domain.feedback import Scores, answer_of, shown_scores
 from services.sla.domain.histogram import of_values
+from services.sla.domain.intake import told_of
 from services.sla.domain.summary import abandonment, breach_chance, contacts, occupancy
 from services.sla.domain.work import Work, fold_work
 from shared.contracts.instants import format_instant, parse_instant
@@ -66,7 +67,10 @@ class Desk:
 
     def told(self, at_s: float, kind: str, **more) -> None:
         data = {"at": format_instant(T0 + round(at_s * S)), **more}
-        for row in self.agents.take(f"routing.{kind}.v1", msgspec.json.encode(data)):
+        name, body = f"routing.{kind}.v1", msgspec.json.encode(data)
+        task = kind.startswith("task.")
+        agents = self.agents
+        for row in agents.follow(name, told_of(name, body)) if task else agents.take(name, body):
             self.spans[row.values["agent_id"], row.values["from_us"]] = row.values
 
     def of(self, agent: str) -> list[tuple]:

@@ -16,17 +16,19 @@ def next_on(live: Live) -> int:
         return due if own is None else min(due, own)
     if own is not None:
         return own
-    if any(clock.is_open for clock in live.clocks):
-        return NEVER_US
+    for clock in live.fold.episode.clocks:
+        if clock.is_open:
+            return NEVER_US
     return live.record.touched_us + RETENTION_US
 
 
 class Agenda:
-    """One instant for each conversation. Entries that no longer hold are passed over when their time
-    comes, so that moving one is cheap."""
+    """One instant for each conversation. One that is put off keeps its place until that comes, and
+    only then takes its new one, so that moving it is cheap."""
 
     def __init__(self) -> None:
         self._due: dict[str, int] = {}
+        self._queued: dict[str, int] = {}  # its first place on the heap, never after it is due
         self._heap: list[tuple[int, str]] = []
 
     def due_us(self, name: str) -> int:
@@ -36,29 +38,48 @@ class Agenda:
         """Something is due then (NEVER_US: nothing is), whatever was due before."""
         if at_us == NEVER_US:
             self._due.pop(name, None)
-        elif self._due.get(name) != at_us:
-            self._due[name] = at_us
+            return
+        self._due[name] = at_us
+        if at_us < self._queued.get(name, NEVER_US):
+            self._queued[name] = at_us
             heapq.heappush(self._heap, (at_us, name))
 
     def put_unsorted(self, name: str, at_us: int) -> None:
         """One of many that were stored; `sort` must follow."""
         if at_us != NEVER_US:
-            self._due[name] = at_us
+            self._due[name] = self._queued[name] = at_us
             self._heap.append((at_us, name))
 
     def sort(self) -> None:
         heapq.heapify(self._heap)
 
     def first_us(self) -> int | None:
-        while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
+        heap = self._heap
+        while heap:
+            at_us, name = heap[0]
+            if self._due.get(name) == at_us:
+                return at_us
+            self._pass_over(at_us, name)
+        return None
+
+    def _pass_over(self, at_us: int, name: str) -> None:
+        """The first place is nobody's any more, or of one that was put off."""
+        due_us = self._due.get(name)
+        if self._queued.get(name) != at_us:
             heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        elif due_us is None:
+            heapq.heappop(self._heap)
+            del self._queued[name]
+        else:
+            heapq.heapreplace(self._heap, (due_us, name))
+            self._queued[name] = due_us
 
     def take(self, now_us: int) -> Iterator[tuple[int, str]]:
         """What is due until now, in order of its time; each may put more."""
         while (at_us := self.first_us()) is not None and at_us <= now_us:
             name = heapq.heappop(self._heap)[1]
             del self._due[name]
+            self._queued.pop(name, None)
             yield at_us, name
 
     def take_of(self, name: str, now_us: int) -> Iterator[int]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from services.sla.domain.columns import Columns, names
+from services.sla.domain.intake import Told
 from shared.contracts.core import Entity, Row
 from shared.contracts.instants import parse_instant
 
@@ -41,21 +42,17 @@ class Desk(msgspec.Struct, gc=False):
     capacity: float = CAPACITY
 
 
-class _Told(msgspec.Struct):
+class _Present(msgspec.Struct):
     at: str
-    agent_id: str | None = None
-    from_agent: str | None = None
-    task_id: str | None = None
+    agent_id: str
     status: str = ""
-    reason: str | None = None
-    mode: str = ""
-    units: float | None = None
     capacity: float | None = None
 
 
-_TOLD = msgspec.json.Decoder(_Told)
+_PRESENT = msgspec.json.Decoder(_Present)
 _PACK = msgspec.msgpack.Encoder()
 _DESK = msgspec.msgpack.Decoder(Desk)
+PRESENCE = "routing.agent.presence.v1"
 _TASK = "routing.task."
 _LEAVES = frozenset({"completed", "cancelled", "requeued"})
 _KNOWN = _LEAVES | {"assigned", "held", "resumed", "wrapping", "transferred"}
@@ -71,16 +68,15 @@ class Agents:
         self._changed: set[str] = set()
 
     def take(self, name: str, body: bytes) -> list[Row]:
-        """An event of the router; the spans that it ends and begins."""
-        if name == "routing.agent.presence.v1":
-            return self._present(_TOLD.decode(body))
-        kind = name.removeprefix(_TASK).removesuffix(".v1")
-        if not name.startswith(_TASK) or kind not in _KNOWN:
-            return []
-        return self._task(kind, _TOLD.decode(body))
+        """An event of the router that is no task's; the spans that it ends and begins."""
+        return self._present(_PRESENT.decode(body)) if name == PRESENCE else []
 
-    def _present(self, told: _Told) -> list[Row]:
-        assert told.agent_id is not None
+    def follow(self, name: str, told: Told) -> list[Row]:
+        """The same of a task's event."""
+        kind = name[len(_TASK) : -len(".v1")]
+        return self._task(kind, told) if kind in _KNOWN else []
+
+    def _present(self, told: _Present) -> list[Row]:
         desk = self._desks.setdefault(told.agent_id, Desk(tasks={}, parked={}))
         before = self._row(told.agent_id, desk)
         desk.status = told.status
@@ -88,7 +84,7 @@ class Agents:
             desk.capacity = told.capacity
         return self._turn(told.agent_id, desk, before, parse_instant(told.at))
 
-    def _task(self, kind: str, told: _Told) -> list[Row]:
+    def _task(self, kind: str, told: Told) -> list[Row]:
         task_id = told.task_id or ""
         owner = self._of_task.get(task_id)
         at_us = parse_instant(told.at)
@@ -103,7 +99,7 @@ class Agents:
         return self._move(owner, task_id, kind, told, at_us)
 
     def _enter(
-        self, agent_id: str, task_id: str, told: _Told, at_us: int, parked: bool
+        self, agent_id: str, task_id: str, told: Told, at_us: int, parked: bool
     ) -> list[Row]:
         """`parked`: it waits for its customer still, with another agent."""
         desk = self._desks.setdefault(agent_id, Desk(tasks={}, parked={}))
@@ -122,7 +118,7 @@ class Agents:
         desk.parked.pop(task_id, None)
         return self._turn(agent_id, desk, before, at_us)
 
-    def _move(self, agent_id: str, task_id: str, kind: str, told: _Told, at_us: int) -> list[Row]:
+    def _move(self, agent_id: str, task_id: str, kind: str, told: Told, at_us: int) -> list[Row]:
         desk = self._desks[agent_id]
         before = self._row(agent_id, desk)
         if kind == "held" and told.reason == "waiting_on_customer" and task_id in desk.tasks:

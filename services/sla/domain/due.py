@@ -37,11 +37,11 @@ def due_on(live: Live) -> list[Due]:
 
 def next_due_us(live: Live) -> int | None:
     """When the first of `due_on` is due, found with less work."""
-    first = NEVER_US
-    for clock in live.clocks:
+    first, notices = NEVER_US, live.record.notices
+    for clock in live.fold.episode.clocks:
         if clock.state != "running":
             continue
-        notice = live.record.notices.get(live.clock_id(clock))
+        notice = notices.get(live.clock_id(clock)) if notices else None
         if clock.due_us is not None and not (notice and notice.breached):
             first = min(first, clock.due_us + 1, _next_look_us(live, clock, notice))
         target = live.target(clock)

@@ -213,7 +213,10 @@ class Episodes:
 
     def drop(self, live: Live) -> None:
         live.conversation.episodes.remove(live.record)
-        self.lives[live.conversation.id].remove(live)
+        held = self.lives.find(live.conversation.id)
+        assert held is not None
+        held.lives.remove(live)
+        held.shown = None
         self.unpin(live.record)
 
     def unpin(self, record: Record) -> None:

@@ -126,6 +126,7 @@ class Told(msgspec.Struct):
     wait_s: float | None = None
     tags: list[str] = []
     mode: str = ""
+    units: float | None = None
 
 
 class _Transfer(msgspec.Struct):

@@ -5,9 +5,9 @@ or takes it back in the transaction of the input that changed it, so that figure
 correction and no counter can drift.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from services.sla.domain.clock import Clock, Served
+from services.sla.domain.clock import Clock
 from services.sla.domain.columns import GROUPED, Columns, names
 from services.sla.domain.conversation import Live
 from services.sla.domain.histogram import bucket_of
@@ -41,18 +41,31 @@ COLUMNS: Columns = (
 COLUMN_NAMES = names(COLUMNS)
 
 
-def counted_for(live: Live, clock: Clock, served: Served) -> tuple[Any, ...]:
-    """What decides for whom a clock that has ended counts, and how much; its row is written again
-    when this changes. A hold that is told late shortens what has ended."""
-    ended_us = clock.ended_us
-    worth_us = None if ended_us is None else live.fold.hands.elapsed(clock, ended_us)
-    return (served, ended_us, worth_us, tuple(live.fold.episode.facts.task.get("tags") or ()))
+class Whose(NamedTuple):
+    """Who a measure counts for."""
+
+    queue: str | None
+    agent_id: str | None
+    priority: float
+    policy_id: str | None
+    tags: list[str]
 
 
-def counted_while_open(live: Live) -> tuple[Any, ...]:
-    """The same of clocks that have not ended."""
-    task = live.fold.episode.facts.task
-    return (task.get("agent_id"), task.get("priority"), tuple(task.get("tags") or ()))
+def whose_task(live: Live) -> Whose:
+    """Who a task's wait and work count for, as it is now."""
+    task, policy = live.fold.episode.facts.task, live.fold.policy
+    return Whose(
+        task.get("queue"),
+        task.get("agent_id") or live.fold.episode.work.agent_id,
+        float(task.get("priority") or 0),
+        policy.id if policy else None,
+        _tags(live),
+    )
+
+
+def _tags(live: Live) -> list[str]:
+    tags = live.fold.episode.facts.task.get("tags")
+    return sorted(set(tags)) if tags else []
 
 
 def clock_measure(live: Live, clock: Clock, edges: tuple[int, ...]) -> Row:
@@ -69,20 +82,20 @@ def clock_measure(live: Live, clock: Clock, edges: tuple[int, ...]) -> Row:
         name,
         clock.metric,
         outcome,
-        (served.queue, served.agent_id, served.priority, clock.policy_id),
+        Whose(served.queue, served.agent_id, served.priority, clock.policy_id, _tags(live)),
         (clock.started_us, clock.due_us, clock.ended_us),
         live.fold.hands.elapsed(clock, clock.ended_us),
         edges,
     )
 
 
-def work_measures(live: Live, edges: tuple[int, ...]) -> list[Row]:
+def work_measures(live: Live, whose: Whose, edges: tuple[int, ...]) -> list[Row]:
     """What a task contributes: its wait once it is assigned or abandoned, its work once done."""
     work = live.fold.episode.work
-    return [_answer(live, work, edges), _handling(live, work, edges)]
+    return [_answer(live, work, whose, edges), _handling(live, work, whose, edges)]
 
 
-def _answer(live: Live, work: Work, edges: tuple[int, ...]) -> Row:
+def _answer(live: Live, work: Work, whose: Whose, edges: tuple[int, ...]) -> Row:
     name = live.measure_id(SPEED_OF_ANSWER)
     wait_us = work.wait_us
     if wait_us is None or work.created_us is None:
@@ -90,22 +103,15 @@ def _answer(live: Live, work: Work, edges: tuple[int, ...]) -> Row:
     outcome = MET if work.first_us is not None else ABANDONED
     ended_us = max(work.created_us, work.created_us + wait_us)
     times = (work.created_us, None, ended_us)
-    return _measure(live, name, SPEED_OF_ANSWER, outcome, _of_task(live), times, wait_us, edges)
+    return _measure(live, name, SPEED_OF_ANSWER, outcome, whose, times, wait_us, edges)
 
 
-def _handling(live: Live, work: Work, edges: tuple[int, ...]) -> Row:
+def _handling(live: Live, work: Work, whose: Whose, edges: tuple[int, ...]) -> Row:
     name = live.measure_id(HANDLE_TIME)
     if work.ending != "completed" or work.first_us is None or work.ended_us is None:
         return nothing(live.workspace, name)
     times = (work.first_us, None, work.ended_us)
-    return _measure(live, name, HANDLE_TIME, MET, _of_task(live), times, work.handle_us, edges)
-
-
-def _of_task(live: Live) -> tuple[str | None, str | None, float, str | None]:
-    task, policy = live.fold.episode.facts.task, live.fold.policy
-    agent_id = task.get("agent_id") or live.fold.episode.work.agent_id
-    priority = float(task.get("priority") or 0)
-    return task.get("queue"), agent_id, priority, policy.id if policy else None
+    return _measure(live, name, HANDLE_TIME, MET, whose, times, work.handle_us, edges)
 
 
 def nothing(workspace: str, name: str) -> Row:
@@ -118,12 +124,12 @@ def _measure(
     name: str,
     metric: str,
     outcome: str,
-    whose: tuple[str | None, str | None, float, str | None],
+    whose: Whose,
     times: tuple[int, int | None, int],
     value_us: int,
     edges: tuple[int, ...],
 ) -> Row:
-    queue, agent_id, priority, policy_id = whose
+    queue, agent_id, priority, policy_id, tags = whose
     started_us, due_us, ended_us = times
     wall_us = max(0, ended_us - started_us)
     values: dict[str, Any] = {
@@ -136,7 +142,7 @@ def _measure(
         "agent_id": agent_id,
         "policy_id": policy_id,
         "priority": priority,
-        "tags": sorted(set(live.fold.episode.facts.task.get("tags") or ())),
+        "tags": tags,
         "started_us": started_us,
         "due_us": due_us,
         "ended_us": ended_us,

@@ -1,52 +1,67 @@
 """What changed on the clocks of a conversation, told as `sla.*` events: compared before and after."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from services.sla.domain.clock import OPEN, Clock
 from services.sla.domain.conversation import Live, Notice
-from services.sla.domain.measures import counted_for, counted_while_open
 from services.sla.domain.policy import Rung
 from shared.contracts import sla
 from shared.contracts.instants import format_instant, optional_instant, seconds
 
 
-class Seen(NamedTuple):
-    """A clock as it was."""
+class Seen(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A clock as it was. `times`: its state, when it is due, its target, when it was satisfied and when
+    it started; `whose`: its task, queue, and what decides for whom it counts, and how much."""
 
+    name: str
     live: Live
     clock: Clock
-    state: str
-    due_us: int | None
-    target_us: int
-    satisfied_us: int | None
-    started_us: int
-    task_id: str | None
-    queue: str | None
-    figures: tuple[Any, ...]
+    times: tuple[str, int | None, int, int | None, int]
+    whose: tuple[str | None, str | None, tuple[Any, ...]]
+
+    def is_as(self, other: "Seen") -> bool:
+        return self.times == other.times and self.whose == other.whose
+
+    @property
+    def state(self) -> str:
+        return self.times[0]
+
+    @property
+    def deadline(self) -> tuple[int | None, int]:
+        """When it is due, and its target."""
+        return self.times[1:3]
+
+    @property
+    def task_id(self) -> str | None:
+        return self.whose[0]
+
+    @property
+    def queue(self) -> str | None:
+        return self.whose[1]
 
 
 def look(lives: Iterable[Live]) -> dict[str, Seen]:
     """All clocks by id."""
     found: dict[str, Seen] = {}
     for live in lives:
-        task_id, queue = live.record.task_id, live.fold.episode.facts.task.get("queue")
-        unserved = counted_while_open(live)
-        for clock in live.clocks:
-            found[live.clock_id(clock)] = Seen(
-                live,
-                clock,
-                clock.state,
-                clock.due_us,
-                clock.target_us,
-                clock.satisfied_us,
-                clock.started_us,
-                task_id,
-                queue,
-                unserved if clock.served is None else counted_for(live, clock, clock.served),
-            )
+        clocks = live.fold.episode.clocks
+        if not clocks:
+            continue
+        task, task_id = live.fold.episode.facts.task, live.record.task_id
+        queue, tags = task.get("queue"), tuple(task.get("tags") or ())
+        whose_open = (task_id, queue, (task.get("agent_id"), task.get("priority"), tags))
+        for clock in clocks:
+            whose, served = whose_open, clock.served
+            if served is not None:  # a hold that is told late shortens what has ended
+                whose = (task_id, queue, (served, clock.ended_us, clock.accrued_us, tags))
+            times = (
+                clock.state, clock.due_us, clock.target_us, clock.satisfied_us, clock.started_us
+            )  # fmt: skip
+            name = live.clock_id(clock)
+            found[name] = Seen(name, live, clock, times, whose)
     return found
 
 
@@ -67,14 +82,16 @@ class Teller:
         was a change of targets, which takes back no warning that was right when it was told."""
         changed: list[Seen] = []
         for name, old in before.items():
-            if name not in after and old.live.never_was(old.clock):
+            if name in after:
+                continue
+            if old.live.never_was(old.clock):
                 self._vanished(old)
                 changed.append(old)
-            elif name not in after:  # only out of memory: what was told of it stands
+            else:  # only out of memory: what was told of it stands
                 old.live.record.notices.pop(name, None)
         for name, new in after.items():
             old = before.get(name)
-            if old is not None and old[2:] == new[2:]:
+            if old is not None and old.is_as(new):
                 continue
             if old is None:
                 self._started(name, new)
@@ -84,6 +101,8 @@ class Teller:
                 self._changed(name, old, new, late)
             changed.append(new)
         for name, new in after.items():
+            if new.clock.breached_us is None and name not in new.live.record.notices:
+                continue
             self._breach(name, new)
             if late or not moved:
                 self._warnings(name, new)
@@ -94,7 +113,7 @@ class Teller:
     def _vanished(self, old: Seen) -> None:
         """A clock that the task's own policy does not have, or whose message went elsewhere."""
         clock = old.clock
-        notice = old.live.record.notices.get(old.live.clock_id(clock))
+        notice = old.live.record.notices.get(old.name)
         if notice is not None and notice.breached:
             self._withdraw(old, "breached")
         elif notice is not None and notice.warned:
@@ -102,10 +121,10 @@ class Teller:
         if old.state in OPEN:
             clock.state, clock.due_us, clock.ended_us = "cancelled", None, self._now_us
             self._say(old, sla.ClockCancelled, state="cancelled")
-        old.live.record.notices.pop(old.live.clock_id(clock), None)
+        old.live.record.notices.pop(old.name, None)
 
     def _started(self, name: str, new: Seen) -> None:
-        self._say(new, sla.ClockStarted, target_s=seconds(new.target_us))
+        self._say(new, sla.ClockStarted, target_s=seconds(new.clock.target_us))
         if new.task_id is not None:
             self._bound(name, new)
         self._warned_before(name, new)
@@ -125,13 +144,10 @@ class Teller:
     def _changed(self, name: str, old: Seen, new: Seen, late: bool) -> None:
         if new.task_id != old.task_id:
             self._bound(name, new)
-        if late and old[2:7] != new[2:7]:
+        if late and old.times != new.times:
             self._say(new, sla.ClockCorrected, because="an event came late")
         if new.state == old.state:
-            if new.state == "running" and (new.due_us, new.target_us) != (
-                old.due_us,
-                old.target_us,
-            ):
+            if new.state == "running" and new.deadline != old.deadline:
                 self._say(new, sla.ClockMoved, because=_because(old, new))
         elif new.state == "paused":
             self._say(new, sla.ClockPaused, reason=_reason(new.clock))
@@ -142,7 +158,7 @@ class Teller:
 
     def _ended(self, new: Seen) -> None:
         if new.state == "met":
-            notice = new.live.record.notices.get(new.live.clock_id(new.clock))
+            notice = new.live.record.notices.get(new.name)
             predicted = notice is not None and notice.predicted_us is not None
             self._say(new, sla.ClockMet, satisfied_at=_satisfied(new), predicted=predicted)
         elif new.state != "missed":  # told after its breach
@@ -163,10 +179,12 @@ class Teller:
     def _warned_before(self, name: str, new: Seen) -> None:
         """Warnings come before their breach and the clock's end, also where nobody was there when they
         were due; not those that hours of notices hold back."""
+        if new.clock.breached_us is None:
+            return
         notice = new.live.record.notices.get(name)
         told = notice is not None and notice.breached
         target, policy = new.live.target(new.clock), new.live.fold.policy
-        if new.clock.breached_us is None or told or target is None:
+        if told or target is None:
             return
         if policy is not None and policy.notice_calendar and policy.warnings_out_of_hours != "send":
             return
@@ -220,13 +238,13 @@ class Teller:
         """Tells a warning, once."""
         notice = live.record.notices.setdefault(live.clock_id(clock), Notice())
         notice.warned[str(level)] = self._now_us
-        self._emit(live, clock, self._make(live, clock, sla.ClockWarning, level=level))
+        self._emit(live, clock, self._make(live, clock, sla.ClockWarning, level=float(level)))
 
     def climbed(self, live: Live, clock: Clock, rung: Rung) -> None:
         """Tells a level of the ladder, once."""
         notice = live.record.notices.setdefault(live.clock_id(clock), Notice())
         notice.rungs[rung.name] = self._now_us
-        told = {"name": rung.name, "used": rung.used, "notify": list(rung.notify)}
+        told = {"name": rung.name, "used": float(rung.used), "notify": list(rung.notify)}
         self._emit(live, clock, self._make(live, clock, sla.ClockNotice, **told))
 
     def looked(self, live: Live, clock: Clock, expected_us: int | None) -> None:
@@ -246,24 +264,24 @@ class Teller:
         self._emit(seen.live, seen.clock, self._make(seen.live, seen.clock, kind, **fields))
 
     def _make(
-        self, live: Live, clock: Clock, kind: type[sla.SlaEvent], **fields: object
+        self, live: Live, clock: Clock, kind: type[sla.SlaEvent], **fields: Any
     ) -> sla.SlaEvent:
-        common = {
-            "workspace": live.workspace,
-            "seq": 0,
-            "at": format_instant(self._now_us),
-            "clock_id": live.clock_id(clock),
-            "cycle": clock.cycle,
-            "conversation_id": live.conversation.id,
-            "metric": clock.metric,
-            "task_id": live.record.task_id,
-            "due_at": optional_instant(clock.due_us),
-        }
-        return msgspec.convert({**common, **fields}, kind)
+        return kind(
+            workspace=live.workspace,
+            seq=0,
+            at=format_instant(self._now_us),
+            clock_id=live.clock_id(clock),
+            cycle=clock.cycle,
+            conversation_id=live.conversation.id,
+            metric=clock.metric,
+            task_id=live.record.task_id,
+            due_at=optional_instant(clock.due_us),
+            **fields,
+        )
 
 
 def _satisfied(seen: Seen) -> str:
-    return format_instant(seen.satisfied_us or 0)
+    return format_instant(seen.clock.satisfied_us or 0)
 
 
 def _because(old: Seen, new: Seen) -> str:

@@ -15,6 +15,9 @@ SAMPLES_MIN = 5  # below this nothing is foretold
 GAP_MAX_US = 3_600_000_000  # a longer gap between assignments says that nobody was waiting
 
 
+_TEACHES = frozenset({"assigned", "agent_message", "resolved"})
+
+
 class Pace(msgspec.Struct, gc=False):
     """Running means of a queue, in microseconds: between assignments, from assignment to the first
     answer, from assignment to resolution; and how many samples each has."""
@@ -98,10 +101,12 @@ class Paces:
 
     def heard(self, live: Live, event: Event) -> None:
         """Learns from an event of a task: an assignment, the first answer after it, its end."""
-        queue = live.fold.episode.facts.task.get("queue")
-        if live.record.task_id is None or not isinstance(queue, str):
-            return
         record = live.record
+        if event.type not in _TEACHES or record.task_id is None:
+            return
+        queue = live.fold.episode.facts.task.get("queue")
+        if not isinstance(queue, str):
+            return
         if event.type == "assigned":
             self.pace(queue).assigned(event.at_us)
             record.assigned_us, record.replied = event.at_us, False
@@ -157,16 +162,20 @@ class Paces:
 
 def waits(lives: Iterable[Live]) -> tuple[str, int] | None:
     """(queue, since when) of a conversation that waits for an agent."""
-    return next((found for live in lives if (found := _waits(live)) is not None), None)
+    for live in lives:
+        if (found := _waits(live)) is not None:
+            return found
+    return None
 
 
 def _waits(live: Live) -> tuple[str, int] | None:
     """(queue, since when) of a task that waits for an agent."""
-    episode, record = live.fold.episode, live.record
-    queue = episode.facts.task.get("queue")
-    if record.task_id is None or episode.ended or not isinstance(queue, str):
+    episode = live.fold.episode
+    if live.record.task_id is None or episode.ended:
         return None
-    if episode.facts.task.get("agent_id") or episode.facts.task.get("held"):
+    task = episode.facts.task
+    queue = task.get("queue")
+    if task.get("agent_id") or task.get("held") or not isinstance(queue, str):
         return None
     since = episode.created_us if episode.created_us is not None else episode.first_us
     return None if since is None else (queue, since)

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.sla.domain.clock import Clock
 from services.sla.domain.columns import Columns, names
-from services.sla.domain.conversation import Live
+from services.sla.domain.conversation import Live, Record
 from shared.contracts.core import Row
 from shared.contracts.instants import seconds
 
@@ -44,12 +44,13 @@ COLUMN_NAMES = names(COLUMNS)
 
 def clock_row(live: Live, clock: Clock, now_us: int) -> Row:
     """The row of one clock as known at `now_us`."""
-    record, task = live.record, live.fold.episode.facts.task
-    hands, served = live.fold.hands, clock.served
-    priority = task.get("priority") or 0
-    name = live.clock_id(clock)
-    notice = record.notices.get(name)
-    warned = {} if notice is None else notice.warned
+    record, hands, name = live.record, live.fold.hands, live.clock_id(clock)
+    if (served := clock.served) is not None:
+        queue, agent_id, priority = served.queue, served.agent_id, served.priority
+    else:
+        task = live.fold.episode.facts.task
+        queue, agent_id = task.get("queue"), task.get("agent_id")
+        priority = task.get("priority") or 0
     values: dict[str, Any] = {
         "workspace": live.workspace,
         "id": name,
@@ -59,9 +60,9 @@ def clock_row(live: Live, clock: Clock, now_us: int) -> Row:
         "cycle": clock.cycle,
         "state": clock.state,
         "channel": record.channel,
-        "queue": served.queue if served else task.get("queue"),
-        "agent_id": served.agent_id if served else task.get("agent_id"),
-        "priority": served.priority if served else priority,
+        "queue": queue,
+        "agent_id": agent_id,
+        "priority": priority,
         "policy_id": clock.policy_id,
         "policy_version": clock.policy_version,
         "calendar": clock.calendar,
@@ -72,7 +73,14 @@ def clock_row(live: Live, clock: Clock, now_us: int) -> Row:
         "breached_us": hands.breach(clock, now_us),
         "ended_us": clock.ended_us,
         "elapsed_s": seconds(hands.elapsed(clock, now_us)),
-        "warnings": [{"level": float(level), "at_us": at} for level, at in sorted(warned.items())],
+        "warnings": _warnings(record, name),
         "updated_us": now_us,
     }
     return Row(TABLE, values)
+
+
+def _warnings(record: Record, name: str) -> list[dict[str, Any]]:
+    notice = record.notices.get(name)
+    if notice is None:
+        return []
+    return [{"level": float(level), "at_us": at} for level, at in sorted(notice.warned.items())]

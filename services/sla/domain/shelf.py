@@ -11,16 +11,19 @@ import msgspec
 
 from services.sla.domain.conversation import Conversation, Live, Rest, pack, rest_of, unpack
 from services.sla.domain.library import Library
+from services.sla.domain.shown import Shown
 
 AT_HAND_MAX = 2_000  # conversations whose clocks are kept derived
 
 
 class Held(msgspec.Struct, gc=False):
-    """One at hand. `body`: as it was last packed; None: not yet."""
+    """One at hand. `body`: as it was last packed; None: not yet. `shown`: what it showed when it was
+    last told; None: that must be looked at."""
 
     conversation: Conversation
     lives: list[Live]
     body: bytes | None = None
+    shown: Shown | None = None
 
 
 class Shelf(Mapping[str, list[Live]]):
@@ -56,6 +59,7 @@ class Shelf(Mapping[str, list[Live]]):
         return name in self._held
 
     def find(self, name: str) -> Held | None:
+        """None where there is no such conversation."""
         return self._open(name) if name in self else None
 
     def add(self, conversation: Conversation) -> Held:

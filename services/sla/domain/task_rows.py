@@ -7,7 +7,7 @@ from msgspec.structs import astuple
 
 from services.sla.domain.columns import GROUPED, Columns, names
 from services.sla.domain.conversation import Live
-from services.sla.domain.measures import work_measures
+from services.sla.domain.measures import Whose, whose_task, work_measures
 from shared.contracts.core import Row
 
 TABLE = "task"
@@ -37,42 +37,42 @@ Works = dict[str, tuple[Any, ...]]
 
 def works(lives: Iterable[Live]) -> Works:
     """How far each task is, to compare with later, by what names its episode."""
-    return {live.record.key: _shown(live) for live in lives}
+    return {live.record.key: _shown(live) for live in lives if live.record.task_id is not None}
 
 
 def work_rows(
-    before: Works, lives: Iterable[Live], edges: tuple[int, ...], now_us: int
+    before: Works, after: Works, lives: Iterable[Live], edges: tuple[int, ...], now_us: int
 ) -> list[Row]:
     """Rows and measures of the tasks that are not as they were."""
     rows: list[Row] = []
     for live in lives:
-        if live.record.task_id is None or before.get(live.record.key) == _shown(live):
-            continue
-        if live.fold.episode.work.created_us is not None:
-            rows += [_row(live, now_us), *work_measures(live, edges)]
+        key, work = live.record.key, live.fold.episode.work
+        if work.created_us is not None and before.get(key) != after.get(key):
+            whose = whose_task(live)
+            rows += [_row(live, whose, now_us), *work_measures(live, whose, edges)]
     return rows
 
 
 def _shown(live: Live) -> tuple[Any, ...]:
-    task = live.fold.episode.facts.task
-    facts = (task.get("queue"), task.get("agent_id"), task.get("priority"), task.get("tags"))
-    return (live.record.task_id, astuple(live.fold.episode.work), facts)
+    episode = live.fold.episode
+    asked = episode.facts.task.get
+    facts = (asked("queue"), asked("agent_id"), asked("priority"), asked("tags"))
+    return (live.record.task_id, astuple(episode.work), facts)
 
 
-def _row(live: Live, now_us: int) -> Row:
-    record, work, policy = live.record, live.fold.episode.work, live.fold.policy
-    task = live.fold.episode.facts.task
+def _row(live: Live, whose: Whose, now_us: int) -> Row:
+    record, work = live.record, live.fold.episode.work
     values: dict[str, Any] = {
         "workspace": live.workspace,
         "id": record.task_id,
         "conversation_id": live.conversation.id,
         "customer_id": (record.customer or {}).get("id"),
         "channel": record.channel,
-        "queue": task.get("queue"),
-        "agent_id": task.get("agent_id") or work.agent_id,
-        "policy_id": policy.id if policy else None,
-        "priority": float(task.get("priority") or 0),
-        "tags": sorted(set(task.get("tags") or ())),
+        "queue": whose.queue,
+        "agent_id": whose.agent_id,
+        "policy_id": whose.policy_id,
+        "priority": whose.priority,
+        "tags": whose.tags,
         "created_us": work.created_us,
         "assigned_us": work.first_us,
         "ended_us": work.ended_us,

@@ -1,0 +1,31 @@
+"""What a conversation shows: of its clocks and its tasks, to be compared with later."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from services.sla.domain.conversation import Live
+from services.sla.domain.notices import Seen, look
+from services.sla.domain.task_rows import Works, works
+
+
+class Shown(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """`by_itself`: something happens by itself, a hold ends or a pause reaches its limit; `runs`: a clock
+    runs, so that what is due next follows from the clocks alone."""
+
+    clocks: dict[str, Seen]
+    works: Works
+    by_itself: bool
+    runs: bool
+
+
+NOTHING = Shown({}, {}, by_itself=False, runs=False)
+
+
+def shown(lives: Iterable[Live]) -> Shown:
+    by_itself = runs = False
+    for live in lives:
+        by_itself = by_itself or live.fold.next_us() is not None
+        for clock in () if runs else live.fold.episode.clocks:
+            runs = runs or clock.state == "running"
+    return Shown(look(lives), works(lives), by_itself, runs)
