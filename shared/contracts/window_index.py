@@ -56,6 +56,13 @@ class IndexedTable(WindowTable):
             i = bisect_left(self._before, goal, i, top)
         return goal - self._shift[i - 1]
 
+    def elapsed(self, start_us: int, end_us: int) -> int:
+        if self._begin <= start_us < self._last:
+            closes = self._ends[self._index(start_us)]
+            if start_us <= end_us <= closes:
+                return end_us - start_us
+        return super().elapsed(start_us, end_us)
+
     def open_before(self, at_us: int) -> int:
         if not self._begin <= at_us < self._last:
             return super().open_before(at_us)

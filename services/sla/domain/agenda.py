@@ -54,25 +54,21 @@ class Agenda:
         heapq.heapify(self._heap)
 
     def first_us(self) -> int | None:
-        heap = self._heap
+        heap, queued = self._heap, self._queued
         while heap:
             at_us, name = heap[0]
-            if self._due.get(name) == at_us:
+            due_us = self._due.get(name)
+            if due_us == at_us:
                 return at_us
-            self._pass_over(at_us, name)
+            if queued.get(name) != at_us:  # one that has an earlier place
+                heapq.heappop(heap)
+            elif due_us is None:
+                heapq.heappop(heap)
+                del queued[name]
+            else:
+                heapq.heapreplace(heap, (due_us, name))
+                queued[name] = due_us
         return None
-
-    def _pass_over(self, at_us: int, name: str) -> None:
-        """The first place is nobody's any more, or of one that was put off."""
-        due_us = self._due.get(name)
-        if self._queued.get(name) != at_us:
-            heapq.heappop(self._heap)
-        elif due_us is None:
-            heapq.heappop(self._heap)
-            del self._queued[name]
-        else:
-            heapq.heapreplace(self._heap, (due_us, name))
-            self._queued[name] = due_us
 
     def take(self, now_us: int) -> Iterator[tuple[int, str]]:
         """What is due until now, in order of its time; each may put more."""

@@ -234,7 +234,9 @@ class Clocks:
     def _hold_or_run(self, at_us: int) -> None:
         """Pauses and resumes each open clock as its condition says now."""
         policy = self._policy
-        for clock in self.open_clocks():
+        for clock in self.episode.clocks:
+            if clock.state not in OPEN:
+                continue
             target = None if policy is None else policy.find(clock.metric)
             because = None
             if target is not None and target.pause is not None:

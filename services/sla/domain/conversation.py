@@ -65,7 +65,8 @@ class Record(msgspec.Struct, gc=False):
 
     def books(self) -> list[int]:
         """The books it needs, one for each mention."""
-        return [self.book, *(book_of(e.key) for e in self.events if e.type == "policy_changed")]
+        later = [book_of(e.key) for e in self.events if e.type == "policy_changed"]
+        return [self.book, *later]
 
 
 def clock_id(workspace: str, record: Record, metric: str, cycle: int) -> str:
@@ -174,9 +175,10 @@ class Live:
     def never_was(self, clock: Clock) -> bool:
         """Whether what is known now says that a clock of this episode never began. One that only left
         memory, because there were many, was."""
-        if not any(record is self.record for record in self.conversation.episodes):
-            return self.record.task_id is None
-        return self.fold.episode.cycles.get(clock.metric, 0) < clock.cycle
+        for record in self.conversation.episodes:
+            if record is self.record:
+                return self.fold.episode.cycles.get(clock.metric, 0) < clock.cycle
+        return self.record.task_id is None
 
     def target(self, clock: Clock) -> Target | None:
         """What its policy asks of a clock now."""

@@ -132,6 +132,7 @@ def _measure(
     queue, agent_id, priority, policy_id, tags = whose
     started_us, due_us, ended_us = times
     wall_us = max(0, ended_us - started_us)
+    bucket_us = bucket_of(value_us, edges)
     values: dict[str, Any] = {
         "workspace": live.workspace,
         "id": name,
@@ -147,8 +148,8 @@ def _measure(
         "due_us": due_us,
         "ended_us": ended_us,
         "value_us": value_us,
-        "bucket_us": bucket_of(value_us, edges),
+        "bucket_us": bucket_us,
         "wall_us": wall_us,
-        "wall_bucket_us": bucket_of(wall_us, edges),
+        "wall_bucket_us": bucket_us if wall_us == value_us else bucket_of(wall_us, edges),
     }
     return Row(TABLE, values)

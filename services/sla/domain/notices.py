@@ -22,9 +22,6 @@ class Seen(msgspec.Struct, frozen=True, eq=False, gc=False):
     times: tuple[str, int | None, int, int | None, int]
     whose: tuple[str | None, str | None, tuple[Any, ...]]
 
-    def is_as(self, other: "Seen") -> bool:
-        return self.times == other.times and self.whose == other.whose
-
     @property
     def state(self) -> str:
         return self.times[0]
@@ -91,12 +88,12 @@ class Teller:
                 old.live.record.notices.pop(name, None)
         for name, new in after.items():
             old = before.get(name)
-            if old is not None and old.is_as(new):
-                continue
             if old is None:
                 self._started(name, new)
+            elif old.times == new.times and old.whose == new.whose:
+                continue
             else:
-                if old.state in OPEN:
+                if new.clock.breached_us is not None and old.state in OPEN:
                     self._warned_before(name, new)
                 self._changed(name, old, new, late)
             changed.append(new)
@@ -144,14 +141,17 @@ class Teller:
     def _changed(self, name: str, old: Seen, new: Seen, late: bool) -> None:
         if new.task_id != old.task_id:
             self._bound(name, new)
-        if late and old.times != new.times:
+        if old.times == new.times:
+            return
+        if late:
             self._say(new, sla.ClockCorrected, because="an event came late")
-        if new.state == old.state:
-            if new.state == "running" and new.deadline != old.deadline:
+        state = new.state
+        if state == old.state:
+            if state == "running" and new.deadline != old.deadline:
                 self._say(new, sla.ClockMoved, because=_because(old, new))
-        elif new.state == "paused":
+        elif state == "paused":
             self._say(new, sla.ClockPaused, reason=_reason(new.clock))
-        elif new.state == "running":
+        elif state == "running":
             self._say(new, sla.ClockResumed)
         else:
             self._ended(new)

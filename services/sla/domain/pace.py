@@ -1,7 +1,6 @@
 """How fast queues go: running means, and the instant by which a clock's stop is to be expected."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
 
 import msgspec
 
@@ -63,9 +62,8 @@ class Paces:
     def pace(self, queue: str) -> Pace:
         return self.of.setdefault(queue, Pace(queue))
 
-    def follow(self, name: str, lives: list[Live]) -> None:
-        """Keeps the place of a conversation that waits for an agent."""
-        place = waits(lives)
+    def follow(self, name: str, place: tuple[str, int] | None) -> None:
+        """Keeps the place of a conversation that waits for an agent: its queue, and since when."""
         before = self._place.get(name)
         if place == before:
             return
@@ -158,24 +156,3 @@ class Paces:
             return None
         ahead = bisect_left(self._waiting[place[0]], (place[1], live.conversation.id))
         return now_us + (ahead + 1) * pace.gap_us
-
-
-def waits(lives: Iterable[Live]) -> tuple[str, int] | None:
-    """(queue, since when) of a conversation that waits for an agent."""
-    for live in lives:
-        if (found := _waits(live)) is not None:
-            return found
-    return None
-
-
-def _waits(live: Live) -> tuple[str, int] | None:
-    """(queue, since when) of a task that waits for an agent."""
-    episode = live.fold.episode
-    if live.record.task_id is None or episode.ended:
-        return None
-    task = episode.facts.task
-    queue = task.get("queue")
-    if task.get("agent_id") or task.get("held") or not isinstance(queue, str):
-        return None
-    since = episode.created_us if episode.created_us is not None else episode.first_us
-    return None if since is None else (queue, since)

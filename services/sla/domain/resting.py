@@ -3,8 +3,8 @@
 from services.sla.domain.agenda import next_on
 from services.sla.domain.conversation import Live, Rest
 from services.sla.domain.due import NEVER_US
-from services.sla.domain.pace import waits
 from services.sla.domain.running import Running
+from services.sla.domain.waiting import waits
 from shared.contracts.core import Entity
 
 KIND = "conversation"
@@ -66,14 +66,17 @@ class Resting:
         """Of a conversation that an earlier release stored."""
         self._lives.tidy()
         lives = self._lives[name]
-        return _rest(lives, min(map(next_on, lives), default=NEVER_US))
+        return _rest(lives, min(map(next_on, lives), default=NEVER_US), waits(lives))
 
     def _entity(self, name: str) -> Entity:
-        due_us = self._running.agenda.due_us(name)
-        return Entity(KIND, name, self._lives.pack(name, _rest(self._lives[name], due_us)))
+        held = self._lives.find(name)
+        assert held is not None
+        due_us, shown = self._running.agenda.due_us(name), held.shown
+        place = waits(held.lives) if shown is None else shown.waiting
+        return Entity(KIND, name, held.pack(_rest(held.lives, due_us, place)))
 
 
-def _rest(lives: list[Live], due_us: int) -> Rest:
+def _rest(lives: list[Live], due_us: int, place: tuple[str, int] | None) -> Rest:
     """What is to be known of a conversation while it is packed."""
     books: list[int] = []
     policies: set[str] = set()
@@ -81,11 +84,12 @@ def _rest(lives: list[Live], due_us: int) -> Rest:
     clocks: dict[str, int] = {}
     for live in lives:
         books += live.record.books()
-        policy, its = live.fold.policy, live.fold.episode.clocks
-        calendars.update([span.calendar for clock in its for span in clock.spans])
-        if policy is not None:
+        for clock in live.fold.episode.clocks:
+            for span in clock.spans:
+                calendars.add(span.calendar)
+        if (policy := live.fold.policy) is not None:
             policies.add(policy.id)
             if count := len(live.fold.open_clocks()):
                 clocks[policy.id] = clocks.get(policy.id, 0) + count
-    queue, since_us = waits(lives) or (None, 0)
+    queue, since_us = place or (None, 0)
     return Rest(due_us, books, sorted(policies), sorted(calendars), queue, since_us, clocks)

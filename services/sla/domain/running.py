@@ -78,16 +78,15 @@ class Running:
             changed = self.teller().tell(before.clocks, after.clocks, late=late, moved=moved)
             for seen in changed:
                 self._write(seen)
-        self.outcome.rows += work_rows(
-            before.works, after.works, lives, self.common.edges, self.now_us
-        )
-        self.paces.follow(name, lives)
+        if before.works != after.works:
+            edges, now_us = self.common.edges, self.now_us
+            self.outcome.rows += work_rows(before.works, after.works, lives, edges, now_us)
+        self.paces.follow(name, after.waiting)
         if not lives:
             self.lives.remove(name)
             return
         self.changed.add(name)
-        by_itself = before.by_itself or after.by_itself
-        if changed or late or moved or by_itself or not after.runs:
+        if changed or late or moved or before.by_itself or after.by_itself or not after.runs:
             self._schedule(name, lives)
 
     def _write(self, seen: Seen) -> None:
@@ -100,11 +99,10 @@ class Running:
         rows.append(clock_row(live, clock, self.now_us))
 
     def _emit(self, live: Live, clock: Clock, event: sla.SlaEvent) -> None:
-        event.seq = self.common.next_seq()
-        kind = sla.TYPE_OF[type(event)]
-        key = live.conversation.id
-        self.outcome.events.append(Emitted(event.seq, kind, SLA_EVENTS, key, _JSON.encode(event)))
-        self.outcome.touched += [f"conversation:{key}", "clocks"]
+        seq = event.seq = self.common.next_seq()
+        kind, key, outcome = sla.TYPE_OF[type(event)], live.conversation.id, self.outcome
+        outcome.events.append(Emitted(seq, kind, SLA_EVENTS, key, _JSON.encode(event)))
+        outcome.touched += (f"conversation:{key}", "clocks")
 
     # What is due by itself.
 
@@ -163,5 +161,5 @@ class Running:
         self.closed[name] = Entity("conversation", name, body, open=False)
         self.changed.discard(name)
         self.lives.remove(name)
-        self.paces.follow(name, [])
+        self.paces.follow(name, None)
         self.episodes.unpin(live.record)

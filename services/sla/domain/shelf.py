@@ -25,6 +25,12 @@ class Held(msgspec.Struct, gc=False):
     body: bytes | None = None
     shown: Shown | None = None
 
+    def pack(self, rest: Rest) -> bytes:
+        """Packs it as it is now."""
+        self.conversation.rest = rest
+        self.body = pack(self.conversation)
+        return self.body
+
 
 class Shelf(Mapping[str, list[Live]]):
     """By id, their episodes with folds, oldest first. `former`: the calendars whose new windows have
@@ -60,7 +66,10 @@ class Shelf(Mapping[str, list[Live]]):
 
     def find(self, name: str) -> Held | None:
         """None where there is no such conversation."""
-        return self._open(name) if name in self else None
+        last = self._last
+        if last is not None and last.conversation.id == name:
+            return last
+        return self._open(name) if name in self._held or name in self._packed else None
 
     def add(self, conversation: Conversation) -> Held:
         """A new one, without episodes."""
@@ -83,13 +92,6 @@ class Shelf(Mapping[str, list[Live]]):
             return self._packed[name]
         if held.body is None:
             held.body = pack(held.conversation)
-        return held.body
-
-    def pack(self, name: str, rest: Rest) -> bytes:
-        """Packs it as it is now."""
-        held = self._open(name)
-        held.conversation.rest = rest
-        held.body = pack(held.conversation)
         return held.body
 
     def rest(self, name: str) -> Rest | None:
