@@ -67,12 +67,13 @@ def _put(core: SlaCore, kind: str, body: dict[str, Any], **more: Any) -> None:
 
 
 def recorded(lives: int) -> Log:
-    """The inputs of so many lives, in order of time."""
+    """The inputs until so many lives have begun, in order of time."""
     steps: list[tuple[int, Input]] = []
     for number in range(lives):
         began_us = START_US + number * SECOND_US // LIVES_PER_S
         steps += [(at_us, what) for at_us, what in _life(number, began_us)]
-    steps.sort(key=lambda step: step[0])
+    until_us = START_US + lives * SECOND_US // LIVES_PER_S
+    steps = sorted((step for step in steps if step[0] < until_us), key=lambda step: step[0])
     return [(at_us, number, what) for number, (at_us, what) in enumerate(steps, 10)]
 
 
