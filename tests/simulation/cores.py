@@ -57,7 +57,7 @@ def _desks(router: RouterCore, sla: SlaCore) -> list[str]:
     """Occupancy is counted from what the SLA service believes of agents."""
     found: list[str] = []
     for name, desk in router.desks.items():
-        believed = sla._agents._desks.get(name)  # noqa: SLF001
+        believed = sla.desk(name)
         has = {
             one.id
             for one in (router.tasks[task] for task in desk.tasks)

@@ -67,6 +67,9 @@ class Agents:
         self._of_task: dict[str, str] = {}
         self._changed: set[str] = set()
 
+    def desk(self, agent_id: str) -> Desk | None:
+        return self._desks.get(agent_id)
+
     def take(self, name: str, body: bytes) -> list[Row]:
         """An event of the router that is no task's; the spans that it ends and begins."""
         return self._present(_PRESENT.decode(body)) if name == PRESENCE else []

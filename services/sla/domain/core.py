@@ -10,6 +10,7 @@ from operator import attrgetter
 import msgspec
 
 from services.sla.domain.agents import KIND as AGENT
+from services.sla.domain.agents import Desk
 from services.sla.domain.alarms import Alarm
 from services.sla.domain.commands import (
     COMMANDS,
@@ -122,6 +123,10 @@ class SlaCore:
     def edges(self) -> tuple[int, ...]:
         """Of the histograms that figures are made of, ascending."""
         return self._common.edges
+
+    def desk(self, agent_id: str) -> Desk | None:
+        """What is known of an agent; None where nothing is."""
+        return self._hearing.agents.desk(agent_id)
 
     def lives(self, conversation_id: str) -> list[Live]:
         """The episodes of a conversation in memory, oldest first."""
