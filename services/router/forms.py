@@ -1,129 +1,53 @@
-"""The resources as people write them: every field, limit and cross-check by name.
+"""The resources as people write them: every field and cross-check by name.
 
-Pydantic refuses here what `services/router/domain/config.py` then takes for granted. Validators
-raise `fault(code, …)`; `services/router/resources.py` turns that into JSON pointers.
+Pydantic refuses here what `services/router/domain/config.py` then takes for granted; what a single
+field may be is in `services/router/fields.py`.
 """
 
-import json
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from services.router.domain.facts import AGENT_NAMES, TASK_NAMES
+from services.router.fields import (
+    ACTIONS_MAX,
+    AGENT_QUEUES_MAX,
+    AGENT_SKILLS_MAX,
+    CAP_MAX,
+    IDENTITIES_MAX,
+    LEVEL_MAX,
+    LEVELS_MAX,
+    NAMED_AGENTS_MAX,
+    OFFER_TTL_MAX_S,
+    PARALLEL_MAX,
+    PRIORITY_MAX,
+    RELAX_MAX,
+    REQUIRES_MAX,
+    RULES_MAX,
+    SERVICE_LEVELS_MAX,
+    SHIFTS_MAX,
+    STEPS_MAX,
+    SUPERVISORS_MAX,
+    UNITS_MAX,
+    AgentCel,
+    Attributes,
+    Count,
+    Id,
+    Name,
+    NamedAgents,
+    NeededLevel,
+    Share,
+    Skill,
+    Span,
+    SpanOrNone,
+    When,
+    Zone,
+    as_cel,
+    as_priority,
+    as_queue,
+    fault,
+)
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.topics import Channel
-from shared.rules import RuleError, compile_condition, compile_value
-
-RULES_MAX = 200
-REQUIRES_MAX = 20
-RELAX_MAX = 10
-STEPS_MAX = 20
-LEVELS_MAX = 50
-ACTIONS_MAX = 10
-AGENT_QUEUES_MAX = 200
-AGENT_SKILLS_MAX = 200
-IDENTITIES_MAX = 50
-NAMED_AGENTS_MAX = 100
-SUPERVISORS_MAX = 100
-SHIFTS_MAX = 50
-SERVICE_LEVELS_MAX = 20
-ATTRIBUTES_MAX_BYTES = 16_384
-NAME_MAX_CHARS = 200
-SPAN_MAX_S = 31_622_400  # a leap year
-OFFER_TTL_MAX_S = 86_400
-PARALLEL_MAX = 50
-LEVEL_MAX = 10
-UNITS_MAX = 1_000_000
-PRIORITY_MAX = 1_000_000_000
-CAP_MAX = 10_000
-
-
-def fault(code: str, message: str, expected: str = "", at: str = "") -> PydanticCustomError:
-    """A fault for the value under validation; `at` is a pointer from there ("/level")."""
-    context = {"message": message, "expected": expected, "at": at}
-    return PydanticCustomError(code, "{message}", context)  # pyright: ignore[reportArgumentType]
-
-
-def _rule_fault(error: RuleError, at: str = "") -> PydanticCustomError:
-    message = f"{error.message} (character {error.position + 1})"
-    return fault(error.code, message, error.expected or "", at)
-
-
-def _condition(source: str) -> str:
-    try:
-        compile_condition(source, TASK_NAMES)
-    except RuleError as error:
-        raise _rule_fault(error) from None
-    return source
-
-
-def _agent_condition(source: str) -> str:
-    try:
-        compile_condition(source, AGENT_NAMES, skills=True)
-    except RuleError as error:
-        raise _rule_fault(error) from None
-    return source
-
-
-def _priority(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise fault("type", "the priority is no number", "a number or CEL that gives one")
-    if not isinstance(value, str) and not abs(value) <= PRIORITY_MAX:
-        raise fault("range", "the priority is out of range", f"at most {PRIORITY_MAX}")
-    try:
-        compile_value(value, TASK_NAMES)
-    except RuleError as error:
-        raise _rule_fault(error) from None
-    return value
-
-
-def _client_id(text: str) -> str:
-    if not CLIENT_ID.match(text):
-        raise fault("id", f"{text!r} is no id", "1 to 64 of A-Z a-z 0-9 _ -")
-    return text
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise fault(
-            "time_zone", f"there is no time zone {name!r}", "such as Europe/Berlin"
-        ) from None
-    return name
-
-
-def _small(attributes: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(attributes, default=str).encode()) > ATTRIBUTES_MAX_BYTES:
-        raise fault(
-            "too_large", "the attributes are too large", f"at most {ATTRIBUTES_MAX_BYTES} bytes"
-        )
-    return attributes
-
-
-def _as_queue(value: Any) -> Any:
-    return {"queue": value} if isinstance(value, str) else value
-
-
-def _as_cel(value: Any) -> Any:
-    return {"cel": value} if isinstance(value, str) else value
-
-
-Id = Annotated[str, AfterValidator(_client_id)]
-Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS)]
-Skill = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Zone = Annotated[str, AfterValidator(_zone)]
-When = Annotated[str, AfterValidator(_condition)]
-AgentCel = Annotated[str, AfterValidator(_agent_condition)]
-Attributes = Annotated[dict[str, Any], AfterValidator(_small)]
-Span = Annotated[float, Field(gt=0, le=SPAN_MAX_S)]
-SpanOrNone = Annotated[float, Field(ge=0, le=SPAN_MAX_S)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=CAP_MAX)]
-NeededLevel = Annotated[int, Field(ge=1, le=LEVEL_MAX)]
-NamedAgents = Annotated[list[Id], Field(min_length=1, max_length=NAMED_AGENTS_MAX)]
 
 
 class Form(BaseModel):
@@ -149,7 +73,7 @@ class AgentForm(Form):
     ] = {}
     queues: (
         Annotated[
-            list[Annotated[AgentQueueForm, BeforeValidator(_as_queue)]],
+            list[Annotated[AgentQueueForm, BeforeValidator(as_queue)]],
             Field(max_length=AGENT_QUEUES_MAX),
         ]
         | None
@@ -311,9 +235,9 @@ class StepForm(Form):
 class RuleForm(Form):
     name: Name | None = None
     when: When | None = None
-    priority: Annotated[Any, AfterValidator(_priority)] = 0
+    priority: Annotated[Any, AfterValidator(as_priority)] = 0
     require: Annotated[
-        list[Annotated[RequireForm, BeforeValidator(_as_cel)]], Field(max_length=REQUIRES_MAX)
+        list[Annotated[RequireForm, BeforeValidator(as_cel)]], Field(max_length=REQUIRES_MAX)
     ] = []
     prefer: PreferForm | None = None
     escalation: Id | None = None

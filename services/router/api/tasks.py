@@ -13,7 +13,7 @@ from services.router.domain import commands, explanation, views
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.domain.state import Task, TaskState
 from services.router.domain.workspace import Workspace
-from services.router.forms import PRIORITY_MAX
+from services.router.fields import PRIORITY_MAX
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import Refused, invalid, not_found
 from shared.contracts.topics import Channel
