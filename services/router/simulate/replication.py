@@ -16,8 +16,16 @@ import msgspec
 from services.router.domain.config import Escalation
 from services.router.simulate import streams
 from services.router.simulate.beside import OpenBeside
-from services.router.simulate.centre import Centre, Voice, opened
-from services.router.simulate.distributions import Draw, PerPeriod
+from services.router.simulate.centre import Centre, opened
+from services.router.simulate.contacts import (
+    COMING,
+    GONE,
+    SERVED,
+    WAITING,
+    ClassAtWork,
+    Contact,
+    draws,
+)
 from services.router.simulate.scenario import Scenario
 from services.router.simulate.staffing import Staffing
 from services.router.simulate.tally import Sums, Tally
@@ -27,53 +35,10 @@ from shared.contracts.instants import SECOND_US
 from shared.contracts.problems import Fault, Refused
 
 PERIOD, COMPLETE, ACCEPT, GREET, ABANDON, ARRIVE = range(6)
-COMING, WAITING, SERVED, GONE = range(4)
 
 DRAIN_MAX_US = 30 * 86_400 * SECOND_US  # after the horizon; what waits for ever is left there
 
 _MISSED = "missed_offers"
-
-
-class Contact:
-    """A customer who wants an agent; he may try several times. `turn` counts his assignments."""
-
-    __slots__ = (
-        "agent", "arrived_us", "conversation", "counted", "kind", "message", "patience_us", "period",
-        "state", "task", "tries", "turn",
-    )  # fmt: skip
-
-    def __init__(self, kind: int, number: int, patience_us: int | None) -> None:
-        self.kind = kind
-        self.conversation = f"c{number}"
-        self.patience_us = patience_us
-        self.state = COMING
-        self.tries = self.turn = 0
-        self.agent = self.task = self.message = ""
-        self.arrived_us = self.period = 0
-        self.counted = False
-
-
-class ClassAtWork:
-    """A class with its streams and compiled distributions in one replication."""
-
-    def __init__(self, scenario: Scenario, place: int, number: int, busy: float) -> None:
-        self.what = one = scenario.classes[place]
-        self.voice = Voice(scenario, one)
-        self.arrivals = streams.arrivals(scenario, one, number, busy)
-        self.service = [
-            _draws(one.service[group.name]) if group.name in one.service else None
-            for group in scenario.groups
-        ]
-        self.patience = _draws(one.patience) if one.patience else None
-        self.after = _draws(one.retry.after) if one.retry else None
-        self.of_service, self.of_patience, self.of_retry = (
-            streams.stream(scenario, number, f"{purpose}:{one.name}")
-            for purpose in ("service", "patience", "retry")
-        )
-
-
-def _draws(distributions: PerPeriod) -> list[Draw]:
-    return [one.draw() for one in distributions]
 
 
 class Replication:
@@ -102,7 +67,7 @@ class Replication:
             ClassAtWork(scenario, place, number, busy) for place in range(len(scenario.classes))
         ]
         self._answers = [
-            None if group.answer is None else _draws(group.answer) for group in scenario.groups
+            None if group.answer is None else draws(group.answer) for group in scenario.groups
         ]
         self._of_answers = [
             streams.stream(scenario, number, f"answer:{group.name}") for group in scenario.groups
