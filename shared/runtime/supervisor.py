@@ -18,7 +18,7 @@ from shared.runtime.metrics import RuntimeMetrics
 PERIOD_S = 0.5
 # New objects after which the collector looks at them. Python's own 700 look some hundred times a second;
 # at 50,000 a look took up to 90 ms.
-PORTION = 8_000
+PORTION = 5_000
 # Survivors of a portion are put aside at once, so that the older generations stay empty.
 COLLECTOR = (PORTION, 1_000, 1_000)
 REVIEW_FROM = 100_000  # objects put aside since the last review

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import RSAAlgorithm
 
 from services.channels.connectors.bearer import sign_hs256
-from services.channels.connectors.chat import messagebird, teams, zendesk
+from services.channels.connectors.chat import messagebird, teams_examples, zendesk
 from services.channels.connectors.chat.slack import plain
 from services.channels.connectors.handling import Handled
 from services.channels.connectors.port import InboundRequest
@@ -163,11 +163,11 @@ def activity(**raw: Any) -> dict[str, Any]:
 def teams_verdict(token: str, payload: dict[str, Any] | None = None, **secrets: Any) -> Handled:
     header = ("Authorization", f"Bearer {token}")
     request = posted(payload or activity(text="Hi"), NOW_US, header)
-    return handled("teams", request, {**teams.example_secrets(), **secrets})
+    return handled("teams", request, {**teams_examples.example_secrets(), **secrets})
 
 
 def test_a_teams_token_is_for_us_of_microsoft_and_of_now() -> None:
-    good = teams.token_of(NOW_US, SERVICE)
+    good = teams_examples.token_of(NOW_US, SERVICE)
     assert teams_verdict(good).verdict == "valid"
     for claims in (
         {"aud": "another-app"},
@@ -177,7 +177,7 @@ def test_a_teams_token_is_for_us_of_microsoft_and_of_now() -> None:
         {"serviceurl": "https://evil.example/"},
         {"exp": None},
     ):
-        found = teams_verdict(teams.token_of(NOW_US, SERVICE, **claims))
+        found = teams_verdict(teams_examples.token_of(NOW_US, SERVICE, **claims))
         assert (found.verdict, found.answer.status) == ("invalid", 403), claims
     for token in ("", "a.b.c", good[:-4], sign_hs256({"aud": "example-app"}, "x")):
         assert teams_verdict(token).verdict == "invalid"
@@ -185,10 +185,10 @@ def test_a_teams_token_is_for_us_of_microsoft_and_of_now() -> None:
 
 
 def test_teams_keys_come_as_pem_or_jwk_set_with_endorsements() -> None:
-    pem = teams.example_secrets()["public_keys"][0]
+    pem = teams_examples.example_secrets()["public_keys"][0]
     key: Any = load_pem_public_key(pem.encode())
     jwk = json.loads(RSAAlgorithm.to_jwk(key))
-    token = teams.token_of(NOW_US, SERVICE)
+    token = teams_examples.token_of(NOW_US, SERVICE)
     for endorsed, verdict in ((["msteams"], "valid"), (["webchat"], "invalid"), ([], "valid")):
         keys = json.dumps({"keys": [{"kty": "oct"}, {**jwk, "endorsements": endorsed}]})
         assert teams_verdict(token, public_keys=("junk", keys)).verdict == verdict
