@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from services.sla.domain.core import SlaFactory
+from services.sla.domain.core import SlaCore, SlaFactory
 from services.sla.domain.views import accounted
 from shared.calendars import expand
 from shared.contracts.core import BEHIND, LIVE, Input
@@ -66,11 +66,12 @@ def expanded(calendar: str, other: bool, days: int) -> Any:
 
 class Life:
     """Begin it, then `step` as often as wanted; what the core did is in `told`, its inputs with that in
-    `log`, what it stored in `stored`. `moves`: policies are migrated and calendars renewed."""
+    `log`, what it stored in `stored`. `moves`: policies are migrated and calendars renewed; `core`: one
+    with other limits."""
 
-    def __init__(self, seed: int, *, moves: bool = True) -> None:
+    def __init__(self, seed: int, *, moves: bool = True, core: SlaCore | None = None) -> None:
         self.chance = Random(seed)
-        self.core = SlaFactory().create("acme", 1)
+        self.core = core or SlaFactory().create("acme", 1)
         self._moves = moves
         self.now_us, self.number, self.seq, self.said = T0, 0, 0, 0
         self.told: list[bytes] = []
@@ -263,6 +264,13 @@ class Life:
             self.put(self.pick(*self._heard))  # once more
 
     # Time, and what is rare.
+
+    def moves_again(self) -> None:
+        """A move, perhaps while an earlier one is under way."""
+        if self.chance.random() < 0.4:
+            self._migrate(f"p{self.chance.randrange(3)}")
+        else:
+            self._renew(self.pick(*CALENDARS))
 
     def _time_passes(self) -> None:
         self.now_us += round(self.pick(0.5, 3, 20, 60, 200, 1_000, 9_000) * S)

@@ -8,7 +8,7 @@ from services.sla.domain.moves import GATHERED_PER_INPUT, MOVED_PER_INPUT, Names
 from services.sla.domain.running import RUNG_PER_INPUT
 from services.sla.domain.views import conversation_clocks, explanation
 from shared.calendars import expand
-from shared.contracts.core import BEHIND, LIVE, Input
+from shared.contracts.core import BEHIND, LIVE, Entity, Input
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import Refused
 from tests.unit.test_sla_core import ALWAYS, POLICY, T0, Bench, S
@@ -160,7 +160,7 @@ def test_open_clocks_of_packed_conversations_are_counted_without_opening_them():
     bench.put("sla_policy", {**RESOLVE, "targets": {"resolution": {"target_s": 1800}}}, at_s=10)
     bench.message(11, event="new", conversation_id="cnv_new", task_id=None)
     packed = bench.core.conversations.rest("cnv_1")
-    assert packed is not None and packed.clocks == {"main": 1}
+    assert packed is not None and packed.clocks == [("main", packed.books[0], 1)]
     assert bench.command(20, "MigratePolicy", id="main")["clocks"] == 2_060
     assert bench.core.conversations.rest("cnv_1") is not None, "still packed"
 
@@ -284,6 +284,80 @@ def test_a_take_over_before_new_windows_have_reached_all_leaves_what_has_ended()
     assert other.clocks(1000) == ended
     other.settle(1000)
     assert other.clocks(1000) == ended == other.reloaded().clocks(1000)
+
+
+HALF_HOUR = {"id": "main", "calendar": "daytime", "targets": {"first_response": {"target_s": 1800}}}
+
+
+def opening(at: str) -> dict:
+    return {**DAYTIME, "hours": {day: [[at, "18:00"]] for day in DAILY}}
+
+
+def test_each_renewal_reaches_a_conversation_in_its_turn_and_a_new_one_has_the_windows_of_now():
+    bench = bound(HALF_HOUR)
+    bench.apply(10, Input("lifecycle", BEHIND))  # nothing moves meanwhile
+    assert renew(bench, 10, opening("09:05"), 0)["moves"]
+    assert renew(bench, 10, opening("09:10"), 0)["moves"]
+    bench.message(10, event="new", conversation_id="cnv_2", task_id=None)
+    bench.events.clear()
+    for each in (bench, bench.reloaded()):
+        assert each.clocks(10)[0]["due_at"] == bench.at(1800)
+        assert each.clocks(10, "cnv_2")[0]["due_at"] == bench.at(600 + 1800)
+        each.apply(11, Input("lifecycle", LIVE))
+        each.tick(11)
+        assert each.clocks(11)[0]["due_at"] == bench.at(300 + 1800)
+        each.settle(11)
+        assert each.clocks(11)[0]["due_at"] == bench.at(600 + 1800)
+        assert not any(one.former for one in each.core.library.versions.values())
+    moved = [data["conversation_id"] for kind, data in bench.events if kind == "moved"]
+    assert moved == ["cnv_1", "cnv_1"]
+
+
+def test_a_renewal_that_an_earlier_release_began_goes_on():
+    bench = bound(HALF_HOUR, 3)
+    bench.message(600, role="agent")
+    ended = bench.clocks(700)
+    assert renew(bench, 1000, opening("09:05"), 0)["moves"]
+    old = SlaFactory().create("acme", 1)
+    old.load([as_stored_before(one) for one in bench.core.dump()])
+    other = Wide(old)
+    other.number, other.routing_seq = bench.number, bench.routing_seq
+    assert (other.clocks(1000), other.clocks(1000, "cnv_2")[0]["due_at"]) == (ended, bench.at(1800))
+    other.settle(1000)
+    assert other.clocks(1000) == ended
+    assert other.clocks(1000, "cnv_2")[0]["due_at"] == bench.at(300 + 1800)
+    assert not any(one.former for one in old.library.versions.values())
+    assert other.reloaded().core.dump() == old.dump()
+
+
+def as_stored_before(one: Entity) -> Entity:
+    """With the former windows of a calendar once, and a move that names books."""
+    stored = msgspec.msgpack.decode(one.body or b"")
+    if one.kind == "version" and stored["former"]:
+        ((_, stored["former"]),) = stored["former"]
+    if one.kind == "meta":
+        del stored["edition"]
+        for move in stored["moves"]:
+            del move["version"], move["edition"], move["gathering"]
+            move["pages"] = [3]
+    if one.kind == "conversation":
+        del stored["edition"]
+        stored["rest"][-1] = {policy: count for policy, _, count in stored["rest"][-1]}
+    return Entity(one.kind, one.key, msgspec.msgpack.encode(stored))
+
+
+def test_a_message_that_joins_its_task_after_a_migration_leaves_the_books_alone():
+    bench = bound()
+    bench.told(60, "completed", conversation_id="cnv_1", task_id="tsk_1", **DONE)
+    bench.message(100, event="again", task_id=None)
+    for target_s in (1800, 900):
+        changed = {**RESOLVE, "targets": {"resolution": {"target_s": target_s}}}
+        bench.put("sla_policy", changed, at_s=110)
+        bench.command(120, "MigratePolicy", id="main")
+        bench.settle(120)
+    bench.told(130, "reopened", event_id="again", conversation_id="cnv_1", task_id="tsk_1")
+    assert bench.reloaded().core.library.pins == bench.core.library.pins
+    assert bench.reloaded().clocks(140) == bench.clocks(140)
 
 
 def test_new_windows_pass_over_what_is_put_away_when_its_turn_comes():

@@ -43,6 +43,11 @@ class Clocks:
         """The policy, or the one that the first event will choose by what is known without it."""
         return self._policy if self.episode.chosen else self._chosen()
 
+    def count_by(self, book: Book, books: Callable[[str], Book]) -> None:
+        """The same configuration, read elsewhere."""
+        self._book, self._books = book, books
+        self._hands = Hands(book.windows)
+
     @property
     def hands(self) -> Hands:
         return self._hands
@@ -109,6 +114,7 @@ class Clocks:
         goal = self._goal(target)
         calendar = policy.calendar_of(target, self._choosing())
         if anew or goal != clock.goal or calendar != clock.calendar:
+            self._rest_on(calendar)
             self._hands.retarget(clock, at_us, how, goal, calendar)
             clock.policy_id, clock.policy_version = policy.id, policy.version
             clock.moved = "" if self._event is None else self._event.type
@@ -171,6 +177,7 @@ class Clocks:
         cycle = episode.cycles.get(target.metric, 0) + 1
         episode.cycles[target.metric] = cycle
         goal, calendar = self._goal(target), policy.calendar_of(target, self._choosing())
+        self._rest_on(calendar)
         clock = Clock(
             target.metric, cycle, policy.id, policy.version, calendar, at_us, 0, goal, spans=[]
         )
@@ -186,6 +193,10 @@ class Clocks:
         episode.clocks.append(clock)
         if len(episode.clocks) > CLOCKS_MAX:
             self._shed_oldest()
+
+    def _rest_on(self, calendar: str) -> None:
+        if calendar not in self.episode.calendars:
+            self.episode.calendars += (calendar,)
 
     def _shed_oldest(self) -> None:
         """Lets go of the oldest clock that has ended; the last of each metric stays, for it tells

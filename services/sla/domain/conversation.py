@@ -82,8 +82,9 @@ def book_of(key: str) -> int:
 class Rest(msgspec.Struct, array_like=True, gc=False):
     """What must be known of a conversation without opening it: when something is due next (`due_us`,
     NEVER where nothing is), the books it is pinned to, one for each mention, the policies and
-    calendars of its clocks, the queue where it waits, since when, and how many open clocks it has of
-    each policy (None in what earlier releases stored)."""
+    calendars of its clocks, the queue where it waits, since when, and of each episode with open
+    clocks its policy, its latest book and how many they are (by policy alone, or None, in what
+    earlier releases stored)."""
 
     due_us: int
     books: list[int]
@@ -91,16 +92,18 @@ class Rest(msgspec.Struct, array_like=True, gc=False):
     calendars: list[str] = []
     queue: str | None = None
     since_us: int = 0
-    clocks: dict[str, int] | None = None
+    clocks: list[tuple[str, int, int]] | dict[str, int] | None = None
 
 
 class Conversation(msgspec.Struct, gc=False):
-    """`rest` is of the state as it was last packed; None in what earlier releases stored."""
+    """`rest` is of the state as it was last packed; None in what earlier releases stored. `edition`:
+    the renewals of calendars that there had been when it began, whose windows it has had since."""
 
     id: str
     channel: str
     episodes: list[Record] = []
     rest: Rest | None = None
+    edition: int = -1
 
 
 class _Resting(msgspec.Struct, gc=False):
@@ -284,15 +287,24 @@ class Live:
         self._library.pin(book)
         self.add(Event(at_us, "policy_changed", 0, fields, f"{book}:{at_us}"))
 
-    def counts_on(self, calendar: str) -> bool:
-        """Whether a clock of it counts, or counted, on a calendar."""
-        return any(span.calendar == calendar for clock in self.clocks for span in clock.spans)
+    def calendars(self) -> set[str]:
+        """Those that its clocks count, or counted, on: also where nothing but a deadline shows it."""
+        episode = self.fold.episode
+        found = set(episode.calendars)
+        for clock in episode.clocks:  # of a base that an earlier release stored
+            for span in clock.spans:
+                found.add(span.calendar)
+        return found
+
+    def count_by(self, library: Shelved) -> None:
+        """From here on the configuration, which says the same until now, is read there."""
+        self._library = library
+        self.fold.count_by(library.book(self.record.books()[-1]), _books(library))
 
     def recount(self, at_us: int, calendar: str) -> None:
         """The calendar's windows have changed: open clocks count again from their start, what has
         ended stays, also when an event comes late. A task that is not bound yet is derived from its
         first event anyway."""
-        self._library.reach(calendar)
         record = self.record
         if record.task_id is None and any(clock.is_open for clock in self.clocks):
             self.again()

@@ -22,7 +22,7 @@ from services.sla.domain.commands import (
 from services.sla.domain.conversation import Live
 from services.sla.domain.hearing import Hearing
 from services.sla.domain.meta import KIND as META
-from services.sla.domain.moves import Move, Moves
+from services.sla.domain.moves import Move, Moves, Portion
 from services.sla.domain.resting import KIND as CONVERSATION
 from services.sla.domain.resting import Resting
 from services.sla.domain.running import Running
@@ -36,9 +36,10 @@ _place = attrgetter("kind", "key")
 
 
 class SlaCore:
-    """One workspace. `conversations`: the ids of those that are open or were lately."""
+    """One workspace. `conversations`: the ids of those that are open or were lately. `portion`: how much
+    of a migration one input does."""
 
-    def __init__(self, workspace: str, seed: int) -> None:
+    def __init__(self, workspace: str, seed: int, portion: Portion = Portion()) -> None:
         self.workspace = workspace
         self._running = running = Running(workspace)
         self.library = running.library
@@ -46,8 +47,8 @@ class SlaCore:
         self._common = running.common
         self._hearing = Hearing(running)
         self._resting = Resting(running)
-        self._moves = Moves(self.library)
-        self._lives.former = self._moves.unreached
+        self._moves = Moves(self.library, portion)
+        self._lives.view, self._lives.begun = self._moves.view, self._moves.begun
         agents, begun = self._hearing.agents, running.episodes.begun
         self._parts = (self.library, self._common, running.paces, begun, agents, self._resting)
 
@@ -101,7 +102,7 @@ class SlaCore:
     def _load(self, entity: Entity) -> None:
         if entity.kind == META:
             self._common.load(entity)
-            self._moves.load(self._common.moves)
+            self._moves.load(self._common.moves, self._common.edition)
             self.library.queues = self._common.queues
         elif entity.kind == "pace":
             self._running.paces.load(entity)
@@ -154,20 +155,19 @@ class SlaCore:
             if isinstance(command, MigratePolicy):
                 reply = self._moves.migrate(command, self._lives, now_us)
             else:
-                reply, done.config = self._moves.renew(command, now_us)
+                reply, done.config = self._moves.renew(command, self._lives, now_us)
             done.reply = _JSON.encode(reply)
-            self._common.plan(self._moves.planned)
+            self._common.plan(self._moves.planned, self._moves.edition)
         self.library.forget()
 
     def _move_some(self) -> None:
         if self._moves.planned and self._moves.portion(self._lives, self._move_one):
-            self._common.plan(self._moves.planned)
+            self._common.plan(self._moves.planned, self._moves.edition)
 
     def _move_one(self, move: Move, name: str) -> None:
         def carry_out() -> bool:
-            for live in self._lives.get(name, []):  # none: it was due to be put away
-                if move.concerns(live):
-                    move.carry_out(live, self.now_us)
+            lives = self._lives.get(name, [])  # none: it was due to be put away
+            self._moves.carry_out(move, name, lives, self.now_us)
             return False
 
         self._running.hear(name, carry_out, moved=True)

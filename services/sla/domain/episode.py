@@ -42,7 +42,8 @@ class Episode(msgspec.Struct, gc=False):
     """The state of the fold. `awaiting_us`: the oldest customer message without an answer;
     `answered`: the first exchange is over; `ended`: how the work ended, while it has; `resume_us`:
     when a hold ends by itself; `timed_us`: when something last happened by itself; `holds`: when it
-    was held, for clocks that a later policy starts in the past."""
+    was held, for clocks that a later policy starts in the past; `calendars`: those that clocks were ever
+    counted on, whose windows what is known rests on."""
 
     facts: Facts
     clocks: list[Clock] = []
@@ -59,6 +60,7 @@ class Episode(msgspec.Struct, gc=False):
     timed_us: int = 0
     work: Work = msgspec.field(default_factory=Work)
     holds: tuple[Hold, ...] = ()
+    calendars: tuple[str, ...] = ()
 
 
 def note(episode: Episode, event: Event) -> None:

@@ -153,7 +153,8 @@ class Episodes:
 
     def _hand_over(self, live: Live, to: Live, taken: list[Event]) -> None:
         live.record.events = [event for event in live.record.events if event not in taken]
-        if live.record.events or live.record.task_id is not None:
+        stays = live.record.task_id is not None
+        if stays or any(event.type in MESSAGES for event in live.record.events):
             live.again()
         else:
             self.drop(live)
@@ -172,7 +173,8 @@ class Episodes:
         if stray is not None and stray.record.task_id is None:
             self.drop(stray)
             for event in stray.record.events:
-                live.add(event)
+                if event.type in MESSAGES:  # its move to other policies was its own
+                    live.add(event)
         live.record.touched_us = now_us
         if not reopened:
             return False
@@ -202,7 +204,7 @@ class Episodes:
         conversation, lives = held.conversation, held.lives
         conversation.episodes.append(record)
         self._library.pin(record.book)
-        live = Live(self._workspace, conversation, record, self._library)
+        live = Live(self._workspace, conversation, record, held.library)
         record.ours = self.begun.take(conversation.id, live.lateness_us)
         record.seen += [event.key for event in record.ours]
         lives.append(live)

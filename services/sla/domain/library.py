@@ -25,10 +25,17 @@ from shared.contracts.window_index import IndexedTable
 from shared.contracts.windows import Expanded, Windows
 
 
+class Former(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The windows of a calendar before its renewal of a number."""
+
+    edition: int
+    windows: Expanded
+
+
 class Version(msgspec.Struct, gc=False):
     """One version of a resource. `place` orders policies; `windows` are a calendar's, derived from
-    the time-zone and holiday `data`; `former`: those from before its renewal, while it has not
-    reached every conversation."""
+    the time-zone and holiday `data`; `former`: those from before each renewal that has not reached
+    every conversation (earlier releases stored those from before the first)."""
 
     kind: ResourceKind
     id: str
@@ -37,7 +44,12 @@ class Version(msgspec.Struct, gc=False):
     place: float = 0
     windows: Expanded | None = None
     data: str = ""
-    former: Expanded | None = None
+    former: list[Former] | Expanded | None = None
+
+    def formers(self) -> list[Former]:
+        if isinstance(self.former, Expanded):
+            return [Former(0, self.former)]
+        return self.former or []
 
 
 class Page(msgspec.Struct, gc=False):
@@ -60,7 +72,6 @@ class Shelved(Protocol):
     def book(self, number: int) -> Book: ...
     def pin(self, number: int) -> None: ...
     def unpin(self, number: int) -> None: ...
-    def reach(self, calendar: str) -> None: ...
 
 
 class Library:
@@ -77,7 +88,7 @@ class Library:
         self._tables: dict[tuple[str, int], IndexedTable] = {}
         self._books: dict[int, Book] = {}
         self._changed: set[tuple[str, str]] = set()
-        self._former: dict[tuple[str, int], IndexedTable] = {}
+        self._former: dict[tuple[str, int, int], IndexedTable] = {}
         self._wanted: dict[tuple[str, str], int] = {}  # versions in force, while they are loaded
 
     def listed(self, kind: ResourceKind) -> list[Version]:
@@ -181,15 +192,15 @@ class Library:
         writes = [ConfigWrite("calendar", command.id, None)] if shared else []
         return msgspec.json.encode({"id": command.id}), writes
 
-    def renew(self, command: RenewCalendar) -> tuple[bool, list[ConfigWrite]]:
+    def renew(self, command: RenewCalendar, edition: int) -> tuple[bool, list[ConfigWrite]]:
         """Takes in new windows of a version. True when they differ where both know them, so that
-        clocks must be counted again; and what others need."""
+        clocks must be counted again, in the renewal of that number; and what others need."""
         version = self.versions["calendar", command.id, command.version]
         before = version.windows
         assert before is not None
         agree = _agree(before, command.windows)
-        if not agree and version.former is None:
-            version.former = before
+        if not agree:
+            version.former = [*version.formers(), Former(edition, before)]
         version.windows, version.data = command.windows, command.data
         self._tables.pop((command.id, command.version), None)
         self._touch(version)
@@ -222,30 +233,31 @@ class Library:
             found = self._books[number] = Book(policies, windows)
         return found
 
-    def before(self, calendars: set[str]) -> Shelved:
-        """The configuration as it was before the new windows of these calendars."""
-        return Before(self, calendars) if calendars else self
+    def counts_on(self, number: int, calendar: str, version: int) -> bool:
+        """Whether a book has a version of a calendar (0: any)."""
+        pairs = self.pages[number].calendars
+        return any(name == calendar and version in (0, each) for name, each in pairs)
 
-    def reach(self, calendar: str) -> None:
-        """The windows are those in force already."""
-
-    def settled(self) -> None:
-        """The new windows of all calendars have reached every conversation."""
-        self._former = {}
+    def settled(self, edition: int) -> None:
+        """A renewal has reached every conversation."""
+        self._former = {key: one for key, one in self._former.items() if key[2] != edition}
         for version in self.versions.values():
-            if version.former is not None:
-                version.former = None
+            before = version.formers()
+            kept = [one for one in before if one.edition != edition]
+            if len(kept) < len(before):
+                version.former = kept or None
                 self._touch(version)
 
-    def former_table(self, name: str, version: int) -> IndexedTable:
+    def former_table(self, name: str, version: int, edition: int) -> Windows:
         """The windows from before a renewal that has not reached every conversation."""
-        former = self.versions["calendar", name, version].former
-        if former is None:
-            return self._table(name, version)
-        found = self._former.get((name, version))
-        if found is None:
-            found = self._former[name, version] = IndexedTable(former)
-        return found
+        found = self._former.get((name, version, edition))
+        if found is not None:
+            return found
+        for one in self.versions["calendar", name, version].formers():
+            if one.edition == edition:
+                found = self._former[name, version, edition] = IndexedTable(one.windows)
+                return found
+        return self._table(name, version)
 
     def _policy(self, name: str, version: int) -> Policy:
         found = self._compiled.get((name, version))
@@ -288,7 +300,8 @@ class Library:
             version = self.versions.pop(key)
             self._compiled.pop(key[1:], None)
             self._tables.pop(key[1:], None)
-            self._former.pop(key[1:], None)
+            for former in [each for each in self._former if each[:2] == key[1:]]:
+                del self._former[former]
             self._touch(version)
 
     # At rest.
@@ -345,39 +358,6 @@ class Library:
         found = None if wanted is None else self.versions.get((kind, name, wanted))
         if found is not None:
             self.current[kind, name] = found
-
-
-class Before:
-    """The library, save that some calendars still have the windows from before their renewal, until
-    they `reach` this reader."""
-
-    def __init__(self, library: Library, calendars: set[str]) -> None:
-        self._library = library
-        self._calendars = calendars
-        self._books: dict[int, Book] = {}
-
-    def book(self, number: int) -> Book:
-        found = self._books.get(number)
-        if found is None:
-            known = self._library.book(number)
-            versions = dict(self._library.pages[number].calendars)
-            former = {name: self._library.former_table(name, versions[name]) for name in self._calendars if name in versions}  # fmt: skip
-
-            def windows(name: str) -> Windows:
-                kept = former.get(name) if name in self._calendars else None
-                return known.windows(name) if kept is None else kept
-
-            found = self._books[number] = Book(known.policies, windows)
-        return found
-
-    def reach(self, calendar: str) -> None:
-        self._calendars.discard(calendar)
-
-    def pin(self, number: int) -> None:
-        self._library.pin(number)
-
-    def unpin(self, number: int) -> None:
-        self._library.unpin(number)
 
 
 def _reply(version: Version, *, created: bool) -> bytes:

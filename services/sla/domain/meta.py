@@ -12,7 +12,7 @@ KIND = "meta"
 
 
 class Meta(msgspec.Struct, gc=False):
-    """At rest."""
+    """At rest. `edition`: how many renewals of calendars there were that moved clocks."""
 
     seq: int = 0
     behind: bool = False
@@ -20,6 +20,7 @@ class Meta(msgspec.Struct, gc=False):
     moves: list[Move] = []
     edges: list[int] = []
     alarms: dict[str, Alarm] = {}
+    edition: int = 0
 
 
 class _QueueBody(msgspec.Struct):
@@ -73,8 +74,12 @@ class Common:
         self._meta.behind = behind
         self._changed = True
 
-    def plan(self, moves: list[Move]) -> None:
-        self._meta.moves = moves
+    @property
+    def edition(self) -> int:
+        return self._meta.edition
+
+    def plan(self, moves: list[Move], edition: int) -> None:
+        self._meta.moves, self._meta.edition = moves, edition
         self._changed = True
 
     def take_queue(self, body: bytes) -> list[Row]:

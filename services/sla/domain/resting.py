@@ -81,15 +81,14 @@ def _rest(lives: list[Live], due_us: int, place: tuple[str, int] | None) -> Rest
     books: list[int] = []
     policies: set[str] = set()
     calendars: set[str] = set()
-    clocks: dict[str, int] = {}
+    clocks: list[tuple[str, int, int]] = []
     for live in lives:
-        books += live.record.books()
-        for clock in live.fold.episode.clocks:
-            for span in clock.spans:
-                calendars.add(span.calendar)
+        own = live.record.books()
+        books += own
+        calendars |= live.calendars()
         if (policy := live.fold.policy) is not None:
             policies.add(policy.id)
             if count := len(live.fold.open_clocks()):
-                clocks[policy.id] = clocks.get(policy.id, 0) + count
+                clocks.append((policy.id, max(own), count))
     queue, since_us = place or (None, 0)
     return Rest(due_us, books, sorted(policies), sorted(calendars), queue, since_us, clocks)

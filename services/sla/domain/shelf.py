@@ -10,18 +10,19 @@ from itertools import islice
 import msgspec
 
 from services.sla.domain.conversation import Conversation, Live, Rest, pack, rest_of, unpack
-from services.sla.domain.library import Library
+from services.sla.domain.library import Library, Shelved
 from services.sla.domain.shown import Shown
 
 AT_HAND_MAX = 2_000  # conversations whose clocks are kept derived
 
 
 class Held(msgspec.Struct, gc=False):
-    """One at hand. `body`: as it was last packed; None: not yet. `shown`: what it showed when it was
+    """One at hand. `library`: the configuration as it counts on it; `body`: as it was last packed; None: not yet. `shown`: what it showed when it was
     last told; None: that must be looked at."""
 
     conversation: Conversation
     lives: list[Live]
+    library: Shelved
     body: bytes | None = None
     shown: Shown | None = None
 
@@ -33,11 +34,12 @@ class Held(msgspec.Struct, gc=False):
 
 
 class Shelf(Mapping[str, list[Live]]):
-    """By id, their episodes with folds, oldest first. `former`: the calendars whose new windows have
-    not reached a conversation yet."""
+    """By id, their episodes with folds, oldest first. `view`: the configuration that a conversation
+    counts on; `begun` is told of each that is new."""
 
     def __init__(self, workspace: str, library: Library) -> None:
-        self.former: Callable[[str], set[str]] = lambda _: set()
+        self.view: Callable[[Conversation], Shelved] = lambda _: library
+        self.begun: Callable[[Conversation], None] = lambda _: None
         self._workspace = workspace
         self._library = library
         self._held: dict[str, Held] = {}
@@ -73,8 +75,18 @@ class Shelf(Mapping[str, list[Live]]):
 
     def add(self, conversation: Conversation) -> Held:
         """A new one, without episodes."""
-        held = self._last = self._held[conversation.id] = Held(conversation, [])
+        self.begun(conversation)
+        held = Held(conversation, [], self._library)
+        self._last = self._held[conversation.id] = held
         return held
+
+    def review(self) -> None:
+        """The windows of a calendar are others now: those at hand count on what they have until it
+        reaches them, as those that are packed do."""
+        for held in self._held.values():
+            held.library = self.view(held.conversation)
+            for live in held.lives:
+                live.count_by(held.library)
 
     def put(self, name: str, body: bytes) -> None:
         """One that was stored."""
@@ -117,11 +129,11 @@ class Shelf(Mapping[str, list[Live]]):
         if held is None:
             body = self._packed.pop(name)
             conversation = unpack(body)
-            library = self._library.before(self.former(name))
+            library = self.view(conversation)
             lives = [
                 Live(self._workspace, conversation, record, library)
                 for record in conversation.episodes
             ]
-            held = Held(conversation, lives, body)
+            held = Held(conversation, lives, library, body)
         self._last = self._held[name] = held  # the last is who was opened last
         return held
