@@ -360,6 +360,22 @@ def test_a_message_that_joins_its_task_after_a_migration_leaves_the_books_alone(
     assert bench.reloaded().clocks(140) == bench.clocks(140)
 
 
+@pytest.mark.parametrize("mode", ["recompute", "forward"])
+def test_a_clock_may_leave_a_calendar_that_has_been_deleted(mode):
+    paused = {"target_s": 3600, "pause_when": "task.held"}
+    bench = bound({**RESOLVE, "calendar": "daytime", "targets": {"resolution": paused, "customer_wait": paused}})  # fmt: skip
+    bench.told(100, "held", reason="lunch")
+    bench.put("sla_policy", {**RESOLVE, "targets": {"resolution": {"target_s": 7200}}}, at_s=110)
+    bench.command(111, "DeleteResource", resource="calendar", id="daytime")
+    bench.command(120, "MigratePolicy", id="main", mode=mode)
+    bench.settle(120)
+    wait, resolution = bench.clocks(130)
+    assert (wait["state"], resolution["state"]) == ("cancelled", "running")
+    assert bench.reloaded().clocks(130) == bench.clocks(130)
+    left = explanation(bench.core, "cnv_1", wait["id"], T0 + 130 * S)
+    assert left is not None and left["ledger"][0]["seconds"] == 100
+
+
 def test_new_windows_pass_over_what_is_put_away_when_its_turn_comes():
     conversations = 2 * RUNG_PER_INPUT + 10
     bench = bound({**RESOLVE, "calendar": "daytime"}, conversations)

@@ -79,6 +79,7 @@ class SlaCore:
             self._turn(what.name == BEHIND)
         elif what.kind == "lifecycle" and what.name == ALARM:
             self._alarm(msgspec.json.decode(what.body, type=Alarm))
+        self.library.tidy()
         return outcome
 
     def wake_at_us(self) -> int | None:

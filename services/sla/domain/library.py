@@ -89,6 +89,7 @@ class Library:
         self._books: dict[int, Book] = {}
         self._changed: set[tuple[str, str]] = set()
         self._former: dict[tuple[str, int, int], IndexedTable] = {}
+        self._idle = False  # whether a book has lost its last episode
         self._wanted: dict[tuple[str, str], int] = {}  # versions in force, while they are loaded
 
     def listed(self, kind: ResourceKind) -> list[Version]:
@@ -213,9 +214,18 @@ class Library:
         self.pages[self.number] = Page(
             self.number,
             [(one.id, one.version) for one in self.listed("sla_policy")],
-            [(one.id, one.version) for one in self.listed("calendar")],
+            self._calendars(),
         )
         self._changed.add(("book", str(self.number)))
+
+    def _calendars(self) -> list[tuple[str, int]]:
+        """Of a new book: those in force, and deleted ones that an episode may still have spans on when
+        it moves here."""
+        found: dict[str, int] = {}
+        for number in sorted(self.pins):
+            found.update(self.pages[number].calendars)
+        found.update((one.id, one.version) for one in self.listed("calendar"))
+        return sorted(found.items())
 
     # Books.
 
@@ -279,14 +289,21 @@ class Library:
         self.pins[number] = self.pins.get(number, 0) + 1
 
     def unpin(self, number: int) -> None:
-        """An episode needs it no more; the last one lets it go."""
+        """An episode needs it no more; the last one lets it go, once the input is done: what it did to
+        the clocks of that episode is still to be told."""
         self.pins[number] -= 1
         if not self.pins[number]:
             del self.pins[number]
+            self._idle = True
+
+    def tidy(self) -> None:
+        """After an input."""
+        if self._idle:
             self.forget()
 
     def forget(self) -> None:
         """Drops the books that no episode is pinned to, and what only they named."""
+        self._idle = False
         needed = self.pins
         for number in [n for n in self.pages if n not in needed and n not in (0, self.number)]:
             del self.pages[number]
