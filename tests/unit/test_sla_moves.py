@@ -360,6 +360,19 @@ def test_a_message_that_joins_its_task_after_a_migration_leaves_the_books_alone(
     assert bench.reloaded().clocks(140) == bench.clocks(140)
 
 
+def test_a_breach_on_a_calendar_that_its_clock_has_left_outlives_new_windows():
+    bench = bound({**RESOLVE, "calendar": "daytime", "targets": {"resolution": {"target_s": 1800}}})
+    bench.settle(2000)
+    bench.put("sla_policy", {**RESOLVE, "targets": {"resolution": {"target_s": 7200}}}, at_s=2000)
+    bench.command(2000, "MigratePolicy", id="main")
+    bench.settle(2000)
+    (clock,) = bench.clocks(2010)
+    assert clock["breached_at"] == bench.at(1800)
+    assert renew(bench, 2010, opening("09:05"), 0)["moves"]
+    bench.settle(2010)
+    assert bench.clocks(2010) == [clock] == bench.reloaded().clocks(2010)
+
+
 @pytest.mark.parametrize("mode", ["recompute", "forward"])
 def test_a_clock_may_leave_a_calendar_that_has_been_deleted(mode):
     paused = {"target_s": 3600, "pause_when": "task.held"}
