@@ -254,6 +254,31 @@ async def renormalise(
 
 @app.command()
 @command
+async def realign(
+    new_log: Annotated[
+        bool, typer.Option("--new-log", help="Kafka was replaced: read it from its beginning")
+    ] = False,
+    yes: Annotated[bool, typer.Option(help="do not ask")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="for machines; with --yes it acts")
+    ] = False,
+) -> None:
+    """Let PostgreSQL and Kafka go on together, after either was set back without the other.
+
+    With all services stopped: after a restore of PostgreSQL from a backup, after Kafka lost records,
+    and where a position lies outside the log. Shows first what would move.
+    """
+    from services.cli.realigning import realigned
+
+    report = await realigned(read_settings(), new_log, yes, None if as_json else out)
+    if as_json:
+        print(msgspec.json.encode(report).decode())
+    if not report.done and not as_json:
+        raise typer.Exit(1)
+
+
+@app.command()
+@command
 async def apply(
     file: Annotated[Path, typer.Option("-f", "--file", help="workspace.yaml", exists=True)],
     url: Annotated[str | None, typer.Option(help="where the services answer")] = None,

@@ -113,6 +113,7 @@ async def runtime(
         enrich_config=enrich_config,
         metrics=parts.runtime_metrics,
         supervisor=parts.supervisor,
+        peers={name: PostgresStore(parts.engine, name) for name in topics.WRITTEN_BY.values()},
     )
     await running.start()
     try:

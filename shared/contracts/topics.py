@@ -32,6 +32,9 @@ RETENTION_MS: dict[str, int] = {
     RAW: 3 * DAY_MS,
 }
 
+# Who writes the topics of our own services' events.
+WRITTEN_BY: dict[str, str] = {ROUTING_EVENTS: "router", SLA_EVENTS: "sla"}
+
 # What each service reads. The archive is the channels service's conversation archive.
 CONSUMES: dict[str, tuple[str, ...]] = {
     "router": (*INTERACTIONS.values(), SLA_EVENTS),

@@ -13,7 +13,7 @@ from shared.contracts.instants import parse_instant
 from shared.runtime.port import IdempotencyKey, Reply
 
 # Our own services number what they publish; all else is known by its id.
-SEQUENCED: frozenset[str] = frozenset({topics.ROUTING_EVENTS, topics.SLA_EVENTS})
+SEQUENCED: frozenset[str] = frozenset(topics.WRITTEN_BY)
 
 
 class Arrival(msgspec.Struct):

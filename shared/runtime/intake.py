@@ -10,6 +10,7 @@ from shared.runtime.limits import Limits
 from shared.runtime.metrics import RuntimeMetrics
 from shared.runtime.shard import Shard
 from shared.runtime.tenure import Phase
+from shared.runtime.timeline import MENDED_BY, Timeline
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,7 @@ class Intake:
         clock: Clock,
         limits: Limits,
         metrics: RuntimeMetrics,
+        timeline: Timeline,
     ) -> None:
         self._service = service
         self._bus = bus
@@ -34,6 +36,7 @@ class Intake:
         self._clock = clock
         self._limits = limits
         self._metrics = metrics
+        self._timeline = timeline
         self._reader: Reader | None = None
         # partition -> the shard object and its count of loads that the reader serves
         self._joined: dict[int, tuple[Shard, int]] = {}
@@ -48,6 +51,7 @@ class Intake:
         if reader is None:
             reader = self._reader = self._bus.reader()
         await self._leave(reader)
+        await self._verify()
         await self._join(reader)
         if not self._joined:
             return False
@@ -78,9 +82,30 @@ class Intake:
             self._paused.discard(partition)
             await reader.release(self._of(partition))
 
+    async def _verify(self) -> None:
+        """Shards just taken: before anything is read or sent, is the log that of this database?"""
+        fresh = {
+            partition: shard
+            for partition, shard in self._shards.items()
+            if shard.phase is Phase.RUNNING and not shard.verified
+        }
+        if not fresh:
+            return
+        found = await self._timeline.strange(
+            {partition: shard.following.positions for partition, shard in fresh.items()},
+            {partition: shard.seqs or {} for partition, shard in fresh.items()},
+        )
+        for partition, shard in fresh.items():
+            if shard.phase is not Phase.RUNNING:
+                continue
+            if partition in found:
+                await shard.halt(found[partition])
+            else:
+                shard.verify()
+
     async def _join(self, reader: Reader) -> None:
         for partition, shard in tuple(self._shards.items()):
-            if shard.phase is not Phase.RUNNING or shard.following.attached:
+            if shard.phase is not Phase.RUNNING or shard.following.attached or not shard.verified:
                 continue
             reading = shard.following.reading
             bounds = await self._bus.bounds(self._of(partition))
@@ -123,7 +148,7 @@ class Intake:
         self._joined.pop(error.partition, None)
         await reader.release(self._of(error.partition))
         if shard is not None:
-            await shard.halt(str(error))
+            await shard.halt(f"{error}. {MENDED_BY}")
 
     def _of(self, partition: int) -> list[TopicPartition]:
         return [(topic, partition) for topic in self._topics]

@@ -171,6 +171,6 @@ before it becomes an input (expanded calendar windows). None stays None: deleted
 #   Runtime(factory: CoreFactory, bus: Bus, store: Store, clock: Clock, *,
 #           replica: str, url: str, topics: Collection[str] | None = None (contracts' CONSUMES),
 #           partitions: int = 12, limits: Limits = Limits(), enrich_config: EnrichConfig | None,
-#           metrics: RuntimeMetrics | None = None)
+#           metrics: RuntimeMetrics | None = None, peers: Mapping[str, Store] | None = None)
 # `PostgresStore(engine, service, schema=None, projector=None)` and `MemoryStore(service, platform)`
 # are the stores; a projector writes `Outcome.rows` in the batch's transaction.

@@ -1,7 +1,7 @@
 """One service's replica: it takes shards, lets them decide, and answers for them. See `port`."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TypeVar
 
 import structlog
@@ -32,6 +32,7 @@ from shared.runtime.store.port import ShardRow, Store, StoreUnavailable, Workspa
 from shared.runtime.supervisor import Supervisor
 from shared.runtime.tasks import Tasks
 from shared.runtime.tenure import Phase
+from shared.runtime.timeline import Timeline
 from shared.runtime.watches import Watches
 
 log = structlog.get_logger(__name__)
@@ -42,7 +43,8 @@ _DAY_US = 86_400_000_000
 
 class Runtime:
     """`topics` are what the service reads (default: the contracts' CONSUMES), `partitions` how
-    many shards there are, `url` where other replicas reach this one.
+    many shards there are, `url` where other replicas reach this one; `peers` are the stores of the
+    services whose events it reads, by service: they say which events there are (see `timeline`).
 
     `start` runs everything in tasks; a simulation leaves it and calls `step_leases`, `step_config`,
     `intake.step` and each shard's `step` and `publish` itself.
@@ -63,6 +65,7 @@ class Runtime:
         enrich_config: EnrichConfig | None = None,
         metrics: RuntimeMetrics | None = None,
         supervisor: Supervisor | None = None,
+        peers: Mapping[str, Store] | None = None,
     ) -> None:
         self.service = factory.service
         self.replica = replica
@@ -86,7 +89,14 @@ class Runtime:
             enrich_config,
         )
         self.intake = Intake(
-            self.service, bus, tuple(chosen), self.shards, clock, self.limits, self.metrics
+            self.service,
+            bus,
+            tuple(chosen),
+            self.shards,
+            clock,
+            self.limits,
+            self.metrics,
+            Timeline(bus, self.service, chosen, peers or {}),
         )
         self._supervisor = supervisor
         self._partition_of: dict[str, int] = {}

@@ -42,7 +42,11 @@ _LIVE = Input("lifecycle", LIVE)
 
 
 class Shard:
-    """`deps` of all shards of one replica come in through the constructor; see `Runtime`."""
+    """`deps` of all shards of one replica come in through the constructor; see `Runtime`.
+
+    `seqs` are the journal's last numbers by workspace as the shard was first loaded; it publishes
+    once it is `verified` that the log holds no others (see `timeline`).
+    """
 
     def __init__(self, lease: ShardLease, leased_at: float, deps: Deps) -> None:
         limits, clock = deps.limits, deps.clock
@@ -54,6 +58,8 @@ class Shard:
         self.roster = Roster(
             lease.partition, deps.factory, deps.store, limits, self.inbox, deps.enrich
         )
+        self.verified = False
+        self.seqs: dict[str, int] | None = None
         self._deps = deps
         self._limits = limits
         self._clock = clock
@@ -211,6 +217,11 @@ class Shard:
         self.roster.ask_for(workspace)
         self.inbox.put(workspace, arrival)
 
+    def verify(self) -> None:
+        """The log holds nothing that the journal does not know: publishing may begin."""
+        self.verified = True
+        self.signals.unpublished.set()
+
     def join(self, starts: dict[str, int], ends: dict[str, int]) -> None:
         """Reading begins at `starts`; up to `ends` it is catching up. Called by the intake."""
         self.following.join(starts, ends)
@@ -306,7 +317,7 @@ class Shard:
 
         Raises BusUnavailable, StoreUnavailable: nothing is lost, the same rows come again.
         """
-        if self.phase is Phase.LOST:
+        if self.phase is Phase.LOST or not self.verified:
             return False
         return await self.outbox.publish()
 
@@ -324,6 +335,8 @@ class Shard:
         if self.phase is not Phase.LOADING:  # the shard was lost meanwhile
             self._forget(self.tenure.why_not())
             return True
+        if self.seqs is None:
+            self.seqs = {name: each.seq for name, each in self.workspaces.items()}
         self.tenure.phase = Phase.RUNNING
         self.following.loaded()
         log.info(

@@ -17,6 +17,7 @@ from shared.runtime.store.port import (
     InputRow,
     JournalRow,
     ReplyRow,
+    ShardLease,
     StaleEpoch,
     StoreUnavailable,
     WorkspaceState,
@@ -213,8 +214,9 @@ def batch(lease, number=1, *, workspace="w", **more):
         "seen": [number.to_bytes(16, "big")],
         "positions": {"topic": number},
         "seen_us": NOW_US,
+        "published": 0,
     } | more
-    return Batch(partition=lease.partition, epoch=lease.epoch, lease_s=10, published=0, **fields)
+    return Batch(partition=lease.partition, epoch=lease.epoch, lease_s=10, **fields)
 
 
 async def count(store, workspace="w"):
@@ -332,6 +334,58 @@ async def test_replicas_are_alive_for_a_while(lab):
     assert await lab.store.register("a", "http://a", 0.1) == ["a"]
     await lab.store.unregister("a")
     assert await lab.store.register("b", "http://b", 10) == ["b"]
+
+
+async def test_who_lives_is_told_without_joining(lab):
+    assert await lab.store.alive(10) == []
+    await lab.store.register("b", "http://b", 10)
+    assert await lab.other().alive(10) == ["b"]
+    await asyncio.sleep(0.2)
+    assert await lab.store.alive(0.1) == []
+
+
+async def test_a_shard_is_looked_at_without_being_taken(lab):
+    lease = await owned(lab)
+    await lab.store.commit(batch(lease, published=1))
+    await lab.store.halt(0, lease.epoch, "why")
+    seen = await lab.other().standing(0)
+    assert seen == ShardLease(0, lease.epoch, {"topic": 1}, 1, 1, "why")
+    assert await lab.store.standing(7) is None
+
+
+async def test_first_event_that_somebody_has_not_heard(lab):
+    lease = await owned(lab)
+    rows = [
+        JournalRow(place, "w", place, place - 1, "t", topic, "key", b"{}", NOW_US)
+        for place, topic in enumerate(["x", "", "x", "y", "x"], 1)
+    ]
+    letter = JournalRow(6, "w", 0, -1, "t", "x", "key", b"{}", NOW_US)
+    await lab.store.commit(batch(lease, journal=[*rows, letter]))
+    unheard = lab.store.unheard
+    assert [await unheard(0, "x", {"w": seq}) for seq in range(6)] == [1, 3, 3, 5, 5, None]
+    assert await unheard(0, "y", {"w": 0, "v": 0}) == 4
+    assert await unheard(0, "x", {"v": 0}) is await unheard(0, "x", {}) is None
+    assert await unheard(1, "x", {"w": 0}) is None
+
+
+async def test_a_held_shard_is_not_realigned_and_a_free_one_at_once(lab):
+    lease = await owned(lab)
+    await lab.store.commit(batch(lease, published=1, positions={"a": 5, "b": 5}))
+    await lab.store.halt(0, lease.epoch, "why")
+    assert not await lab.other().realign(0, {"a": 9}, 0, True)
+    assert (await lab.store.standing(0)).positions == {"a": 5, "b": 5}
+    await lab.store.release(0, lease.epoch, 1)
+    assert await lab.other().realign(0, {"a": 9, "c": 7})
+    assert await lab.store.standing(0) == ShardLease(
+        0, lease.epoch + 1, {"a": 9, "b": 5, "c": 7}, 1, 1, "why"
+    )
+    assert await lab.store.realign(0, {}, 8) and (await lab.store.standing(0)).published == 1
+    assert await lab.store.realign(0, {}, 0, True)
+    last = await lab.store.standing(0)
+    assert (last.published, last.halted) == (0, None)
+    assert not await lab.store.realign(7, {})
+    with pytest.raises(StaleEpoch):
+        await lab.store.commit(batch(lease, 2))
 
 
 async def test_entities_change_vanish_and_load_in_chunks(lab):

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
@@ -15,7 +14,6 @@ from shared.bus.kafka import KafkaBus
 from shared.bus.port import Outgoing
 from shared.contracts import topics
 from shared.db.embedded import EmbeddedPostgres
-from shared.db.engine import asyncpg_dsn
 from shared.testing.bus_twins import KafkaTwin
 from shared.testing.kafka import KafkaBroker
 from shared.testing.kill_calls import Caller, Ledger
@@ -124,7 +122,10 @@ async def test_a_position_outside_the_log_halts_its_shard_and_says_so(
         assert "outside the log" in parts["router"]
         with pytest.raises(RuntimeError, match="outside the log"):
             await asyncio.to_thread(installation.command, "doctor", "--json")
-        await _go_on(url)
+        process.stop()
+        said = await asyncio.to_thread(installation.command, "realign", "--yes")
+        assert "3 records before it are gone" in said
+        await asyncio.to_thread(installation.start)
         await halted.say(1)
         await routed(halted, 2)
         health = await asyncio.to_thread(httpx.get, f"{process.url}/health/ready", trust_env=False)
@@ -140,16 +141,3 @@ async def _overtake(broker: KafkaBroker) -> None:
     finally:
         await bus.stop()
     await KafkaTwin(broker.bootstrap, None).truncate((EMAIL, 0), 3)
-
-
-async def _go_on(url: str) -> None:
-    """What docs/operations.md tells the person to do."""
-    connection = await asyncpg.connect(asyncpg_dsn(url))
-    try:
-        await connection.execute(
-            "UPDATE platform.shard SET halted = NULL,"
-            " positions = jsonb_set(positions, $1::text[], '3') WHERE halted IS NOT NULL",
-            [EMAIL],
-        )
-    finally:
-        await connection.close()

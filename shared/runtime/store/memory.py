@@ -117,11 +117,8 @@ class MemoryStore:
 
     async def register(self, replica: str, url: str, alive_s: float) -> list[str]:
         self._ask("register")
-        now = self._now()
-        self._data.replicas[replica] = (url, now)
-        return sorted(
-            name for name, (_, seen_at) in self._data.replicas.items() if now - seen_at <= alive_s
-        )
+        self._data.replicas[replica] = (url, self._now())
+        return self._alive(alive_s)
 
     async def unregister(self, replica: str) -> None:
         self._ask("unregister")
@@ -189,6 +186,40 @@ class MemoryStore:
     async def halt(self, partition: int, epoch: int, reason: str) -> None:
         self._ask("halt")
         self._held(partition, epoch).halted = reason
+
+    async def alive(self, alive_s: float) -> list[str]:
+        self._ask("alive")
+        return self._alive(alive_s)
+
+    async def standing(self, partition: int) -> ShardLease | None:
+        self._ask("standing")
+        shard = self._data.shards.get(partition)
+        return None if shard is None else self._lease(partition, shard)
+
+    async def unheard(self, partition: int, topic: str, after: Mapping[str, int]) -> int | None:
+        self._ask("unheard")
+        rows = self._data.journal.get(partition, [])
+        news = (row for row in rows if row.workspace in after and row.topic == topic)
+        return next((row.position for row in news if row.seq > after[row.workspace]), None)
+
+    async def realign(
+        self,
+        partition: int,
+        positions: Mapping[str, int],
+        published: int | None = None,
+        unhalt: bool = False,
+    ) -> bool:
+        self._ask("realign")
+        shard = self._data.shards.get(partition)
+        if shard is None or not self._is_free(shard):
+            return False
+        shard.epoch += 1
+        shard.positions.update(positions)
+        if published is not None:
+            shard.published = min(shard.published, published)
+        if unhalt:
+            shard.halted = None
+        return True
 
     def clear_halt(self, partition: int, positions: Mapping[str, int] | None = None) -> None:
         """What an operator does."""
@@ -393,6 +424,10 @@ class MemoryStore:
 
     def _now(self) -> float:
         return self._database.clock.monotonic()
+
+    def _alive(self, alive_s: float) -> list[str]:
+        now, replicas = self._now(), self._data.replicas
+        return sorted(name for name, (_, at) in replicas.items() if now - at <= alive_s)
 
     def _is_free(self, shard: _Shard) -> bool:
         return shard.owner is None or shard.lease_until <= self._now()

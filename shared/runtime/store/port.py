@@ -202,6 +202,33 @@ class Store(Protocol):
         """Stop a shard until a person clears it. Raises StaleEpoch."""
         ...
 
+    # Mending, while nobody owns the shards
+
+    async def alive(self, alive_s: float) -> list[str]:
+        """The ids of the replicas that were heard of within `alive_s`, sorted."""
+        ...
+
+    async def standing(self, partition: int) -> ShardLease | None:
+        """What an acquisition would return, without one; None for an unknown shard."""
+        ...
+
+    async def unheard(self, partition: int, topic: str, after: Mapping[str, int]) -> int | None:
+        """The first journal position of an event on `topic` whose seq is above `after` of its
+        workspace; None when there is none."""
+        ...
+
+    async def realign(
+        self,
+        partition: int,
+        positions: Mapping[str, int],
+        published: int | None = None,
+        unhalt: bool = False,
+    ) -> bool:
+        """Move a shard's reading `positions`, take its cursor back to `published` (never forward),
+        clear its halt; owners of before may commit no more. False, and nothing done, when somebody
+        holds it."""
+        ...
+
     # Loading
 
     async def workspaces(self, partitions: Collection[int]) -> list[WorkspaceRow]:

@@ -157,6 +157,37 @@ class PostgresStore:
         if done is None:
             raise StaleEpoch(f"shard {partition} has another owner")
 
+    # Mending
+
+    async def alive(self, alive_s: float) -> list[str]:
+        async with self._reading() as raw:
+            rows = await raw.fetch(self._sql.alive, self.service, float(alive_s))
+        return sorted(row[0] for row in rows)
+
+    async def standing(self, partition: int) -> ShardLease | None:
+        async with self._reading() as raw:
+            row = await raw.fetchrow(self._sql.standing, self.service, partition)
+            return None if row is None else await self._lease(raw, row)
+
+    async def unheard(self, partition: int, topic: str, after: Mapping[str, int]) -> int | None:
+        names, seqs = list(after.keys()), list(after.values())
+        async with self._reading() as raw:
+            return await raw.fetchval(self._sql.unheard, partition, topic, names, seqs)
+
+    async def realign(
+        self,
+        partition: int,
+        positions: Mapping[str, int],
+        published: int | None = None,
+        unhalt: bool = False,
+    ) -> bool:
+        moved = msgspec.json.encode(dict(positions)).decode()
+        async with self._reading() as raw:
+            done = await raw.fetchval(
+                self._sql.realign, self.service, partition, moved, published, unhalt
+            )
+        return done is not None
+
     # Loading
 
     async def workspaces(self, partitions: Collection[int]) -> list[WorkspaceRow]:

@@ -86,6 +86,23 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
         "UPDATE platform.shard SET halted = $4"
         " WHERE service = $1 AND partition = $2 AND epoch = $3 RETURNING partition"
     )
+    standing: str = (
+        "SELECT partition, epoch, positions::text, published, halted FROM platform.shard"
+        " WHERE service = $1 AND partition = $2"
+    )
+    unheard: str = (
+        "SELECT min(first.position) FROM unnest($3::text[], $4::bigint[]) AS a(workspace, seq),"
+        " LATERAL (SELECT position FROM {s}.journal j WHERE j.workspace = a.workspace"
+        " AND j.seq > a.seq AND j.topic = $2 AND j.partition = $1 ORDER BY j.seq LIMIT 1) AS first"
+    )
+    realign: str = (
+        "UPDATE platform.shard SET epoch = epoch + 1, positions = positions || $3::jsonb,"
+        " published = least(published, $4::bigint),"
+        " halted = CASE WHEN $5 THEN NULL ELSE halted END"
+        " WHERE service = $1 AND partition = $2"
+        " AND (owner IS NULL OR lease_until IS NULL OR lease_until < clock_timestamp())"
+        " RETURNING partition"
+    )
     workspaces: str = (
         "SELECT id, partition, seed, version FROM platform.workspace"
         ' WHERE partition = ANY($1::int[]) ORDER BY id COLLATE "C"'
