@@ -226,6 +226,7 @@ async def test_a_workspace_of_the_lost_time_is_noticed_too(centre):
 async def test_the_numbers_compared_are_those_of_before_the_first_decision(centre):
     """With the bus away commands go on: their numbers may pass the lost ones'."""
     await lost_time(centre)
+    before = len(await centre.router.published())
     centre.bus.unavailable = True
     runtime = centre.router.replica("two", peers=centre.stores)
     await runtime.step_leases()
@@ -237,9 +238,11 @@ async def test_the_numbers_compared_are_those_of_before_the_first_decision(centr
             await asyncio.sleep(0)
             await shard.step()
     centre.bus.unavailable = False
+    assert not await shard.publish(), "not before the log was looked at"
     await turn(runtime)
     assert COMMAND in (shard.tenure.halted or "")
-    assert not await shard.publish()
+    assert shard.outbox.depth >= 9 and not await shard.publish()
+    assert len(await centre.router.published()) == before
 
 
 async def test_many_records_behind_the_lost_ones_hide_nothing_by_the_same_writer(centre):
