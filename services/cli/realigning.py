@@ -38,7 +38,7 @@ async def realigned(settings: Settings, new_log: bool, yes: bool, out: Console |
         made = await realign.plan(stores, bus, new_log=new_log)
         if out is not None:
             _say(made, out)
-        done = yes or (out is not None and _agreed(out))
+        done = made.is_empty or yes or (out is not None and _agreed(out))
         if done:
             await realign.carry_out(stores, made)
     return Report(done, made)
@@ -62,10 +62,10 @@ async def _parts(settings: Settings) -> AsyncGenerator[tuple[dict[str, Store], B
 
 def _say(made: Plan, out: Console) -> None:
     lines = [
-        f"{each.service} reads {each.topic}[{each.partition}] from {each.to} on (was at {each.position})"
+        f"{each.service} {'trusts its own' if each.own else 'reads'} {each.topic}[{each.partition}]"
+        f" from {each.to} on (was {each.position})"
         + (f"; {each.gone} records before it are gone from the log" if each.gone else "")
         for each in made.moves
-        if topics.WRITTEN_BY.get(each.topic) != each.service
     ]
     lines += [
         f"{each.service} sends what it wrote to {each.topic}[{each.partition}] again"

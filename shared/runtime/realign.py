@@ -26,6 +26,11 @@ class Move(msgspec.Struct, frozen=True):
     to: int
     gone: int = 0
 
+    @property
+    def own(self) -> bool:
+        """What the service itself writes."""
+        return topics.WRITTEN_BY.get(self.topic) == self.service
+
 
 class Rewind(msgspec.Struct, frozen=True):
     """A writer sends its journal again from behind `to`."""
@@ -52,6 +57,10 @@ class Plan(msgspec.Struct, frozen=True):
     moves: list[Move] = []
     rewinds: list[Rewind] = []
     releases: list[Release] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.moves or self.rewinds or self.releases)
 
     @property
     def gone(self) -> int:
@@ -197,7 +206,7 @@ async def carry_out(stores: Mapping[str, Store], made: Plan) -> None:
     for own in (False, True):
         positions: dict[tuple[str, int], dict[str, int]] = {}
         for move in made.moves:
-            if (topics.WRITTEN_BY.get(move.topic) == move.service) is own:
+            if move.own is own:
                 positions.setdefault((move.service, move.partition), {})[move.topic] = move.to
         for place in made.shards:
             unhalt = own and place in halted

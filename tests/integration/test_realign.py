@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import httpx
 import pytest
+from rich.console import Console
 
 from services.cli.doctor import examine
 from services.cli.realigning import realigned
@@ -170,7 +172,9 @@ async def test_a_restored_database_and_a_kafka_that_went_on(
         assert not said["router shards"].ok
         assert "omniroute realign" in said["router shards"].said
 
-    report = await realigned(settings, False, True, None)
+    said_to = io.StringIO()
+    report = await realigned(settings, False, True, Console(file=said_to, width=200))
+    assert "router shard 0 goes on" in said_to.getvalue()
     assert report.done and report.plan.gone == 0
     assert {one.service for one in report.plan.releases} == {"router", "sla", "archive"}
     again = await realigned(settings, False, True, None)

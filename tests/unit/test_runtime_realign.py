@@ -13,7 +13,7 @@ from shared.contracts.problems import Refused
 from shared.runtime import realign
 from shared.runtime.store.memory import MemoryStore
 from shared.runtime.store.port import StoreUnavailable
-from shared.runtime.timeline import COMMAND, LOOK_BACK
+from shared.runtime.timeline import COMMAND, LOOK_BACK, last_records
 from shared.testing.counter_core import CounterCore, CounterFactory, counted
 from shared.testing.replica import CHAT, World, command, turn
 
@@ -253,6 +253,20 @@ async def test_many_records_behind_the_lost_ones_hide_nothing_by_the_same_writer
         await centre.bus.send([_again(record)])
     await centre.start()
     assert all(centre.halts().values())
+
+
+async def test_only_the_end_of_a_log_is_looked_at(centre):
+    place = (topics.SLA_EVENTS, 0)
+    assert await last_records(centre.bus, {place: 0}) == {}
+    await centre.bus.send([Outgoing(*place, None, b"x")] * (2 * LOOK_BACK))
+
+    async def looked_at(floor):
+        found = await last_records(centre.bus, {place: floor})
+        return [record.offset for record in found.get(place, [])]
+
+    assert await looked_at(0) == list(range(LOOK_BACK, 2 * LOOK_BACK))
+    assert await looked_at(2 * LOOK_BACK - 3) == [2 * LOOK_BACK - n for n in (3, 2, 1)]
+    assert await looked_at(2 * LOOK_BACK) == []
 
 
 async def test_what_was_taken_in_already_cannot_be_taken_back(centre):
