@@ -1,7 +1,5 @@
 """For every mail: never an exception, the best text, bounded time and size."""
 
-import time
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from services.channels.connectors.email.mime import parse_mail
 from services.channels.connectors.email.reply import reply_of
 from services.channels.connectors.port import Parsed
 from tests.mail.checks import check_mail
+from tests.mail.cost import cpu_s
 from tests.mail.strategies import mails
 
 SLOW = [HealthCheck.too_slow]
@@ -64,8 +63,6 @@ def test_no_word_of_html_is_lost(tags: list[str], word: str) -> None:
 def test_a_piece_repeated_costs_its_length(piece: str) -> None:
     def cost(count: int) -> float:
         text = piece * count
-        started = time.process_time()
-        to_text(text), safe(text), reply_of(text)
-        return time.process_time() - started
+        return cpu_s(lambda: (to_text(text), safe(text), reply_of(text)))
 
     assert cost(8_000) < max(cost(1_000), 0.002) * 8 * 12
