@@ -7,6 +7,7 @@ import pytest
 
 from services.cli.system import System, system
 from shared.settings import Settings
+from tests.integration.shop import opened
 
 
 @pytest.fixture
@@ -14,5 +15,4 @@ async def running(database_url: str, tmp_path: Path) -> AsyncIterator[System]:
     """Every service, with the workspace `shop`."""
     settings = Settings(port=0, data_dir=tmp_path, database_url=database_url, partitions=1)
     async with system(settings) as started:
-        await started.parts.platform.create_workspace("shop", 1)
-        yield started
+        yield await opened(started)

@@ -15,15 +15,6 @@ EVENT = {
 }  # fmt: skip
 
 
-async def owned(admin: httpx.AsyncClient) -> None:
-    """Wait until the workspace's shard has an owner."""
-    for _ in range(300):
-        if (await admin.get("/queues")).status_code == 200:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("nobody owns the shard")
-
-
 async def work_with_offer(desk: httpx.AsyncClient, agent: str) -> dict[str, Any]:
     tag = ""
     for _ in range(30):
@@ -44,7 +35,6 @@ async def test_another_agents_task_is_out_of_reach(running: System) -> None:
         await client(running, "agent", "ben") as ben,
         await client(running, "supervisor") as boss,
     ):
-        await owned(admin)
         body = {"name": "x", "capacity": 100, "channels": {"chat": 2}}
         await ok(await admin.put("/queues/main", json={}))
         for name, skills in (("ana", {"en": 5}), ("ben", {})):

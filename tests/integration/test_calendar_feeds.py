@@ -1,6 +1,5 @@
 """Holiday feeds by address: read with the calendar, looked at again, never lost."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,7 +17,7 @@ from services.cli.system import System, system
 from services.sla.feeds import FeedWatch
 from shared.settings import Settings
 from shared.testing.vendor import Says, vendor
-from tests.integration.shop import client, ok
+from tests.integration.shop import client, ok, opened
 
 HOURS = {"timezone": "Europe/Berlin", "hours": {"mon": [["09:00", "17:00"]]}}
 
@@ -39,12 +38,7 @@ async def running(database_url: str, tmp_path: Path) -> AsyncIterator[System]:
         fetch_allow=(ip_network("127.0.0.0/8"),),
     )  # fmt: skip
     async with system(settings) as started:
-        await started.parts.platform.create_workspace("shop", 1)
-        for _ in range(600):
-            if "shop" in started.app.state.sla.runtime.owned():
-                break
-            await asyncio.sleep(0.05)
-        yield started
+        yield await opened(started)
 
 
 def calendar(url: str, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import msgspec
 
 from services.cli.system import System
 from tests.integration.shop import client, ok
-from tests.integration.test_agents_own_tasks import owned, work_with_offer
+from tests.integration.test_agents_own_tasks import work_with_offer
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 CSV = {"Content-Type": "text/csv"}
@@ -26,7 +26,6 @@ async def imported(admin: httpx.AsyncClient, body: str, headers: dict[str, str])
 
 async def test_customers_are_imported_row_by_row(running: System) -> None:
     async with await client(running, "admin") as admin:
-        await owned(admin)
         rows = "".join(f'{{"id": "c{n}", "tier": "gold"}}\n' for n in range(600))
         bad = '{"id": "x", "teir": "gold"}\nnonsense\n'
         result = await imported(admin, rows + bad, NDJSON)
@@ -57,7 +56,6 @@ async def test_customers_are_imported_row_by_row(running: System) -> None:
 
 async def test_progress_is_told_while_an_import_goes_on(running: System) -> None:
     async with await client(running, "admin") as admin:
-        await owned(admin)
         rows = "".join(f'{{"id": "c{n}"}}\n' for n in range(1_200))
         answer = await admin.post("/customers:import", content=rows, headers=NDJSON)
         lines = [msgspec.json.decode(line) for line in answer.content.splitlines()]
@@ -79,7 +77,6 @@ async def test_a_merge_is_seen_on_the_desktop_in_the_profile_and_undone(running:
         await client(running, "admin") as admin,
         await client(running, "agent", "ana") as ana,
     ):
-        await owned(admin)
         await ok(await admin.put("/queues/main", json={"offer": {"ttl_s": 600}}))
         await ok(await admin.put("/agents/ana", json={"capacity": 100, "channels": {"chat": 2}}))
         await ok(
@@ -142,7 +139,6 @@ WRONG = [
 
 async def test_bad_calls_are_refused_and_roles_are_kept(running: System) -> None:
     async with await client(running, "admin") as admin:
-        await owned(admin)
         for name in ("kim", "k2"):
             await ok(await admin.put(f"/customers/{name}", json={}))
         for path, body, status, pointer in WRONG:
@@ -169,7 +165,6 @@ async def test_bad_calls_are_refused_and_roles_are_kept(running: System) -> None
 
 async def test_supervisors_read_and_change_nothing(running: System) -> None:
     async with await client(running, "admin") as admin, await client(running, "supervisor") as boss:
-        await owned(admin)
         await ok(await admin.put("/customers/kim", json={"tier": "gold"}))
         assert (await ok(await boss.get("/customers/kim/profile")))["tier"] == "gold"
         assert (await boss.put("/customers/kim", json={})).status_code == 403
