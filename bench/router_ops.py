@@ -54,6 +54,15 @@ def measure(agents: int, waiting: int, inputs: int) -> tuple[Counting, int]:
     return counted, len(log) - inputs // 2
 
 
+def show(counted: Counting, inputs: int, rows: int, title: str = "") -> None:
+    """What an input costs on average, and the `rows` functions that cost most of it."""
+    whole, calls = counted.instructions.total(), counted.calls.total()
+    print(f"{title}{whole / inputs:.0f} instructions, {calls / inputs:.1f} calls an input")
+    for code, number in counted.instructions.most_common(rows):
+        where = f"{code.co_filename.rpartition('/')[2]}:{code.co_qualname}"
+        print(f"{number / inputs:8.1f} in {counted.calls[code] / inputs:5.2f} calls  {where}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agents", type=int, default=300)
@@ -62,11 +71,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=30)
     options = parser.parse_args()
     counted, inputs = measure(options.agents, options.waiting, options.inputs)
-    whole, calls = counted.instructions.total(), counted.calls.total()
-    print(f"{whole / inputs:.0f} instructions, {calls / inputs:.1f} calls an input")
-    for code, number in counted.instructions.most_common(options.rows):
-        where = f"{code.co_filename.rpartition('/')[2]}:{code.co_name}"
-        print(f"{number / inputs:8.1f} in {counted.calls[code] / inputs:5.2f} calls  {where}")
+    show(counted, inputs, options.rows)
 
 
 if __name__ == "__main__":

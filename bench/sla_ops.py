@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from bench.router_core import yardsticks
-from bench.router_ops import Counting
+from bench.router_ops import Counting, show
 from services.sla.domain.core import SlaCore, SlaFactory
 from shared.calendars import expand
 from shared.contracts.core import Input
@@ -168,11 +168,7 @@ def main() -> None:
             print(f"{mix}: {spent * 1e6:.1f} µs CPU an input, {spent / stick:.1f} yardsticks")
             continue
         counting, inputs = counted(mix, options.lives)
-        whole, calls = counting.instructions.total(), counting.calls.total()
-        print(f"{mix}: {whole / inputs:.0f} instructions, {calls / inputs:.1f} calls an input")
-        for code, number in counting.instructions.most_common(options.rows):
-            where = f"{code.co_filename.rpartition('/')[2]}:{code.co_qualname}"
-            print(f"{number / inputs:8.1f} in {counting.calls[code] / inputs:5.2f} calls  {where}")
+        show(counting, inputs, options.rows, f"{mix}: ")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,6 @@ class Supervisor:
         self._began = 0.0
         self._reviewed_s = clock.monotonic()
         self._kept = 0
-        self._reviewing = False
 
     async def watch(self) -> None:
         """Until cancelled."""
@@ -81,13 +80,9 @@ class Supervisor:
 
     def review(self) -> None:
         """Look at everything, once; a million objects take about half a second."""
-        self._reviewing = True
-        try:
-            gc.unfreeze()
-            found = gc.collect()
-            gc.freeze()
-        finally:
-            self._reviewing = False
+        gc.unfreeze()
+        found = gc.collect()
+        gc.freeze()
         self._reviewed_s, self._kept = self._clock.monotonic(), gc.get_freeze_count()
         _log.debug("gc.reviewed", found=found, kept=self._kept)
 
@@ -96,5 +91,4 @@ class Supervisor:
             self._began = time.perf_counter()
             return
         self._metrics.collections.observe(time.perf_counter() - self._began)
-        if not self._reviewing:
-            gc.freeze()
+        gc.freeze()

@@ -89,20 +89,20 @@ class Teller:
         for name, new in after.items():
             old = before.get(name)
             if old is None:
-                self._started(name, new)
+                self._started(new)
             elif old.times == new.times and old.whose == new.whose:
                 continue
             else:
                 if new.clock.breached_us is not None and old.state in OPEN:
-                    self._warned_before(name, new)
-                self._changed(name, old, new, late)
+                    self._warned_before(new)
+                self._changed(old, new, late)
             changed.append(new)
         for name, new in after.items():
             if new.clock.breached_us is None and name not in new.live.record.notices:
                 continue
-            self._breach(name, new)
+            self._breach(new)
             if late or not moved:
-                self._warnings(name, new)
+                self._warnings(new)
             if new.state == "missed" and (name not in before or before[name].state in OPEN):
                 self._say(new, sla.ClockMissed, satisfied_at=_satisfied(new))
         return changed
@@ -120,27 +120,27 @@ class Teller:
             self._say(old, sla.ClockCancelled, state="cancelled")
         old.live.record.notices.pop(old.name, None)
 
-    def _started(self, name: str, new: Seen) -> None:
+    def _started(self, new: Seen) -> None:
         self._say(new, sla.ClockStarted, target_s=seconds(new.clock.target_us))
         if new.task_id is not None:
-            self._bound(name, new)
-        self._warned_before(name, new)
+            self._bound(new)
+        self._warned_before(new)
         if new.state == "paused":
             self._say(new, sla.ClockPaused, reason=_reason(new.clock))
         elif new.state not in OPEN:
             self._ended(new)
 
-    def _bound(self, name: str, new: Seen) -> None:
+    def _bound(self, new: Seen) -> None:
         """The router acts on what it hears of a task; of this one it heard nothing before."""
-        notice = new.live.record.notices.get(name, Notice())
+        notice = new.live.record.notices.get(new.name, Notice())
         breached = notice.breached and self._breach_stands(new)
         warned = max(map(float, self._standing(new, notice)), default=0.0)
         told = {"queue": new.queue, "state": new.state, "warned": warned, "breached": breached}
         self._say(new, sla.ClockBound, **told)
 
-    def _changed(self, name: str, old: Seen, new: Seen, late: bool) -> None:
+    def _changed(self, old: Seen, new: Seen, late: bool) -> None:
         if new.task_id != old.task_id:
-            self._bound(name, new)
+            self._bound(new)
         if old.times == new.times:
             return
         if late:
@@ -164,10 +164,10 @@ class Teller:
         elif new.state != "missed":  # told after its breach
             self._say(new, sla.ClockCancelled, state=new.state)
 
-    def _breach(self, name: str, new: Seen) -> None:
+    def _breach(self, new: Seen) -> None:
         """A breach that the events themselves show, or that they take back."""
         notices = new.live.record.notices
-        notice = notices.get(name)
+        notice = notices.get(new.name)
         told = notice is not None and notice.breached
         if new.clock.breached_us is not None and not told:
             self.breached(new.live, new.clock, new.clock.breached_us)
@@ -176,12 +176,12 @@ class Teller:
             notice.breached = False
             self._withdraw(new, "breached")
 
-    def _warned_before(self, name: str, new: Seen) -> None:
+    def _warned_before(self, new: Seen) -> None:
         """Warnings come before their breach and the clock's end, also where nobody was there when they
         were due; not those that hours of notices hold back."""
         if new.clock.breached_us is None:
             return
-        notice = new.live.record.notices.get(name)
+        notice = new.live.record.notices.get(new.name)
         told = notice is not None and notice.breached
         target, policy = new.live.target(new.clock), new.live.fold.policy
         if told or target is None:
@@ -192,9 +192,9 @@ class Teller:
             if level <= 1 and (notice is None or str(level) not in notice.warned):
                 self.warned(new.live, new.clock, level)
 
-    def _warnings(self, name: str, new: Seen) -> None:
+    def _warnings(self, new: Seen) -> None:
         """Warnings that the events in their order take back: it never came so far, or not yet."""
-        notice = new.live.record.notices.get(name)
+        notice = new.live.record.notices.get(new.name)
         if notice is None or not notice.warned:
             return
         stands = self._standing(new, notice)
