@@ -8,6 +8,7 @@ conversation is followed by the acceptance of an offer and the completion of a t
 freed, takes the most urgent work he can do, and the backlog stays as it is. Time is the process's own
 (CPU), so neighbours on the machine blur it less; how much they still do shows in `yardstick_us`, the
 time of a fixed piece of work measured between the batches. `cost` is one input in yardsticks.
+`bare_us` is what the bare core takes (bench/baselines/bare_core.py), in turns with the core itself.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from bench.baselines import bare_core
 from services.router.domain import commands as cmd
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.driver import Driver
@@ -87,17 +89,14 @@ def measure(agents: int, waiting: int, inputs: int, profile: bool = False) -> di
     driver = centre(agents, waiting, random.Random(1))
     stored = driver.core.dump()
     log: Any = lives(driver, inputs, random.Random(2))
-    core = RouterFactory().create("bench", 1)
-    core.load(stored)
     del driver
-    core.wake_at_us()
     warm, timed = log[: len(log) // 5], log[len(log) // 5 :]
-    run(core, warm)
+    core, known = started(stored, warm), bare_core.learn(started(stored, warm), timed, BATCH)
     gc.collect()
     calm_collector()
     if profile:
         _profile(core, timed)
-    spent, yardstick, events = timed_run(core, timed)
+    spent, yardstick, bare, events = timed_run(core, timed, known)
     return {
         "agents": agents,
         "skills": SKILLS,
@@ -106,25 +105,37 @@ def measure(agents: int, waiting: int, inputs: int, profile: bool = False) -> di
         "events": events,
         "inputs_per_s": round(len(timed) / spent),
         "us_per_input": round(spent / len(timed) * 1e6, 2),
+        "bare_us": round(bare / len(timed) * 1e6, 2),
         "yardstick_us": round(yardstick * 1e6, 2),
         "cost": round(spent / len(timed) / yardstick, 2),
     }
 
 
-def timed_run(core: RouterCore, log: Any) -> tuple[float, float, int]:
-    """(seconds of CPU, seconds of CPU of one yardstick, events)."""
-    spent = measured = 0.0
+def started(stored: Any, warm: Any) -> RouterCore:
+    """A core with what was stored, which has taken `warm`."""
+    core = RouterFactory().create("bench", 1)
+    core.load(stored)
+    run(core, warm)
+    return core
+
+
+def timed_run(core: RouterCore, log: Any, known: Any) -> tuple[float, float, float, int]:
+    """Seconds of CPU: of the core, of one yardstick, of the bare core; and the events made."""
+    spent = measured = bare = 0.0
     events = sticks = 0
     piece = BATCH * YARDSTICK_EVERY
     chance = random.Random(3)
     for at in range(0, len(log), piece):
-        started = time.process_time()
+        began = time.process_time()
         events += run(core, log[at : at + piece])
         between = time.process_time()
+        bare_core.run(known[at : at + piece])
+        after = time.process_time()
         sticks += yardsticks(chance)
-        measured += time.process_time() - between
-        spent += between - started
-    return spent, measured / sticks, events
+        measured += time.process_time() - after
+        bare += after - between
+        spent += between - began
+    return spent, measured / sticks, bare, events
 
 
 def yardsticks(chance: random.Random, most: int = 2_000) -> int:
