@@ -6,7 +6,6 @@ may take it (`choose_agent`: whoever it is kept for, then the queue's `select`);
 began to wait looks for an agent. So an idle, admissible agent and a waiting task never coexist.
 """
 
-from functools import partial
 from hashlib import blake2b
 
 from services.router.domain import capacity, drains, offers, slots
@@ -17,6 +16,7 @@ from services.router.domain.workspace import Workspace
 
 PROBES = 16
 ROUNDS_MAX = 100_000
+_ROUNDS = range(ROUNDS_MAX)
 NO_RANK = 2**62
 
 
@@ -25,7 +25,7 @@ def settle(ws: Workspace) -> None:
     if ws.meta.behind or ws.catching_up:
         return
     freed, seekers = ws.freed, ws.seekers
-    for _ in range(ROUNDS_MAX):
+    for _ in _ROUNDS:
         if freed:
             agent_id = next(iter(freed))
             del freed[agent_id]
@@ -80,12 +80,7 @@ def choose_agent(ws: Workspace, task: Task) -> Desk | None:
         return None
     if pool.queue.select == "random":
         return _draw(ws, pool, task)
-    best = pool.best(
-        ws.desks,
-        ws.now - task.waiting_since_us,
-        partial(capacity.free_for, ws, channel=pool.channel),
-        partial(capacity.excluded, ws, task),
-    )
+    best = pool.best(ws, task, capacity.free_for, capacity.excluded)
     return None if best is None else ws.desks[best[1]]
 
 
@@ -131,7 +126,7 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
     kept = _kept(ws, desk) if ws.wishes.get(desk.id) else None
     if kept is not None:
         return kept
-    room = {name for name in desk.config.channels if capacity.has_room(ws, desk, name)}
+    room = [name for name in desk.config.channels if capacity.has_room(ws, desk, name)]
     if not room:
         for pool in desk.pools.values():  # full: no pool need look at him again
             pool.stale.pop(desk.id, None)
@@ -142,7 +137,7 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
     return _most_urgent(ws, found) if found else None
 
 
-def _lowest(ws: Workspace, desk: Desk, room: set[str]) -> list[tuple[Key, Task, Pool]]:
+def _lowest(ws: Workspace, desk: Desk, room: list[str]) -> list[tuple[Key, Task, Pool]]:
     """The first task of each pool that he may take from, with its place; of the lowest rank alone."""
     lowest = NO_RANK
     found: list[tuple[Key, Task, Pool]] = []
@@ -165,7 +160,7 @@ def _lowest(ws: Workspace, desk: Desk, room: set[str]) -> list[tuple[Key, Task, 
     return found
 
 
-def _drain(ws: Workspace, desk: Desk, room: set[str]) -> None:
+def _drain(ws: Workspace, desk: Desk, room: list[str]) -> None:
     """Work that he has no units for, and that waits first, has an agent kept free for it."""
     heads: list[tuple[Pool, Task]] = []
     for pool in desk.pools.values():
@@ -206,11 +201,11 @@ def _later(ws: Workspace, pool: Pool, desk: Desk, delay: int) -> Task | None:
 def _most_urgent(ws: Workspace, found: list[tuple[Key, Task, Pool]]) -> Task:
     """Queues of one order compare in it; queues of several orders compare by head start. No two
     tasks have equal keys."""
-    if len(found) == 1:
-        return found[0][1]
-    orders = {pool.queue.order for _, _, pool in found}
-    if len(orders) > 1:
-        return min([(sooner_by_head_start(pool.queue, task), task) for _, task, pool in found])[1]
-    if "weighted_wait" in orders:  # its parts have keys of their own
+    order = found[0][2].queue.order
+    for _, _, pool in found:
+        if pool.queue.order != order:
+            places = [(sooner_by_head_start(pool.queue, task), task) for _, task, pool in found]
+            return min(places)[1]
+    if order == "weighted_wait":  # its parts have keys of their own
         return min([(place_at(pool.queue, task, ws.now), task) for _, task, pool in found])[1]
     return min(found)[1]

@@ -66,11 +66,23 @@ def set_queues(ws: Workspace, task: Task, queues: tuple[str, ...] | list[str]) -
     ws.of_task(routing.TaskQueued, task, queues=task.queues)
 
 
-def decide(ws: Workspace, task: Task, seq: int, kind: str, because: str, **more: Any) -> None:
+def decide(
+    ws: Workspace,
+    task: Task,
+    seq: int,
+    kind: str,
+    because: str,
+    winner: str | None = None,
+    considered: int = 0,
+    order_keys: list[Any] | None = None,
+) -> None:
     """Remember why something was done, for explanations."""
     ws.task(task)
-    del task.decisions[: 1 - DECISIONS_MAX]
-    task.decisions.append(Decision(seq, ws.now, kind, because=because, **more))
+    if len(task.decisions) >= DECISIONS_MAX:
+        del task.decisions[: 1 - DECISIONS_MAX]
+    task.decisions.append(
+        Decision(seq, ws.now, kind, winner, considered, order_keys or [], because)
+    )
 
 
 def assign(

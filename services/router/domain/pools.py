@@ -11,7 +11,7 @@ Keys are total (they end in an id or number), so the heaps' inner order never de
 import heapq
 from collections.abc import Callable, Collection
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
@@ -19,10 +19,15 @@ from services.router.domain.requirements import Requirement, Signature, preferen
 from services.router.domain.state import Task
 from shared.contracts.instants import span_us
 
+if TYPE_CHECKING:
+    from services.router.domain.workspace import Workspace
+
 NEVER_US = 2**62
 SLACK = 64  # void entries that a small heap may have
 _NOBODY: frozenset[str] = frozenset()
 Key = tuple[Any, ...]
+Free = Callable[["Workspace", Desk, str], bool]  # whether an agent is free for work of a channel
+Barred = Callable[["Workspace", Task, str], bool]  # whether an agent, by id, may not have a task
 
 
 class PoolKey(NamedTuple):
@@ -132,13 +137,13 @@ class Pool:
             return agent_key(self.queue, self.requires, desk, self.members[desk.id])
         return _select_key(self.queue, self.requires, desk, self.members[desk.id])
 
-    def absorb(self, desks: dict[str, Desk], free: Callable[[Desk], bool]) -> set[str]:
+    def absorb(self, ws: "Workspace", free: Free) -> set[str]:
         """Take note of the agents that changed since the pool was last asked. Returns those who are
         free and in their place."""
         placed: set[str] = set()
         for agent_id in self.stale:
-            desk = desks[agent_id]
-            if free(desk):
+            desk = ws.desks[agent_id]
+            if free(ws, desk, self.channel):
                 key = self.agent_key(desk)
                 known = self.keyed.get(agent_id)
                 if known is None or key < known:
@@ -156,23 +161,23 @@ class Pool:
             heapq.heapify(heap)
 
     def best(
-        self, desks: dict[str, Desk], waited_us: int, free: Callable[[Desk], bool],
-        barred: Callable[[str], bool],
-    ) -> tuple[Key, str] | None:  # fmt: skip
+        self, ws: "Workspace", task: Task, free: Free, barred: Barred
+    ) -> tuple[Key, str] | None:
         """The first agent in order who is free and not barred, of those whose delay is over."""
-        placed = self.absorb(desks, free) if self.stale else _NOBODY
+        placed = self.absorb(ws, free) if self.stale else _NOBODY
         found: tuple[Key, str] | None = None
         for delay, heap in self.heaps.items():
-            if heap and delay <= waited_us:
-                top = self._top(heap, delay, desks, placed, free, barred)
+            if heap and delay <= ws.now - task.waiting_since_us:
+                top = self._top(ws, task, delay, placed, free, barred)
                 if top is not None and (found is None or top < found):
                     found = top
         return found
 
     def _top(
-        self, heap: list[tuple[Key, str]], delay: int, desks: dict[str, Desk],
-        placed: Collection[str], free: Callable[[Desk], bool], barred: Callable[[str], bool],
+        self, ws: "Workspace", task: Task, delay: int, placed: Collection[str],
+        free: Free, barred: Barred,
     ) -> tuple[Key, str] | None:  # fmt: skip
+        heap = self.heaps[delay]
         several = len(self.heaps) > 1
         skipped: list[tuple[Key, str]] = []
         found: tuple[Key, str] | None = None
@@ -185,8 +190,8 @@ class Pool:
                 heapq.heappop(heap)  # he is in the heap of another delay since
                 continue
             if agent_id not in placed:
-                desk = desks[agent_id]
-                if not free(desk):
+                desk = ws.desks[agent_id]
+                if not free(ws, desk, self.channel):
                     heapq.heappop(heap)
                     del self.keyed[agent_id]
                     continue
@@ -195,7 +200,7 @@ class Pool:
                     heapq.heapreplace(heap, (now, agent_id))
                     self.keyed[agent_id] = now
                     continue
-            if barred(agent_id):
+            if barred(ws, task, agent_id):
                 skipped.append(heapq.heappop(heap))
             else:
                 found = heap[0]
