@@ -1,5 +1,7 @@
 """How tasks begin to be: by a customer's message, by command, again after completion."""
 
+from typing import Any
+
 from services.router.domain import capacity, ladders, lifecycle, planning, presence, surge, timers
 from services.router.domain import commands as cmd
 from services.router.domain.state import OPEN, Conversation, Task
@@ -15,7 +17,6 @@ def open_from_message(
     ws: Workspace, thread: Conversation, data: Interaction, event_id: str, said_us: int
 ) -> Task:
     """The first customer message of a conversation without an open task."""
-    text = data.reply_text or data.text
     task = _new(
         ws,
         thread,
@@ -25,7 +26,7 @@ def open_from_message(
         language=data.language or thread.language,
         attributes=data.attributes,
         subject=data.subject,
-        text=text[:PREVIEW_CHARS] if text else None,
+        text=data.reply_text or data.text,
         waiting_since_us=said_us,
         unread=1,
     )
@@ -47,7 +48,7 @@ def create(ws: Workspace, command: cmd.CreateTask) -> Task:
         # Nobody has said anything yet: what is known of the customer has to do.
         language=command.language or thread.language or (customer.language if customer else None),
         attributes=command.attributes,
-        text=command.text[:PREVIEW_CHARS] if command.text else None,
+        text=command.text,
         waiting_since_us=ws.now,
         not_before_us=command.not_before_us,
         not_after_us=command.not_after_us,
@@ -95,20 +96,46 @@ def conversation_of(ws: Workspace, conversation_id: str, channel: str) -> Conver
     return made
 
 
-def _new(ws: Workspace, thread: Conversation, **fields: object) -> Task:
+def _new(
+    ws: Workspace,
+    thread: Conversation,
+    *,
+    kind: str,
+    language: str | None,
+    attributes: dict[str, Any],
+    text: str | None,
+    waiting_since_us: int,
+    subject: str | None = None,
+    event_id: str | None = None,
+    message_id: str | None = None,
+    unread: int = 0,
+    not_before_us: int | None = None,
+    not_after_us: int | None = None,
+) -> Task:
     """A task of a thread that is announced as changed."""
     ws.meta.tasks += 1
     task = Task(
         id=ws.new_id("tsk", ws.meta.tasks),
         number=ws.meta.tasks,
+        kind=kind,
         state="pending",
         conversation_id=thread.id,
         channel=thread.channel,
         customer_id=thread.customer_id,
+        language=language,
+        attributes=attributes,
+        subject=subject,
+        text=text[:PREVIEW_CHARS] if text else None,
+        message_id=message_id,
+        event_id=event_id,
         created_us=ws.now,
-        **fields,  # type: ignore[arg-type]
+        waiting_since_us=waiting_since_us,
+        not_before_us=not_before_us,
+        not_after_us=not_after_us,
+        unread=unread,
     )
-    ws.tasks[ws.task(task).id] = task
+    ws.task(task)
+    ws.tasks[task.id] = task
     thread.task_id = task.id
     ws.closed_conversations.pop(thread.id, None)
     return task
