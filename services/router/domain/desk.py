@@ -17,12 +17,12 @@ class Desk:
 
     `units` and `count`: by channel, units in use and slots taken; `used` is the sum of units.
     `tasks` and `offers`: ids of what he has; `wrapping`: how many of the tasks are in wrap-up.
-    `pools`: those whose work he can do.
+    `pools`: those whose work he can do. `takes_work`: he is present, and not about to leave.
     """
 
     __slots__ = (
-        "agent", "config", "count", "facts", "id", "offers", "pools", "tasks", "units", "used",
-        "wrapping",
+        "agent", "config", "count", "facts", "id", "offers", "pools", "takes_work", "tasks", "units",
+        "used", "wrapping",
     )  # fmt: skip
 
     def __init__(self, agent: Agent) -> None:
@@ -40,10 +40,13 @@ class Desk:
         self.agent = agent
         self.config = msgspec.json.decode(agent.body, type=config.Agent)
         self.facts = AgentFacts(self.config)
+        self.look_up()
 
-    @property
-    def takes_work(self) -> bool:
-        """Present, and not about to leave."""
+    def look_up(self) -> None:
+        """To be called when his presence, or what he wants it to be next, has changed."""
+        self.takes_work = self.is_at_work()
+
+    def is_at_work(self) -> bool:
         agent = self.agent
         return (
             agent.status == "available"

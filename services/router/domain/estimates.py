@@ -74,7 +74,9 @@ def position(ws: Workspace, queue: Queue, task: Task) -> int:
     parts = ws.ranks.get(queue.id, {})
     if queue.order != "weighted_wait":
         ranks = parts.get(0.0)
-        return 1 + (ranks.before(_place(ws.pool_of.get(task.id), queue, task)) if ranks else 0)
+        if ranks is None:
+            return 1
+        return 1 + ranks.before(_place(ws.pool_of.get(task.id), queue, task))
     urgency = max(1, task.priority) * max(0, ws.now - task.waiting_since_us)
     ahead = 0
     for weight, ranks in parts.items():
@@ -90,19 +92,19 @@ def rank_all(ws: Workspace) -> None:
     """Take in what began and ceased to wait since the last look."""
     ranked, pools = ws.ranked, ws.pool_of
     for task_id in ws.unranked:
-        if task_id in ranked:
-            _unrank(ws, ranked.pop(task_id))
-        if task_id in pools:
-            ranked[task_id] = _rank(ws, pools[task_id], ws.tasks[task_id])
+        places, pool = ranked.pop(task_id, None), pools.get(task_id)
+        if places is not None:
+            _unrank(ws, places)
+        if pool is not None:
+            ranked[task_id] = _rank(ws, pool, ws.tasks[task_id])
     ws.unranked.clear()
 
 
 def _unrank(ws: Workspace, places: list[tuple[str, float, Key]]) -> None:
     for queue, weight, key in places:
-        ranks = ws.ranks[queue][weight]
-        ranks.discard(key)
-        if not ranks:
-            del ws.ranks[queue][weight]
+        parts = ws.ranks[queue]
+        if parts[weight].discard(key) == 0:
+            del parts[weight]
 
 
 def _rank(ws: Workspace, pool: Pool, task: Task) -> list[tuple[str, float, Key]]:
@@ -114,9 +116,10 @@ def _rank(ws: Workspace, pool: Pool, task: Task) -> list[tuple[str, float, Key]]
         weight = max(1.0, task.priority) if queue.order == "weighted_wait" else 0.0
         key = _place(pool, queue, task)
         parts = ws.ranks.setdefault(name, {})
-        if weight not in parts:
-            parts[weight] = Ranks()
-        parts[weight].add(key)
+        ranks = parts.get(weight)
+        if ranks is None:
+            ranks = parts[weight] = Ranks()
+        ranks.add(key)
         found.append((name, weight, key))
     return found
 

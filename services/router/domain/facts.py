@@ -1,6 +1,6 @@
 """What the rules of the router get to see of a task, its customer, conversation and message."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -62,13 +62,37 @@ NAMES = ("task", "customer", "conversation", "message", "queues")
 class Made(dict[str, Mapping[str, Any]]):
     """The fields of each of NAMES, made when they are first asked for."""
 
+    __slots__ = ("_make",)
+
     def __init__(self, make: Callable[[str], Mapping[str, Any]]) -> None:
-        super().__init__()
         self._make = make
 
     def __missing__(self, name: str) -> Mapping[str, Any]:
         fields = self[name] = self._make(name)
         return fields
+
+
+class Fields(Mapping[str, Any]):
+    """The fields of one thing, each read from it when it is asked for."""
+
+    __slots__ = ("_readers", "_thing")
+
+    def __init__(self, thing: Any, readers: dict[str, Callable[[Any], Any]]) -> None:
+        self._thing = thing
+        self._readers = readers
+
+    def __getitem__(self, name: str) -> Any:
+        return self._readers[name](self._thing)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        reader = self._readers.get(name)
+        return default if reader is None else reader(self._thing)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
 
 
 class TaskFacts:

@@ -38,6 +38,8 @@ def _loads(ws: Workspace) -> Iterator[str]:
             yield f"agent {desk.id}: {desk.wrapping} in wrap-up, really {wrapping}"
         if +count != +Counter(desk.count):
             yield f"agent {desk.id}: counts {desk.count}, really {dict(count)}"
+        if desk.takes_work != desk.is_at_work():
+            yield f"agent {desk.id}: takes work {desk.takes_work}, really {desk.is_at_work()}"
 
 
 def over_capacity(ws: Workspace) -> list[str]:

@@ -1,7 +1,7 @@
 """How a task finds its queue: the policy's plan, its steps, and the relaxing of requirements."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from services.router.domain import (
@@ -15,7 +15,7 @@ from services.router.domain import (
     withdrawals,
 )
 from services.router.domain.config import LAST_AGENT, Customer, Prefer, Step
-from services.router.domain.facts import Made, TaskFacts
+from services.router.domain.facts import Fields, Made, TaskFacts
 from services.router.domain.policy import CompiledPolicy, Plan, first_step, queues_at
 from services.router.domain.pools import NEVER_US
 from services.router.domain.requirements import Requirement, are_firm, met_by, next_relaxation_us
@@ -32,13 +32,13 @@ NO_RULE = "no_rule"
 def facts(ws: Workspace, task: Task, message: Interaction | None = None) -> TaskFacts:
     """What rules see of a task now. To be read before anything changes: what no rule reads is not
     even gathered."""
-    return TaskFacts(ws.now, Made(partial(_gather, ws, task, message)))
+    return TaskFacts(ws.now, Made(lambda name: _gather(ws, task, message, name)))
 
 
 def _gather(ws: Workspace, task: Task, message: Interaction | None, name: str) -> Mapping[str, Any]:
     match name:
         case "task":
-            return _task(task)
+            return Fields(task, _TASK)
         case "customer":
             return _customer(ws.customers.get(task.customer_id or ""))
         case "conversation":
@@ -49,22 +49,21 @@ def _gather(ws: Workspace, task: Task, message: Interaction | None, name: str) -
             return surge.QueueFacts(ws)
 
 
-def _task(task: Task) -> dict[str, Any]:
-    return {
-        "id": task.id,
-        "channel": task.channel,
-        "language": task.language,
-        "attributes": task.attributes,
-        "kind": task.kind,
-        "priority": task.priority,
-        "subject": task.subject,
-        "state": task.state,
-        "queue": task.queues[0] if task.queues else None,
-        "tags": task.tags,
-        "held": task.held,
-        "reopened": task.cycle > 1,
-        "declines": task.declines,
-    }
+_TASK: dict[str, Callable[[Task], Any]] = {
+    "id": attrgetter("id"),
+    "channel": attrgetter("channel"),
+    "language": attrgetter("language"),
+    "attributes": attrgetter("attributes"),
+    "kind": attrgetter("kind"),
+    "priority": attrgetter("priority"),
+    "subject": attrgetter("subject"),
+    "state": attrgetter("state"),
+    "queue": lambda task: task.queues[0] if task.queues else None,
+    "tags": attrgetter("tags"),
+    "held": attrgetter("held"),
+    "reopened": lambda task: task.cycle > 1,
+    "declines": attrgetter("declines"),
+}
 
 
 def _customer(customer: Customer | None) -> dict[str, Any]:
@@ -126,7 +125,6 @@ def plan(
 
 
 def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> None:
-    task.policy = PolicyRef(policy.policy.id, policy.version, found.rule, found.rule_name)
     task.reason = None
     task.priority = found.priority
     task.requires = found.requires
@@ -136,7 +134,7 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
     task.reopen_within_us = span_us(found.prefer.reopen_within_s) if found.prefer else 0
     one = len(found.steps) == 1
     start = 0 if one else first_step(found.steps, 0, lambda step: _could(ws, task, step))
-    task.policy.step = start
+    task.policy = PolicyRef(policy.policy.id, policy.version, found.rule, found.rule_name, start)
     task.queues = list(queues_at(found.steps, start))
     _prefer(ws, task, found.prefer)
 

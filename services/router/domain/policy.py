@@ -45,6 +45,9 @@ class _CompiledRule(NamedTuple):
     priority: Value | Constant
 
 
+_UNKNOWN = Plan("", 0, -1, ())
+
+
 class CompiledPolicy:
     """A policy ready to decide. Raises shared.rules.RuleError for CEL that was never checked.
 
@@ -69,11 +72,12 @@ class CompiledPolicy:
         alike = None if self._read is None else likeness(facts.given, self._read)
         if alike is None:
             return self._work_out(facts)
-        if alike not in self._plans:
+        found = self._plans.get(alike, _UNKNOWN)
+        if found is _UNKNOWN:
             if len(self._plans) >= PLANS_KEPT:
                 self._plans.clear()
-            self._plans[alike] = self._work_out(facts)
-        return self._plans[alike]
+            found = self._plans[alike] = self._work_out(facts)
+        return found
 
     def _work_out(self, facts: TaskFacts) -> Plan | None:
         trace: list[RuleTrace] = []

@@ -22,6 +22,7 @@ def set_presence(ws: Workspace, command: SetPresence) -> Desk:
     ws.touch_agent(desk.id)
     if command.after_current and (desk.tasks or desk.offers):
         desk.agent.next_status, desk.agent.next_reason = command.status, command.reason
+        desk.look_up()
         membership.freed(ws, desk)
     else:
         set_status(ws, desk, command.status, command.reason)
@@ -37,6 +38,7 @@ def set_status(ws: Workspace, desk: Desk, status: Status, reason: str | None) ->
     agent.status, agent.reason = status, reason
     agent.next_status = agent.next_reason = None
     agent.lapsed, agent.lapsed_us = False, None
+    desk.look_up()
     agent.misses = 0
     if same:
         membership.freed(ws, desk)
@@ -53,6 +55,7 @@ def lapse(ws: Workspace, agent_id: str) -> None:
     ws.touch_agent(agent_id)
     was = desk.agent.shown_status
     desk.agent.lapsed, desk.agent.lapsed_us = True, ws.now
+    desk.look_up()
     _changed(ws, desk, was)
 
 
@@ -63,6 +66,7 @@ def give_back(ws: Workspace, agent_id: str) -> None:
         return
     ws.touch_agent(agent_id)
     desk.agent.lapsed, desk.agent.lapsed_us = False, None
+    desk.look_up()
     _changed(ws, desk, "offline")
 
 

@@ -40,15 +40,15 @@ class Ranks:
             self._chunks[-1].append(key)
             self._lasts[-1] = key
 
-    def discard(self, key: Key) -> None:
-        """Take the key away; one that is not there is no fault."""
+    def discard(self, key: Key) -> int:
+        """Take the key away; one that is not there is no fault. Returns how many are left."""
         at = bisect_left(self._lasts, key)
         if at >= len(self._chunks):
-            return
+            return self._size
         chunk = self._chunks[at]
         place = bisect_left(chunk, key)
         if place >= len(chunk) or chunk[place] != key:
-            return
+            return self._size
         del chunk[place]
         self._size -= 1
         if chunk:
@@ -56,6 +56,7 @@ class Ranks:
         else:
             del self._chunks[at]
             del self._lasts[at]
+        return self._size
 
     def before(self, key: Key) -> int:
         """How many keys are smaller."""

@@ -162,10 +162,12 @@ def active(
     return tuple(item for item in now if item is not None)
 
 
-@lru_cache(maxsize=8192)
 def are_firm(requirements: tuple[Requirement, ...]) -> bool:
     """Whether waiting changes nothing of them."""
-    return not any(item.relax for item in requirements)
+    for item in requirements:  # so few that looking costs less than remembering
+        if item.relax:
+            return False
+    return True
 
 
 @lru_cache(maxsize=8192)
