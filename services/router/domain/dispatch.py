@@ -126,7 +126,10 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
     kept = _kept(ws, desk) if ws.wishes.get(desk.id) else None
     if kept is not None:
         return kept
-    room = [name for name in desk.config.channels if capacity.has_room(ws, desk, name)]
+    room: list[str] = []
+    for name in desk.config.channels:
+        if capacity.has_room(ws, desk, name):
+            room.append(name)
     if not room:
         for pool in desk.pools.values():  # full: no pool need look at him again
             pool.stale.pop(desk.id, None)
@@ -144,7 +147,8 @@ def _lowest(ws: Workspace, desk: Desk, room: list[str]) -> list[tuple[Key, Task,
     for pool in desk.pools.values():
         if not pool.tasks or pool.channel not in room:
             continue
-        _, rank, delay, _ = pool.members[desk.id]
+        member = pool.members[desk.id]
+        rank, delay = member.rank, member.delay_us
         if rank > lowest:
             continue
         key, head = pool.tasks[0]

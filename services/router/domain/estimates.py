@@ -12,7 +12,7 @@ from services.router.domain import timers
 from services.router.domain.config import Queue
 from services.router.domain.pools import Pool, task_key
 from services.router.domain.ranks import Key, Ranks
-from services.router.domain.state import SEEKING, Task
+from services.router.domain.state import SEEKING, Task, waited_us
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
 from shared.contracts.instants import SECOND_US, seconds
@@ -53,8 +53,11 @@ def expected_wait_us(ws: Workspace, queue: str, ahead: int) -> int | None:
     figures = ws.figures.get(queue)
     if figures is None or figures.interval_us <= 0:
         return None
-    silence = max(0, ws.now - figures.last_us - figures.interval_us)
-    return until_open_us(ws, queue) + ahead * (figures.interval_us + silence // FIGURE_WEIGHT)
+    each_us = figures.interval_us
+    silence = ws.now - figures.last_us - each_us
+    if silence > 0:
+        each_us += silence // FIGURE_WEIGHT
+    return until_open_us(ws, queue) + ahead * each_us
 
 
 def until_open_us(ws: Workspace, name: str) -> int:
@@ -77,7 +80,7 @@ def position(ws: Workspace, queue: Queue, task: Task) -> int:
         if ranks is None:
             return 1
         return 1 + ranks.before(_place(ws.pool_of.get(task.id), queue, task))
-    urgency = max(1, task.priority) * max(0, ws.now - task.waiting_since_us)
+    urgency = max(1, task.priority) * waited_us(task, ws.now)
     ahead = 0
     for weight, ranks in parts.items():
         # Those of this weight who waited longer than `urgency / weight` come first.

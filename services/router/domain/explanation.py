@@ -15,7 +15,7 @@ from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
 from services.router.domain.next_change import next_change
 from services.router.domain.pools import NEVER_US, Key, Member, agent_key
-from services.router.domain.state import OPEN, SEEKING, Decision, Task
+from services.router.domain.state import OPEN, SEEKING, Decision, Task, waited_us
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import format_instant, seconds, span_us
 from shared.contracts.problems import not_found
@@ -223,7 +223,7 @@ def _ended(task: Task) -> str:
 
 def _waits(ws: Workspace, task: Task, found: Candidates) -> str:
     offered = ", ".join(ws.offers[offer].agent_id for offer in task.offers)
-    waited = f"{seconds(max(0, ws.now - task.waiting_since_us)):.0f} s"
+    waited = f"{seconds(waited_us(task, ws.now)):.0f} s"
     if offered:
         return f"Offered to {offered} after waiting {waited}."
     if not task.queues:

@@ -13,7 +13,7 @@ from services.router.domain import (
 )
 from services.router.domain.config import OfferRules, Outcome
 from services.router.domain.desk import Desk
-from services.router.domain.state import Decision, Offer, QueueFigures, Task, TaskState
+from services.router.domain.state import Decision, Offer, QueueFigures, Task, TaskState, waited_us
 from services.router.domain.workspace import (
     CLOSED_CONVERSATIONS_MAX,
     DECISIONS_MAX,
@@ -31,9 +31,10 @@ FIGURE_WEIGHT = 8  # a new interval counts one eighth of the running mean
 def set_state(ws: Workspace, task: Task, state: TaskState, reason: str | None = None) -> None:
     """Change a task's state and keep the queues' counts of pending tasks."""
     ws.task(task)
-    if task.state == "pending":
+    before = task.state
+    if before == "pending":
         count_pending(ws, task, -1)
-    if task.agent_id is not None and "wrapping" in (task.state, state):
+    if task.agent_id is not None and (before == "wrapping" or state == "wrapping"):
         _count_wrapping(ws, task, state)
     task.state = state
     task.reason = reason
@@ -99,7 +100,8 @@ def assign(
     ws.task(task)
     if task.drain_agent is not None:
         drains.end(ws, task)
-    task.drained = ()
+    if task.drained:
+        task.drained = ()
     if task.effects:
         withdrawals.acted(ws, task)
     estimated_s, actual_s = estimates.met(ws, task)
@@ -109,13 +111,9 @@ def assign(
     task.agent_id = desk.id
     task.queue = queue
     task.assigned_us = ws.now
-    task.warm = False
-    task.target_agent = task.step_until_us = task.hold_until_us = task.orphan_us = None
-    task.relax_us = task.not_after_us = None
-    task.also, task.called = [], 0
+    _wait_no_more(task)
     ws.touch_agent(desk.id)
     units = own(ws, task, desk, offered=offer is not None)
-    waited_us = max(0, ws.now - task.waiting_since_us)
     seq = ws.of_task(
         routing.TaskAssigned,
         task,
@@ -123,7 +121,7 @@ def assign(
         units=units,
         offer_id=offer.id if offer else None,
         queue=queue,
-        waited_s=seconds(waited_us),
+        waited_s=seconds(waited_us(task, ws.now)),
         over_capacity=over,
         estimated_s=estimated_s,
         actual_s=actual_s,
@@ -135,15 +133,30 @@ def assign(
     if first and queue is not None:
         note_figures(ws, queue)
     task.unanswered_us = ws.now if task.unread else None
-    task.by_human = task.by_human or desk.config.kind == "human"
+    if not task.by_human:
+        task.by_human = desk.config.kind == "human"
     await_response(ws, task)
     if task.ladder is not None:
         ladders.review(ws, task)
 
 
+def _wait_no_more(task: Task) -> None:
+    """What concerned its waiting is over. Most tasks have none of it: to look costs less than to
+    write."""
+    if not (
+        task.target_agent is task.step_until_us is task.hold_until_us is task.orphan_us
+        is task.relax_us is task.not_after_us is None
+    ):  # fmt: skip
+        task.target_agent = task.step_until_us = task.hold_until_us = task.orphan_us = None
+        task.relax_us = task.not_after_us = None
+    if task.warm or task.also or task.called:
+        task.warm, task.also, task.called = False, [], 0
+
+
 def await_response(ws: Workspace, task: Task) -> None:
     """Start the time in which the agent must answer; more messages do not restart it."""
-    task.respond_us = None
+    if task.respond_us is not None:
+        task.respond_us = None
     queue = ws.queue_of(task) if task.unanswered_us is not None else None
     if queue is None or queue.response is None or task.unanswered_us is None:
         return
@@ -170,8 +183,9 @@ def release(ws: Workspace, task: Task) -> None:
     """Take a task from its owner; `agent_id` is cleared."""
     desk = ws.desks.get(task.agent_id or "")
     ws.task(task)
-    task.agent_id = None
-    task.assigned_us = task.wrap_until_us = task.orphan_us = task.respond_us = None
+    task.agent_id = task.assigned_us = None
+    if not (task.wrap_until_us is task.orphan_us is task.respond_us is None):
+        task.wrap_until_us = task.orphan_us = task.respond_us = None
     if desk is None or task.id not in desk.tasks:
         return
     units, slots = capacity.weight(ws, task)
@@ -240,12 +254,11 @@ def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None
         release(ws, task)
     set_state(ws, task, state, reason)
     task.agent_id = last
-    task.warm = False
     task.ended_us = ws.now
     task.ended_seq = ws.meta.seq
-    task.step_until_us = task.relax_us = task.hold_until_us = task.escalate_us = None
-    task.not_before_us = task.not_after_us = task.target_agent = None
-    task.also, task.called = [], 0
+    _wait_no_more(task)
+    if not (task.escalate_us is task.not_before_us is None):
+        task.escalate_us = task.not_before_us = None
     _close_conversation(ws, task)
     if state == "completed" and task.reopen_within_us > 0:
         task.forget_us = ws.now + task.reopen_within_us

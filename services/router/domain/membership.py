@@ -25,9 +25,10 @@ def enter(ws: Workspace, task: Task) -> None:
     if not more and not slots.wants_called(ws, task):
         return  # it has the offers that it may have
     ws.seekers[task.id] = None
-    for agent_id in named(task):
+    names = named(task)
+    for agent_id in names:
         ws.wishes.setdefault(agent_id, {})[task.id] = None
-    if more and task.queues and capacity.kept_for(task) is None:
+    if more and task.queues and (not names or capacity.kept_for(task) is None):
         _join(ws, task)
     if task.drain_agent is not None:
         _check_drain(ws, task, task.drain_agent)
@@ -76,7 +77,8 @@ def leave(ws: Workspace, task: Task) -> None:
     if pool is not None:
         pool.discard(task.id)
         ws.unranked[task.id] = None
-    ws.seekers.pop(task.id, None)
+    if ws.seekers:
+        ws.seekers.pop(task.id, None)
     if ws.wishes:
         for agent_id in named(task):
             if agent_id in ws.wishes:
@@ -141,12 +143,13 @@ def _admit(ws: Workspace, pool: Pool, desk: Desk) -> None:
 
 def freed(ws: Workspace, desk: Desk) -> None:
     """The agent may have become able to take (more) work."""
+    agent_id = desk.id
     for pool in desk.pools.values():
-        pool.stale[desk.id] = None
+        pool.stale[agent_id] = None
     if desk.takes_work:
-        ws.freed[desk.id] = None
-    elif desk.id in ws.drains:
-        drains.agent_left(ws, desk.id)
+        ws.freed[agent_id] = None
+    elif agent_id in ws.drains:
+        drains.agent_left(ws, agent_id)
 
 
 def agent_changed(ws: Workspace, desk: Desk) -> None:

@@ -19,7 +19,7 @@ from services.router.domain.facts import Fields, Made, TaskFacts
 from services.router.domain.policy import CompiledPolicy, Plan, first_step, queues_at
 from services.router.domain.pools import NEVER_US
 from services.router.domain.requirements import Requirement, are_firm, met_by, next_relaxation_us
-from services.router.domain.state import SEEKING, PolicyRef, Task
+from services.router.domain.state import SEEKING, PolicyRef, Task, waited_us
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
 from shared.contracts.instants import format_instant, optional_instant, span_us
@@ -128,7 +128,7 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
     task.reason = None
     task.priority = found.priority
     task.requires = found.requires
-    task.relaxed_to_us = max(0, ws.now - task.waiting_since_us)
+    task.relaxed_to_us = waited_us(task, ws.now)
     task.steps = found.steps
     task.ladder = found.escalation
     task.reopen_within_us = span_us(found.prefer.reopen_within_s) if found.prefer else 0

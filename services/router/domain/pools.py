@@ -3,7 +3,8 @@
 A pool keeps two kinds of lazily updated heaps. `tasks`: its waiting tasks in the queue's order.
 `heaps`: its agents in the order of the queue's `select`, one heap per delay. Entries that no longer
 hold are dropped when they surface, or when they are the most of a heap, so a change of an agent
-costs one note in each of his pools. The first of `tasks` always holds.
+costs one note in each of his pools. The first of `tasks` always holds. An entry holds while its key is the
+very one that is known of its task (`entries`) or agent (`keyed`).
 
 Keys are total (they end in an id or number), so the heaps' inner order never decides anything.
 """
@@ -12,6 +13,8 @@ import heapq
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
@@ -39,7 +42,7 @@ class PoolKey(NamedTuple):
     weight: float
 
 
-class Member(NamedTuple):
+class Member(msgspec.Struct, frozen=True, gc=False):
     """How an agent serves a pool: through which queue, and that queue's rank, delay and tier."""
 
     queue: str
@@ -88,7 +91,7 @@ class Pool:
     def discard(self, task_id: str) -> None:
         tasks, entries = self.tasks, self.entries
         entries.pop(task_id, None)
-        while tasks and entries.get(tasks[0][1]) != tasks[0][0]:
+        while tasks and entries.get(tasks[0][1]) is not tasks[0][0]:
             heapq.heappop(tasks)
 
     def head(self) -> str | None:
@@ -101,7 +104,7 @@ class Pool:
         found: str | None = None
         while self.tasks:
             key, task_id = self.tasks[0]
-            if self.entries.get(task_id) != key:
+            if self.entries.get(task_id) is not key:
                 heapq.heappop(self.tasks)
             elif suits(task_id):
                 found = task_id
@@ -157,7 +160,7 @@ class Pool:
         heap = self.heaps.setdefault(self.members[agent_id].delay_us, [])
         heapq.heappush(heap, (key, agent_id))
         if len(heap) > 2 * len(self.keyed) + SLACK:
-            heap[:] = [entry for entry in heap if self.keyed.get(entry[1]) == entry[0]]
+            heap[:] = [entry for entry in heap if self.keyed.get(entry[1]) is entry[0]]
             heapq.heapify(heap)
 
     def best(
@@ -183,7 +186,7 @@ class Pool:
         found: tuple[Key, str] | None = None
         while heap:
             key, agent_id = heap[0]
-            if self.keyed.get(agent_id) != key:
+            if self.keyed.get(agent_id) is not key:
                 heapq.heappop(heap)
                 continue
             if several and self.members[agent_id].delay_us != delay:

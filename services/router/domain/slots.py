@@ -39,6 +39,8 @@ def wants_called(ws: Workspace, task: Task) -> bool:
 def direct_to(ws: Workspace, task: Task) -> list[str]:
     """Who may be offered the task past its requirements: a transfer's addressee, and those whom
     `offer_to` named as long as one more of them is to have an offer."""
+    if task.target_agent is None and not task.also:
+        return []  # by far the commonest
     target = [] if task.target_agent is None else [task.target_agent]
     return [*target, *task.also] if wants_called(ws, task) else target
 

@@ -171,6 +171,12 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     called: int = 0
 
 
+def waited_us(task: Task, now_us: int) -> int:
+    """For how long it has waited so far."""
+    since_us = task.waiting_since_us
+    return now_us - since_us if now_us > since_us else 0
+
+
 def named(task: Task) -> list[str]:
     """The agents whom a waiting task names, first come first."""
     if task.target_agent is None and task.prefer_agent is None:
