@@ -20,9 +20,9 @@ def begin_all(ws: Workspace) -> None:
     """For what began to wait in this input and found nobody. Not for whatever merely looked again: a
     timer that no longer means anything must change nothing, since a take-over forgets it."""
     for task_id in ws.undrained:
-        task = ws.tasks.get(task_id)
-        if task is not None:
-            begin(ws, task)
+        pool = ws.pool_of.get(task_id)
+        if pool is not None and pool.mixed:
+            begin(ws, ws.tasks[task_id])
     ws.undrained.clear()
 
 

@@ -39,10 +39,10 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
     member = pool.members.get(desk.id) if pool else None
     served = member.queue if member else _queue_for(ws, task, desk)
     rules = (ws.queues.get(served or "") or _DEFAULT).offer
-    ws.meta.offers += 1
+    number = ws.meta.offers = ws.meta.offers + 1
     offer = Offer(
-        id=ws.new_id("off", ws.meta.offers),
-        number=ws.meta.offers,
+        id=ws.new_id("off", number),
+        number=number,
         task_id=task.id,
         agent_id=desk.id,
         channel=task.channel,
@@ -58,7 +58,7 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
     ws.touch_agent(desk.id)
     desk.load(task.channel, ws.costs[task.channel], 1)
     desk.offers[offer.id] = None
-    desk.agent.served = ws.meta.offers
+    desk.agent.served = number
     ws.task(task).offers.append(offer.id)
     if task.drain_agent is not None:
         drains.end(ws, task)
@@ -99,12 +99,11 @@ def _why(ws: Workspace, task: Task, desk: Desk, pool: Pool | None, direct: bool)
         return "transferred to him" if task.target_agent == desk.id else "escalated to him"
     if pool is None or task.prefer_agent == desk.id:
         return "preferred agent"
-    parts = [
-        f"{item.skill} {desk.config.skills.get(item.skill, 0)}" if item.skill else item.text
-        for item in capacity.active(task)
-    ]
-    parts.append(f"{_ORDER_WORDS[pool.queue.select]} of {len(pool.members)}")
-    return ", ".join(parts)
+    skills = desk.config.skills
+    why = ""
+    for item in capacity.active(task):
+        why += f"{item.skill} {skills.get(item.skill, 0)}, " if item.skill else f"{item.text}, "
+    return f"{why}{_ORDER_WORDS[pool.queue.select]} of {len(pool.members)}"
 
 
 # -- what agents answer

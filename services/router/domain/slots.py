@@ -19,7 +19,10 @@ def wants_more(ws: Workspace, task: Task) -> bool:
         return True  # every queue makes one at least
     if is_overdue(ws, task):
         return False
-    return sum([not ws.offers[offer].direct for offer in task.offers]) < parallel(ws, task)
+    made = 0
+    for offer in task.offers:
+        made += not ws.offers[offer].direct
+    return made < parallel(ws, task)
 
 
 def is_overdue(ws: Workspace, task: Task) -> bool:
