@@ -185,7 +185,9 @@ def test_next_change_is_the_earliest_of_all(scene: Scene):
         return moments[found["at"]], found["what"]
 
     assert change() == (60, "relaxed to billing >= 3 and de >= 1")
-    scene.core.desks["ana"].agent.status = "away"  # so that the relaxation finds nobody
+    ana = scene.core.desks["ana"]
+    ana.agent.status = "away"  # so that the relaxation finds nobody
+    ana.look_up()
     scene.wait(60)
     assert change() == (120, "the next level of the ladder standard")
     scene.wait(60)
