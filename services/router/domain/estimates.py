@@ -150,9 +150,10 @@ def review(ws: Workspace, task: Task) -> None:
     """Tell the estimate if it is new or has moved, and look again later. Of a task that does not
     wait just now nothing is told, and nothing stays due: a take-over would tell it. What was told is
     no new version of the task."""
-    ws.edit("task", task.id, task).estimate_us = None
+    ws.edit("task", task.id, task)
     found = estimate(ws, task) if task.state == "pending" else None
     if found is None:
+        task.estimate_us = None
         return
     if task.told_us is None or _moved(ws, task, found):
         _tell(ws, task, found)

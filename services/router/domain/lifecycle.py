@@ -13,7 +13,7 @@ from services.router.domain import (
 )
 from services.router.domain.config import OfferRules, Outcome
 from services.router.domain.desk import Desk
-from services.router.domain.state import Decision, Offer, QueueFigures, Task, TaskState, waited_us
+from services.router.domain.state import Decision, Offer, QueueFigures, Task, TaskState
 from services.router.domain.workspace import (
     CLOSED_CONVERSATIONS_MAX,
     DECISIONS_MAX,
@@ -68,22 +68,15 @@ def set_queues(ws: Workspace, task: Task, queues: tuple[str, ...] | list[str]) -
 
 
 def decide(
-    ws: Workspace,
-    task: Task,
-    seq: int,
-    kind: str,
-    because: str,
-    winner: str | None = None,
-    considered: int = 0,
-    order_keys: list[Any] | None = None,
-) -> None:
+    ws: Workspace, task: Task, seq: int, kind: str, because: str,
+    winner: str | None = None, considered: int = 0, order_keys: list[Any] | None = None,
+) -> None:  # fmt: skip
     """Remember why something was done, for explanations."""
     ws.task(task)
-    if len(task.decisions) >= DECISIONS_MAX:
-        del task.decisions[: 1 - DECISIONS_MAX]
-    task.decisions.append(
-        Decision(seq, ws.now, kind, winner, considered, order_keys or [], because)
-    )
+    decisions = task.decisions
+    if len(decisions) >= DECISIONS_MAX:
+        del decisions[: 1 - DECISIONS_MAX]
+    decisions.append(Decision(seq, ws.now, kind, winner, considered, order_keys or [], because))
 
 
 def assign(
@@ -114,6 +107,7 @@ def assign(
     _wait_no_more(task)
     ws.touch_agent(desk.id)
     units = own(ws, task, desk, offered=offer is not None)
+    waited_us = max(0, ws.now - task.waiting_since_us)
     seq = ws.of_task(
         routing.TaskAssigned,
         task,
@@ -121,7 +115,7 @@ def assign(
         units=units,
         offer_id=offer.id if offer else None,
         queue=queue,
-        waited_s=seconds(waited_us(task, ws.now)),
+        waited_s=seconds(waited_us),
         over_capacity=over,
         estimated_s=estimated_s,
         actual_s=actual_s,
