@@ -1,6 +1,6 @@
 """Sorted keys with their ranks: how many come before one. For the position of waiting tasks."""
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from typing import Any
 
 Key = tuple[Any, ...]
