@@ -46,7 +46,9 @@ def _on_message(ws: Workspace, data: Interaction, event_id: str, time_us: int) -
     thread = opening.conversation_of(ws, data.conversation_id, data.channel)
     if data.message_id in thread.messages:
         return
-    thread.messages = [*thread.messages[1 - MESSAGES_KEPT :], data.message_id]
+    thread.messages.append(data.message_id)
+    if len(thread.messages) > MESSAGES_KEPT:
+        del thread.messages[:-MESSAGES_KEPT]
     _resolve(ws, thread, data)
     if thread.early:
         _apply_early(thread, data)

@@ -146,8 +146,9 @@ def take(ws: Workspace, task: Task, desk: Desk, offer: Offer) -> None:
     ws.of_task(routing.OfferAccepted, task, offer_id=offer.id, agent_id=desk.id)
     if task.offers:
         revoke_all(ws, task, "taken")
-    ws.touch_agent(desk.id)
-    desk.agent.misses = 0
+    if desk.agent.misses:
+        ws.touch_agent(desk.id)
+        desk.agent.misses = 0
     lifecycle.assign(ws, task, desk, offer, offer.queue)
 
 
