@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 
-class RoutingEvent(msgspec.Struct, kw_only=True, gc=False):
-    """`seq` counts per workspace from 1 without gaps; `at` is RFC 3339 in UTC."""
+class RoutingEvent(msgspec.Struct, gc=False):
+    """`seq` counts per workspace from 1 without gaps; `at` is RFC 3339 in UTC. These come first, by
+    position; what an event adds is named."""
 
     workspace: str
     seq: int

@@ -159,7 +159,10 @@ def _store(ws: Workspace, kind: str, name: str, body: bytes) -> int:
 
 
 def _announce(ws: Workspace, kind: str, name: str, version: int, *, deleted: bool = False) -> None:
-    ws.emit(routing.ConfigChanged, name, kind=kind, id=name, version=version, deleted=deleted)
+    ws.emit(
+        routing.ConfigChanged(*ws.head(), kind=kind, id=name, version=version, deleted=deleted),
+        key=name,
+    )
 
 
 def _store_agent(ws: Workspace, name: str, body: bytes, version: int) -> None:
@@ -318,10 +321,12 @@ def _plan_again(ws: Workspace, task: Task, policy_id: str) -> None:
     planning.plan(ws, task, policy_id=policy_id)
     if waits:
         lifecycle.count_pending(ws, task, 1)
-    planning.note_plan(ws, task, ws.of_task(routing.TaskQueued, task, queues=task.queues))
+    planning.note_plan(ws, task, ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues)))
     if task.priority != before:
-        ws.of_task(
-            routing.TaskPriorityChanged, task, before=before, after=task.priority, by="policy"
+        ws.emit(
+            routing.TaskPriorityChanged(
+                *ws.of(task), before=before, after=task.priority, by="policy"
+            )
         )
     planning.start_waiting(ws, task)
 

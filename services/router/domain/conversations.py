@@ -85,7 +85,7 @@ def _later_message(
 ) -> None:
     """A message of an open task goes to its assignee, or waits with it."""
     ws.task(task).unread += 1
-    ws.of_task(routing.TaskMessage, task, event_id=event_id, message_id=data.message_id)
+    ws.emit(routing.TaskMessage(*ws.of(task), event_id=event_id, message_id=data.message_id))
     if task.state == "wrapping":
         opening.back_from_wrapping(ws, task)
     elif task.state == "scheduled":

@@ -102,13 +102,14 @@ def fire(ws: Workspace, task: Task, level: CompiledLevel) -> None:
     """Carry out a level's actions; the event comes first and names them."""
     ws.task(task).fired = [*task.fired, level.name]
     task.skipped = tuple(name for name in task.skipped if name != level.name)
-    seq = ws.of_task(
-        routing.TaskEscalated,
-        task,
-        ladder=task.ladder,
-        level=level.name,
-        actions=list(level.written),
-        supervisors=duty.supervisors(ws, task),
+    seq = ws.emit(
+        routing.TaskEscalated(
+            *ws.of(task),
+            ladder=task.ladder or "",
+            level=level.name,
+            actions=list(level.written),
+            supervisors=duty.supervisors(ws, task),
+        )
     )
     lifecycle.decide(ws, task, seq, "escalated", level.name)
     effect = withdrawals.effect_of(level)
@@ -161,7 +162,7 @@ def set_priority(ws: Workspace, task: Task, priority: float, by: str) -> None:
     membership.leave(ws, task)
     before = ws.task(task).priority
     task.priority = priority
-    ws.of_task(routing.TaskPriorityChanged, task, before=before, after=priority, by=by)
+    ws.emit(routing.TaskPriorityChanged(*ws.of(task), before=before, after=priority, by=by))
     membership.enter(ws, task)
 
 
@@ -199,7 +200,7 @@ def requeue(
     """Back to pending, in its place or at the end. `exclude`: not to the same agent before the
     cool-down ends."""
     former = task.agent_id
-    seq = ws.of_task(routing.TaskRequeued, task, reason=reason, agent_id=former)
+    seq = ws.emit(routing.TaskRequeued(*ws.of(task), reason=reason, agent_id=former))
     lifecycle.decide(
         ws, task, seq, "requeued", reason if former is None else f"{reason}, from {former}"
     )

@@ -64,7 +64,7 @@ def set_queues(ws: Workspace, task: Task, queues: tuple[str, ...] | list[str]) -
     task.queues = list(queues)
     if task.state == "pending":
         count_pending(ws, task, 1)
-    ws.of_task(routing.TaskQueued, task, queues=task.queues)
+    ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues))
 
 
 def decide(
@@ -108,17 +108,18 @@ def assign(
     ws.touch_agent(desk.id)
     units = own(ws, task, desk, offered=offer is not None)
     waited_us = max(0, ws.now - task.waiting_since_us)
-    seq = ws.of_task(
-        routing.TaskAssigned,
-        task,
-        agent_id=desk.id,
-        units=units,
-        offer_id=offer.id if offer else None,
-        queue=queue,
-        waited_s=seconds(waited_us),
-        over_capacity=over,
-        estimated_s=estimated_s,
-        actual_s=actual_s,
+    seq = ws.emit(
+        routing.TaskAssigned(
+            *ws.of(task),
+            agent_id=desk.id,
+            units=units,
+            offer_id=offer.id if offer else None,
+            queue=queue,
+            waited_s=seconds(waited_us),
+            over_capacity=over,
+            estimated_s=estimated_s,
+            actual_s=actual_s,
+        )
     )
     decide(ws, task, seq, "assigned", offer.why if offer else "assigned by hand", winner=desk.id)
     conversation = ws.conversations.get(task.conversation_id)
@@ -211,7 +212,7 @@ def end_hold(ws: Workspace, task: Task) -> None:
     """A hold that ends with what it held is told too: clocks pause by it."""
     if task.held:
         over = set_held(ws, task, False, None)
-        ws.of_task(routing.TaskResumed, task, agent_id=task.agent_id, over_capacity=over)
+        ws.emit(routing.TaskResumed(*ws.of(task), agent_id=task.agent_id, over_capacity=over))
 
 
 def is_over(ws: Workspace, desk: Desk, channel: str) -> bool:

@@ -77,7 +77,7 @@ def _paired(ws: Workspace, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
 def _announce(ws: Workspace, name: str, paired: dict[str, tuple[str, ...]]) -> None:
     found = ws.resource("customer", name)
     version = found.version if found is not None else 0
-    ws.emit(routing.ConfigChanged, name, kind="customer", id=name, version=version)
+    ws.emit(routing.ConfigChanged(*ws.head(), kind="customer", id=name, version=version), key=name)
     if _paired(ws, paired) != paired:
         configuration.pair_again(ws)
 

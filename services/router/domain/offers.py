@@ -74,14 +74,15 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
 
 
 def _announce(ws: Workspace, task: Task, offer: Offer, considered: int, keys: list[Any]) -> None:
-    seq = ws.of_task(
-        routing.OfferCreated,
-        task,
-        offer_id=offer.id,
-        agent_id=offer.agent_id,
-        expires_at=format_instant(offer.expires_us),
-        queue=offer.queue,
-        why=offer.why,
+    seq = ws.emit(
+        routing.OfferCreated(
+            *ws.of(task),
+            offer_id=offer.id,
+            agent_id=offer.agent_id,
+            expires_at=format_instant(offer.expires_us),
+            queue=offer.queue,
+            why=offer.why,
+        )
     )
     lifecycle.decide(
         ws, task, seq, "offered", offer.why,
@@ -143,7 +144,7 @@ def accept(ws: Workspace, agent_id: str, offer_id: str) -> Task:
 def take(ws: Workspace, task: Task, desk: Desk, offer: Offer) -> None:
     """An offer is accepted: the others lose, the task is the agent's."""
     close(ws, offer, "accepted", None)
-    ws.of_task(routing.OfferAccepted, task, offer_id=offer.id, agent_id=desk.id)
+    ws.emit(routing.OfferAccepted(*ws.of(task), offer_id=offer.id, agent_id=desk.id))
     if task.offers:
         revoke_all(ws, task, "taken")
     if desk.agent.misses:
@@ -159,7 +160,9 @@ def decline(
     offer = live_offer(ws, agent_id, offer_id)
     task = ws.tasks[offer.task_id]
     close(ws, offer, "declined", reason)
-    ws.of_task(routing.OfferDeclined, task, offer_id=offer.id, agent_id=agent_id, reason=reason)
+    ws.emit(
+        routing.OfferDeclined(*ws.of(task), offer_id=offer.id, agent_id=agent_id, reason=reason)
+    )
     ws.touch_agent(agent_id)
     ws.desks[agent_id].agent.misses = 0
     task.declines += 1
@@ -173,7 +176,7 @@ def expire(ws: Workspace, offer: Offer) -> None:
     """Nobody answered in time. While catching up it is not the agent's fault."""
     task = ws.tasks[offer.task_id]
     close(ws, offer, "expired", None)
-    ws.of_task(routing.OfferExpired, task, offer_id=offer.id, agent_id=offer.agent_id)
+    ws.emit(routing.OfferExpired(*ws.of(task), offer_id=offer.id, agent_id=offer.agent_id))
     desk = ws.desks[offer.agent_id]
     until = ws.now if ws.catching_up else ws.now + lifecycle.cool_down_us(ws, task, "missed")
     lifecycle.refuse(ws, task, desk.id, until)
@@ -199,8 +202,10 @@ def revoke(ws: Workspace, offer: Offer, reason: str) -> None:
     """Withdraw an offer; the caller sees to the task."""
     task = ws.tasks[offer.task_id]
     close(ws, offer, "revoked", reason)
-    ws.of_task(
-        routing.OfferRevoked, task, offer_id=offer.id, agent_id=offer.agent_id, reason=reason
+    ws.emit(
+        routing.OfferRevoked(
+            *ws.of(task), offer_id=offer.id, agent_id=offer.agent_id, reason=reason
+        )
     )
 
 

@@ -169,7 +169,7 @@ def begin(ws: Workspace, task: Task) -> None:
     task.waiting_since_us = ws.now
     task.relaxed_to_us = 0
     task.not_before_us = None
-    ws.of_task(routing.TaskQueued, task, queues=task.queues)
+    ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues))
     planning.start_waiting(ws, task)
 
 
@@ -192,7 +192,7 @@ def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us:
         task.queues = [task.steps[task.policy.step].queue]
     lifecycle.set_state(ws, task, "pending", None if task.queues else planning.NO_RULE)
     ws.closed_conversations.pop(task.conversation_id, None)
-    ws.of_task(routing.TaskReopened, task, event_id=event_id)
+    ws.emit(routing.TaskReopened(*ws.of(task), event_id=event_id))
     planning.prefer_again(ws, task, last)
     planning.start_waiting(ws, task)
     ladders.review(ws, task, data)
@@ -202,14 +202,15 @@ def back_from_wrapping(ws: Workspace, task: Task) -> None:
     """The customer wrote while the agent was wrapping up: assigned again."""
     lifecycle.set_state(ws, task, "assigned")
     task.wrap_until_us = None
-    seq = ws.of_task(
-        routing.TaskAssigned,
-        task,
-        agent_id=task.agent_id,
-        units=capacity.weight(ws, task)[0],
-        offer_id=None,
-        queue=task.queue,
-        waited_s=0.0,
+    seq = ws.emit(
+        routing.TaskAssigned(
+            *ws.of(task),
+            agent_id=task.agent_id or "",
+            units=capacity.weight(ws, task)[0],
+            offer_id=None,
+            queue=task.queue,
+            waited_s=0.0,
+        )
     )
     lifecycle.decide(
         ws, task, seq, "assigned", "the customer wrote during wrap-up", winner=task.agent_id

@@ -207,30 +207,31 @@ def announce(ws: Workspace, task: Task) -> None:
     """task.created, with all that SLA and others need to know."""
     customer = ws.customers.get(task.customer_id) if task.customer_id else None
     ref = task.policy
-    seq = ws.of_task(
-        routing.TaskCreated,
-        task,
-        event_id=task.event_id,
-        channel=task.channel,
-        kind=task.kind,
-        state=task.state,
-        language=task.language,
-        attributes=task.attributes,
-        queue=task.queues[0] if task.queues else None,
-        priority=task.priority,
-        requires=task_shape.requirement_facts(capacity.active(task)),
-        policy=task_shape.policy_facts(ref),
-        customer=routing.CustomerFacts(
-            id=customer.id,
-            tier=customer.tier,
-            language=customer.language,
-            attributes=customer.attributes,
+    seq = ws.emit(
+        routing.TaskCreated(
+            *ws.of(task),
+            event_id=task.event_id,
+            channel=task.channel,
+            kind=task.kind,
+            state=task.state,
+            language=task.language,
+            attributes=task.attributes,
+            queue=task.queues[0] if task.queues else None,
+            priority=task.priority,
+            requires=task_shape.requirement_facts(capacity.active(task)),
+            policy=task_shape.policy_facts(ref),
+            customer=routing.CustomerFacts(
+                id=customer.id,
+                tier=customer.tier,
+                language=customer.language,
+                attributes=customer.attributes,
+            )
+            if customer
+            else None,
+            waiting_since=format_instant(task.waiting_since_us),
+            not_before=optional_instant(task.not_before_us),
+            reason=task.reason,
         )
-        if customer
-        else None,
-        waiting_since=format_instant(task.waiting_since_us),
-        not_before=optional_instant(task.not_before_us),
-        reason=task.reason,
     )
     note_plan(ws, task, seq)
 
@@ -330,14 +331,15 @@ def tell_requirements(
     """Say what the task asks now, where that is not what it asked before."""
     now = capacity.active(task)
     if now != before:
-        ws.of_task(
-            routing.TaskRelaxed,
-            task,
-            requires=[
-                routing.RequirementFacts(text=item.text, relaxed_at=_since(ws, item, before))
-                for item in now
-            ],
-            because=because,
+        ws.emit(
+            routing.TaskRelaxed(
+                *ws.of(task),
+                requires=[
+                    routing.RequirementFacts(text=item.text, relaxed_at=_since(ws, item, before))
+                    for item in now
+                ],
+                because=because,
+            )
         )
 
 

@@ -74,12 +74,14 @@ def _changed(ws: Workspace, desk: Desk, was: Status) -> None:
     agent = desk.agent
     status = agent.shown_status
     ws.emit(
-        routing.AgentPresence,
-        desk.id,
-        agent_id=desk.id,
-        capacity=desk.config.capacity,
-        status=status,
-        reason=agent.shown_reason,
+        routing.AgentPresence(
+            *ws.head(),
+            agent_id=desk.id,
+            capacity=desk.config.capacity,
+            status=status,
+            reason=agent.shown_reason,
+        ),
+        key=desk.id,
     )
     if status == "available":
         agent.available_us = ws.now

@@ -92,12 +92,14 @@ def _much(queue: Queue, figures: QueueFigures) -> bool:
 def _tell(ws: Workspace, figures: QueueFigures, came: int) -> None:
     ws.touched[f"queue:{figures.id}"] = None
     ws.emit(
-        routing.QueueSurge,
-        figures.id,
-        queue=figures.id,
-        rate_per_min=float(came),
-        usual_per_min=round(figures.usual, 2),
-        surging=figures.surge,
+        routing.QueueSurge(
+            *ws.head(),
+            queue=figures.id,
+            rate_per_min=float(came),
+            usual_per_min=round(figures.usual, 2),
+            surging=figures.surge,
+        ),
+        key=figures.id,
     )
 
 

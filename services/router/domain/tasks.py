@@ -62,7 +62,7 @@ def complete(ws: Workspace, command: cmd.CompleteTask) -> Task:
     task.orphan_us = task.unanswered_us = task.respond_us = None
     lifecycle.end_hold(ws, task)
     ws.at_time(task.wrap_until_us, timers.WRAP, task.number, task.id)
-    ws.of_task(routing.TaskWrapping, task, agent_id=task.agent_id)
+    ws.emit(routing.TaskWrapping(*ws.of(task), agent_id=task.agent_id or ""))
     return task
 
 
@@ -85,16 +85,17 @@ def _note_result(ws: Workspace, task: Task, command: cmd.CompleteTask) -> None:
 def finish(ws: Workspace, task: Task, reason: str | None) -> None:
     """The task is completed."""
     since = task.assigned_us if task.assigned_us is not None else ws.now
-    ws.of_task(
-        routing.TaskCompleted,
-        task,
-        agent_id=task.agent_id,
-        disposition=task.disposition,
-        handle_s=seconds(ws.now - since),
-        tags=task.tags,
-        note=task.note,
-        reason=reason,
-        deflected=_deflected(ws, task),
+    ws.emit(
+        routing.TaskCompleted(
+            *ws.of(task),
+            agent_id=task.agent_id,
+            disposition=task.disposition,
+            handle_s=seconds(ws.now - since),
+            tags=task.tags,
+            note=task.note,
+            reason=reason,
+            deflected=_deflected(ws, task),
+        )
     )
     lifecycle.end(ws, task, "completed", reason)
 
@@ -107,7 +108,7 @@ def _deflected(ws: Workspace, task: Task) -> bool:
 
 def cancel(ws: Workspace, task: Task, reason: str) -> None:
     """The task ends without being done; its offers are revoked."""
-    ws.of_task(routing.TaskCancelled, task, reason=reason)
+    ws.emit(routing.TaskCancelled(*ws.of(task), reason=reason))
     offers.revoke_all(ws, task, "cancelled")
     lifecycle.end(ws, task, "cancelled", reason)
 
@@ -121,13 +122,14 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
     target = _target(ws, task, command)
     former = task.agent_id
     warm = command.mode == "warm" and task.state == "assigned"
-    seq = ws.of_task(
-        routing.TaskTransferred,
-        task,
-        to={name: value for name, value in target.items() if value is not None},
-        mode="warm" if warm else "blind",
-        from_agent=former,
-        note=command.note,
+    seq = ws.emit(
+        routing.TaskTransferred(
+            *ws.of(task),
+            to={name: value for name, value in target.items() if value is not None},
+            mode="warm" if warm else "blind",
+            from_agent=former,
+            note=command.note,
+        )
     )
     whom = " ".join(f"{kind} {name}" for kind, name in target.items() if name is not None)
     lifecycle.decide(
@@ -211,7 +213,7 @@ def _aim(ws: Workspace, task: Task, target: dict[str, str | None]) -> None:
     planning.plan(ws, task, policy_id=target["policy"] or planning.DEFAULT_POLICY)
     if task.state == "pending":
         lifecycle.count_pending(ws, task, 1)
-    planning.note_plan(ws, task, ws.of_task(routing.TaskQueued, task, queues=task.queues))
+    planning.note_plan(ws, task, ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues)))
 
 
 def requeue(ws: Workspace, command: cmd.RequeueTask) -> Task:
@@ -271,7 +273,7 @@ def hold(ws: Workspace, command: cmd.HoldTask) -> Task:
     task = find(ws, command, frozenset({"assigned"}))
     lifecycle.set_held(ws, task, True, command.reason)
     task.respond_us = None
-    ws.of_task(routing.TaskHeld, task, reason=command.reason, agent_id=task.agent_id)
+    ws.emit(routing.TaskHeld(*ws.of(task), reason=command.reason, agent_id=task.agent_id))
     return task
 
 
@@ -289,7 +291,7 @@ def resume(ws: Workspace, task: Task) -> None:
     if task.unanswered_us is not None:
         task.unanswered_us = max(task.unanswered_us, ws.now)
     lifecycle.await_response(ws, task)
-    ws.of_task(routing.TaskResumed, task, agent_id=task.agent_id, over_capacity=over)
+    ws.emit(routing.TaskResumed(*ws.of(task), agent_id=task.agent_id, over_capacity=over))
 
 
 def reprioritize(ws: Workspace, command: cmd.ReprioritizeTask) -> Task:

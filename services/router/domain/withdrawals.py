@@ -55,13 +55,14 @@ def review(ws: Workspace, task: Task) -> None:
 
 def _take_back(ws: Workspace, task: Task, effect: Effect) -> None:
     task.fired = [name for name in task.fired if name != effect.level]
-    seq = ws.of_task(
-        routing.TaskEscalationWithdrawn,
-        task,
-        ladder=task.ladder or "",
-        level=effect.level,
-        metric=effect.metric,
-        taken_back=_named(effect),
+    seq = ws.emit(
+        routing.TaskEscalationWithdrawn(
+            *ws.of(task),
+            ladder=task.ladder or "",
+            level=effect.level,
+            metric=effect.metric,
+            taken_back=_named(effect),
+        )
     )
     lifecycle.decide(ws, task, seq, "escalation_withdrawn", effect.level)
     if effect.after is not None and effect.before is not None:

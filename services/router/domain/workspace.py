@@ -149,21 +149,23 @@ class Workspace:
         self.called: set[str] = set()  # agents announced in this input
         self.config: list[ConfigWrite] = []
 
-    def emit(self, struct: type[RoutingEvent], key: str, **fields: Any) -> int:
-        """Write an event to the journal; returns its sequence number."""
-        self.meta.seq = seq = self.meta.seq + 1
-        event = struct(workspace=self.name, seq=seq, at=self.at, **fields)
-        self.events.append(Emitted(seq, TYPE_OF[struct], ROUTING_EVENTS, key, _encode(event)))
-        return seq
+    def head(self) -> tuple[str, int, str]:
+        """What the next event begins with: `ws.emit(SomeEvent(*ws.head(), …), key)`."""
+        return self.name, self.meta.seq + 1, self.at
 
-    def of_task(self, struct: type[RoutingEvent], task: Task, **fields: Any) -> int:
-        """An event of one task, in the order of its conversation."""
-        self.meta.seq = seq = self.meta.seq + 1
-        key = task.conversation_id
-        event = struct(
-            workspace=self.name, seq=seq, at=self.at, task_id=task.id, conversation_id=key, **fields
-        )
-        self.events.append(Emitted(seq, TYPE_OF[struct], ROUTING_EVENTS, key, _encode(event)))
+    def of(self, task: Task) -> tuple[str, int, str, str, str]:
+        """What the next event of a task begins with: `ws.emit(SomeEvent(*ws.of(task), …))`."""
+        return self.name, self.meta.seq + 1, self.at, task.id, task.conversation_id
+
+    def emit(self, event: RoutingEvent, key: str | None = None) -> int:
+        """Write an event to the journal, in the order of `key`, by default its conversation's; returns
+        its sequence number."""
+        meta, seq = self.meta, event.seq
+        assert seq == meta.seq + 1, "another event was written meanwhile"
+        meta.seq = seq
+        where = event.conversation_id if key is None else key
+        emitted = Emitted(seq, TYPE_OF[type(event)], ROUTING_EVENTS, where or "", _encode(event))
+        self.events.append(emitted)
         return seq
 
     def new_id(self, prefix: str, number: int) -> str:
