@@ -41,7 +41,7 @@ def format_once(instant_us: int) -> str:
     """`format_instant` of an instant that will not be asked for again: it is not remembered."""
     seconds, micros = divmod(instant_us, SECOND_US)
     text = _second(seconds)
-    return f"{text}.{micros:06d}Z" if micros else f"{text}Z"
+    return f"{text}.{str(micros).zfill(6)}Z" if micros else f"{text}Z"  # quicker than :06d
 
 
 @lru_cache(maxsize=4096)

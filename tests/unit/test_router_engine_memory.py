@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.router.domain import commands as cmd
-from services.router.domain import explanation, invariants, pools
+from services.router.domain import explanation, invariants, opening, pools
 from services.router.domain.state import OPEN
 from services.router.domain.workspace import TIMERS_MIN
 from services.router.driver import Driver
@@ -73,3 +73,15 @@ def test_timers_of_what_goes_on_still_ring() -> None:
     driver.wait(86_401)
     assert driver.core.tasks[first].fired == ["late"]
     assert explanation.explain_task(driver.core, first) is not None
+
+
+def test_what_leaves_memory_and_comes_back_is_stored_once() -> None:
+    """In one batch: it is open then, and not history."""
+    driver = open_centre()
+    driver.say("c0")
+    core = driver.core
+    core.changes()
+    core.forget("conversation", "c0")
+    opening.conversation_of(core, "c0", "chat")
+    changed = [(one.key, one.open) for one in core.changes() if one.kind == "conversation"]
+    assert changed == [("c0", True)]

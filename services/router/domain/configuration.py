@@ -272,7 +272,7 @@ def _react(ws: Workspace, kind: str, name: str) -> None:
     """What a change means for waiting tasks and for agents."""
     match kind:
         case "queue":
-            ws.touched[f"queue:{name}"] = None
+            ws.stirred[name] = None
             turn(ws)
             membership.queue_changed(ws, name)
         case "calendar":

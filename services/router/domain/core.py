@@ -85,16 +85,14 @@ class RouterCore(Workspace):
         return None if self.meta.behind or not self.timers else self.timers[0][0]
 
     def changes(self) -> list[Entity]:
-        found = [
-            Entity(kind, key, None if entity is None else pack(entity))
-            for (kind, key), entity in self.dirty.items()
-        ]
-        found.extend(
-            Entity(kind, key, pack(entity), False) for (kind, key), entity in self.forgotten.items()
-        )
-        self.dirty.clear()
-        self.forgotten.clear()
-        found.sort(key=_place)
+        found: list[Entity] = []
+        for kind, changed in self.dirty.items():
+            left = self.forgotten[kind]
+            for key in sorted(changed):
+                entity = changed[key]
+                body = None if entity is None else pack(entity)
+                found.append(Entity(kind, key, body, key not in left))
+        self.discard_changes()
         return found
 
     def load(self, entities: Iterable[Entity]) -> None:
@@ -210,10 +208,13 @@ class RouterCore(Workspace):
         return made
 
     def _outcome(self, reply: bytes) -> Outcome:
-        self.dirty[_META] = self.meta  # as every input changes it
+        self.dirty["meta"]["meta"] = self.meta  # as every input changes it
+        touched = self.touched
+        for queue in self.stirred:
+            touched.append(f"queue:{queue}")
         if self.events:
-            self.touched["journal"] = None
-        return Outcome(reply, self.events, list(self.touched), self.config)
+            touched.append("journal")
+        return Outcome(reply, self.events, touched, self.config)
 
 
 class Undo:
@@ -221,8 +222,8 @@ class Undo:
 
     def __init__(self, core: RouterCore) -> None:
         self._core = core
-        self._dirty = dict(core.dirty)
-        self._forgotten = dict(core.forgotten)
+        self._dirty = {kind: dict(changed) for kind, changed in core.dirty.items()}
+        self._forgotten = {kind: set(left) for kind, left in core.forgotten.items()}
         self._before: dict[tuple[str, str], bytes | None] = {_META: pack(core.meta)}
         core.undo = self._before
 
@@ -235,8 +236,11 @@ class Undo:
             else:
                 core.stored[kind][key] = unpack(kind, body)
         core.dirty = {
-            mark: core.stored[mark[0]].get(mark[1], entity) if entity is not None else None
-            for mark, entity in self._dirty.items()
+            kind: {
+                key: None if entity is None else core.stored[kind].get(key, entity)
+                for key, entity in changed.items()
+            }
+            for kind, changed in self._dirty.items()
         }
         core.forgotten = self._forgotten
 

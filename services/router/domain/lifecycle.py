@@ -53,7 +53,7 @@ def _count_wrapping(ws: Workspace, task: Task, state: TaskState) -> None:
 def count_pending(ws: Workspace, task: Task, change: int) -> None:
     for queue in task.queues:
         ws.pending[queue] = ws.pending.get(queue, 0) + change
-        ws.touched[f"queue:{queue}"] = None
+        ws.stirred[queue] = None
 
 
 def set_queues(ws: Workspace, task: Task, queues: tuple[str, ...] | list[str]) -> None:

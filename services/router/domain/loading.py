@@ -57,7 +57,7 @@ def slices(ws: Workspace) -> Iterator[None]:
     ws.freed.clear()
     ws.untold.clear()
     ws.undrained.clear()
-    ws.touched.clear()
+    ws.stirred.clear()
     ws.leaving = {desk.id: None for desk in ws.desks.values() if presence.is_leaving(desk)}
 
 

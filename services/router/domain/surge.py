@@ -90,7 +90,7 @@ def _much(queue: Queue, figures: QueueFigures) -> bool:
 
 
 def _tell(ws: Workspace, figures: QueueFigures, came: int) -> None:
-    ws.touched[f"queue:{figures.id}"] = None
+    ws.stirred[figures.id] = None
     ws.emit(
         routing.QueueSurge(
             *ws.head(),

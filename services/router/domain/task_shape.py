@@ -10,7 +10,7 @@ from services.router.domain.capacity import active
 from services.router.domain.requirements import Requirement
 from services.router.domain.state import SEEKING, PolicyRef, Task
 from services.router.domain.workspace import Workspace
-from shared.contracts.instants import format_instant, optional_instant, seconds
+from shared.contracts.instants import format_instant, seconds
 from shared.contracts.routing import PolicyFacts, RequirementFacts
 
 
@@ -89,10 +89,10 @@ def stored(task: Task) -> ShownTask:
         task.agent_id,
         format_instant(task.created_us),
         format_instant(task.waiting_since_us),
-        optional_instant(task.assigned_us),
-        optional_instant(task.ended_us),
-        optional_instant(task.not_before_us),
-        optional_instant(task.not_after_us),
+        None if task.assigned_us is None else format_instant(task.assigned_us),
+        None if task.ended_us is None else format_instant(task.ended_us),
+        None if task.not_before_us is None else format_instant(task.not_before_us),
+        None if task.not_after_us is None else format_instant(task.not_after_us),
         task.held,
         task.hold_reason,
         task.unread,
@@ -106,12 +106,9 @@ def stored(task: Task) -> ShownTask:
 
 
 def policy_facts(ref: PolicyRef | None) -> PolicyFacts | None:
-    return None if ref is None else _policy_facts(ref.id, ref.version, ref.rule, ref.step)
-
-
-@lru_cache(maxsize=4096)
-def _policy_facts(name: str, version: int, rule: str | None, step: int) -> PolicyFacts:
-    return PolicyFacts(id=name, version=version, rule=rule, step=step)
+    if ref is None:
+        return None
+    return PolicyFacts(id=ref.id, version=ref.version, rule=ref.rule, step=ref.step)
 
 
 @lru_cache(maxsize=8192)

@@ -27,8 +27,8 @@ from services.router.domain.state import (
     Task,
 )
 from shared.contracts.core import ConfigWrite, Emitted
-from shared.contracts.ids import sequenced_id
-from shared.contracts.instants import format_instant
+from shared.contracts.ids import sequence
+from shared.contracts.instants import format_once
 from shared.contracts.routing import TYPE_OF, RoutingEvent
 from shared.contracts.topics import ROUTING_EVENTS
 
@@ -77,6 +77,7 @@ class Workspace:
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
         self.seed = seed
+        self.new_id = sequence("router", name)
         self.stored: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self.tasks: dict[str, Task] = self.stored["task"]
         self.offers: dict[str, Offer] = self.stored["offer"]
@@ -85,10 +86,13 @@ class Workspace:
         self.figures: dict[str, QueueFigures] = self.stored["queue_figures"]
         self.meta = Meta()
         self.stored["meta"]["meta"] = self.meta
-        self.dirty: dict[Mark, Any] = {}
-        self.forgotten: dict[Mark, Any] = {}
+        # What has changed since it was last stored: kind → key → the entity, None where it is gone for
+        # good; and which of these have left memory.
+        self.dirty: dict[str, dict[str, Any]] = {kind: {} for kind in sorted(KINDS)}
+        self.forgotten: dict[str, set[str]] = {kind: set() for kind in KINDS}
         self.undo: dict[Mark, bytes | None] | None = None
         self.reset_derived()
+        self.now, self.at = 0, format_once(0)
         self.begin(0)
 
     def reset_derived(self) -> None:
@@ -141,12 +145,13 @@ class Workspace:
     # -- the outcome of the current input
 
     def begin(self, now_us: int) -> None:
-        self.now = now_us
-        self.at = format_instant(now_us)  # as events show it
+        if now_us != self.now:
+            self.now = now_us
+            self.at = format_once(now_us)  # as events show it
         self.events: list[Emitted] = []
-        self.touched: dict[str, None] = {}
-        self.announced: set[str] = set()  # tasks announced in this input
-        self.called: set[str] = set()  # agents announced in this input
+        self.touched: list[str] = []
+        self.stirred: dict[str, None] = {}  # queues with other counts than before
+        self.called: list[str] = []  # agents announced in this input
         self.config: list[ConfigWrite] = []
 
     def head(self) -> tuple[str, int, str]:
@@ -168,36 +173,33 @@ class Workspace:
         self.events.append(emitted)
         return seq
 
-    def new_id(self, prefix: str, number: int) -> str:
-        return sequenced_id(prefix, "router", self.name, number)
-
     # -- entities
 
     def edit(self, kind: str, key: str, entity: E) -> E:
         """Announce a change of (or a new) entity: call it before changing a field."""
-        mark = (kind, key)
-        if self.undo is not None and mark not in self.undo:
+        if self.undo is not None and (kind, key) not in self.undo:
             known = self.stored[kind].get(key)
-            self.undo[mark] = None if known is None else pack(known)
-        self.dirty[mark] = entity
+            self.undo[kind, key] = None if known is None else pack(known)
+        self.dirty[kind][key] = entity
         return entity
 
     def add(self, kind: str, key: str, entity: E) -> E:
         self.edit(kind, key, entity)
+        self.forgotten[kind].discard(key)
         self.stored[kind][key] = entity
         return entity
 
     def task(self, task: Task) -> Task:
-        """Announce a change of a task, and with it of what its agents see: once in an input, since
-        whoever gets the task or an offer of it later in the same input is announced there."""
-        name = task.id
-        if name in self.announced:
+        """Announce a change of a task, and with it of what its agents see: once in an input, which its
+        revision is, since whoever gets the task or an offer of it later in the same input is announced
+        there."""
+        number, name = self.meta.number, task.id
+        if task.revision == number:
             return task
-        self.announced.add(name)
         self.uncounted.add(name)
         self.edit("task", name, task)
-        task.revision = self.meta.number
-        self.touched[f"task:{name}"] = None
+        task.revision = number
+        self.touched.append(f"task:{name}")
         if task.agent_id is not None:
             self.touch_agent(task.agent_id)
         for offer in task.offers:
@@ -206,20 +208,25 @@ class Workspace:
 
     def touch_agent(self, agent_id: str) -> None:
         """Announce that an agent's work snapshot changes."""
-        if agent_id in self.called:
-            return
         agent = self.agents.get(agent_id)
-        if agent is not None:
-            self.called.add(agent_id)
+        if agent is not None and agent.revision != self.meta.number:
+            self.called.append(agent_id)
             self.uncounted_agents.add(agent_id)
             self.edit("agent", agent_id, agent)
             agent.revision = self.meta.number
-            self.touched[f"agent:{agent_id}"] = None
+            self.touched.append(f"agent:{agent_id}")
+
+    def discard_changes(self) -> None:
+        """What has changed is stored, or need not be."""
+        for changed in self.dirty.values():
+            changed.clear()
+        for left in self.forgotten.values():
+            left.clear()
 
     def remove(self, kind: str, key: str) -> None:
         """Delete an entity for good."""
         self.edit(kind, key, self.stored[kind][key])
-        self.dirty[(kind, key)] = None
+        self.dirty[kind][key] = None
         del self.stored[kind][key]
 
     def forget(self, kind: str, key: str) -> None:
@@ -228,8 +235,7 @@ class Workspace:
         if entity is None:
             return
         self.edit(kind, key, entity)
-        self.dirty.pop((kind, key), None)
-        self.forgotten[(kind, key)] = entity
+        self.forgotten[kind].add(key)
         del self.stored[kind][key]
 
     def resource(self, kind: str, key: str) -> Resource | None:
