@@ -177,11 +177,16 @@ class Workspace:
 
     def edit(self, kind: str, key: str, entity: E) -> E:
         """Announce a change of (or a new) entity: call it before changing a field."""
+        if self.undo is not None:
+            self._keep(kind, key)
+        self.dirty[kind][key] = entity
+        return entity
+
+    def _keep(self, kind: str, key: str) -> None:
+        """What the entity was before this input, in case it is undone."""
         if self.undo is not None and (kind, key) not in self.undo:
             known = self.stored[kind].get(key)
             self.undo[kind, key] = None if known is None else pack(known)
-        self.dirty[kind][key] = entity
-        return entity
 
     def add(self, kind: str, key: str, entity: E) -> E:
         self.edit(kind, key, entity)
@@ -197,7 +202,9 @@ class Workspace:
         if task.revision == number:
             return task
         self.uncounted.add(name)
-        self.edit("task", name, task)
+        if self.undo is not None:
+            self._keep("task", name)
+        self.dirty["task"][name] = task
         task.revision = number
         self.touched.append(f"task:{name}")
         if task.agent_id is not None:
@@ -208,12 +215,14 @@ class Workspace:
 
     def touch_agent(self, agent_id: str) -> None:
         """Announce that an agent's work snapshot changes."""
-        agent = self.agents.get(agent_id)
-        if agent is not None and agent.revision != self.meta.number:
+        number, agent = self.meta.number, self.agents.get(agent_id)
+        if agent is not None and agent.revision != number:
             self.called.append(agent_id)
             self.uncounted_agents.add(agent_id)
-            self.edit("agent", agent_id, agent)
-            agent.revision = self.meta.number
+            if self.undo is not None:
+                self._keep("agent", agent_id)
+            self.dirty["agent"][agent_id] = agent
+            agent.revision = number
             self.touched.append(f"agent:{agent_id}")
 
     def discard_changes(self) -> None:
