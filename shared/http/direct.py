@@ -9,10 +9,13 @@ spans and figures are made in its layers, so where OpenTelemetry is set up all c
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from opentelemetry import metrics, trace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shared.http.auth import Caller, require
+from shared.http.bodies import whole_body
+from shared.http.permissions import Action
 from shared.http.routes import Route
 from shared.http.subjects import ROOT, subject_of
 
@@ -23,6 +26,40 @@ class DirectRoute(Route):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         return self.endpoint
+
+
+Serves = Callable[[Request, Caller], Coroutine[Any, Any, Response]]
+
+
+def direct_post(router: APIRouter, path: str, action: Action) -> Callable[[Serves], Serves]:
+    """A decorator: POST `path` is a direct call, answered by what is decorated to who may `action`."""
+    enter = require(action)
+
+    def add(serve: Serves) -> Serves:
+        async def endpoint(request: Request) -> Response:
+            return await serve(request, await enter(request))
+
+        # Not `functools.wraps`: FastAPI would take the parameters of what is wrapped for the call's.
+        endpoint.__name__, endpoint.__doc__ = serve.__name__, serve.__doc__
+        router.add_api_route(
+            path,
+            endpoint,
+            methods=["POST"],
+            dependencies=[Depends(enter)],
+            route_class_override=DirectRoute,
+        )
+        return serve
+
+    return add
+
+
+class DirectRequest(Request):
+    """Remembers its body without Starlette's stream of it."""
+
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            self._body = await whole_body(self)
+        return self._body
 
 
 class DirectCalls:
@@ -50,7 +87,7 @@ class DirectCalls:
         return False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
+        request = DirectRequest(scope, receive, send)
         try:
             response = await scope["endpoint"](request)
         except Exception as error:

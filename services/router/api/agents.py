@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, TypeAdapter, ValidationError
 
-from services.router.api.context import Router, Service, act
+from services.router.api.context import Router, Service, act, router_of
 from services.router.domain import explanation, views
 from services.router.domain.commands import AcceptOffer, DeclineOffer, SetPresence
 from services.router.domain.workspace import Workspace
@@ -18,7 +18,7 @@ from shared.contracts.instants import parse_instant
 from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
-from shared.http.direct import DirectRoute
+from shared.http.direct import DirectRoute, direct_post
 from shared.http.preconditions import etag, is_current, not_modified
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
@@ -30,7 +30,6 @@ STREAM_RENEW_S = 10.0
 
 router = api_router("agents")
 Streams = Annotated[Caller, Depends(require("work:read", ticket=True))]
-Answers = Annotated[Caller, Depends(require("offers:answer"))]
 
 
 class PresenceBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -75,7 +74,7 @@ async def get_work(request: Request) -> Response:
     """The agent's offers and tasks: at once, or with If-None-Match as soon as they change; 304
     after `wait` seconds. The agent's own call renews his presence lease."""
     caller = await _enter_work(request)
-    service: Router = request.app.state.router
+    service = router_of(request)
     agent: str = request.path_params["agent"]
     clock = asyncio.get_running_loop().time
     deadline = clock() + _wait_of(request)
@@ -156,26 +155,27 @@ async def _snapshots(agent: str, caller: Caller, service: Router) -> AsyncIterat
             await watch.changed(STREAM_RENEW_S)
 
 
-@router.post("/agents/{agent}/offers/{offer}:accept")
-async def accept_offer(
-    agent: str, offer: str, request: Request, caller: Answers, service: Service
-) -> Response:
+@direct_post(router, "/agents/{agent}/offers/{offer}:accept", "offers:answer")
+async def accept_offer(request: Request, caller: Caller) -> Response:
     """The task is the agent's. Repeated: the same answer; a dead offer: 409 with its reason."""
+    service = router_of(request)
+    agent, offer = request.path_params["agent"], request.path_params["offer"]
     if _is_agent(caller, agent):
         await service.presence.renew(caller.workspace, agent)
     return await act(request, caller, service, AcceptOffer(agent=agent, offer=offer))
 
 
-@router.post("/agents/{agent}/offers/{offer}:decline")
-async def decline_offer(
-    agent: str, offer: str, request: Request, caller: Answers, service: Service
-) -> Response:
+@direct_post(router, "/agents/{agent}/offers/{offer}:decline", "offers:answer")
+async def decline_offer(request: Request, caller: Caller) -> Response:
     """Not now; `retry_at` says when this task may be offered again."""
     body = await read_body(request, DeclineBody) if await request.body() else DeclineBody()
     command = DeclineOffer(
-        agent=agent, offer=offer, reason=body.reason, retry_us=_instant(body.retry_at)
+        agent=request.path_params["agent"],
+        offer=request.path_params["offer"],
+        reason=body.reason,
+        retry_us=_instant(body.retry_at),
     )
-    return await act(request, caller, service, command)
+    return await act(request, caller, router_of(request), command)
 
 
 @router.get("/agents/{agent}/explanation")

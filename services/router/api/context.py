@@ -61,11 +61,16 @@ def present_of(core: Core) -> Present:
     return Present(agents, lapsed, ws.settings.lease_s)
 
 
-async def router_of(request: Request) -> Router:
+def router_of(request: Request) -> Router:
     return request.app.state.router
 
 
-Service = Annotated[Router, Depends(router_of)]
+async def _router_of(request: Request) -> Router:
+    """A plain function as dependency would cost a thread at each call."""
+    return router_of(request)
+
+
+Service = Annotated[Router, Depends(_router_of)]
 
 
 async def submit(request: Request, caller: Caller, service: Router, command: Command) -> Reply:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import Depends, Query, Request, Response
 
-from services.router.api.context import Service, act, wall_us
+from services.router.api.context import Service, act, router_of, wall_us
 from services.router.domain import commands, explanation, views
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.domain.state import Task, TaskState
@@ -19,6 +19,7 @@ from shared.contracts.problems import Refused, invalid, not_found
 from shared.contracts.topics import Channel
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
+from shared.http.direct import direct_post
 from shared.http.pages import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -237,20 +238,16 @@ def _page(cursor: str | None, limit: int | None) -> explanation.Page | None:
     return explanation.Page(max(0, start), limit or DEFAULT_LIMIT)
 
 
-@router.post("/tasks/{task}:complete")
-async def complete(task: str, request: Request, caller: Acts, service: Service) -> Response:
+@direct_post(router, "/tasks/{task}:complete", "tasks:act")
+async def complete(request: Request, caller: Caller) -> Response:
     """The work is done: assigned → wrapping, or completed where there is no wrap-up."""
-    body = await _finish(request)
-    command = commands.CompleteTask(task=task, agent=caller.only_agent, **body)
-    return await act(request, caller, service, command)
+    return await _end(request, caller, commands.CompleteTask)
 
 
-@router.post("/tasks/{task}:close")
-async def close(task: str, request: Request, caller: Acts, service: Service) -> Response:
+@direct_post(router, "/tasks/{task}:close", "tasks:act")
+async def close(request: Request, caller: Caller) -> Response:
     """Wrap-up is done: wrapping → completed."""
-    body = await _finish(request)
-    command = commands.CloseTask(task=task, agent=caller.only_agent, **body)
-    return await act(request, caller, service, command)
+    return await _end(request, caller, commands.CloseTask)
 
 
 @router.post("/tasks/{task}:transfer")
@@ -331,13 +328,20 @@ async def _optional(request: Request, kind: type[T]) -> T:
     return await read_body(request, kind) if await request.body() else kind()
 
 
-async def _finish(request: Request) -> dict[str, Any]:
+async def _end(request: Request, caller: Caller, kind: type[commands.CompleteTask]) -> Response:
     body = await _optional(request, FinishBody)
     if len(body.tags or ()) > MAX_TAGS:
         raise invalid("/tags", "length", "Too many tags.", f"at most {MAX_TAGS}")
     if len(body.note or "") > MAX_NOTE_CHARS:
         raise invalid("/note", "length", "The note is too long.", f"at most {MAX_NOTE_CHARS}")
-    return {"disposition": body.disposition, "tags": body.tags or [], "note": body.note}
+    command = kind(
+        task=request.path_params["task"],
+        agent=caller.only_agent,
+        disposition=body.disposition,
+        tags=body.tags or [],
+        note=body.note,
+    )
+    return await act(request, caller, router_of(request), command)
 
 
 def _local_instant(pointer: str, text: str | None, zone: str) -> int | None:
