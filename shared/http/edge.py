@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.contracts.problems import Refused
-from shared.http import peers
+from shared.http import headers, peers
 from shared.http.logging import AccessLog
 from shared.http.peers import PeerSeal
 from shared.http.problems import internal_error, refusal
@@ -112,21 +112,13 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        status = 0
-        forwarded = False
-        request_id = announced = b""
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and _REQUEST_ID.match(value):
-                request_id = value
-            elif name == b"content-length":
-                announced = value
-            elif name == b"x-omniroute-forwarded":
-                forwarded = True
-        if not request_id:
+        status = length = 0
+        sent = headers.first(scope)
+        announced = sent.get(b"content-length", b"")
+        request_id = sent.get(b"x-request-id", b"")
+        if not (request_id and _REQUEST_ID.match(request_id)):
             request_id = b"%b%08x" % (_PROCESS, next(_numbers))
         scope["omniroute.request_id"] = request_id.decode()
-
-        length = 0
 
         async def limited() -> Message:
             nonlocal length
@@ -147,7 +139,7 @@ class Edge:
 
         self._metrics.in_flight += 1
         try:
-            if forwarded:
+            if b"x-omniroute-forwarded" in sent:
                 await self._serve_forwarded(scope, limited, note)
             else:
                 await self._app(scope, limited, note)
@@ -171,17 +163,15 @@ class Edge:
 
     async def _serve_forwarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a call that another replica forwarded, if it is one."""
-        headers = {
-            name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
-        }
+        given = {name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]}
         try:
             if self._seal is None:
                 raise Refused("unauthenticated", "This replica trusts no forwarded calls.")
-            principal = self._seal.check(scope["method"], target_of(scope), headers)
+            principal = self._seal.check(scope["method"], target_of(scope), given)
         except Refused as refused:
             await refusal(refused)(scope, receive, send)
             return
-        proof = self._seal.answer(headers[peers.SIGNATURE]).encode()
+        proof = self._seal.answer(given[peers.SIGNATURE]).encode()
         scope["omniroute.forwarded"] = True
         if principal is not None:
             scope["omniroute.principal"] = principal
@@ -191,7 +181,7 @@ class Edge:
                 message["headers"] = [*message["headers"], (peers.OWNER.encode(), proof)]
             await send(message)
 
-        await self._app(scope, _checked(receive, headers[peers.DIGEST]), prove)
+        await self._app(scope, _checked(receive, given[peers.DIGEST]), prove)
 
 
 def target_of(scope: Scope) -> str:

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 
 from shared.contracts.problems import Fault, Refused
 from shared.http import headers
-from shared.http.replies import json_reply
+from shared.http.replies import json_reply, unchanged
 
 _PLAIN_TAG = re.compile(r'"[0-9]+"\Z')
 _TAG = re.compile(r'\s*(W/)?"([^"]*)"\s*(?:,|\Z)')
@@ -67,7 +67,7 @@ def is_current(request: Request, version: int) -> bool:
 
 
 def not_modified(version: int) -> Response:
-    return Response(status_code=304, headers={"ETag": etag(version)})
+    return unchanged(etag(version))
 
 
 def versioned(request: Request, content: Any, version: int, status: int = 200) -> Response:

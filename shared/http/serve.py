@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import uvicorn
 from fastapi import FastAPI
 
+from shared.http.protocol import Protocol
 from shared.http.stopping import Stopping
 
 GRACE_S = 10
@@ -55,6 +56,7 @@ class HttpServer:
         self._socket = sock or listening_socket(host, port)
         config = uvicorn.Config(
             app,
+            http=Protocol,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -168,6 +168,9 @@ class Runtime:
         )
 
     async def query(self, workspace: str, fn: Callable[[Core], T]) -> T:
+        at_hand = self.shards.get(self._partition_of.get(workspace, -1))
+        if at_hand is not None and (core := at_hand.readable(workspace)) is not None:
+            return fn(core)
         shard = await self._shard(workspace)
         return await self._owned(workspace, shard.query(workspace, fn))
 

@@ -190,13 +190,19 @@ class Shard:
         self.signals.press()
         return future
 
+    def readable(self, workspace: str) -> Core | None:
+        """The core as committed, where it may be looked at just now."""
+        tenure, found = self.tenure, self.roster.workspaces.get(workspace)
+        if found is None or tenure.phase is not Phase.RUNNING:
+            return None
+        return found.core if found.readable and not tenure.is_over else None
+
     async def query(self, workspace: str, fn: Callable[[Core], T]) -> T:
         """Raises Unavailable, NotOwner, UnknownWorkspace, and what `fn` raises."""
         self.tenure.refuse_when_not_serving()
-        found = self.workspaces.get(workspace)
-        running = self.phase is Phase.RUNNING
-        if running and found is not None and found.readable and self.tenure.holds:
-            return fn(found.core)
+        core = self.readable(workspace)
+        if core is not None:
+            return fn(core)
         future = self._reads.put(workspace, fn)
         self.roster.ask_for(workspace)
         self.signals.press()

@@ -1,0 +1,169 @@
+"""uvicorn's protocol for HTTP/1.1, with a shorter way for what nearly every call is: a plain address,
+and an answer that is sent whole. Everything else takes uvicorn's own way.
+
+Three things are done once instead of several times: an answer's head and body go to the socket in one
+write, its headers are checked together, and a connection has one timer for its idle time instead of a
+new one at each call.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+_LENGTH = b"content-length"
+# Headers that mean nothing to the connection, in lower case as we send them.
+_COPIED = frozenset(
+    {
+        _LENGTH,
+        b"content-type",
+        b"date",
+        b"etag",
+        b"idempotency-replayed",
+        b"retry-after",
+        b"x-request-id",
+    }
+)
+_CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
+_LINE_END = b"\r\n"
+_NO_BODY = (204, 304)
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    _idle_since: float | None = None
+
+    def on_headers_complete(self) -> None:
+        parser: Any = self.parser
+        url = self.url
+        if parser.should_upgrade() or parser.get_http_version() != "1.1" or not _is_plain(url):
+            super().on_headers_complete()
+            return
+        path, _, query = url.partition(b"?")
+        scope: Any = self.scope
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["path"], scope["raw_path"], scope["query_string"] = path.decode("ascii"), path, query
+        before: Any = self.cycle
+        app = cast("Any", self).app
+        self.cycle = cycle = Cycle(
+            self.scope,
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            asyncio.Event(),
+            self.expect_100_continue,
+            parser.should_keep_alive(),
+            self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
+
+    # The idle time of a kept connection: the timer stays where it is while calls come and go, and
+    # looks when it rings.
+
+    def on_response_complete(self) -> None:
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._set_timer(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            return  # a call is being served; its answer sets the timer again
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._set_timer(left_s)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _set_timer(self, after_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            after_s, self.timeout_keep_alive_handler
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+
+
+class Cycle(RequestResponseCycle):
+    """One call. The head of an answer of known length is held until its body is there."""
+
+    _held: Any = None
+
+    async def send(self, message: Any) -> None:
+        if not self.response_started:
+            if _has_length(message):
+                self._held, self.response_started = message, True
+                return
+        elif self._held is not None:
+            start, self._held = self._held, None
+            if self._is_usual(message) and self._answer(start, message.get("body", b"")):
+                return
+            self.response_started = False
+            await super().send(start)
+        await super().send(message)
+
+    def _is_usual(self, message: Any) -> bool:
+        return not (
+            message.get("more_body", False)
+            or not self.keep_alive
+            or self.disconnected
+            or self.flow.write_paused
+            or self.access_log
+            or self.scope["method"] == "HEAD"
+        )
+
+    def _answer(self, start: Any, body: bytes) -> bool:
+        """Send all of it; False, and nothing is sent, where uvicorn has to look at it."""
+        headers = [*self.default_headers, *start["headers"]]
+        by_name = dict(headers)
+        if not by_name.keys() <= _COPIED or int(by_name.get(_LENGTH, 0)) != len(body):
+            return False
+        parts = [STATUS_LINE[start["status"]]]
+        parts += [b"%b: %b\r\n" % (name, value) for name, value in headers]
+        parts.append(_LINE_END)
+        head = b"".join(parts)
+        # A header with a control character in it would break out of its line.
+        controls = len(head) - len(head.translate(None, _CONTROLS))
+        if controls != len(_LINE_END) * len(parts):
+            return False
+        self.waiting_for_100_continue = False
+        self.transport.write(head + body)
+        self.response_complete = True
+        self.message_event.set()
+        self.on_response()
+        return True
+
+
+def _is_plain(url: bytes) -> bool:
+    """A path as it stands, without a scheme or authority before and a fragment behind."""
+    return url.startswith(b"/") and url.isascii() and b"%" not in url and b"#" not in url
+
+
+def _has_length(message: Any) -> bool:
+    """Whether it begins an answer whose body comes at once."""
+    if message["type"] != "http.response.start":
+        return False
+    return message["status"] in _NO_BODY or _LENGTH in dict(message.get("headers", ()))
