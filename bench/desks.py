@@ -12,14 +12,15 @@ PostgreSQL and wakes one of them; nothing is accepted or completed there.
 
 import asyncio
 import sys
+from collections import deque
 
 import msgspec
 import uvloop
 
 from bench import latency
 from bench.figures import Figure
-from bench.latency import BASE, Load, Measured, Offer
-from bench.posting import Connection, request
+from bench.latency import BASE, Desk, Load, Measured, Offer
+from bench.posting import request
 from bench.processes import Server, folder, omniroute, token
 
 AGENTS = 5_000
@@ -31,20 +32,38 @@ WARM_S = 10.0
 class Desks(Load):
     """Agents who work: what they are offered they accept and complete."""
 
-    def __init__(self, url: str, key: str, agents: int) -> None:
-        super().__init__(url, key, agents)
-        self.done = 0
+    def desk(self, agent: str) -> Desk:
+        return Worker(self, agent)
 
-    async def noticed(self, connection: Connection, agent: str, offer: Offer) -> None:
-        await self._post(connection, f"{BASE}/agents/{agent}/offers/{offer.id}:accept")
-        await self._post(connection, f"{BASE}/tasks/{offer.task_id}:complete", b"{}")
-        self.done += 1
 
-    async def _post(self, connection: Connection, path: str, body: bytes = b"") -> None:
+class Worker(Desk):
+    """Asks again when all that he was offered is done."""
+
+    def __init__(self, load: Load, agent: str) -> None:
+        super().__init__(load, agent)
+        self._to_do: deque[tuple[str, bytes]] = deque()
+        self._doing = ""
+
+    def noticed(self, offer: Offer) -> None:
+        self._to_do.append((f"{BASE}/agents/{self.agent}/offers/{offer.id}:accept", b""))
+        self._to_do.append((f"{BASE}/tasks/{offer.task_id}:complete", b"{}"))
+
+    def ask(self) -> None:
+        if not self._to_do:
+            self._doing = ""
+            super().ask()
+            return
+        self._doing, body = self._to_do.popleft()
         kind = "application/json" if body else ""
-        status = await connection.send(request("POST", path, self.key, kind, body))
-        if status != 200:
-            raise RuntimeError(f"POST {path}: {status} {connection.body!r}")
+        self.write(request("POST", self._doing, self.load.key, kind, body))
+
+    def answered(self, status: int, body: bytes) -> None:
+        if not self._doing:
+            super().answered(status, body)
+        elif status == 200:
+            self.ask()
+        else:
+            self.load.failed = f"POST {self._doing}: {status} {body!r}"
 
 
 def run() -> list[Figure]:
@@ -61,6 +80,7 @@ def run() -> list[Figure]:
         "rate": found.rate,
         "offered": f"{found.offered} of {found.posted}",
         "p50_ms": found.p50_ms,
+        "load_cpu_us_per_assignment": found.load_cpu_us,
         "server_cpu_ms_per_assignment": cpu_ms,
     }
     return [

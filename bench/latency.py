@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,7 +25,7 @@ import uvloop
 
 from bench import centre
 from bench.figures import Figure
-from bench.posting import Connection, connect, request
+from bench.posting import Line, connect, request
 from bench.processes import Server, baseline, folder, omniroute, token
 from shared.db.embedded import EmbeddedPostgres
 from shared.db.engine import asyncpg_dsn
@@ -46,7 +47,8 @@ _EVENT = (
 
 
 class Measured(msgspec.Struct):
-    """Milliseconds. `offered` of `posted` came; `rate` is what was posted in truth."""
+    """Milliseconds. `offered` of `posted` came; `rate` is what was posted in truth, `load_cpu_us` what
+    an event cost the load generator."""
 
     posted: int
     offered: int
@@ -54,6 +56,7 @@ class Measured(msgspec.Struct):
     p50_ms: float
     p99_ms: float
     most_ms: float
+    load_cpu_us: float
 
 
 class Offer(msgspec.Struct):
@@ -78,43 +81,52 @@ class Load:
         self._url = url
         self.key = key
         self._agents = agents
-        self._first = first
+        self.first = first
         self.due: list[float] = []
         self.seen: dict[int, float] = {}
-        self._posts: asyncio.Queue[int] = asyncio.Queue()
+        self.failed: str | None = None
+        self.waiting: deque[int] = deque()
+        self.idle: list[Poster] = []
+
+    def desk(self, agent: str) -> "Desk":
+        return Desk(self, agent)
 
     async def run(self, rate: float, seconds: float, warm_s: float) -> Measured:
         desks = [
-            asyncio.ensure_future(self._desk(await connect(self._url), number))
-            for number in range(self._agents)
+            await connect(self._url, self.desk(f"a{number}")) for number in range(self._agents)
         ]
-        posters = [
-            asyncio.ensure_future(self._poster(await connect(self._url))) for _ in range(POSTERS)
-        ]
+        for desk in desks:
+            desk.ask()
+        self.idle = [await connect(self._url, Poster(self)) for _ in range(POSTERS)]
         await asyncio.sleep(1)
-        began = time.perf_counter()
+        began, cpu_s = time.perf_counter(), time.process_time()
         total = int((warm_s + seconds) * rate)
         for number in range(total):
             self.due.append(began + number / rate)
             if (ahead := self.due[-1] - time.perf_counter()) > 0:
                 await asyncio.sleep(ahead)
-            self._posts.put_nowait(number)
+            self._post(number)
         lasted = time.perf_counter() - began
         await self._settle(total)
-        for task in (*desks, *posters):
-            if task.done():
-                task.result()
-            task.cancel()
+        cpu_us = (time.process_time() - cpu_s) / total * 1e6
+        if self.failed is not None:
+            raise RuntimeError(self.failed)
         first = int(warm_s * rate)
-        return self._measured(first, total, total / lasted)
+        return self._measured(first, total, total / lasted, cpu_us)
+
+    def _post(self, number: int) -> None:
+        if self.idle:
+            self.idle.pop().post(number)
+        else:
+            self.waiting.append(number)
 
     async def _settle(self, total: int) -> None:
         for _ in range(200):
-            if len(self.seen) >= total:
+            if len(self.seen) >= total or self.failed:
                 return
             await asyncio.sleep(0.05)
 
-    def _measured(self, first: int, total: int, rate: float) -> Measured:
+    def _measured(self, first: int, total: int, rate: float, cpu_us: float) -> Measured:
         took = sorted(
             (self.seen[number] - self.due[number]) * 1000
             for number in range(first, total)
@@ -123,45 +135,74 @@ class Load:
         if not took:
             raise RuntimeError("no offer came")
         return Measured(
-            total - first, len(took), rate, _share(took, 0.5), _share(took, 0.99), took[-1]
+            total - first,
+            len(took),
+            rate,
+            _share(took, 0.5),
+            _share(took, 0.99),
+            took[-1],
+            cpu_us,
         )
 
-    async def _poster(self, connection: Connection) -> None:
-        path, kind = f"{BASE}/events", "application/cloudevents+json"
-        while True:
-            number = self._first + await self._posts.get()
-            body = _EVENT % (number, number, number, centre.topic(number).encode())
-            status = await connection.send(request("POST", path, self.key, kind, body))
-            if status != 202:
-                raise RuntimeError(f"POST events: {status} {connection.body!r}")
 
-    async def _desk(self, connection: Connection, number: int) -> None:
-        """As a desktop: ask with the last revision, and note the offers that are new."""
-        path = f"{BASE}/agents/a{number}/work?wait=25"
-        known: set[str] = set()
-        revision = ""
-        while True:
-            asked = request("GET", path, self.key)
-            if revision:
-                asked = asked.replace(
-                    b"\r\n\r\n", f'\r\nIf-None-Match: "{revision}"\r\n\r\n'.encode()
-                )
-            status = await connection.send(asked)
-            now = time.perf_counter()
-            if status == 304:
-                continue
-            if status != 200:
-                raise RuntimeError(f"GET work: {status} {connection.body!r}")
-            work = _work.decode(connection.body)
-            revision = str(work.revision)
-            for offer in work.offers:
-                if offer.id not in known:
-                    known.add(offer.id)
-                    if (event := int(offer.preview) - self._first) >= 0:
-                        self.seen.setdefault(event, now)
-                    await self.noticed(connection, f"a{number}", offer)
+class Poster(Line):
+    """Posts the events that are due, the longest waiting first."""
 
-    async def noticed(self, connection: Connection, agent: str, offer: Offer) -> None:
+    def __init__(self, load: Load) -> None:
+        super().__init__()
+        self._load = load
+        head = request("POST", f"{BASE}/events", load.key, "application/cloudevents+json")
+        self._head = head.replace(b"Content-Length: 0", b"Content-Length: %d")
+
+    def post(self, number: int) -> None:
+        named = self._load.first + number
+        body = _EVENT % (named, named, named, centre.topic(named).encode())
+        self.write(self._head % len(body) + body)
+
+    def answered(self, status: int, body: bytes) -> None:
+        load = self._load
+        if status != 202:
+            load.failed = f"POST events: {status} {body!r}"
+        elif load.waiting:
+            self.post(load.waiting.popleft())
+        else:
+            load.idle.append(self)
+
+
+class Desk(Line):
+    """As a desktop: ask with the last revision, and note the offers that are new."""
+
+    def __init__(self, load: Load, agent: str) -> None:
+        super().__init__()
+        self.load = load
+        self.agent = agent
+        self._known: set[str] = set()
+        self._first = request("GET", f"{BASE}/agents/{agent}/work?wait=25", load.key)
+        self._again = self._first[:-2] + b'If-None-Match: "%d"\r\n\r\n'
+        self._revision: int | None = None
+
+    def ask(self) -> None:
+        revision = self._revision
+        self.write(self._first if revision is None else self._again % revision)
+
+    def answered(self, status: int, body: bytes) -> None:
+        if status == 200:
+            self._look(_work.decode(body), time.perf_counter())
+        elif status != 304:
+            self.load.failed = f"GET work: {status} {body!r}"
+            return
+        self.ask()
+
+    def _look(self, work: _Work, now: float) -> None:
+        self._revision = work.revision
+        for offer in work.offers:
+            if offer.id not in self._known:
+                self._known.add(offer.id)
+                if (event := int(offer.preview) - self.load.first) >= 0:
+                    self.load.seen.setdefault(event, now)
+                self.noticed(offer)
+
+    def noticed(self, offer: Offer) -> None:
         """What the agent does then."""
 
 
@@ -180,6 +221,7 @@ def run() -> list[Figure]:
         "rate": found.rate,
         "offered": f"{found.offered} of {found.posted}",
         "most_ms": found.most_ms,
+        "load_cpu_us_per_event": found.load_cpu_us,
     }
     name = "Event posted to offer in the long-poll"
     return [

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Iterator
-from typing import cast
+from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,6 +17,8 @@ import uvloop
 
 from bench.bodies import batch, event
 from bench.webhooks import Webhook, webhook
+
+L = TypeVar("L", bound="Line")
 
 
 class Posted(msgspec.Struct):
@@ -32,47 +34,67 @@ class Posted(msgspec.Struct):
     most_at_s: float
 
 
-class Connection(asyncio.Protocol):
-    """One request in flight at a time. Answers must carry Content-Length."""
+class Line(asyncio.Protocol):
+    """A connection with one request in flight at a time; `answered` is called with each answer.
+    Answers must carry Content-Length."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[int] | None = None
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
-    def send(self, request: bytes) -> "asyncio.Future[int]":
-        """The status of the answer, once it is here whole."""
+    def write(self, request: bytes) -> None:
         assert self.transport is not None
-        self._answer = asyncio.get_running_loop().create_future()
         self.transport.write(request)
-        return self._answer
+
+    def answered(self, status: int, body: bytes) -> None:
+        raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head_end = self._buffer.find(b"\r\n\r\n")
+        if self._buffer:
+            data = self._buffer + data
+        self._buffer = data
+        head_end = data.find(b"\r\n\r\n")
         if head_end < 0:
             return
-        head = self._buffer[:head_end].lower()
+        head = data[:head_end].lower()
         at = head.find(b"content-length:")
         length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-        if len(self._buffer) < head_end + 4 + length:
+        if len(data) < head_end + 4 + length:
             return
-        self.body, self._buffer = self._buffer[head_end + 4 :], b""
+        self._buffer = b""
+        self.answered(int(head[9:12]), data[head_end + 4 :])
+
+
+class Connection(Line):
+    """Its answers can be awaited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answer: asyncio.Future[int] | None = None
+
+    def send(self, request: bytes) -> "asyncio.Future[int]":
+        """The status of the answer, once it is here whole."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self.write(request)
+        return self._answer
+
+    def answered(self, status: int, body: bytes) -> None:
         assert self._answer is not None
-        self._answer.set_result(int(head[9:12]))
+        self._answer.set_result(status)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError("closed"))
 
 
-async def connect(url: str) -> Connection:
+async def connect(url: str, made: L) -> L:
+    """`made`, connected."""
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
-    _, made = await loop.create_connection(Connection, parts.hostname, parts.port)
+    await loop.create_connection(lambda: made, parts.hostname or "", parts.port or 0)
     return made
 
 
@@ -134,7 +156,7 @@ async def post(
             took.append((time.perf_counter() - now, now - began))
             failed += status >= 300
 
-    opened = [await connect(url) for _ in range(connections)]
+    opened = [await connect(url, Connection()) for _ in range(connections)]
     began = time.perf_counter()
     await asyncio.gather(*map(one, opened))
     lasted = time.perf_counter() - began

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.datastructures import State
 
 from shared.http import docs, forward, health, problems, subjects
 from shared.http.auth import Access
@@ -57,6 +58,7 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,
     )
+    app.state = _FoundState()
     app.state.access = access
     app.state.stopping = Stopping()
     for name, value in (state or {}).items():
@@ -76,3 +78,16 @@ def create_app(
     app.direct = DirectCalls(app, routes)
     app.served = Edge(app.direct, **edge)
     return app
+
+
+class _FoundState(State):
+    """Starlette's, whose attributes are found where an object's are: there each call would first
+    look in vain, and an error be made of it."""
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        super().__setattr__(key, value)
+        self.__dict__[key] = value
+
+    def __delattr__(self, key: str) -> None:
+        super().__delattr__(key)
+        del self.__dict__[key]

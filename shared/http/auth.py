@@ -184,7 +184,7 @@ def check_ids(params: dict[str, Any]) -> None:
 
 def _check_query(request: Request) -> None:
     """Refuse what no parameter can mean and no database takes."""
-    if b"%00" in request.scope["query_string"]:
+    if request.scope["query_string"].find(b"%00") >= 0:  # `in` would make an error on the way
         message = "The query holds a NUL character."
         raise Refused("validation", message, errors=[Fault("/query", "nul", message)])
 

@@ -110,9 +110,12 @@ def only_agent(principal: Principal, action: Action) -> str | None:
 
     An agent's token without an agent id is confined to an agent that cannot exist ("").
     """
-    if action not in OWN_ONLY:
-        return None
+    return (principal.agent or "") if _confined(principal.roles, action) else None
+
+
+@lru_cache(maxsize=4096)
+def _confined(roles: tuple[Role, ...], action: Action) -> bool:
     granted = GRANTS[action]
-    if any(role == "admin" or (role != "agent" and role in granted) for role in principal.roles):
-        return None
-    return principal.agent or ""
+    return action in OWN_ONLY and not any(
+        role == "admin" or (role != "agent" and role in granted) for role in roles
+    )

@@ -30,6 +30,7 @@ _COPIED = frozenset(
 )
 _CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 _LINE_END = b"\r\n"
+_PERCENT, _HASH = b"%#"  # a byte is found by its number without an error on the way
 _NO_BODY = (204, 304)
 
 
@@ -159,7 +160,7 @@ class Cycle(RequestResponseCycle):
 
 def _is_plain(url: bytes) -> bool:
     """A path as it stands, without a scheme or authority before and a fragment behind."""
-    return url.startswith(b"/") and url.isascii() and b"%" not in url and b"#" not in url
+    return url.startswith(b"/") and url.isascii() and _PERCENT not in url and _HASH not in url
 
 
 def _has_length(message: Any) -> bool:
