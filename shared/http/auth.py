@@ -145,12 +145,13 @@ class Access:
         _check_query(request)
         if self.limiter is not None and "omniroute.principal" not in request.scope:
             self.limiter.admit(workspace)
-        if must_exist and not await self._exists(principal, workspace):
+        vouched = principal.known and principal.workspace == workspace
+        if must_exist and not vouched and not await self._exists(workspace):
             raise not_found("workspace", workspace)
         return Caller(principal, workspace, confined)
 
-    async def _exists(self, principal: Principal, workspace: str) -> bool:
-        if workspace == ANY_WORKSPACE or (principal.known and principal.workspace == workspace):
+    async def _exists(self, workspace: str) -> bool:
+        if workspace == ANY_WORKSPACE:
             return True
         now = time.monotonic()
         if self._existing.get(workspace, -math.inf) > now - EXISTS_S:

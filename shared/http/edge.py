@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from hashlib import sha256
 from itertools import accumulate, count
 from os import urandom
@@ -130,12 +130,12 @@ class Edge:
                     raise Refused("too-large", f"The body is larger than {limit} bytes.")
             return message
 
-        async def note(message: Message) -> None:
+        def note(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
-            await send(message)
+            return send(message)
 
         self._metrics.in_flight += 1
         try:

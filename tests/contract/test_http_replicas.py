@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from shared.http import peers
 from shared.http.app import create_app
 from shared.http.auth import Access, Authenticator, Caller, require
+from shared.http.direct import direct_post
 from shared.http.forward import Forwarder
 from shared.http.peers import PeerSeal
 from shared.http.principals import KeyRecord
@@ -79,6 +80,15 @@ class Replica:
             headers = {"ETag": '"1"', "X-Query": request.url.query}
             return json_reply({"actor": caller.actor, "bytes": len(body)}, 201, headers)
 
+        @direct_post(router, "/things/{thing}:post", "work:read")
+        async def thing(request: Request, caller: Caller):
+            """A thing."""
+            body = await request.body()
+            self.check(request)
+            again = await request.body()
+            told = {"thing": request.path_params["thing"], "actor": caller.actor}
+            return json_reply({**told, "bytes": len(body), "again": len(again)})
+
         @router.get("/agents/{agent}/stream")
         async def stream(request: Request, caller: Reads):
             self.check(request)
@@ -143,6 +153,18 @@ async def test_a_call_is_done_by_the_owner():
         seen = owner.seen[0]
         assert "authorization" not in seen.headers
         assert seen.headers["x-request-id"] == response.headers["x-request-id"]
+
+
+async def test_a_direct_call_whose_body_was_read_is_done_by_the_owner():
+    async with pair() as (_, owner, client):
+        response = await client.post(W + "/things/a1:post", content=b"x" * 100, headers=AUTH)
+        told = {"thing": "a1", "actor": "agent:ana", "bytes": 100, "again": 100}
+        assert (response.status_code, response.json()) == (200, told)
+        assert len(owner.seen) == 1
+        document = (await client.get("/openapi.json")).json()
+    call = document["paths"]["/v1/workspaces/{workspace}/things/{thing}:post"]["post"]
+    assert (call["summary"], call["description"]) == ("Thing", "A thing.")
+    assert call["x-omniroute-action"] == "work:read"
 
 
 async def test_large_bodies_pass_and_the_owner_keeps_its_limit():
