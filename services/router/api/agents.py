@@ -10,10 +10,17 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, TypeAdapter, ValidationError
 
-from services.router.api.context import Router, Service, act, router_of
+from services.router.api.context import (
+    Router,
+    Service,
+    act,
+    as_committed,
+    as_workspace,
+    router_of,
+)
 from services.router.domain import explanation, views
 from services.router.domain.commands import AcceptOffer, DeclineOffer, SetPresence
-from services.router.domain.workspace import Workspace
+from shared.contracts.core import Core
 from shared.contracts.instants import parse_instant
 from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
@@ -85,8 +92,8 @@ async def get_work(request: Request) -> Response:
         stopping.tell(wake := watch.wake)
         try:
             while True:
-                revision, snapshot = await service.look(
-                    caller.workspace, lambda ws: _news(ws, agent, request)
+                revision, snapshot = await service.runtime.query(
+                    caller.workspace, lambda core: _news(core, agent, request)
                 )
                 if snapshot is not None:
                     return json_reply(snapshot, 200, {"ETag": etag(revision)})
@@ -97,10 +104,12 @@ async def get_work(request: Request) -> Response:
             stopping.forget(wake)
 
 
-def _news(ws: Workspace, agent: str, request: Request) -> tuple[int, dict[str, Any] | None]:
+def _news(core: Core, agent: str, request: Request) -> tuple[int, dict[str, Any] | None]:
     """(revision, snapshot), None where the caller has it already."""
-    revision = views.work_revision(ws, agent)
-    return revision, None if is_current(request, revision) else views.work(ws, agent)[1]
+    revision = views.work_revision(as_committed(core), agent)
+    if is_current(request, revision):
+        return revision, None
+    return views.work(as_workspace(core), agent)
 
 
 async def _work_parameters(agent: str, wait: Wait = 0) -> None:

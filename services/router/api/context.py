@@ -41,12 +41,18 @@ def wall_us() -> int:
     return time.time_ns() // 1000
 
 
-def as_workspace(core: Core) -> Workspace:
-    """The core as views read it: waits are counted until now."""
+def as_committed(core: Core) -> RouterCore:
+    """The core as its last input left it, for views without a word about now."""
     assert isinstance(core, RouterCore)
     assert core.last_seq >= 0
-    core.begin(max(core.meta.now_us, wall_us()))
     return core
+
+
+def as_workspace(core: Core) -> Workspace:
+    """The core as views read it: waits are counted until now."""
+    ws = as_committed(core)
+    ws.begin(max(ws.meta.now_us, wall_us()))
+    return ws
 
 
 def present_of(core: Core) -> Present:
