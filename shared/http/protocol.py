@@ -35,7 +35,7 @@ _NO_BODY = (204, 304)
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection to a server without a root path and a limit of concurrency, as ours is."""
 
     _idle_since: float | None = None
 
@@ -127,7 +127,7 @@ class Cycle(RequestResponseCycle):
         await super().send(message)
 
     def _is_usual(self, message: Any) -> bool:
-        return not (
+        return message["type"] == "http.response.body" and not (
             message.get("more_body", False)
             or not self.keep_alive
             or self.disconnected

@@ -88,6 +88,15 @@ class Application:
         await receive()
         self.log.append(await receive())
 
+    async def twice(self, receive, send):
+        start = {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-length", b"0")],
+        }
+        await send(start)
+        await send(start)
+
     async def crash(self, receive, send):
         raise ValueError("crash")
 
@@ -148,11 +157,14 @@ CONVERSATIONS = {
     "closed by the caller": [get("/whole", "Connection: close")],
     "HTTP/1.0": [get("/whole", version="1.0")],
     "HTTP/1.0 kept": [get("/whole", "Connection: keep-alive", version="1.0")],
+    "two heads": [get("/twice")],
     "crash": [get("/crash")],
     "no answer": [get("/silent")],
     "escaped": [get("/whole/a%20b%C3%A9?x=%41")],
     "escaped query": [get("/whole?x=%41&y=#z")],
     "absolute": [get("http://other/whole?x=1")],
+    "odd characters": [get('/whole/a"b<c>|^{}`\\;:@\'?"<>|[]')],
+    "a question mark alone": [get("/whole?")],
     "two slashes": [get("//whole//a?b?c")],
     "no path": [get("*", method="OPTIONS")],
     "not ASCII": ["GET /whole/é HTTP/1.1\r\nHost: test\r\n\r\n".encode()],
