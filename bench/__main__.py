@@ -12,6 +12,7 @@ from bench import (
     clocks,
     deadlines,
     desks,
+    explanation,
     figures_query,
     language,
     latency,
@@ -38,6 +39,11 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
         False,
         "contacts a second of omniroute simulate, rules and journal on",
     ),
+    "explanation": (
+        explanation.run,
+        False,
+        f"explanations among {explanation.AGENTS:,} agents and {explanation.WAITING:,} tasks, cold",
+    ),
     "deadlines": (deadlines.run, False, "business-time deadlines on a cached calendar"),
     "language": (language.run, False, "the language of a chat message"),
     "mail": (mail.run, False, "mails of 10 KB, from bytes to an event"),
@@ -57,7 +63,7 @@ BENCHES: dict[str, tuple[Bench, bool, str]] = {
     ),
     "soak": (lambda: router.soak(1_000_000), True, "the same over 1,000,000 events"),
 }
-LONG = {"desks", "rates", "soak", "figures", "figures-full", "clocks"}
+LONG = {"desks", "explanation", "rates", "soak", "figures", "figures-full", "clocks"}
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.router.domain import candidates, capacity, explanation
 from services.router.domain import commands as cmd
+from services.router.domain import explanation
 from services.router.domain.core import RouterCore
 from services.router.domain.evaluate import SAMPLES_MAX, evaluate
 from services.router.evaluation import EvaluationBody, read_evaluation
@@ -302,10 +302,6 @@ def test_explanations_agree_with_the_engine(steps: list[tuple[str, int]]):
             if task.state in ("pending", "reserved"):
                 shown = scene.task(task.id)["candidates"]
                 assert sum(shown["by_reason"].values()) + shown["admissible"] == shown["total"]
-            for desk in scene.core.desks.values():
-                slow = capacity.conditions(scene.core, task, desk)
-                failed = next((one.kind for one in slow if not one.passed), None)
-                assert candidates.first_failure(scene.core, task, desk) == failed
         for number in range(4):
             scene.work_of(f"a{number}")
 

@@ -148,10 +148,10 @@ def conditions(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
     The slow, complete form of what pools and heaps compute; explanations and invariants use it.
     """
     return [
-        *_static(ws, task, desk),
-        *_present(desk),
-        *_capacity(ws, task, desk),
-        *_pairing(ws, task, desk),
+        *configured(ws, task, desk),
+        *present(desk),
+        *room(ws, desk, task.channel),
+        *pairing(ws, task, desk),
     ]
 
 
@@ -159,32 +159,34 @@ def admissible(ws: Workspace, task: Task, desk: Desk) -> bool:
     return all(condition.passed for condition in conditions(ws, task, desk))
 
 
-def _static(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
+def configured(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
+    """What only a change of configuration, hours or relaxation can change."""
     found: list[Condition] = []
     if desk.id not in slots.direct_to(ws, task):
         served = serving(desk, task.queues, set())
         names = " or ".join(task.queues) or "none"
         found.append(Condition(f"queue {names}", None, served is not None, "queue"))
-        found.append(_open(ws, task, desk, serves=served is not None))
+        opened = is_open(ws, task.queues, desk, serves=served is not None)
+        found.append(Condition("queue open", opened, opened, "closed"))
         for item in active(task):
-            check = item.evaluate(desk.facts)
-            found.append(Condition(check.text, check.value, check.passed, check.text))
+            value, passed = item.shown(desk.facts)
+            text = item.condition_text
+            found.append(Condition(text, value, passed, text))
     cap = desk.config.channels.get(task.channel, 0)
     found.append(Condition(f"channel {task.channel}", cap, cap > 0, "channel"))
     return found
 
 
-def _open(ws: Workspace, task: Task, desk: Desk, *, serves: bool) -> Condition:
-    """One that he serves, where he serves any."""
-    is_open = (
-        serving(desk, task.queues, ws.closed_queues) is not None
-        if serves
-        else any(queue not in ws.closed_queues for queue in task.queues)
-    )
-    return Condition("queue open", is_open, is_open, "closed")
+def is_open(
+    ws: Workspace, queues: list[str] | tuple[str, ...], desk: Desk, *, serves: bool
+) -> bool:  # fmt: skip
+    """Whether one of them is that he serves, where he serves any."""
+    if serves:
+        return serving(desk, queues, ws.closed_queues) is not None
+    return any(queue not in ws.closed_queues for queue in queues)
 
 
-def _present(desk: Desk) -> list[Condition]:
+def present(desk: Desk) -> list[Condition]:
     status = desk.agent.shown_status
     found = [Condition("presence available", status, status == "available", "presence")]
     if desk.agent.next_status not in (None, "available"):
@@ -192,15 +194,15 @@ def _present(desk: Desk) -> list[Condition]:
     return found
 
 
-def _capacity(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
-    count, cap = desk.count.get(task.channel, 0), desk.config.channels.get(task.channel, 0)
-    left = desk.config.capacity - used_against(ws, desk, task.channel)
-    cost = ws.costs[task.channel]
+def room(ws: Workspace, desk: Desk, channel: str) -> list[Condition]:
+    count, cap = desk.count.get(channel, 0), desk.config.channels.get(channel, 0)
+    left = desk.config.capacity - used_against(ws, desk, channel)
+    cost = ws.costs[channel]
     found = [
-        Condition(f"fewer than {cap} of {task.channel}", count, count < cap, "channel_cap"),
+        Condition(f"fewer than {cap} of {channel}", count, count < cap, "channel_cap"),
         Condition(f"{cost} units free", left, left >= cost, "capacity"),
     ]
-    if all(one.passed for one in found) or not is_wrapping_up(ws, desk, task.channel):
+    if all(one.passed for one in found) or not is_wrapping_up(ws, desk, channel):
         return found
     seen = f", {desk.wrapping} in wrap-up"
     return [
@@ -208,7 +210,8 @@ def _capacity(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
     ]
 
 
-def _pairing(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
+def pairing(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
+    """What is between this agent and this task only."""
     found: list[Condition] = []
     until = task.refused.get(desk.id)
     if until is not None and until > ws.now:

@@ -6,6 +6,7 @@ import heapq
 from typing import NamedTuple
 
 from services.router.domain import capacity
+from services.router.domain.changed import hand_on, since_last_look
 from services.router.domain.desk import Desk
 from services.router.domain.state import OWNED, Task
 from services.router.domain.workspace import Workspace
@@ -98,28 +99,28 @@ class Counts:
 
 def look(ws: Workspace) -> Counts:
     """The counts as of now."""
+    tasks = since_last_look("counts", ws.uncounted, ws.unseen)
+    agents = since_last_look("counts", ws.uncounted_agents, ws.unseen_agents)
     found = ws.counts
-    if found is None:
+    if found is None or tasks is None or agents is None:
         found = ws.counts = Counts()
         found.begin({task.id: one for task in ws.tasks.values() if (one := _of_task(task))})
-        ws.uncounted.clear()
-        ws.uncounted_agents.update(ws.desks)
-    for task_id in ws.uncounted:
+        tasks, agents = set[str](), set(ws.desks)
+    for task_id in tasks:
         task = ws.tasks.get(task_id)
         found.note_task(task_id, None if task is None else _of_task(task))
-    for agent_id in ws.uncounted_agents:
+    for agent_id in agents:
         desk = ws.desks.get(agent_id)
         found.note_agent(agent_id, None if desk is None else _of_agent(ws, desk))
-    ws.uncounted.clear()
-    ws.uncounted_agents.clear()
     return found
 
 
 def forget(ws: Workspace) -> None:
     """Where nobody looks, what has changed is not remembered for ever."""
-    ws.counts = None
+    ws.counts = ws.waits = None
     ws.uncounted.clear()
-    ws.uncounted_agents.clear()
+    ws.unseen.clear()
+    hand_on(ws.uncounted_agents, ws.unseen_agents)
 
 
 def _of_task(task: Task) -> Counted | None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from services.router.domain import config
-from services.router.domain.requirements import AgentFacts
+from services.router.domain.requirements import SMALL_BYTES, AgentFacts
 from services.router.domain.state import Agent
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Desk:
     def configure(self, agent: Agent) -> None:
         self.agent = agent
         self.config = msgspec.json.decode(agent.body, type=config.Agent)
-        self.facts = AgentFacts(self.config)
+        self.facts = AgentFacts(self.config, small=len(agent.body) <= SMALL_BYTES)
         self.look_up()
 
     def look_up(self) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sized
 from heapq import nsmallest
 from typing import Any, NamedTuple
 
-from services.router.domain import candidates, capacity
+from services.router.domain import candidates, capacity, waits
 from services.router.domain.candidates import Candidates
 from services.router.domain.capacity import Condition
 from services.router.domain.config import Queue
 from services.router.domain.desk import Desk
+from services.router.domain.lacks import Lacks
 from services.router.domain.next_change import next_change
 from services.router.domain.pools import NEVER_US, Key, Member, agent_key
 from services.router.domain.state import OPEN, SEEKING, Decision, Task, waited_us
@@ -262,28 +263,21 @@ def explain_agent(ws: Workspace, agent_id: str) -> dict[str, Any]:
     desk = ws.desks.get(agent_id)
     if desk is None:
         raise not_found("agent", agent_id)
-    waiting = [task for task in ws.tasks.values() if task.state in SEEKING]
-    longest = nsmallest(WAITING_JUDGED_MAX, waiting, key=_since)
-    judged = [(task, capacity.conditions(ws, task, desk)) for task in longest]
-    nearest = nsmallest(NEAREST, judged, key=lambda one: (_failures(one[1]), *_since(one[0])))
+    waiting = waits.look(ws)
+    longest = [ws.tasks[one] for one in waiting.longest(WAITING_JUDGED_MAX)]
+    lacks = Lacks(ws, desk)
+    nearest = sorted(longest, key=lacks.of)[:NEAREST]  # of those with as many, the longest first
+    judged = [(task, capacity.conditions(ws, task, desk)) for task in nearest]
     return {
         "agent_id": agent_id,
         "at": ws.at,
-        "summary": _agent_summary(desk, len(waiting), nearest),
-        "waiting": len(waiting),
+        "summary": _agent_summary(desk, len(waiting.known), judged),
+        "waiting": len(waiting.known),
         "tasks": [
             {"task_id": task.id, "conditions": [_condition(one) for one in conditions]}
-            for task, conditions in nearest
+            for task, conditions in judged
         ],
     }
-
-
-def _since(task: Task) -> tuple[int, int]:
-    return task.waiting_since_us, task.number
-
-
-def _failures(conditions: list[Condition]) -> int:
-    return sum(not one.passed for one in conditions)
 
 
 def _agent_summary(

@@ -166,7 +166,8 @@ def agent_changed(ws: Workspace, desk: Desk) -> None:
 
 
 def agent_gone(ws: Workspace, desk: Desk) -> None:
-    ws.fits.clear()
+    if ws.roster is not None:
+        ws.roster.rewritten.add(desk.id)
     if desk.id in ws.drains:
         drains.agent_left(ws, desk.id)
     for pool in list(desk.pools.values()):
@@ -178,7 +179,6 @@ def agent_gone(ws: Workspace, desk: Desk) -> None:
 
 def queue_changed(ws: Workspace, queue: str) -> None:
     """A queue opened, closed or changed: its pools are made anew, its tasks look again."""
-    ws.fits.clear()
     touched = [pool for key, pool in ws.pools.items() if queue in key.queues]
     waiting = [ws.tasks[task_id] for pool in touched for task_id in pool.entries]
     for pool in touched:

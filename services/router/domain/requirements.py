@@ -5,9 +5,10 @@ A requirement is bound to its task when the task is planned: `skill(task.languag
 stored with the task, so that later changes of the policy do not reach it.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cel
 import msgspec
@@ -19,7 +20,13 @@ from shared.rules import Condition, Verdict, bounded, compile_condition, prepare
 from shared.rules.tokens import Token, string_value, tokens
 from shared.rules.variables import Variables
 
+Path = tuple[str, ...]
 Signature = tuple[tuple[str, int | str], ...]
+
+_NAMING = re.compile(r"(?P<excludes>!\()?agent\.id in (?P<names>\[.*\])(?(excludes)\))")
+_PLAIN = (str, int, bool, type(None), type(...))  # `...`: not there
+SMALL_BYTES = 1_000  # of an agent written in so few, conditions see all (shared/rules/limits.py)
+VERDICTS_MAX = 1_000  # kept of one condition
 
 
 class Check(NamedTuple):
@@ -32,15 +39,33 @@ class Check(NamedTuple):
 
 
 class AgentFacts:
-    """An agent as requirements see him. Make one per version of the agent and keep it."""
+    """An agent as requirements see him. Make one per version of the agent and keep it. `small`: written
+    in no more than SMALL_BYTES."""
 
-    __slots__ = ("_context", "_values", "agent", "skills")
+    __slots__ = ("_context", "_values", "agent", "skills", "small")
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, *, small: bool = False) -> None:
         self.agent = agent
         self.skills = agent.skills
+        self.small = small
         self._values: dict[str, Any] | None = None
         self._context: cel.Context | None = None
+
+    def seen_at(self, paths: Iterable[Path]) -> tuple[Any, ...] | None:
+        """The plain values at these paths; equal for agents of whom conditions see the same there. None
+        where there are others, or where conditions may see less than all of him."""
+        if not self.small:
+            return None
+        found: list[Any] = []
+        for name, *rest in paths:
+            value: Any = getattr(self.agent, name, ...)
+            for key in rest:
+                known = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+                value = known.get(key, ...)
+            if not isinstance(value, _PLAIN):
+                return None
+            found += (type(value), value)  # since 1 == True
+        return tuple(found)
 
     def judge(self, condition: Condition, bound: dict[str, Any]) -> Verdict:
         """Whether `condition` holds for this agent and the task's values `bound`."""
@@ -89,6 +114,18 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=Tr
     def suits(self, who: AgentFacts) -> bool:
         if self.skill is not None:
             return who.skills.get(self.skill, -1) >= self.level
+        fields = _fields(self.cel or "")
+        seen = None if fields is None else who.seen_at(fields)
+        if seen is None:
+            return self._judged(who)
+        known = _verdicts(self.cel or "", self.bound)
+        if seen not in known:
+            if len(known) >= VERDICTS_MAX:
+                known.clear()
+            known[seen] = self._judged(who)
+        return known[seen]
+
+    def _judged(self, who: AgentFacts) -> bool:
         return who.judge(_condition(self.cel or ""), _values(self.bound)).holds
 
     @property
@@ -96,15 +133,21 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=Tr
         """How it reads among other conditions: "skill billing >= 3"."""
         return self.text if self.skill is None else f"skill {self.text}"
 
+    def shown(self, who: AgentFacts) -> tuple[Any, bool]:
+        """What he has (a level, or None; of a condition whether it holds), and the same as met_by."""
+        if self.skill is None:
+            holds = self.suits(who)
+            return holds, holds
+        return who.skills.get(self.skill), self.met_by(who)
+
     def evaluate(self, who: AgentFacts) -> Check:
-        """The same as met_by, with what was seen."""
+        """The same, with what was missed."""
+        value, passed = self.shown(who)
         if self.skill is not None:
-            value = who.skills.get(self.skill)
             missing = f"skill {self.skill}" if value is None else None
-            passed = self.preferred or (value is not None and value >= self.level)
-            return Check(self.condition_text, value, passed, missing)
-        verdict = who.judge(_condition(self.cel or ""), _values(self.bound))
-        return Check(self.text, verdict.holds, verdict.holds, verdict.missing)
+        else:
+            missing = who.judge(_condition(self.cel or ""), _values(self.bound)).missing
+        return Check(self.condition_text, value, passed, missing)
 
     def at(self, waited_us: int) -> "Requirement | None":
         """What it asks for after so much waiting; None when it is dropped."""
@@ -259,6 +302,19 @@ def _bind_agents(require: Require) -> Requirement:
     )
 
 
+def agents_named(item: Requirement) -> tuple[frozenset[str], bool] | None:
+    """The agents whom a requirement names, and whether it asks for them or excludes them; None for a
+    requirement of any other kind."""
+    found = _NAMING.fullmatch(item.cel or "")
+    if found is None:
+        return None
+    try:
+        names = msgspec.json.decode(found["names"], type=list[str])
+    except msgspec.DecodeError:
+        return None
+    return frozenset(names), not found["excludes"]
+
+
 def paths_read(requires: Iterable[Require | str]) -> set[tuple[str, ...]]:
     """What binding these reads of the task and its surroundings."""
     sources = [item if isinstance(item, str) else item.cel for item in requires]
@@ -287,6 +343,22 @@ class Part(NamedTuple):
 @lru_cache(maxsize=4096)
 def _condition(source: str) -> Condition:
     return compile_condition(source, AGENT_NAMES, skills=True)
+
+
+@lru_cache(maxsize=4096)
+def _fields(source: str) -> tuple[Path, ...] | None:
+    """What a condition reads of an agent; None where that is more than single fields."""
+    condition = _condition(source)
+    of_agent = dict(condition.needs).get("agent", frozenset())
+    if of_agent is None or "skills" in of_agent:
+        return None
+    return tuple(path[1:] for path in condition.paths if path[0] == "agent")
+
+
+@lru_cache(maxsize=1024)
+def _verdicts(source: str, bound: str) -> dict[tuple[Any, ...], bool]:
+    """What a condition said of agents, by what it reads of them: asked once for all who are alike."""
+    return {}
 
 
 @lru_cache(maxsize=8192)

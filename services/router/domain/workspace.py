@@ -33,8 +33,11 @@ from shared.contracts.routing import TYPE_OF, RoutingEvent
 from shared.contracts.topics import ROUTING_EVENTS
 
 if TYPE_CHECKING:
+    from services.router.domain.changed import Unseen
     from services.router.domain.counts import Counts
+    from services.router.domain.roster import Roster
     from services.router.domain.shift_zones import Wanted
+    from services.router.domain.waits import Waits
 
 # Named limits: how much of what has ended stays in memory, so that late calls get exact answers.
 ENDED_TASKS_MAX = 10_000
@@ -132,15 +135,17 @@ class Workspace:
         self.ranked: dict[str, list[tuple[str, float, Any]]] = {}
         self.ranks: dict[str, dict[float, Ranks]] = {}
         self.by_skill: dict[str, set[str]] = {}
-        self.fits: dict[Any, Any] = {}  # who could have such work (candidates.py)
         self.catching_up = False
         self.leaving: dict[str, None] = {}
         self.offered: tuple[int, dict[str, list[str]]] = (-1, {})  # by customer (desktops.py)
-        self.counts: Counts | None = (
-            None  # of queues, as last looked at (counts.py), and since then:
-        )
+        # Kept for those who look: as of their last look, and what has changed since (changed.py).
+        self.counts: Counts | None = None
+        self.waits: Waits | None = None
+        self.roster: Roster | None = None
         self.uncounted: set[str] = set()
         self.uncounted_agents: set[str] = set()
+        self.unseen: Unseen = {}
+        self.unseen_agents: Unseen = {}
 
     # -- the outcome of the current input
 
