@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from services.router.domain import candidates, capacity, changed, explanation, roster
 from services.router.domain import commands as cmd
+from services.router.domain.agent_facts import SMALL_BYTES
 from services.router.domain.config import Require
 from services.router.domain.core import RouterFactory
 from services.router.domain.facts import TaskFacts
-from services.router.domain.requirements import SMALL_BYTES, agents_named, bind
+from services.router.domain.requirements import agents_named, bind
 from services.router.domain.state import OPEN, SEEKING
 from services.router.driver import WORKSPACE, Driver
 from shared.contracts.problems import Refused

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from services.router.domain import config
-from services.router.domain.requirements import SMALL_BYTES, AgentFacts
+from services.router.domain.agent_facts import SMALL_BYTES, AgentFacts
 from services.router.domain.state import Agent
 
 if TYPE_CHECKING:
