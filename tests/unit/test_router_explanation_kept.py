@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from services.router.domain import candidates, capacity, changed, explanation, roster
 from services.router.domain import commands as cmd
-from services.router.domain.agent_facts import SMALL_BYTES
-from services.router.domain.config import Require
+from services.router.domain.agent_facts import AgentFacts
+from services.router.domain.config import Agent, Require
 from services.router.domain.core import RouterFactory
 from services.router.domain.facts import TaskFacts
-from services.router.domain.requirements import agents_named, bind
+from services.router.domain.requirements import bind
 from services.router.domain.state import OPEN, SEEKING
 from services.router.driver import WORKSPACE, Driver
 from shared.contracts.problems import Refused
@@ -121,8 +121,8 @@ def agent_of(chance):
         attributes["region"] = chance.choice(["n", "s", 1])
     if chance.random() < 0.3:
         attributes["tags"] = chance.choice([["x"], ["y"], "x", {"x": 1}])
-    if chance.random() < 0.1:
-        attributes["much"] = "m" * SMALL_BYTES
+    if chance.random() < 0.2:  # conditions see no more of him
+        attributes = {**{f"a{number}": [1] * 60 for number in range(20)}, **attributes}
     body = {
         "channels": {"chat": chance.choice([0, 1, 2]), "email": chance.choice([1, 2])},
         "capacity": chance.choice([40, 100]),
@@ -192,8 +192,9 @@ def test_every_kind_of_requirement_is_judged_as_one_by_one(seed):
         agree(driver.core)
 
 
-def test_a_requirement_of_named_agents_is_known_by_its_names():
+def test_a_requirement_of_named_agents_asks_for_them_alone():
     names = ("a1", "b")
     for require, wanted in ((Require(agents=names), True), (Require(not_agents=names), False)):
         (item,) = bind([require], TaskFacts.of(now_us=0))
-        assert agents_named(item) == (frozenset(names), wanted)
+        for name in ("a1", "b", "a", "a2"):
+            assert item.met_by(AgentFacts(Agent(id=name))) == ((name in names) == wanted)

@@ -5,10 +5,9 @@ otherwise than the owner before it. All of it is done in slices, so that who loa
 let others of the process have their turn.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from heapq import merge
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import TypeVar
 
 from services.router.domain import configuration, hours, membership, presence, surge, timers
 from services.router.domain.desk import Desk
@@ -26,7 +25,7 @@ from services.router.domain.state import (
 from services.router.domain.workspace import Workspace
 
 SLICE = 200  # entities derived in one go: some milliseconds
-RUN = 2_000  # entities sorted in one go
+RUN = 2_000  # numbers, among which entities are sorted in one go
 
 T = TypeVar("T")
 
@@ -53,7 +52,6 @@ def slices(ws: Workspace) -> Iterator[None]:
     for name, figures in ws.figures.items():
         if figures.surge:
             ws.at_time(figures.minute_us + surge.MINUTE_US, timers.SURGE, 0, name)
-    ws.seekers.clear()
     ws.freed.clear()
     ws.untold.clear()
     ws.undrained.clear()
@@ -61,34 +59,39 @@ def slices(ws: Workspace) -> Iterator[None]:
     ws.leaving = {desk.id: None for desk in ws.desks.values() if presence.is_leaving(desk)}
 
 
-def _each(items: Iterable[T], do: Callable[[T], None]) -> Iterator[None]:
+def _each(items: Iterable[T], do: Callable[[T], object]) -> Iterator[None]:
+    """`do` for each of the items; where it says that it was a lot, others have their turn at once."""
     for number, item in enumerate(items, 1):
-        do(item)
-        if number % SLICE == 0:
+        if do(item) or number % SLICE == 0:
             yield
 
 
 def _in_order(
-    items: Iterable[T], key: Callable[[T], Any], do: Callable[[T], None]
+    items: Iterable[T],
+    by: Sequence[str],
+    do: Callable[[T], object],
+    which: Callable[[T], bool] = lambda _: True,
 ) -> Iterator[None]:
-    """`do` for each of the items, smallest first; sorting is done in slices, too."""
-    runs = yield from _runs(items, key)
-    yield from _each(merge(*runs, key=key), do)
+    """`do` for those of the items that are wanted, in the order of some fields. By the first of them,
+    a whole number, they are parted, so that what is sorted at once is small."""
+    place, key = attrgetter(by[0]), attrgetter(*by)
+    parts: dict[int, list[T]] = {}
 
+    def part(item: T) -> None:
+        if which(item):
+            parts.setdefault(place(item) // RUN, []).append(item)
 
-def _runs(items: Iterable[T], key: Callable[[T], Any]) -> Generator[None, None, list[list[T]]]:
-    source, runs = iter(items), list[list[T]]()
-    while run := sorted(islice(source, RUN), key=key):
-        runs.append(run)
+    yield from _each(items, part)
+    for number in sorted(parts):
+        yield from _each(sorted(parts[number], key=key), do)
         yield
-    return runs
 
 
 def _agents(ws: Workspace) -> Iterator[None]:
     def seat(agent: Agent) -> None:
         ws.desks[agent.id] = Desk(agent)
 
-    yield from _in_order(ws.agents.values(), lambda agent: agent.ordinal, seat)
+    yield from _in_order(ws.agents.values(), ("ordinal",), seat)
     yield from _each(ws.desks.values(), lambda desk: membership.agent_changed(ws, desk))
 
 
@@ -102,24 +105,27 @@ def _offers(ws: Workspace) -> Iterator[None]:
         desk.load(offer.channel, ws.costs[offer.channel], 1)
         timers.arm_offer(ws, offer)
 
-    ended = (offer for offer in ws.offers.values() if offer.state != "open")
-    yield from _in_order(ended, lambda offer: (offer.ended_seq, offer.number), remember)
-    live = (offer for offer in ws.offers.values() if offer.state == "open")
-    yield from _in_order(live, lambda offer: offer.number, put_up)
+    offers = ws.offers.values()
+    yield from _in_order(
+        offers, ("ended_seq", "number"), remember, lambda offer: offer.state != "open"
+    )
+    yield from _in_order(offers, ("number",), put_up, lambda offer: offer.state == "open")
 
 
 def _tasks(ws: Workspace) -> Iterator[None]:
     def remember(task: Task) -> None:
         (ws.ended_tasks if task.forget_us is None else ws.reopenable)[task.id] = None
 
+    tasks = ws.tasks.values()
+    yield from _in_order(tasks, ("number",), lambda task: _take_up(ws, task))
     yield from _in_order(
-        ws.tasks.values(), lambda task: task.number, lambda task: _take_up(ws, task)
+        tasks, ("ended_seq", "number"), remember, lambda task: task.state not in OPEN
     )
-    ended = (task for task in ws.tasks.values() if task.state not in OPEN)
-    yield from _in_order(ended, lambda task: (task.ended_seq, task.number), remember)
 
 
-def _take_up(ws: Workspace, task: Task) -> None:
+def _take_up(ws: Workspace, task: Task) -> bool:
+    """Whether that was a lot: a pool was made, and all agents looked at."""
+    pools = ws.pool_count
     timers.arm_task(ws, task)
     if task.state == "pending":
         count_pending(ws, task, 1)
@@ -133,14 +139,16 @@ def _take_up(ws: Workspace, task: Task) -> None:
         ws.drains[task.drain_agent] = task.id
     if task.state in SEEKING or task.warm:
         membership.enter(ws, task)
+        ws.seekers.clear()  # nobody looks for agents yet
+    return ws.pool_count != pools
 
 
 def _conversations(ws: Workspace) -> Iterator[None]:
-    def retire(thread: Conversation) -> None:
+    def is_closed(thread: Conversation) -> bool:
         task = ws.tasks.get(thread.task_id) if thread.task_id else None
-        if task is None or task.state not in OPEN:
-            ws.closed_conversations[thread.id] = None
+        return task is None or task.state not in OPEN
 
-    yield from _in_order(
-        ws.conversations.values(), lambda thread: (thread.closed_seq, thread.number), retire
-    )
+    def retire(thread: Conversation) -> None:
+        ws.closed_conversations[thread.id] = None
+
+    yield from _in_order(ws.conversations.values(), ("closed_seq", "number"), retire, is_closed)

@@ -128,12 +128,10 @@ def _empty(ws: Workspace, pool: Pool) -> None:
 
 
 def _admit(ws: Workspace, pool: Pool, desk: Desk) -> None:
+    if desk.config.channels.get(pool.channel, 0) <= 0 or not met_by(pool.requires, desk.facts):
+        return
     served = capacity.serving(desk, pool.key.queues, ws.closed_queues)
-    if (
-        served is not None
-        and desk.config.channels.get(pool.key.channel, 0) > 0
-        and met_by(pool.requires, desk.facts)
-    ):
+    if served is not None:
         member = Member(served.queue, served.rank, span_us(served.delay_s), served.tier)
         pool.join(desk, member)
 

@@ -59,6 +59,10 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=Tr
     def suits(self, who: AgentFacts) -> bool:
         if self.skill is not None:
             return who.skills.get(self.skill, -1) >= self.level
+        named = _named(self.cel or "")
+        if named is not None:
+            names, wanted = named
+            return (who.agent.id in names) == wanted
         fields = _fields(self.cel or "")
         seen = None if fields is None else who.seen_at(fields)
         if seen is None:
@@ -247,19 +251,6 @@ def _bind_agents(require: Require) -> Requirement:
     )
 
 
-def agents_named(item: Requirement) -> tuple[frozenset[str], bool] | None:
-    """The agents whom a requirement names, and whether it asks for them or excludes them; None for a
-    requirement of any other kind."""
-    found = _NAMING.fullmatch(item.cel or "")
-    if found is None:
-        return None
-    try:
-        names = msgspec.json.decode(found["names"], type=list[str])
-    except msgspec.DecodeError:
-        return None
-    return frozenset(names), not found["excludes"]
-
-
 def paths_read(requires: Iterable[Require | str]) -> set[tuple[str, ...]]:
     """What binding these reads of the task and its surroundings."""
     sources = [item if isinstance(item, str) else item.cel for item in requires]
@@ -288,6 +279,20 @@ class Part(NamedTuple):
 @lru_cache(maxsize=4096)
 def _condition(source: str) -> Condition:
     return compile_condition(source, AGENT_NAMES, skills=True)
+
+
+@lru_cache(maxsize=4096)
+def _named(source: str) -> tuple[frozenset[str], bool] | None:
+    """The agents that a condition names, and whether it asks for them or excludes them (as written by
+    `_bind_agents`); None for any other."""
+    found = _NAMING.fullmatch(source)
+    if found is None:
+        return None
+    try:
+        names = msgspec.json.decode(found["names"], type=list[str])
+    except msgspec.DecodeError:
+        return None
+    return frozenset(names), not found["excludes"]
 
 
 @lru_cache(maxsize=4096)

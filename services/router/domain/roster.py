@@ -11,7 +11,7 @@ from typing import Any
 
 from services.router.domain import capacity, changed
 from services.router.domain.desk import Desk
-from services.router.domain.requirements import Requirement, agents_named, signature
+from services.router.domain.requirements import Requirement, signature
 from services.router.domain.workspace import Workspace
 
 COLUMNS_MAX = 256  # kept; of more, those asked for longest ago are made anew
@@ -139,9 +139,9 @@ class Roster:
         """Who meets a requirement."""
         name = signature((item,))
         if item.skill is None or name in self._columns:
-            return self._column(name, _judging(item))
+            return self._column(name, lambda desk: item.met_by(desk.facts))
         skilled = [self.places[agent_id] for agent_id in ws.by_skill.get(item.skill, ())]
-        return self._column(name, _judging(item), skilled)
+        return self._column(name, lambda desk: item.met_by(desk.facts), skilled)
 
     def moment(self, ws: Workspace, channel: str) -> int:
         """What keeps each agent from one more task of the channel now: NOBODY to CAPACITY."""
@@ -184,15 +184,6 @@ def standing(ws: Workspace, desk: Desk, channel: str) -> int:
     if capacity.is_wrapping_up(ws, desk, channel):
         return WRAP_UP
     return CHANNEL_CAP if full else CAPACITY
-
-
-def _judging(item: Requirement) -> Judge:
-    """Whether an agent meets a requirement."""
-    named = agents_named(item)
-    if named is None:
-        return lambda desk: item.met_by(desk.facts)
-    names, wanted = named
-    return lambda desk: (desk.id in names) == wanted
 
 
 def _serves(desk: Desk, queue: str) -> bool:

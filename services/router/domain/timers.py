@@ -3,6 +3,7 @@ entity's own field is void. Nothing is removed from the heap before its time, ex
 of what has ended leave it together when they are many."""
 
 import heapq
+from operator import attrgetter
 
 from services.router.domain.state import OPEN, Offer, Task
 from services.router.domain.workspace import TIMERS_MIN, Timer, Workspace
@@ -26,25 +27,31 @@ ESTIMATE = 15  # what was told of the wait is looked at again
 SURGE = 16  # a minute of a surge is over
 
 
+_OPEN = {
+    BEFORE: "not_before_us",
+    AFTER: "not_after_us",
+    WRAP: "wrap_until_us",
+    ORPHAN: "orphan_us",
+    RELAX: "relax_us",
+    STEP: "step_until_us",
+    HOLD: "hold_until_us",
+    ESCALATE: "escalate_us",
+    RESPOND: "respond_us",
+    DRAIN: "drain_until_us",
+    ESTIMATE: "estimate_us",
+}
+_KINDS = tuple(_OPEN)
+_due = attrgetter(*_OPEN.values())
+
+
 def arm_task(ws: Workspace, task: Task) -> None:
     """Every timer of a task, after a load."""
     if task.state not in OPEN:
         ws.at_time(task.forget_us, FORGET, task.number, task.id)
         return
-    for due, kind in (
-        (task.not_before_us if task.state == "scheduled" else None, BEFORE),
-        (task.not_after_us, AFTER),
-        (task.wrap_until_us, WRAP),
-        (task.orphan_us, ORPHAN),
-        (task.relax_us, RELAX),
-        (task.step_until_us, STEP),
-        (task.hold_until_us, HOLD),
-        (task.escalate_us, ESCALATE),
-        (task.respond_us, RESPOND),
-        (task.drain_until_us, DRAIN),
-        (task.estimate_us, ESTIMATE),
-    ):
-        ws.at_time(due, kind, task.number, task.id)
+    for due, kind in zip(_due(task), _KINDS, strict=True):
+        if due is not None and (kind != BEFORE or task.state == "scheduled"):
+            ws.at_time(due, kind, task.number, task.id)
     rung_us = ws.meta.behind_us if ws.meta.behind else ws.now
     for until in task.refused.values():
         if until > rung_us:
