@@ -6,7 +6,7 @@ goes to whoever has it. Everything else only updates.
 
 import msgspec
 
-from services.router.domain import ladders, lifecycle, opening, tasks
+from services.router.domain import histories, ladders, lifecycle, opening, tasks
 from services.router.domain.state import OPEN, Conversation, EarlyEdit, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import interactions, routing
@@ -78,6 +78,7 @@ def _resolve(ws: Workspace, thread: Conversation, data: Interaction) -> None:
         found = ws.customers.resolve(data.identities)
         if found is not None:
             thread.customer_id = found.id
+            histories.note_thread(ws, thread)
 
 
 def _later_message(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from services.router.domain import commands as cmd
-from services.router.domain import configuration, desktops
+from services.router.domain import configuration, desktops, histories
 from services.router.domain.state import OPEN, CustomerMerge, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -89,10 +89,8 @@ def profile(ws: Workspace, name: str) -> dict[str, Any]:
     if customer is None:
         raise not_found("customer", name)
     names = {customer.id, *ws.customers.parts(customer.id)}
-    mine = [task for task in ws.tasks.values() if task.customer_id in names]
-    mine.sort(key=lambda task: -task.number)
-    threads = [one for one in ws.conversations.values() if one.customer_id in names]
-    threads.sort(key=lambda thread: -thread.number)
+    mine = histories.tasks_of(ws, names)
+    threads = histories.threads_of(ws, names)
     return {
         "id": customer.id,
         "name": customer.name,

@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from services.router.domain import capacity, ladders, lifecycle, planning, presence, surge, timers
+from services.router.domain import (
+    capacity,
+    histories,
+    ladders,
+    lifecycle,
+    planning,
+    presence,
+    surge,
+    timers,
+)
 from services.router.domain import commands as cmd
 from services.router.domain.state import OPEN, Conversation, Task
 from services.router.domain.workspace import Workspace
@@ -71,6 +80,7 @@ def _thread_for(ws: Workspace, command: cmd.CreateTask) -> Conversation:
             raise not_found("customer", command.customer_id)
         made = conversation_of(ws, ws.new_id("cnv", ws.meta.number), command.channel)
         made.customer_id = command.customer_id
+        histories.note_thread(ws, made)
         return made
     known = ws.conversations.get(command.conversation_id or "")
     task = ws.tasks.get(known.task_id) if known and known.task_id else None
@@ -140,6 +150,7 @@ def _new(
         task.not_after_us = not_after_us
     ws.task(task)
     ws.tasks[task.id] = task
+    histories.note_task(ws, task)
     thread.task_id = task.id
     ws.closed_conversations.pop(thread.id, None)
     return task

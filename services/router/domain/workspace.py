@@ -35,6 +35,7 @@ from shared.contracts.topics import ROUTING_EVENTS
 if TYPE_CHECKING:
     from services.router.domain.changed import Unseen
     from services.router.domain.counts import Counts
+    from services.router.domain.histories import Histories
     from services.router.domain.roster import Roster
     from services.router.domain.shift_zones import Wanted
     from services.router.domain.waits import Waits
@@ -142,6 +143,7 @@ class Workspace:
         self.counts: Counts | None = None
         self.waits: Waits | None = None
         self.roster: Roster | None = None
+        self.histories: Histories | None = None
         self.uncounted: set[str] = set()
         self.uncounted_agents: set[str] = set()
         self.unseen: Unseen = {}
