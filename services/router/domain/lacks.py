@@ -22,6 +22,7 @@ class Lacks:
         self._desk = desk
         self._absent = _failed(capacity.present(desk))
         self._delayed = any(entry.delay_s > 0 for entry in desk.config.queues or ())
+        self._delays: dict[tuple[str, ...], float] = {}
         self._rooms: dict[str, int] = {}
         self._kinds: dict[Any, int] = {}
         self._met: dict[Requirement, bool] = {}
@@ -29,7 +30,10 @@ class Lacks:
     def of(self, task: Task) -> int:
         direct = self._desk.id in slots.direct_to(self._ws, task)
         return (
-            self._absent + self._room(task.channel) + self._kind(task, direct) + self._between(task)
+            self._absent
+            + self._room(task.channel)
+            + self._kind(task, direct)
+            + self._between(task, direct)
         )
 
     def _room(self, channel: str) -> int:
@@ -65,11 +69,22 @@ class Lacks:
             found = self._met[item] = item.met_by(self._desk.facts)
         return found
 
-    def _between(self, task: Task) -> int:
-        """`capacity.pairing`: nothing for most tasks."""
-        apart = task.refused or task.never or task.agent_id or task.offers or self._delayed
-        kept = capacity.kept_for(task) is not None or self._desk.id in self._ws.drains
-        return _failed(capacity.pairing(self._ws, task, self._desk)) if apart or kept else 0
+    def _between(self, task: Task, direct: bool) -> int:
+        """`capacity.pairing`: of most tasks at most the delay of his queue."""
+        ws, desk = self._ws, self._desk
+        apart = task.refused or task.never or task.agent_id or task.offers or desk.id in ws.drains
+        if apart or capacity.kept_for(task) is not None:
+            return _failed(capacity.pairing(ws, task, desk))
+        if not self._delayed or direct:
+            return 0
+        return (ws.now - task.waiting_since_us) / 1e6 < self._delay_s(tuple(task.queues))
+
+    def _delay_s(self, queues: tuple[str, ...]) -> float:
+        found = self._delays.get(queues)
+        if found is None:
+            served = capacity.serving(self._desk, queues, self._ws.closed_queues)
+            found = self._delays[queues] = 0.0 if served is None else served.delay_s
+        return found
 
 
 def _failed(conditions: Iterable[Condition]) -> int:
