@@ -40,6 +40,7 @@ class ClockMaker(msgspec.Struct, frozen=True):
     def __call__(self, seed: int) -> "Clocks":
         core = SlaFactory().create(self.workspace, seed)
         core.load(self.entities)
+        core.write_no_rows()
         return Clocks(core, self.told)
 
 

@@ -52,6 +52,10 @@ class SlaCore:
         agents, begun = self._hearing.agents, running.episodes.begun
         self._parts = (self.library, self._common, running.paces, begun, agents, self._resting)
 
+    def write_no_rows(self) -> None:
+        """For who reads the journal alone, as a simulation does."""
+        self._running.writes = False
+
     @property
     def now_us(self) -> int:
         """Of the last input."""

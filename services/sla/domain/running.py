@@ -28,7 +28,7 @@ _JSON = msgspec.json.Encoder()
 
 class Running:
     """`outcome`: of the input that is applied at `now_us`; `changed`: the conversations to be stored
-    again, `closed`: those that were put away."""
+    again, `closed`: those that were put away. `writes`: whether rows are made of what they show."""
 
     def __init__(self, workspace: str) -> None:
         self.workspace = workspace
@@ -39,6 +39,7 @@ class Running:
         self.paces = Paces()
         self.agenda = Agenda()
         self.now_us = 0
+        self.writes = True
         self.outcome = Outcome()
         self.changed: set[str] = set()
         self.closed: dict[str, Entity] = {}
@@ -78,7 +79,7 @@ class Running:
             changed = self.teller().tell(before.clocks, after.clocks, late=late, moved=moved)
             for seen in changed:
                 self._write(seen)
-        if before.works != after.works:
+        if before.works != after.works and self.writes:
             edges, now_us = self.common.edges, self.now_us
             self.outcome.rows += work_rows(before.works, after.works, lives, edges, now_us)
         self.paces.follow(name, after.waiting)
@@ -91,12 +92,16 @@ class Running:
 
     def _write(self, seen: Seen) -> None:
         live, clock, rows = seen.live, seen.clock, self.outcome.rows
-        if live.never_was(clock):
+        never = live.never_was(clock)
+        if never:
             clock.state = "cancelled"
-            rows.append(nothing(self.workspace, seen.name))
-        else:
-            rows.append(clock_measure(live, clock, self.common.edges))
-        rows.append(clock_row(live, clock, self.now_us))
+        if self.writes:
+            rows.append(
+                nothing(self.workspace, seen.name)
+                if never
+                else clock_measure(live, clock, self.common.edges)
+            )
+            rows.append(clock_row(live, clock, self.now_us))
 
     def _emit(self, live: Live, clock: Clock, event: sla.SlaEvent) -> None:
         seq = event.seq = self.common.next_seq()
