@@ -16,6 +16,7 @@ from services.router.domain.facts import TaskFacts
 from services.router.domain.requirements import bind
 from services.router.domain.state import OPEN, SEEKING
 from services.router.driver import WORKSPACE, Driver
+from services.router.fields import NAMED_AGENTS_MAX
 from shared.contracts.problems import Refused
 from tests.unit.router_life import Life
 
@@ -198,3 +199,10 @@ def test_a_requirement_of_named_agents_asks_for_them_alone():
         (item,) = bind([require], TaskFacts.of(now_us=0))
         for name in ("a1", "b", "a", "a2"):
             assert item.met_by(AgentFacts(Agent(id=name))) == ((name in names) == wanted)
+
+
+def test_a_requirement_may_name_many_agents():
+    names = tuple(f"a{number}" for number in range(NAMED_AGENTS_MAX))
+    (item,) = bind([Require(not_agents=names)], TaskFacts.of(now_us=0))
+    seen = [item.shown(AgentFacts(Agent(id=name))) for name in ("a99", "b")]
+    assert seen == [(False, False), (True, True)]
