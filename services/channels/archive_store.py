@@ -5,6 +5,7 @@ all of them. Every upsert is a merge that does not depend on the order of arriva
 """
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -19,15 +20,13 @@ Values = dict[str, Any]
 
 async def write_archive(connection: AsyncConnection, rows: Sequence[tuple[str, Row]]) -> None:
     """Writes `Outcome.rows` of archive cores: (workspace, row) in the order of their inputs."""
+    given = _by_table(rows)
     for table, statement in _STATEMENTS.items():
-        folded = _folded(table, rows)
-        if folded:
-            content = msgspec.json.encode(folded).decode()
-            await connection.exec_driver_sql(statement, (content,))
-    for workspace, row in rows:
-        if row.table == archive.DEAD_LETTERS:
-            values = (workspace, *(row.values[name] for name in _LETTER))
-            await connection.exec_driver_sql(_DEAD_LETTER, values)
+        if table in given:
+            await connection.exec_driver_sql(statement, (_content(table, given[table]),))
+    for workspace, row in given.get(archive.DEAD_LETTERS, ()):
+        values = (workspace, *(row.values[name] for name in _LETTER))
+        await connection.exec_driver_sql(_DEAD_LETTER, values)
 
 
 def archive_statements(
@@ -35,14 +34,35 @@ def archive_statements(
 ) -> list[tuple[str, Sequence[Any]]] | None:
     """The same as parts of the batch's one statement. None where two of them would write the same
     table, which one statement cannot."""
-    tables = {row.table for _, row in rows}
-    if archive.DEAD_LETTERS in tables or tables >= {archive.MESSAGES, archive.EDITS}:
+    given = _by_table(rows)
+    if archive.DEAD_LETTERS in given or given.keys() >= {archive.MESSAGES, archive.EDITS}:
         return None
     return [
-        (_FENCED[table], (msgspec.json.encode(_folded(table, rows)).decode(),))
+        (_FENCED[table], (_content(table, given[table]),))
         for table in _STATEMENTS
-        if table in tables
+        if table in given
     ]
+
+
+def _by_table(rows: Sequence[tuple[str, Row]]) -> dict[str, list[tuple[str, Row]]]:
+    given: dict[str, list[tuple[str, Row]]] = {}
+    for each in rows:
+        table = each[1].table
+        if table in given:
+            given[table].append(each)
+        else:
+            given[table] = [each]
+    return given
+
+
+def _content(table: str, rows: Sequence[tuple[str, Row]]) -> str:
+    """The table's rows as JSON. PostgreSQL's text takes no NUL: they are looked through where the
+    JSON holds what may be one."""
+    content = msgspec.json.encode(_folded(table, rows))
+    if _NUL in content:
+        clean = [(workspace, Row(table, _clean(row.values))) for workspace, row in rows]
+        content = msgspec.json.encode(_folded(table, clean))
+    return content.decode()
 
 
 _KEYS: dict[str, tuple[str, ...]] = {
@@ -56,23 +76,20 @@ _KEYS: dict[str, tuple[str, ...]] = {
 
 def _folded(table: str, rows: Iterable[tuple[str, Row]]) -> list[Values]:
     """One record per primary key, sorted, so that one statement can take them all."""
-    merge = _MERGE.get(table)
+    merge, key_of = _MERGE.get(table), itemgetter("workspace", *_KEYS[table])
     found: dict[tuple[str, ...], Values] = {}
     for workspace, row in rows:
-        if row.table != table:
-            continue
-        key = (workspace, *(row.values[name] for name in _KEYS[table]))
-        clean = {
-            "workspace": workspace,
-            **{name: _clean(value) for name, value in row.values.items()},
-        }
+        values = {"workspace": workspace, **row.values}
+        key = key_of(values)
         before = found.get(key)
-        found[key] = clean if before is None or merge is None else merge(before, clean)
+        found[key] = values if before is None or merge is None else merge(before, values)
     return [found[key] for key in sorted(found)]
 
 
+_NUL = rb"\u0000"  # as JSON says it; a text may say the same of itself
+
+
 def _clean(value: Any) -> Any:
-    """PostgreSQL's text takes no NUL."""
     if isinstance(value, str):
         return value.replace("\x00", "") if "\x00" in value else value
     if isinstance(value, dict):

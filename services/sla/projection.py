@@ -4,6 +4,7 @@ Each statement takes one value, `$1`: the rows as JSON. None sees what another o
 """
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -110,6 +111,7 @@ _WRITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("id",),
     ),
 }
+_place = {table: itemgetter(*key) for table, (_, key) in _WRITES.items()}
 _FENCED = {
     table: tuple(one.replace(_FENCE, FENCED.replace("WHERE", "AND", 1)) for one in statements)
     for table, (statements, _) in _WRITES.items()
@@ -136,12 +138,11 @@ def row_statements(given: Sequence[tuple[str, Row]]) -> list[tuple[str, Sequence
 
 def _contents(given: Sequence[tuple[str, Row]]) -> Iterator[tuple[str, str]]:
     """Tables with their rows as JSON, in the order of their keys."""
-    for table, (_, key) in _WRITES.items():
-        latest = {
-            (workspace, *(row.values[name] for name in key)): row.values
-            for workspace, row in given
-            if row.table == table
-        }
-        if latest:
-            content = msgspec.json.encode([latest[place] for place in sorted(latest)])
-            yield table, content.decode()
+    latest: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
+    for workspace, row in given:
+        table, values = row.table, row.values
+        latest.setdefault(table, {})[workspace, _place[table](values)] = values
+    for table in _WRITES:
+        if table in latest:
+            its = latest[table]
+            yield table, msgspec.json.encode([its[place] for place in sorted(its)]).decode()

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from shared.bus.port import MAX_RECORD_BYTES, Outgoing, RecordRefused, TopicPartition
 
 
-def admit(records: Sequence[Outgoing], partitions: Mapping[str, int]) -> None:
-    """Raise RecordRefused, naming the record, when one can never be taken."""
+def admit(records: Sequence[Outgoing], partitions: Mapping[str, int]) -> list[int]:
+    """Their sizes. Raises RecordRefused, naming the record, when one can never be taken."""
+    sizes: list[int] = []
     for record in records:
         if not 0 <= record.partition < partitions.get(record.topic, 0):
             refuse_unknown((record.topic, record.partition), partitions)
@@ -17,6 +18,8 @@ def admit(records: Sequence[Outgoing], partitions: Mapping[str, int]) -> None:
             raise RecordRefused(
                 f"{_name(record)}: {size} bytes, but a record has at most {MAX_RECORD_BYTES}"
             )
+        sizes.append(size)
+    return sizes
 
 
 def all_known(records: Sequence[Outgoing], partitions: Mapping[str, int]) -> bool:

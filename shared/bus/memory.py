@@ -75,14 +75,15 @@ class MemoryBus:
 
     async def send(self, records: Sequence[Outgoing]) -> list[int]:
         self.refuse_when_unavailable()
-        admit(records, self._partitions)
+        sizes = admit(records, self._partitions)
         fault = self.inject(records) if self.inject else None
         if fault == "unavailable":
             raise BusUnavailable("the memory bus was told to fail: nothing appended")
         if fault == "torn":
-            self._append(records[: len(records) // 2])
+            half = len(records) // 2
+            self._append(records[:half], sizes[:half])
             raise BusUnavailable("the memory bus was told to fail: appended in part")
-        offsets = self._append(records)
+        offsets = self._append(records, sizes)
         if fault == "answer-lost":
             raise BusUnavailable("the memory bus was told to fail: appended, answer lost")
         return offsets
@@ -152,13 +153,16 @@ class MemoryBus:
             last += 1
         return log.records[first:last]
 
-    def _append(self, records: Sequence[Outgoing]) -> list[int]:
+    def _append(self, records: Sequence[Outgoing], sizes: Sequence[int]) -> list[int]:
         now_ms = self._clock_ms()
-        offsets = [self._append_one(record, now_ms) for record in records]
+        offsets = [
+            self._append_one(record, size, now_ms)
+            for record, size in zip(records, sizes, strict=True)
+        ]
         self._wake({(record.topic, record.partition) for record in records})
         return offsets
 
-    def _append_one(self, record: Outgoing, now_ms: int) -> int:
+    def _append_one(self, record: Outgoing, size: int, now_ms: int) -> int:
         log = self._logs[record.topic, record.partition]
         offset = log.end
         stamp = now_ms if record.timestamp_ms is None else record.timestamp_ms
@@ -173,7 +177,7 @@ class MemoryBus:
                 record.headers,
             )
         )
-        log.sizes.append(record.size())
+        log.sizes.append(size)
         if not log.held:
             log.shown = log.end
         return offset

@@ -33,9 +33,10 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     def size(self) -> int:
         """Bytes of key, value and headers, as MAX_RECORD_BYTES counts them."""
         held = len(self.key or b"") + len(self.value or b"")
-        for name, text in self.headers:
-            held += (len(name) if name.isascii() else len(name.encode())) + len(text)
-        return held
+        if not self.headers:
+            return held
+        names, texts = zip(*self.headers, strict=True)
+        return held + len("".join(names).encode()) + len(b"".join(texts))
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

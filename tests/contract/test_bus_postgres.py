@@ -194,13 +194,18 @@ async def test_what_came_while_paused_is_read_on_resume(bus_engine: AsyncEngine)
 
 def test_pushed_records_that_do_not_follow_replace_those_before() -> None:
     pushed = Pushed()
-    pushed.put([record(5), record(6)])
+    pushed.put([record(5), record(6)], 2)
     assert not pushed.begins_at(4) and pushed.begins_at(6) and len(pushed) == 1
-    pushed.put([record(7)])
-    pushed.put([record(9)])
+    pushed.put([record(7)], 1)
+    pushed.put([record(9)], 1)
     assert not pushed.begins_at(6) and pushed.begins_at(9)
-    assert [each.offset for each in pushed.take(5, 0 + 1)] == [9] and not pushed
-    pushed.put([record(n, MOST_BYTES // 4) for n in range(6)])
+    assert [each.offset for each in pushed.take(5, 0 + 1)[0]] == [9] and not pushed
+    pushed.put([record(n, 2) for n in range(4)], 8)
+    assert [each.offset for each in pushed.take(3, 100)[0]] == [0, 1, 2]
+    assert pushed.take(3, 100) == ([record(3, 2)], 2) and not pushed
+    pushed.put([record(n, 2) for n in range(4)], 8)
+    assert [len(taken) for taken in (pushed.take(9, 3)[0], pushed.take(9, 1)[0])] == [2, 1]
+    pushed.put([record(n) for n in range(6)], MOST_BYTES + 1)
     assert not pushed
 
 

@@ -1,9 +1,10 @@
 """Group commit: whoever sends while a transaction is under way shares the next one."""
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import chain, count, repeat
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ MAX_WAITING_RECORDS = 50_000
 _encode_headers = msgspec.msgpack.Encoder().encode
 
 Partition = tuple[int, int]  # topic id, number
+Held = dict[Partition, tuple[list[Outgoing], list[int]]]  # records and their sizes
+Firsts = dict[Partition, int]  # the offset of the first one
 
 
 class Parcel(msgspec.Struct):
@@ -58,13 +61,14 @@ class Appender:
         self._began_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    async def append(self, partitions: list[Partition], records: Sequence[Outgoing]) -> list[int]:
+    async def append(
+        self, partitions: list[Partition], records: Sequence[Outgoing], sizes: Sequence[int]
+    ) -> list[int]:
         """The records' offsets once they are committed. Raises BusUnavailable."""
         while self._waiting_records >= MAX_WAITING_RECORDS:
             self._room.clear()
             await self._room.wait()
         done: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-        sizes = [record.size() for record in records]
         self._waiting.append(Parcel(partitions, records, sizes, done, sum(sizes)))
         self._waiting_records += len(records)
         if self._task is None or self._task.done():
@@ -86,7 +90,7 @@ class Appender:
                     await asyncio.sleep(early_s)
                 self._began_at = loop.time()
                 batch = self._next_batch()
-                offsets = await self._write(batch)
+                firsts = await self._write(batch)
             except asyncio.CancelledError:
                 _fail([*batch, *self._waiting], BusUnavailable("the bus was stopped"))
                 self._waiting.clear()
@@ -95,7 +99,7 @@ class Appender:
                 self._doubtful()
                 _fail(batch, error)
             else:
-                _answer(batch, offsets)
+                _answer(batch, firsts)
 
     def _next_batch(self) -> list[Parcel]:
         batch: list[Parcel] = []
@@ -109,41 +113,17 @@ class Appender:
         self._room.set()
         return batch
 
-    async def _write(self, batch: list[Parcel]) -> list[int]:
-        partitions = [each for parcel in batch for each in parcel.partitions]
-        records = [each for parcel in batch for each in parcel.records]
-        counts = Counter(partitions)
-        places = {partition: place for place, partition in enumerate(counts, start=1)}
-        numbered = _number(partitions)
-        values = [
-            *_heads(counts),
-            numbers([places[each] for each in partitions]),
-            numbers(numbered),
-            *_columns(records, [size for parcel in batch for size in parcel.sizes]),
-            statements.CHANNEL,
-            _news(self._sender, counts),
-        ]
-        rows = await self._asked(values)
-        firsts = {row[0]: row[1] for row in rows}
-        offsets = [
-            firsts[places[partition]] + nth
-            for partition, nth in zip(partitions, numbered, strict=True)
-        ]
-        self._tell(partitions, records, offsets, rows[0][2])
-        return offsets
-
-    def _tell(
-        self,
-        partitions: Sequence[Partition],
-        records: Sequence[Outgoing],
-        offsets: Sequence[int],
-        now_ms: int,
-    ) -> None:
-        held: dict[Partition, list[Record]] = {}
-        for partition, record, offset in zip(partitions, records, offsets, strict=True):
-            held.setdefault(partition, []).append(_record(record, offset, now_ms))
-        for its in held.values():
-            self._appended(its)
+    async def _write(self, batch: list[Parcel]) -> Firsts:
+        held = _by_partition(batch)
+        rows = await self._asked([*_columns(held), statements.CHANNEL, _news(self._sender, held)])
+        firsts, now_ms = {row[0]: row[1] for row in rows}, rows[0][2]
+        found: Firsts = {}
+        for place, (partition, (records, _)) in enumerate(held.items(), start=1):
+            first = found[partition] = firsts[place]
+            self._appended(
+                [_record(each, offset, now_ms) for offset, each in enumerate(records, first)]
+            )
+        return found
 
     async def _asked(self, values: list[Any]) -> Any:
         try:
@@ -157,23 +137,18 @@ class Appender:
             ) from error
 
 
-def _number(partitions: Sequence[Partition]) -> list[int]:
-    """Each record's number within its partition, from 0."""
-    seen: dict[Partition, int] = {}
-    found: list[int] = []
-    for partition in partitions:
-        nth = seen.get(partition, 0)
-        found.append(nth)
-        seen[partition] = nth + 1
-    return found
-
-
-def _heads(counts: Mapping[Partition, int]) -> tuple[str, str, str]:
-    return (
-        numbers(topic for topic, _ in counts),
-        numbers(number for _, number in counts),
-        numbers(counts.values()),
-    )
+def _by_partition(batch: Sequence[Parcel]) -> Held:
+    """In each partition the records keep the order in which they came."""
+    held: Held = {}
+    for parcel in batch:
+        for partition, record, size in zip(
+            parcel.partitions, parcel.records, parcel.sizes, strict=True
+        ):
+            if (its := held.get(partition)) is None:
+                its = held[partition] = ([], [])
+            its[0].append(record)
+            its[1].append(size)
+    return held
 
 
 def _record(sent: Outgoing, offset: int, now_ms: int) -> Record:
@@ -182,11 +157,19 @@ def _record(sent: Outgoing, offset: int, now_ms: int) -> Record:
     return Record(sent.topic, sent.partition, offset, stamp_ms, sent.key, sent.value, sent.headers)
 
 
-def _columns(records: Sequence[Outgoing], sizes: Sequence[int]) -> list[Any]:
+def _columns(held: Held) -> list[Any]:
+    """The statement's: of each partition, then of each record."""
+    counts = [len(sizes) for _, sizes in held.values()]
+    records = [each for its, _ in held.values() for each in its]
     stamps = ["NULL" if each.timestamp_ms is None else str(each.timestamp_ms) for each in records]
     return [
+        numbers(topic for topic, _ in held),
+        numbers(number for _, number in held),
+        numbers(counts),
+        numbers(chain.from_iterable(map(repeat, count(1), counts))),
+        numbers(chain.from_iterable(map(range, counts))),
         f"{{{','.join(stamps)}}}",
-        numbers(sizes),
+        numbers(chain.from_iterable(sizes for _, sizes in held.values())),
         *maybe_blobs([record.key for record in records]),
         *maybe_blobs([record.value for record in records]),
         *blobs([_encode_headers(record.headers) for record in records]),
@@ -196,19 +179,18 @@ def _columns(records: Sequence[Outgoing], sizes: Sequence[int]) -> list[Any]:
 NOTIFY_BYTES = 7_900
 
 
-def _news(sender: str, counts: Mapping[Partition, int]) -> str:
+def _news(sender: str, partitions: Iterable[Partition]) -> str:
     """What to tell the listeners: "sender 3:0 3:7", or the sender alone, which means any of them."""
-    news = " ".join([sender, *(f"{topic}:{number}" for topic, number in counts)])
+    news = " ".join([sender, *(f"{topic}:{number}" for topic, number in partitions)])
     return news if len(news) < NOTIFY_BYTES else sender
 
 
-def _answer(batch: list[Parcel], offsets: list[int]) -> None:
-    start = 0
+def _answer(batch: list[Parcel], firsts: Firsts) -> None:
+    offsets = {partition: count(first) for partition, first in firsts.items()}
     for parcel in batch:
-        end = start + len(parcel.records)
+        its = [next(offsets[partition]) for partition in parcel.partitions]
         if not parcel.done.done():
-            parcel.done.set_result(offsets[start:end])
-        start = end
+            parcel.done.set_result(its)
 
 
 def _fail(parcels: Sequence[Parcel], error: Exception) -> None:

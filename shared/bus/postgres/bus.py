@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.bus.admission import admit, refuse_unknown, strangers
+from shared.bus.admission import admit, all_known, refuse_unknown, strangers
 from shared.bus.port import BusUnavailable, Outgoing, Record, TopicPartition
 from shared.bus.postgres import statements
 from shared.bus.postgres.appender import Appender
 from shared.bus.postgres.listener import Listener, News
+from shared.bus.postgres.pushed import size_of
 from shared.bus.postgres.reader import PostgresReader
 from shared.contracts.topics import DAY_MS, RETENTION_MS
 from shared.db.engine import DatabaseUnavailable, OutcomeUnknown, transaction
@@ -82,11 +83,11 @@ class PostgresBus:
     async def send(self, records: Sequence[Outgoing]) -> list[int]:
         if not records:
             return []
-        if strangers(((each.topic, each.partition) for each in records), self._partitions):
+        if not all_known(records, self._partitions):
             await self._learn()
-        admit(records, self._partitions)
+        sizes = admit(records, self._partitions)
         partitions = [(self._ids[record.topic], record.partition) for record in records]
-        return await self._appender.append(partitions, records)
+        return await self._appender.append(partitions, records, sizes)
 
     async def bounds(
         self, partitions: Sequence[TopicPartition]
@@ -150,8 +151,9 @@ class PostgresBus:
                 self._partitions[name] = partitions
 
     def _push(self, records: list[Record]) -> None:
+        size = sum(map(size_of, records))
         for reader in self._readers:
-            reader.push(records)
+            reader.push(records, size)
 
     def _wake(self, news: News) -> None:
         for reader in self._readers:

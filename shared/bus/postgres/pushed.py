@@ -21,12 +21,13 @@ class Pushed:
     def __len__(self) -> int:
         return len(self._records)
 
-    def put(self, records: Sequence[Record]) -> None:
-        """Behind those that are here; where they do not follow, instead of them."""
+    def put(self, records: Sequence[Record], size: int) -> None:
+        """Behind those that are here; where they do not follow, instead of them. `size`: their
+        bytes, as `size_of` counts them."""
         if self._records and self._records[-1].offset + 1 != records[0].offset:
             self.clear()
         self._records.extend(records)
-        self._bytes += sum(map(size_of, records))
+        self._bytes += size
         if self._bytes > MOST_BYTES:
             self.clear()
 
@@ -36,16 +37,19 @@ class Pushed:
             self._bytes -= size_of(self._records.popleft())
         return bool(self._records) and self._records[0].offset == position
 
-    def take(self, most: int, room: int) -> list[Record]:
-        """At most `most`, until `room` bytes are reached; one always comes."""
+    def take(self, most: int, room: int) -> tuple[list[Record], int]:
+        """At most `most`, until `room` bytes are reached, and how many bytes they are; one always
+        comes."""
         taken: list[Record] = []
-        while self._records and len(taken) < most and room > 0:
+        before = self._bytes
+        if len(self._records) <= most and before <= room:
+            taken += self._records
+            self.clear()
+        while self._records and len(taken) < most and before - self._bytes < room:
             record = self._records.popleft()
-            size = size_of(record)
-            self._bytes -= size
-            room -= size
+            self._bytes -= size_of(record)
             taken.append(record)
-        return taken
+        return taken, before - self._bytes
 
     def clear(self) -> None:
         self._records.clear()

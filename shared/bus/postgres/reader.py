@@ -18,7 +18,7 @@ from shared.bus.port import (
 )
 from shared.bus.postgres import statements
 from shared.bus.postgres.listener import Listener, News
-from shared.bus.postgres.pushed import Pushed, size_of
+from shared.bus.postgres.pushed import Pushed
 from shared.contracts.envelope import Headers
 from shared.db.engine import driver_of, is_transient
 
@@ -116,13 +116,13 @@ class PostgresReader:
             self._look_at = loop.time() + pause_s
         return found
 
-    def push(self, records: Sequence[Record]) -> None:
-        """These lie in the log now, one after the other in one partition."""
+    def push(self, records: Sequence[Record], size: int) -> None:
+        """These lie in the log now, one after the other in one partition; `size` bytes."""
         partition = (records[0].topic, records[0].partition)
         pushed = self._pushed.get(partition)
         if pushed is None or partition in self._paused:
             return
-        pushed.put(records)
+        pushed.put(records, size)
         if not pushed.begins_at(self._positions[partition]):
             self._hear([(self._topic_ids[partition[0]], partition[1])])
         self._held[partition] = pushed
@@ -136,9 +136,9 @@ class PostgresReader:
                 break
             pushed = self._held.pop(partition)
             if pushed.begins_at(self._positions[partition]):
-                taken = pushed.take(most - len(found), room)
+                taken, size = pushed.take(most - len(found), room)
                 self._positions[partition] = taken[-1].offset + 1
-                room -= sum(map(size_of, taken))
+                room -= size
                 found += taken
             if pushed:
                 self._held[partition] = pushed  # behind those that had no turn
