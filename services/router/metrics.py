@@ -1,5 +1,8 @@
 """What the router tells Prometheus: what happened to tasks and offers, and how long people waited."""
 
+from collections import Counter as Counts
+from collections.abc import Sequence
+
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -57,17 +60,20 @@ class RouterMetrics:
             registry=registry,
         )
 
-    def __call__(self, row: JournalRow) -> None:
-        if not row.type.startswith(_PREFIX):
-            return
-        event = row.type.removeprefix(_PREFIX).removesuffix(_SUFFIX)
-        self._events.labels(row.workspace, event).inc()
-        if row.type == _ASSIGNED:
-            assigned = _assigned.decode(row.data)
-            self._wait.labels(row.workspace, assigned.queue or "").observe(assigned.waited_s)
-            self._note_estimate(row.workspace, assigned)
-        elif row.type == _COMPLETED and _completed.decode(row.data).deflected:
-            self._deflected.labels(row.workspace).inc()
+    def __call__(self, journal: Sequence[JournalRow]) -> None:
+        for (workspace, name), count in Counts(
+            [(row.workspace, row.type) for row in journal]
+        ).items():
+            if name.startswith(_PREFIX):
+                event = name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+                self._events.labels(workspace, event).inc(count)
+        for row in journal:
+            if row.type == _ASSIGNED:
+                assigned = _assigned.decode(row.data)
+                self._wait.labels(row.workspace, assigned.queue or "").observe(assigned.waited_s)
+                self._note_estimate(row.workspace, assigned)
+            elif row.type == _COMPLETED and _completed.decode(row.data).deflected:
+                self._deflected.labels(row.workspace).inc()
 
     def _note_estimate(self, workspace: str, assigned: _Assigned) -> None:
         """`wait`: whether people waited longer or shorter than they were told."""

@@ -1,6 +1,9 @@
 """What the SLA service tells Prometheus: clocks as they start, are met and breached, and how late a
 breach was noticed."""
 
+from collections import Counter as Counts
+from collections.abc import Sequence
+
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -44,14 +47,20 @@ class SlaMetrics:
             registry=registry,
         )
 
-    def __call__(self, row: JournalRow) -> None:
-        if not row.type.startswith(_PREFIX):
-            return
-        said = _said.decode(row.data)
-        event = row.type.removeprefix(_PREFIX).removesuffix(_SUFFIX)
-        self._events.labels(row.workspace, said.metric, event).inc()
-        if said.detected_lag_s is not None:
-            self._lag.labels(said.metric).observe(said.detected_lag_s)
-        if event in ("met", "breached"):
-            predicted = "yes" if said.predicted else "no"
-            self._predictions.labels(row.workspace, said.metric, predicted, event).inc()
+    def __call__(self, journal: Sequence[JournalRow]) -> None:
+        events: Counts[tuple[str, str, str]] = Counts()
+        ended: Counts[tuple[str, str, str, str]] = Counts()
+        for row in journal:
+            if not row.type.startswith(_PREFIX):
+                continue
+            said = _said.decode(row.data)
+            event = row.type.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+            events[row.workspace, said.metric, event] += 1
+            if said.detected_lag_s is not None:
+                self._lag.labels(said.metric).observe(said.detected_lag_s)
+            if event in ("met", "breached"):
+                ended[row.workspace, said.metric, "yes" if said.predicted else "no", event] += 1
+        for labels, count in events.items():
+            self._events.labels(*labels).inc(count)
+        for labels, count in ended.items():
+            self._predictions.labels(*labels).inc(count)

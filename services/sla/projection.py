@@ -71,7 +71,7 @@ def _contributions() -> str:
     return f"""
 INSERT INTO sla.contribution (sign, {names})
 WITH new AS (SELECT {values} FROM {_given(measures.COLUMNS)} WHERE true {_FENCE}),
-old AS (SELECT m.* FROM sla.measure m JOIN new USING (workspace, id)),
+old AS (SELECT held.* FROM new JOIN LATERAL ({_held("*", "new")}) AS held USING (workspace, id)),
 changed AS (
   SELECT new.workspace, new.id FROM new LEFT JOIN old USING (workspace, id)
   WHERE {old} IS DISTINCT FROM {new} AND (old.id IS NOT NULL OR new.outcome IS NOT NULL)
@@ -84,8 +84,19 @@ SELECT 1, {names} FROM new JOIN changed USING (workspace, id) WHERE outcome IS N
 
 def _withdrawn() -> str:
     return (
-        f"DELETE FROM sla.measure m USING {_given(measures.COLUMNS)}"
-        f" WHERE m.workspace = given.workspace AND m.id = given.id AND given.outcome IS NULL {_FENCE}"
+        f"DELETE FROM sla.measure WHERE ctid = ANY(ARRAY(SELECT held.ctid"
+        f" FROM {_given(measures.COLUMNS)} JOIN LATERAL ({_held('ctid, m.id', 'given')}) AS held USING (id)"
+        f" WHERE given.outcome IS NULL {_FENCE}))"
+    )
+
+
+def _held(what: str, by: str) -> str:
+    """The measure of a given row, or one of another id. To ask for the next id from there on makes
+    PostgreSQL go by the key: asked for the id itself, it reads all measures of the workspace for
+    each row while it has no figures of the table."""
+    return (
+        f"SELECT m.{what} FROM sla.measure m"
+        f" WHERE m.workspace = {by}.workspace AND m.id >= {by}.id ORDER BY m.id LIMIT 1"
     )
 
 

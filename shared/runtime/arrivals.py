@@ -50,16 +50,17 @@ class _Read(msgspec.Struct, frozen=True, gc=False):
 
 def of_record(record: Record) -> tuple[str, Arrival]:
     """The workspace ("" when the record names none) and what arrived."""
-    size, topic, offset = len(record.value or b""), record.topic, record.offset
-    read = record.read
+    read, topic, offset = record.read, record.topic, record.offset
     if not isinstance(read, _Read):
         try:
             read = _read(record)
         except ValueError as error:
+            size = len(record.value or b"")
             return "", Arrival(None, size, topic, offset, record=record, fault=str(error))
         msgspec.structs.force_setattr(record, "read", read)
+    what = read.what
     return read.workspace, Arrival(
-        read.what, size, topic, offset, read.seen_key, read.sequence, read.previous, record
+        what, len(what.body), topic, offset, read.seen_key, read.sequence, read.previous, record
     )
 
 

@@ -43,8 +43,9 @@ class Committing:
         self._clock = deps.clock
         self._limits = deps.limits
         self._watches = deps.watches
-        self._metrics = deps.metrics
-        self._service = deps.factory.service
+        service = deps.factory.service
+        self._commit_seconds = deps.metrics.commit_seconds.labels(service)
+        self._batch_inputs = deps.metrics.batch_inputs.labels(service)
         self.caution = Caution(deps.limits.caution_inputs)
         self.flight = Flight(
             deps.store,
@@ -112,12 +113,8 @@ class Committing:
         self.caution.passed()
         if batch.positions:
             self._following.positions = batch.positions
-        self._metrics.commit_seconds.labels(self._service).observe(
-            self._clock.monotonic() - sent_at
-        )
-        self._metrics.batch_inputs.labels(self._service).observe(
-            sum(row.count for row in batch.inputs)
-        )
+        self._commit_seconds.observe(self._clock.monotonic() - sent_at)
+        self._batch_inputs.observe(sum([row.count for row in batch.inputs]))
         round_.settle(batch, self._wake_watchers)
         self._outbox.committed(batch.journal)
         if batch.journal:

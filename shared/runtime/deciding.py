@@ -37,6 +37,7 @@ class Deciding:
         self._roster = roster
         self._committing = committing
         self.pace = Pace(deps.limits)
+        self._apply_seconds = deps.metrics.apply_seconds.labels(deps.factory.service)
         self._gathering = Gathering(inbox, roster, deps.store, deps.limits, deps.metrics)
 
     async def decide(self) -> bool:
@@ -77,7 +78,7 @@ class Deciding:
         )
 
     async def _apply(self, round_: Round, due: Iterable[Workspace], taken: Taken) -> None:
-        clock, metrics = self._deps.clock, self._deps.metrics
+        clock = self._deps.clock
         began = clock.monotonic()
         try:
             self._tenure.check_running()
@@ -88,8 +89,7 @@ class Deciding:
         except Exception:
             _turn_away(taken, self._tenure.nothing_done())
             raise
-        service = self._deps.factory.service
-        metrics.apply_seconds.labels(service).observe(clock.monotonic() - began)
+        self._apply_seconds.observe(clock.monotonic() - began)
 
     async def _apply_all(self, round_: Round, due: Iterable[Workspace], taken: Taken) -> None:
         for workspace in due:

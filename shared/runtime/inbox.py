@@ -1,7 +1,7 @@
 """A shard's inbox: a queue per workspace, taken in turns, and the log positions that are settled."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from shared.runtime.arrivals import Arrival
 from shared.runtime.limits import Limits
@@ -58,50 +58,54 @@ class Inbox:
 
     def put(self, workspace: str, arrival: Arrival) -> None:
         """Behind all that waits for the workspace."""
-        self._count(arrival, 1)
-        if arrival.offset >= 0:
-            self._next[arrival.topic] = arrival.offset + 1
-            self._unsettled[arrival.topic].append(arrival)
-        self._queue(workspace).append(arrival)
+        if (offset := arrival.offset) >= 0:
+            topic = arrival.topic
+            self._next[topic] = offset + 1
+            self._unsettled[topic].append(arrival)
+            self._records += 1
+            self._bytes += arrival.size
+        elif arrival.future is not None:
+            self._commands += 1
+        if (queue := self._queues.get(workspace)) is None:
+            queue = self._queues[workspace] = deque()
+            self._turns.append(workspace)
+        queue.append(arrival)
 
     def put_first(self, workspace: str, arrival: Arrival) -> None:
-        """Before all that waits for the workspace (also: back to where it was taken from)."""
-        self._count(arrival, 1)
+        """Before all that waits for the workspace: a word of the runtime's own."""
+        assert arrival.offset < 0 and arrival.future is None
+        self._push_back(workspace, arrival)
+
+    def put_back(self, rest: Taken) -> None:
+        """What a batch took and did not reach, in the order taken."""
+        self._count(rest, 1)
+        for workspace, arrival in reversed(rest):
+            self._push_back(workspace, arrival)
+
+    def _push_back(self, workspace: str, arrival: Arrival) -> None:
         queue = self._queues.get(workspace)
         if queue is None:
             queue = self._queues[workspace] = deque()
             self._turns.appendleft(workspace)
         queue.appendleft(arrival)
 
-    def put_back(self, rest: Taken) -> None:
-        """What a batch took and did not reach, in the order taken."""
-        for workspace, arrival in reversed(rest):
-            self.put_first(workspace, arrival)
-
     def take(self, count: int, size: int) -> Taken:
         """One of each workspace in turn, up to `count`, and until `size` bytes are reached."""
         taken: Taken = []
-        turns = self._turns
+        turns, queues = self._turns, self._queues
         while turns and len(taken) < count and size > 0:
-            workspace = turns.popleft()
-            queue = self._queues[workspace]
+            workspace = turns[0]
+            queue = queues[workspace]
             arrival = queue.popleft()
-            if queue:
-                turns.append(workspace)
-            else:
-                del self._queues[workspace]
+            if not queue:
+                turns.popleft()
+                del queues[workspace]
+            elif len(turns) > 1:
+                turns.rotate(-1)
             size -= arrival.size
-            self._count(arrival, -1)
             taken.append((workspace, arrival))
+        self._count(taken, -1)
         return taken
-
-    def take_all(self, workspace: str) -> Iterator[Arrival]:
-        """Everything of one workspace, in order."""
-        for arrival in self._queues.pop(workspace, ()):
-            self._count(arrival, -1)
-            yield arrival
-        if workspace in self._turns:
-            self._turns.remove(workspace)
 
     def positions(self) -> dict[str, int]:
         """Per topic the lowest offset that is not done: where a successor goes on."""
@@ -125,16 +129,10 @@ class Inbox:
         self._records = self._bytes = self._commands = 0
         return waiting
 
-    def _queue(self, workspace: str) -> deque[Arrival]:
-        queue = self._queues.get(workspace)
-        if queue is None:
-            queue = self._queues[workspace] = deque()
-            self._turns.append(workspace)
-        return queue
-
-    def _count(self, arrival: Arrival, sign: int) -> None:
-        if arrival.offset >= 0:
-            self._records += sign
-            self._bytes += sign * arrival.size
-        elif arrival.future is not None:
-            self._commands += sign
+    def _count(self, arrivals: Taken, sign: int) -> None:
+        sizes = [each.size for _, each in arrivals if each.offset >= 0]
+        self._records += sign * len(sizes)
+        self._bytes += sign * sum(sizes)
+        if len(sizes) < len(arrivals):
+            commands = sum(each.offset < 0 and each.future is not None for _, each in arrivals)
+            self._commands += sign * commands

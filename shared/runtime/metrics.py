@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.runtime.store.port import JournalRow
 
-Observe = Callable[[JournalRow], None]
+Observe = Callable[[Sequence[JournalRow]], None]
 
 _SHARD = ("service", "partition")
 _FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -99,12 +99,11 @@ class RuntimeMetrics:
         self._observers: dict[str, Observe] = {}
 
     def observe(self, service: str, observer: Observe) -> None:
-        """Show `observer` every event of a service's journal, once it is committed. It must be
-        quick and must not raise."""
+        """Show `observer` the events of a service's journal, a batch at a time, once they are
+        committed. It must be quick and must not raise."""
         self._observers[service] = observer
 
     def told(self, service: str, journal: Sequence[JournalRow]) -> None:
         observer = self._observers.get(service)
-        if observer is not None:
-            for row in journal:
-                observer(row)
+        if observer is not None and journal:
+            observer(journal)

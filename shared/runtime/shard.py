@@ -162,10 +162,12 @@ class Shard:
         """Records of this partition, in the log's order."""
         if self.phase is not Phase.RUNNING or not self.following.attached:
             return
-        hurried = self._limits.hurried_topics
+        hurried, known, put = self._limits.hurried_topics, self.workspaces, self.inbox.put
         for record in records:
             workspace, arrival = of_record(record)
-            self._put(workspace, arrival)
+            if workspace not in known:
+                self.roster.ask_for(workspace)
+            put(workspace, arrival)
             if record.topic in hurried:
                 self.signals.hurry.set()
         self.signals.work.set()

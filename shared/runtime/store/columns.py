@@ -8,7 +8,7 @@ import msgspec
 from shared.contracts.core import Entity
 from shared.db.literals import blobs, flags, numbers, texts
 from shared.runtime.store import days
-from shared.runtime.store.port import Batch, JournalRow, WorkspaceState
+from shared.runtime.store.port import Batch, InputRow, JournalRow, WorkspaceState
 
 Columns = list[Any]
 
@@ -22,21 +22,42 @@ def of_structs(rows: Sequence[Any]) -> Columns:
     return [list(column) for column in zip(*map(msgspec.structs.astuple, rows), strict=True)]
 
 
+def of_inputs(rows: Sequence[InputRow]) -> Columns:
+    if not rows:
+        return []
+    workspaces, firsts, counts, at, cores, zones, holidays, bodies = zip(
+        *map(msgspec.structs.astuple, rows), strict=True
+    )
+    return [
+        texts(workspaces),
+        numbers(firsts),
+        numbers(counts),
+        numbers(at),
+        texts(cores),
+        texts(zones),
+        texts(holidays),
+        *blobs(bodies),
+    ]
+
+
 def of_journal(partition: int, rows: Sequence[JournalRow]) -> Columns:
     """Positions follow each other, so the first one is enough."""
     if not rows:
         return []
+    positions, workspaces, seqs, previous, types, topics, keys, data, at = zip(
+        *map(msgspec.structs.astuple, rows), strict=True
+    )
     return [
         partition,
-        rows[0].position,
-        texts([row.workspace for row in rows]),
-        numbers([row.seq for row in rows]),
-        numbers([row.previous for row in rows]),
-        texts([row.type for row in rows]),
-        texts([row.topic for row in rows]),
-        texts([row.key for row in rows]),
-        *blobs([row.data for row in rows]),
-        numbers([row.at_us for row in rows]),
+        positions[0],
+        texts(workspaces),
+        numbers(seqs),
+        numbers(previous),
+        texts(types),
+        texts(topics),
+        texts(keys),
+        *blobs(data),
+        numbers(at),
     ]
 
 
@@ -48,16 +69,12 @@ def of_seen(batch: Batch) -> Columns:
 
 
 def of_kept(entities: Sequence[tuple[str, Entity]]) -> Columns:
-    kept = [(name, each, each.body) for name, each in entities if each.body is not None]
+    kept = [pair for pair in entities if pair[1].body is not None]
     if not kept:
         return []
-    return [
-        texts([name for name, _, _ in kept]),
-        texts([each.kind for _, each, _ in kept]),
-        texts([each.key for _, each, _ in kept]),
-        *blobs([body for _, _, body in kept]),
-        flags([each.open for _, each, _ in kept]),
-    ]
+    names, its = zip(*kept, strict=True)
+    kinds, keys, bodies, opened = zip(*map(msgspec.structs.astuple, its), strict=True)
+    return [texts(names), texts(kinds), texts(keys), *blobs(bodies), flags(opened)]
 
 
 def of_deleted(entities: Sequence[tuple[str, Entity]]) -> Columns:
@@ -74,4 +91,7 @@ def of_deleted(entities: Sequence[tuple[str, Entity]]) -> Columns:
 def of_states(states: Sequence[WorkspaceState]) -> Columns:
     if not states:
         return []
-    return [[each.workspace for each in states], [_encode_state(each) for each in states]]
+    return [
+        texts([each.workspace for each in states]),
+        *blobs([_encode_state(each) for each in states]),
+    ]

@@ -224,7 +224,7 @@ class PostgresStore:
 
     async def seen(self, ids: Sequence[bytes]) -> set[bytes]:
         async with self._reading() as raw:
-            rows = await raw.fetch(self._sql.seen, ids)
+            rows = await raw.fetch(self._sql.seen, b"".join(ids), len(ids))
         return {row[0] for row in rows}
 
     async def replies(
@@ -257,7 +257,7 @@ class PostgresStore:
         `rows`, and the values; what is empty is left out."""
         sql = self._sql
         parts: list[tuple[str, Sequence[Any]]] = [
-            (sql.insert_inputs, columns.of_structs(batch.inputs)),
+            (sql.insert_inputs, columns.of_inputs(batch.inputs)),
             (sql.upsert_entities, columns.of_kept(batch.entities)),
             (sql.delete_entities, columns.of_deleted(batch.entities)),
             (sql.insert_journal, columns.of_journal(batch.partition, batch.journal)),

@@ -127,7 +127,11 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
         "SELECT kind, key, body, open FROM {s}.entity"
         " WHERE workspace = $1 AND kind = $2 AND key = ANY($3::text[]) ORDER BY key"
     )
-    seen: str = "SELECT id FROM {s}.seen WHERE id = ANY($1::bytea[])"
+    # Ids of 16 bytes each, as one value.
+    seen: str = (
+        "SELECT id FROM {s}.seen WHERE id = ANY(ARRAY("
+        "SELECT substr($1::bytea, 16 * nth - 15, 16) FROM generate_series(1, $2::int) AS a(nth)))"
+    )
     replies: str = (
         "SELECT r.workspace, r.scope, r.key, r.fingerprint, r.body, r.at_us"
         " FROM unnest($1::text[], $2::text[], $3::text[]) AS a(workspace, scope, key)"
@@ -141,8 +145,12 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
     )
     insert_inputs: str = (
         "INSERT INTO {s}.input (workspace, first_no, count, now_us, core_version, tz_version,"
-        " holidays_version, body) SELECT * FROM unnest($1::text[], $2::bigint[], $3::int[],"
-        f" $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bytea[]){_HELD_FAST}"
+        " holidays_version, body) SELECT workspace, first_no, count, now_us, core_version,"
+        " tz_version, holidays_version, substr($8::bytea, at, size) FROM unnest($1::text::text[],"
+        " $2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text::text[],"
+        " $6::text::text[], $7::text::text[], $9::text::int[], $10::text::int[]) AS a(workspace,"
+        " first_no, count, now_us, core_version, tz_version, holidays_version, at, size)"
+        f"{_HELD_FAST}"
     )
     upsert_entities: str = (
         "INSERT INTO {s}.entity (workspace, kind, key, body, open)"
@@ -171,8 +179,9 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
         f" FROM generate_series(1, $3::int) AS a(nth){_HELD_FAST} ON CONFLICT DO NOTHING"
     )
     upsert_states: str = (
-        "INSERT INTO {s}.state (workspace, body) SELECT * FROM unnest($1::text[], $2::bytea[])"
-        f"{_HELD_FAST} ON CONFLICT (workspace) DO UPDATE SET body = excluded.body"
+        "INSERT INTO {s}.state (workspace, body) SELECT workspace, substr($2::bytea, at, size)"
+        " FROM unnest($1::text::text[], $3::text::int[], $4::text::int[])"
+        f" AS a(workspace, at, size){_HELD_FAST} ON CONFLICT (workspace) DO UPDATE SET body = excluded.body"
     )
     upsert_replies: str = (
         "INSERT INTO {s}.reply (workspace, scope, key, fingerprint, body, at_us)"
