@@ -25,17 +25,17 @@ def numbers(values: Iterable[int]) -> str:
 
 def flags(values: Iterable[bool]) -> str:
     """`{t,f}`."""
-    return f"{{{','.join(['t' if each else 'f' for each in values])}}}"
+    return f"{{{','.join(map('ft'.__getitem__, values))}}}"
 
 
 def blobs(values: Sequence[bytes]) -> tuple[bytes, str, str]:
     """All bytes, where each value begins (from 1), and how long it is."""
-    sizes = [len(each) for each in values]
+    sizes = list(map(len, values))
     return b"".join(values), numbers(accumulate(sizes[:-1], initial=1)), numbers(sizes)
 
 
 def maybe_blobs(values: Sequence[bytes | None]) -> tuple[bytes, str, str]:
     """The same where values may be missing: their size is -1."""
-    held = [each or b"" for each in values]
-    whole, begins, _ = blobs(held)
-    return whole, begins, numbers(-1 if each is None else len(each) for each in values)
+    sizes = [-1 if each is None else len(each) for each in values]
+    whole, begins, _ = blobs([each or b"" for each in values])
+    return whole, begins, numbers(sizes)

@@ -87,7 +87,8 @@ class Round:
         if what.kind == "event" and not self._factory.heeds(what.name):
             self.touched.setdefault(workspace.id, workspace)
             return
-        await self._touch(workspace)
+        if not workspace.dirty:
+            await self._touch(workspace)
         if what.kind == "command" and _is_due(workspace.core.wake_at_us(), workspace.now_us):
             await self._feed(workspace, Arrival(_TIMER))
         await self._feed(workspace, arrival)

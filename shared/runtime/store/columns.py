@@ -78,14 +78,8 @@ def of_kept(entities: Sequence[tuple[str, Entity]]) -> Columns:
 
 
 def of_deleted(entities: Sequence[tuple[str, Entity]]) -> Columns:
-    gone = [(name, each) for name, each in entities if each.body is None]
-    if not gone:
-        return []
-    return [
-        [name for name, _ in gone],
-        [each.kind for _, each in gone],
-        [each.key for _, each in gone],
-    ]
+    gone = [(name, each.kind, each.key) for name, each in entities if each.body is None]
+    return [list(column) for column in zip(*gone, strict=True)]
 
 
 def of_states(states: Sequence[WorkspaceState]) -> Columns:

@@ -224,7 +224,7 @@ class PostgresStore:
 
     async def seen(self, ids: Sequence[bytes]) -> set[bytes]:
         async with self._reading() as raw:
-            rows = await raw.fetch(self._sql.seen, b"".join(ids), len(ids))
+            rows = await raw.fetch(self._sql.seen, ids)
         return {row[0] for row in rows}
 
     async def replies(

@@ -127,11 +127,7 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
         "SELECT kind, key, body, open FROM {s}.entity"
         " WHERE workspace = $1 AND kind = $2 AND key = ANY($3::text[]) ORDER BY key"
     )
-    # Ids of 16 bytes each, as one value.
-    seen: str = (
-        "SELECT id FROM {s}.seen WHERE id = ANY(ARRAY("
-        "SELECT substr($1::bytea, 16 * nth - 15, 16) FROM generate_series(1, $2::int) AS a(nth)))"
-    )
+    seen: str = "SELECT id FROM {s}.seen WHERE id = ANY($1::bytea[])"
     replies: str = (
         "SELECT r.workspace, r.scope, r.key, r.fingerprint, r.body, r.at_us"
         " FROM unnest($1::text[], $2::text[], $3::text[]) AS a(workspace, scope, key)"
