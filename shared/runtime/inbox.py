@@ -58,18 +58,21 @@ class Inbox:
 
     def put(self, workspace: str, arrival: Arrival) -> None:
         """Behind all that waits for the workspace."""
-        if (offset := arrival.offset) >= 0:
-            topic = arrival.topic
-            self._next[topic] = offset + 1
-            self._unsettled[topic].append(arrival)
-            self._records += 1
-            self._bytes += arrival.size
-        elif arrival.future is not None:
-            self._commands += 1
-        if (queue := self._queues.get(workspace)) is None:
-            queue = self._queues[workspace] = deque()
-            self._turns.append(workspace)
-        queue.append(arrival)
+        self.put_all([(workspace, arrival)])
+
+    def put_all(self, arrived: Taken) -> None:
+        """Each behind all that waits for its workspace; records in the order of their log."""
+        queues, ends, unsettled = self._queues, self._next, self._unsettled
+        for workspace, arrival in arrived:
+            if (offset := arrival.offset) >= 0:
+                topic = arrival.topic
+                ends[topic] = offset + 1
+                unsettled[topic].append(arrival)
+            if (queue := queues.get(workspace)) is None:
+                queue = queues[workspace] = deque()
+                self._turns.append(workspace)
+            queue.append(arrival)
+        self._count(arrived, 1)
 
     def put_first(self, workspace: str, arrival: Arrival) -> None:
         """Before all that waits for the workspace: a word of the runtime's own."""

@@ -5,7 +5,7 @@ Nothing runs by itself here: the runtime (or a simulation) calls `step` and `pub
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -158,18 +158,16 @@ class Shard:
 
     # What comes in
 
-    def offer(self, records: Iterable[Record]) -> None:
+    def offer(self, records: Sequence[Record]) -> None:
         """Records of this partition, in the log's order."""
         if self.phase is not Phase.RUNNING or not self.following.attached:
             return
-        hurried, known, put = self._limits.hurried_topics, self.workspaces, self.inbox.put
-        for record in records:
-            workspace, arrival = of_record(record)
-            if workspace not in known:
-                self.roster.ask_for(workspace)
-            put(workspace, arrival)
-            if record.topic in hurried:
-                self.signals.hurry.set()
+        arrived = [of_record(record) for record in records]
+        for workspace in {workspace for workspace, _ in arrived}:
+            self.roster.ask_for(workspace)
+        self.inbox.put_all(arrived)
+        if not self._limits.hurried_topics.isdisjoint([each.topic for each in records]):
+            self.signals.hurry.set()
         self.signals.work.set()
 
     def submit(self, workspace: str, arrival: Arrival) -> "asyncio.Future[Reply]":
