@@ -16,7 +16,7 @@ from services.sla.figures_store import FiguresStore, Group, Limits, Line, TooMan
 from services.sla.projection import row_statements, write_rows
 from services.sla.rollup import Rollup
 from shared.contracts.core import Row
-from shared.db.engine import transaction
+from shared.db.engine import driver_of, transaction
 from shared.runtime.store.statements import fenced
 
 MIN = 60_000_000
@@ -237,6 +237,17 @@ async def test_a_threshold_declared_later_becomes_exact(engine):
     await rollup.fold()
     assert await at_most() == (2, True)
     assert await rollup.split() == 0
+
+
+async def test_measures_are_looked_up_by_their_key_while_there_are_no_figures_of_the_table(engine):
+    """Through an index of the workspace each row of a batch would read all its measures."""
+    parts = row_statements([("shop", Row("measure", gone("m1")))])
+    together = fenced("SELECT $1::int AS epoch", tuple(statement for statement, _ in parts))
+    async with driver_of(engine).connection() as raw:
+        await raw.execute(f"PREPARE written AS {together}")
+        plan = await raw.fetch("EXPLAIN EXECUTE written(7, '[]', '[]', '[]')")
+    scans = [row[0] for row in plan if " on measure " in row[0] and "Scan using" in row[0]]
+    assert len(scans) == 2 and all("measure_pkey" in one for one in scans)
 
 
 async def test_old_minutes_are_removed_and_figures_stay(engine):
