@@ -17,11 +17,7 @@ instructions instead, counted by valgrind (which must be installed): those are t
 import argparse
 import asyncio
 import gc
-import os
 import random
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,6 +29,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from uvicorn.server import ServerState
 
+from bench import machine
 from bench.bodies import event
 from bench.posting import request
 from bench.router_core import centre
@@ -307,30 +304,13 @@ async def timed() -> None:
 
 
 async def counted() -> None:
-    """Run by valgrind, which writes a file for each kind: what a fixed number of calls took."""
+    """Run by valgrind: what a fixed number of calls of each kind takes."""
     bench = await prepared()
     for name, one in bench.kinds():
-        _callgrind("-i", "on")
+        machine.start()
         for _ in range(COUNTED // AT_ONCE):
             await one()
-        _callgrind("-i", "off")
-        _callgrind("-d", name)
-
-
-def _callgrind(*asked: str) -> None:
-    command = ["callgrind_control", *asked, str(os.getpid())]
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-
-
-def instructions(folder: Path) -> Iterator[tuple[str, int]]:
-    """Machine instructions a call, of each kind."""
-    command = ["valgrind", "--tool=callgrind", "--instr-atstart=no"]
-    command += [f"--callgrind-out-file={folder}/turns", sys.executable, "-m", "bench.http_turns"]
-    environment = os.environ | {"PYTHONHASHSEED": "0"}
-    subprocess.run([*command, "--counted"], check=True, env=environment, stderr=subprocess.DEVNULL)
-    for path in sorted(folder.glob("turns.*")):
-        told = dict(line.split(": ", 1) for line in path.read_text().splitlines() if ": " in line)
-        yield told["desc"].rpartition(" dump ")[2], int(told["totals"]) // COUNTED
+        machine.stop(name)
 
 
 def main() -> None:
@@ -340,9 +320,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="an empty folder for valgrind's files")
     options = parser.parse_args()
     if options.instructions:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, found in instructions(options.keep or Path(folder)):
-                print(f"{name:10} {found:9,} instructions a call")
+        for name, found in machine.counted(__spec__.name, "--counted", keep=options.keep).items():
+            print(f"{name:10} {found // COUNTED:9,} instructions a call")
         return
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(counted() if options.counted else timed())
