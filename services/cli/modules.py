@@ -68,7 +68,8 @@ from shared.runtime.clock import RealClock
 from shared.runtime.limits import limits_of
 from shared.runtime.port import EnrichConfig, RuntimePort
 from shared.runtime.runtime import Runtime
-from shared.runtime.store.postgres import PostgresStore, Projector, RowStatements
+from shared.runtime.store.committing import Projector, RowStatements
+from shared.runtime.store.postgres import PostgresStore
 from shared.settings import Settings
 
 

@@ -4,31 +4,27 @@
 # pyright: reportMissingTypeStubs=false
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from types import TracebackType
 from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.contracts.core import Entity, Row
-from shared.db.driver import Driver
+from shared.contracts.core import Entity
 from shared.db.engine import (
     DatabaseUnavailable,
     OutcomeUnknown,
     driver_of,
-    is_transient,
-    leaves_outcome_open,
     transaction,
 )
 from shared.db.listen import Listener
-from shared.db.platform_store import CONFIG_CHANNEL, write_config
-from shared.runtime.store import columns, days, statements
+from shared.db.platform_store import CONFIG_CHANNEL
+from shared.runtime.store import days, statements
+from shared.runtime.store.committing import Committer, Projector, RowStatements, driver_connection
 from shared.runtime.store.port import (
     Batch,
-    CommitUnknown,
     ConfigVersion,
     InputRow,
     JournalRow,
@@ -41,15 +37,7 @@ from shared.runtime.store.port import (
     WorkspaceRow,
     WorkspaceState,
 )
-
-Projector = Callable[[AsyncConnection, Sequence[tuple[str, Row]]], Awaitable[None]]
-"""Writes the (workspace, row) that cores asked for into the service's read tables, in the batch's
-transaction. May be called again with the same rows after a failure: it upserts."""
-
-RowStatements = Callable[[Sequence[tuple[str, Row]]], list[tuple[str, Sequence[Any]]] | None]
-"""The same rows as statements (with `$1`…) and their values, to be part of the batch's own statement:
-each ends on `statements.FENCED`, save for what it does on conflict, and no two write the same row. None:
-these rows cannot be written so, and the projector writes them."""
+from shared.runtime.store.reading import Reading
 
 SCHEMA_OF = {"archive": "channels"}
 
@@ -77,8 +65,9 @@ class PostgresStore:
         self._driver = driver_of(engine)
         self._schema = schema or SCHEMA_OF.get(service, service)
         self._sql = statements.for_schema(self._schema)
-        self._projector = projector
-        self._row_statements = row_statements
+        self._committer = Committer(
+            engine, service, self._sql, self._send, projector, row_statements
+        )
         self._config_news = asyncio.Event()
         if listener is not None:
             listener.on(CONFIG_CHANNEL, lambda _: self._config_news.set(), self._config_news.set)
@@ -236,92 +225,16 @@ class PostgresStore:
         return {(row[0], row[1], row[2]): ReplyRow(*row) for row in rows}
 
     async def commit(self, batch: Batch) -> None:
-        rows = self._row_statements(batch.rows) if self._row_statements and batch.rows else None
-        at_once = not (batch.config or batch.snapshots) and (rows is not None or not batch.rows)
-        statement, values = self._statement(batch, rows or () if at_once else ())
         try:
-            if not at_once:
-                await self._commit_in_steps(batch, statement, values)
-            else:
-                await self._commit_at_once(batch, statement, values)
+            await self._committer.commit(batch)
         except asyncpg.CheckViolationError as error:
             if not batch.seen or getattr(error, "constraint_name", None):
                 raise
             await self._make_days([days.day_of(batch.seen_us)])
             raise StoreUnavailable("the day's partition was missing") from error
 
-    def _statement(
-        self, batch: Batch, rows: Sequence[tuple[str, Sequence[Any]]]
-    ) -> tuple[str, list[Any]]:
-        """The fence and all that the batch holds of the runtime's own tables, the statements of
-        `rows`, and the values; what is empty is left out."""
-        sql = self._sql
-        parts: list[tuple[str, Sequence[Any]]] = [
-            (sql.insert_inputs, columns.of_inputs(batch.inputs)),
-            (sql.upsert_entities, columns.of_kept(batch.entities)),
-            (sql.delete_entities, columns.of_deleted(batch.entities)),
-            (sql.insert_journal, columns.of_journal(batch.partition, batch.journal)),
-            (sql.upsert_states, columns.of_states(batch.states)),
-            (sql.upsert_replies, columns.of_structs(batch.replies)),
-            (sql.insert_seen, columns.of_seen(batch)),
-            *rows,
-        ]
-        present = [(statement, values) for statement, values in parts if values]
-        together = statements.fenced(sql.fence, tuple(statement for statement, _ in present))
-        values: list[Any] = [
-            self.service,
-            batch.partition,
-            batch.epoch,
-            float(batch.lease_s),
-            msgspec.json.encode(batch.positions).decode(),
-            batch.published,
-        ]
-        for _, its in present:
-            values.extend(its)
-        return together, values
-
-    async def _commit_at_once(self, batch: Batch, statement: str, values: Sequence[Any]) -> None:
-        """One statement is a transaction by itself: PostgreSQL is asked once."""
-        sent = False
-        try:
-            async with self._driver.connection() as raw:
-                sent = True
-                epoch = await self._send(raw, statement, values)
-        except Exception as error:
-            if sent and leaves_outcome_open(error):
-                raise CommitUnknown("the database did not confirm the commit") from error
-            if is_transient(error):
-                raise StoreUnavailable(f"the database is away: {type(error).__name__}") from error
-            raise
-        _heed(epoch, batch)
-
     async def _send(self, raw: Any, statement: str, values: Sequence[Any]) -> int | None:
         return await raw.fetchval(statement, *values)
-
-    async def _commit_in_steps(self, batch: Batch, statement: str, values: Sequence[Any]) -> None:
-        """What other writers add comes behind the fence, in the same transaction."""
-        try:
-            async with transaction(self._engine) as connection:
-                # Through SQLAlchemy, which begins the transaction with its own first statement.
-                done = await connection.exec_driver_sql(statement, tuple(values))
-                _heed(done.scalar(), batch)
-                raw = await _raw(connection)
-                for name, number, now_us in batch.snapshots:
-                    await raw.execute(self._sql.insert_snapshot, name, number, now_us)
-                    await raw.execute(self._sql.insert_snapshot_entities, name, number)
-                for name, writes in sorted(batch.config, key=lambda each: each[0]):
-                    await write_config(connection, name, self.service, writes)
-                if batch.rows:
-                    await self._project(connection, batch.rows)
-        except OutcomeUnknown as error:
-            raise CommitUnknown(str(error)) from error
-        except DatabaseUnavailable as error:
-            raise StoreUnavailable(str(error)) from error
-
-    async def _project(self, connection: AsyncConnection, rows: Sequence[tuple[str, Row]]) -> None:
-        if self._projector is None:
-            raise AssertionError(f"{self.service} wrote rows and has no projector")
-        await self._projector(connection, rows)
 
     # Reading
 
@@ -408,7 +321,7 @@ class PostgresStore:
                 await connection.exec_driver_sql(
                     "SELECT pg_advisory_xact_lock(hashtext($1))", (f"{self._schema}.seen",)
                 )
-                yield await _raw(connection)
+                yield await driver_connection(connection)
         except (DatabaseUnavailable, OutcomeUnknown) as error:
             raise StoreUnavailable(str(error)) from error
 
@@ -423,51 +336,9 @@ class PostgresStore:
     async def close(self) -> None:
         """The engine belongs to who made it."""
 
-    def _reading(self) -> "_Reading":
+    def _reading(self) -> Reading:
         """asyncpg's own connection; each statement is a transaction by itself."""
-        return _Reading(self._driver)
-
-
-class _Reading:
-    """A connection of the driver, its transient failures as the port's. A class, because the decorated
-    generator costs more than the checkout."""
-
-    __slots__ = ("_lent",)
-
-    def __init__(self, driver: Driver) -> None:
-        self._lent = driver.connection()
-
-    async def __aenter__(self) -> Any:
-        try:
-            return await self._lent.__aenter__()
-        except Exception as error:
-            _translate(error)
-            raise
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._lent.__aexit__(kind, error, trace)
-        if isinstance(error, Exception):
-            _translate(error)
-
-
-def _translate(error: Exception) -> None:
-    """Raises StoreUnavailable for what may succeed when tried again."""
-    if is_transient(error):
-        raise StoreUnavailable(f"the database is away: {type(error).__name__}") from error
-
-
-def _heed(epoch: int | None, batch: Batch) -> None:
-    if epoch is None:
-        raise StaleEpoch(f"shard {batch.partition} has another owner")
-
-
-async def _raw(connection: AsyncConnection) -> Any:
-    return (await connection.get_raw_connection()).driver_connection
+        return Reading(self._driver)
 
 
 def _config_version(row: Any) -> ConfigVersion:
