@@ -179,6 +179,7 @@ class RouterCore(Workspace):
             try:
                 made = handler(self, command)
             except Refused:
+                assert not self.touched, "changed before it refused"
                 self._advance(before_us, before)
                 raise
         due.rest(self)
