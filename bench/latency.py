@@ -86,7 +86,7 @@ class Load:
         self.seen: dict[int, float] = {}
         self.failed: str | None = None
         self.waiting: deque[int] = deque()
-        self.idle: list[Poster] = []
+        self.idle: deque[Poster] = deque()  # in turns: a server closes one that nobody uses
 
     def desk(self, agent: str) -> "Desk":
         return Desk(self, agent)
@@ -97,7 +97,7 @@ class Load:
         ]
         for desk in desks:
             desk.ask()
-        self.idle = [await connect(self._url, Poster(self)) for _ in range(POSTERS)]
+        self.idle.extend([await connect(self._url, Poster(self)) for _ in range(POSTERS)])
         await asyncio.sleep(1)
         began, cpu_s = time.perf_counter(), time.process_time()
         total = int((warm_s + seconds) * rate)
@@ -116,7 +116,7 @@ class Load:
 
     def _post(self, number: int) -> None:
         if self.idle:
-            self.idle.pop().post(number)
+            self.idle.popleft().post(number)
         else:
             self.waiting.append(number)
 
