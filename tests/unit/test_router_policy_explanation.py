@@ -165,6 +165,27 @@ def test_conditions_show_the_values_seen(scene: Scene):
         scene.task(found["task_id"], agent="zoe")
 
 
+def test_conditions_name_what_is_not_there_at_all(scene: Scene):
+    """Of the agent and of the customer, also under NOT; a value that does not suit is not missing."""
+    ask = [
+        'agent.attributes.site == "berlin"',
+        '!(customer.attributes.region == "us")',
+        {"skill": "billing", "level": 3},
+    ]
+    scene.put("policy", "default", {"rules": [{"require": ask, "steps": [{"queue": "general"}]}]})
+    scene.agent("ana")
+    scene.agent("ben", skills={"billing": 1}, attributes={"site": "rome"})
+    found = scene.task(scene.message())
+    missing = {
+        agent["id"]: [one.get("missing") for one in agent["conditions"] if not one["passed"]]
+        for agent in found["agents"]
+    }
+    assert missing == {
+        "ana": ["agent.attributes.site", "customer.attributes.region", "skill billing"],
+        "ben": [None, "customer.attributes.region", None],
+    }
+
+
 def test_the_nearest_come_first_and_are_twenty(scene: Scene):
     for number in range(30):
         scene.agent(f"a{number:02}", skills={})

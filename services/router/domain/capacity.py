@@ -16,12 +16,14 @@ from services.router.domain.workspace import Workspace
 
 
 class Condition(NamedTuple):
-    """One thing that must hold before an agent is offered a task. `kind` groups the reasons."""
+    """One thing that must hold before an agent is offered a task. `kind` groups the reasons; `missing`
+    names what is not there at all, of the agent or the task, where it fails for that."""
 
     text: str
     value: Any
     passed: bool
     kind: str
+    missing: str | None = None
 
 
 def weight(ws: Workspace, task: Task) -> tuple[int, int]:
@@ -169,9 +171,10 @@ def configured(ws: Workspace, task: Task, desk: Desk) -> list[Condition]:
         opened = is_open(ws, task.queues, desk, serves=served is not None)
         found.append(Condition("queue open", opened, opened, "closed"))
         for item in active(task):
-            value, passed = item.shown(desk.facts)
-            text = item.condition_text
-            found.append(Condition(text, value, passed, text))
+            check = item.evaluate(desk.facts)
+            found.append(
+                Condition(check.text, check.value, check.passed, check.text, check.missing)
+            )
     cap = desk.config.channels.get(task.channel, 0)
     found.append(Condition(f"channel {task.channel}", cap, cap > 0, "channel"))
     return found

@@ -164,7 +164,8 @@ def _agent(one: Judged) -> dict[str, Any]:
 
 
 def _condition(one: Condition) -> dict[str, Any]:
-    return {"text": one.text, "value": one.value, "passed": one.passed}
+    shown = {"text": one.text, "value": one.value, "passed": one.passed}
+    return shown if one.missing is None else {**shown, "missing": one.missing}
 
 
 def _policy(task: Task) -> dict[str, Any] | None:

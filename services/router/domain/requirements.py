@@ -90,13 +90,16 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=Tr
         return who.skills.get(self.skill), self.met_by(who)
 
     def evaluate(self, who: AgentFacts) -> Check:
-        """The same, with what was missed."""
+        """The same, with what was missed where he does not meet it."""
         value, passed = self.shown(who)
+        return Check(
+            self.condition_text, value, passed, None if passed else self._missing(who, value)
+        )
+
+    def _missing(self, who: AgentFacts, value: Any) -> str | None:
         if self.skill is not None:
-            missing = f"skill {self.skill}" if value is None else None
-        else:
-            missing = who.judge(_condition(self.cel or ""), _values(self.bound)).missing
-        return Check(self.condition_text, value, passed, missing)
+            return f"skill {self.skill}" if value is None else None
+        return who.judge(_condition(self.cel or ""), _values(self.bound)).missing
 
     def at(self, waited_us: int) -> "Requirement | None":
         """What it asks for after so much waiting; None when it is dropped."""
