@@ -1,12 +1,11 @@
 """The router's core alone, as `bench.router_core` measures it, in a process for each size."""
 
-import subprocess
-import sys
 from typing import Any
 
 import msgspec
 
 from bench.figures import Figure
+from bench.processes import printed
 
 WAITING = 10_000
 INPUTS = 15_000
@@ -44,11 +43,6 @@ def run() -> list[Figure]:
 
 
 def _measure(agents: int) -> dict[str, Any]:
-    command = [
-        sys.executable, "-m", "bench.router_core", "--agents", str(agents),
-        "--waiting", str(WAITING), "--inputs", str(INPUTS),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return msgspec.json.decode(done.stdout.splitlines()[0])
+    sizes = {"--agents": agents, "--waiting": WAITING, "--inputs": INPUTS}
+    arguments = [word for name, size in sizes.items() for word in (name, str(size))]
+    return msgspec.json.decode(printed("bench.router_core", *arguments).splitlines()[0])

@@ -11,8 +11,6 @@ import argparse
 import gc
 import json
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from itertools import cycle
@@ -21,6 +19,7 @@ from typing import Any
 import msgspec
 
 from bench.figures import Figure
+from bench.processes import printed
 from services.router.domain import commands as cmd
 from services.router.domain import explanation
 from services.router.domain.core import RouterFactory
@@ -44,12 +43,7 @@ REQUIRES: dict[str, list[Any]] = {
 
 
 def run() -> list[Figure]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.explanation"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    seen = msgspec.json.decode(done.stdout)
+    seen = msgspec.json.decode(printed("bench.explanation"))
     return [
         Figure(
             name=f"Explanation of {what}, {AGENTS:,} agents and {WAITING:,} waiting, cold, worst",

@@ -11,7 +11,6 @@ one long-poll.
 """
 
 import asyncio
-import subprocess
 import sys
 import time
 import urllib.request
@@ -26,7 +25,7 @@ import uvloop
 from bench import centre
 from bench.figures import Figure
 from bench.posting import Line, connect, request
-from bench.processes import Server, baseline, folder, omniroute, token
+from bench.processes import Server, baseline, folder, omniroute, printed, token
 from shared.db.embedded import EmbeddedPostgres
 from shared.db.engine import asyncpg_dsn
 
@@ -254,11 +253,7 @@ def _measure(server: Server, key: str) -> Measured:
 
 def measured(module: str, *arguments: str) -> Measured:
     """One run of a load generator in its own process."""
-    command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return msgspec.json.decode(done.stdout, type=Measured)
+    return msgspec.json.decode(printed(module, *arguments), type=Measured)
 
 
 def prepare(url: str, key: str, count: int, chats: int) -> None:

@@ -9,8 +9,6 @@ the machine blurs little. Authentication, schema check, metrics, acks=all and fs
 import asyncio
 import contextlib
 import itertools
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
@@ -22,7 +20,7 @@ import msgspec
 from bench.baselines.bare_endpoint import TOPIC
 from bench.figures import Figure
 from bench.posting import Posted
-from bench.processes import Server, accepting, baseline, folder, omniroute, token
+from bench.processes import Server, accepting, baseline, folder, omniroute, printed, token
 from bench.webhooks import secrets_of
 from shared.bus.kafka import KafkaBus
 from shared.testing.kafka import KafkaBroker
@@ -198,15 +196,12 @@ def _round(load: Load, seconds: float) -> Round:
 def post(load: Load, seconds: float, first: int, rate: float = 0.0) -> Posted:
     """One run of the load generator in its own process."""
     connections = 64 if load.size == 1 else 4
-    command = [
-        sys.executable, "-m", "bench.posting", load.server.url, load.path, "--form", load.form,
+    arguments = [
+        load.server.url, load.path, "--form", load.form,
         "--token", load.key, "--size", str(load.size), "--connections", str(connections),
         "--seconds", str(seconds), "--first", str(first), "--rate", str(rate),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return msgspec.json.decode(done.stdout, type=Posted)
+    return msgspec.json.decode(printed("bench.posting", *arguments), type=Posted)
 
 
 def make_topic(bootstrap: str, name: str) -> None:

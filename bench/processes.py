@@ -21,6 +21,16 @@ STOP_S = 30.0
 OMNIROUTE = (sys.executable, "-m", "services")
 
 
+def printed(module: str, *arguments: str) -> str:
+    """What a module prints that is run by itself, in a process of its own. Raises RuntimeError with
+    what it complained of where it fails."""
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return done.stdout
+
+
 @contextlib.contextmanager
 def folder() -> Generator[Path]:
     """A data directory for the length of the block. PostgreSQL may run under another account, so

@@ -6,8 +6,6 @@ One workspace, so one shard: the hardest case. Desktops are played within the ro
 """
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO, cast
@@ -17,7 +15,7 @@ import msgspec
 from bench.baselines.bare_loop import OUT
 from bench.figures import Figure
 from bench.posts import make_topic
-from bench.processes import folder, process, sampled, settings
+from bench.processes import folder, printed, process, sampled, settings
 from bench.router_process import Order, Result
 from shared.contracts import topics
 from shared.db.engine import asyncpg_dsn
@@ -135,14 +133,11 @@ def soak(events: int = SOAK_EVENTS) -> list[Figure]:
 
 def _bare(kafka: str, result: Result) -> float:
     """The bare loop over the very same records."""
-    command = [
-        sys.executable, "-m", "bench.baselines.bare_loop", kafka, asyncpg_dsn(result.database_url),
+    arguments = [
+        kafka, asyncpg_dsn(result.database_url),
         topics.INTERACTIONS["chat"], str(result.partition), str(result.start), str(result.events),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return float(done.stdout)
+    return float(printed("bench.baselines.bare_loop", *arguments))
 
 
 def _size(folder: Path) -> int:

@@ -10,8 +10,6 @@ import argparse
 import gc
 import json
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 import msgspec
 
 from bench.figures import Figure
+from bench.processes import printed
 from bench.router_core import yardsticks
 from services.cli.simulate import read
 from services.router.simulate.centre import hired
@@ -35,12 +34,7 @@ YARDSTICKS = 20_000
 
 
 def run() -> list[Figure]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.simulate"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    seen = msgspec.json.decode(done.stdout)
+    seen = msgspec.json.decode(printed("bench.simulate"))
     return [
         Figure(
             name="Simulation, 50 agents, one core",

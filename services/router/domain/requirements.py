@@ -82,23 +82,16 @@ class Requirement(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=Tr
         """How it reads among other conditions: "skill billing >= 3"."""
         return self.text if self.skill is None else f"skill {self.text}"
 
-    def shown(self, who: AgentFacts) -> tuple[Any, bool]:
-        """What he has (a level, or None; of a condition whether it holds), and the same as met_by."""
-        if self.skill is None:
-            holds = self.suits(who)
-            return holds, holds
-        return who.skills.get(self.skill), self.met_by(who)
-
     def evaluate(self, who: AgentFacts) -> Check:
-        """The same, with what was missed where he does not meet it."""
-        value, passed = self.shown(who)
-        return Check(
-            self.condition_text, value, passed, None if passed else self._missing(who, value)
-        )
+        """The same as met_by, with what was seen, and what was missed where he does not meet it."""
+        passed = self.met_by(who)
+        value = passed if self.skill is None else who.skills.get(self.skill)
+        missing = None if passed else self._missing(who)
+        return Check(self.condition_text, value, passed, missing)
 
-    def _missing(self, who: AgentFacts, value: Any) -> str | None:
+    def _missing(self, who: AgentFacts) -> str | None:
         if self.skill is not None:
-            return f"skill {self.skill}" if value is None else None
+            return None if self.skill in who.skills else f"skill {self.skill}"
         return who.judge(_condition(self.cel or ""), _values(self.bound)).missing
 
     def at(self, waited_us: int) -> "Requirement | None":

@@ -55,9 +55,7 @@ class Roster:
         self.places: dict[str, int] = {}
         self.desks: list[Desk | None] = []
         self.order: list[int] = []
-        self.rewritten: set[str] = (
-            set()
-        )  # agents whose configuration is another since the last look
+        self.rewritten: set[str] = set()  # whose configuration is another since the last look
         self._keys: list[tuple[float, str]] = []
         self._free: list[int] = []
         self._columns: dict[Any, Column] = {}

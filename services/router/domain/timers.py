@@ -81,17 +81,9 @@ def _may_matter(ws: Workspace, timer: Timer) -> bool:
     return task is not None and (task.state in OPEN or task.forget_us == due_us)
 
 
-_FIELDS = {
-    BEFORE: "not_before_us",
-    AFTER: "not_after_us",
-    WRAP: "wrap_until_us",
-    ORPHAN: "orphan_us",
-    RELAX: "relax_us",
-    STEP: "step_until_us",
-    HOLD: "hold_until_us",
-    ESCALATE: "escalate_us",
-    FORGET: "forget_us",
-}
+# Whether these still hold is read off the task; the others are looked at when they ring.
+_READ_OFF = {kind: name for kind, name in _OPEN.items() if kind not in (RESPOND, DRAIN, ESTIMATE)}
+_READ_OFF[FORGET] = "forget_us"
 
 
 def matters(ws: Workspace, timer: Timer) -> bool:
@@ -99,7 +91,7 @@ def matters(ws: Workspace, timer: Timer) -> bool:
     due_us, kind, _, key = timer
     if kind == OFFER:
         return _may_matter(ws, timer)
-    if kind not in _FIELDS:
+    if kind not in _READ_OFF:
         return True
     task = ws.tasks.get(key)
-    return task is not None and getattr(task, _FIELDS[kind]) == due_us
+    return task is not None and getattr(task, _READ_OFF[kind]) == due_us
