@@ -344,6 +344,12 @@ async def test_pages_follow_each_other(house):
             break
         cursor = {"cursor": page["next"]}
     assert seen == ["0", "1", "2", "3", "4"]
+
+
+async def test_pages_of_conversations_follow_each_other(house):
+    posted = [await house.post(key=f"page-{n}", name=f"page-{n}", text=str(n)) for n in range(5)]
+    for row in posted:
+        await house.messages(row["conversation_id"], lambda some: len(some) == 1)
     everything, cursor = [], {}
     while True:
         page = (await house.admin.get("/conversations", params={"limit": 3, **cursor})).json()
@@ -351,7 +357,8 @@ async def test_pages_follow_each_other(house):
         if page["next"] is None:
             break
         cursor = {"cursor": page["next"]}
-    assert len(everything) == len(set(everything)) >= 5
+    assert len(everything) == len(set(everything))
+    assert {row["conversation_id"] for row in posted} <= set(everything)
     for bad in ("x", "bnVsbA", page["next"] or "WyJhIiwiYiJd"):
         answer = await house.admin.get("/conversations", params={"cursor": bad})
         assert answer.status_code == 400, bad

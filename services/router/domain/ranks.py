@@ -1,6 +1,6 @@
 """Sorted keys with their ranks: how many come before one. For the position of waiting tasks."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from typing import Any
 
 Key = tuple[Any, ...]
@@ -84,21 +84,11 @@ class Ranks:
             place = bisect_left(self._chunks[at], key)
         return self._before(at) + place if at else place
 
-    def up_to(self, key: Key) -> int:
-        """How many keys are smaller or equal."""
-        at = bisect_right(self._lasts, key)
-        if at >= len(self._chunks):
-            return self._size
-        return self._before(at) + bisect_right(self._chunks[at], key)
-
     def _before(self, at: int) -> int:
         """Keys in the chunks before one, counted from the nearer end."""
         if 2 * at > len(self._chunks):
             return self._size - sum(map(len, self._chunks[at:]))
         return sum(map(len, self._chunks[:at]))
-
-    def first(self) -> Key | None:
-        return self._chunks[0][0] if self._chunks else None
 
     def __len__(self) -> int:
         return self._size
