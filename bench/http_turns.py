@@ -55,7 +55,8 @@ from shared.runtime.clock import RealClock
 from shared.runtime.limits import Limits
 from shared.runtime.port import Reply
 from shared.runtime.runtime import Runtime
-from shared.runtime.store.memory import MemoryDatabase, MemoryStore
+from shared.runtime.store.memory import MemoryStore
+from shared.runtime.store.memory_database import MemoryDatabase
 from shared.runtime.supervisor import calm_collector
 from shared.testing.replica import turn
 

@@ -14,7 +14,8 @@ from shared.runtime.clock import VirtualClock
 from shared.runtime.limits import Limits
 from shared.runtime.port import Reply
 from shared.runtime.runtime import Runtime
-from shared.runtime.store.memory import MemoryDatabase, MemoryStore
+from shared.runtime.store.memory import MemoryStore
+from shared.runtime.store.memory_database import MemoryDatabase
 from shared.testing.counter_core import CounterFactory, counted
 
 T = TypeVar("T")

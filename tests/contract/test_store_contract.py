@@ -10,7 +10,8 @@ from shared.contracts.core import ConfigWrite, Entity
 from shared.db.engine import asyncpg_dsn, create_engine
 from shared.db.platform_store import PlatformStore
 from shared.runtime.clock import RealClock
-from shared.runtime.store.memory import MemoryDatabase, MemoryStore
+from shared.runtime.store.memory import MemoryStore
+from shared.runtime.store.memory_database import MemoryDatabase
 from shared.runtime.store.port import (
     Batch,
     CommitUnknown,

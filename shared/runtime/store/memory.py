@@ -1,13 +1,13 @@
 """The store in memory, for simulation: one database, a view per replica, faults on demand."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
-from shared.contracts.core import ConfigWrite, Entity, Row
-from shared.runtime.clock import Clock
+from shared.contracts.core import Entity
+from shared.runtime.store.memory_database import MemoryDatabase, ShardRecord
 from shared.runtime.store.port import (
     Batch,
     CommitUnknown,
@@ -33,63 +33,6 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(WorkspaceState).decode
 
 
-class _Shard(msgspec.Struct):
-    epoch: int = 0
-    owner: str | None = None
-    owner_url: str | None = None
-    lease_until: float = -1.0
-    published: int = 0
-    positions: dict[str, int] = {}
-    halted: str | None = None
-
-
-class _Data:
-    """What one service has stored."""
-
-    def __init__(self) -> None:
-        self.shards: dict[int, _Shard] = {}
-        self.replicas: dict[str, tuple[str, float]] = {}
-        self.states: dict[str, bytes] = {}  # written down: who changes his copy changes no other
-        self.entities: dict[str, dict[tuple[str, str], Entity]] = {}
-        self.inputs: dict[str, list[InputRow]] = {}
-        self.journal: dict[int, list[JournalRow]] = {}
-        self.by_workspace: dict[str, list[JournalRow]] = {}
-        self.seen: dict[bytes, int] = {}
-        self.replies: dict[tuple[str, str, str], ReplyRow] = {}
-        self.snapshots: dict[str, list[tuple[Snapshot, list[Entity]]]] = {}
-        self.rows: list[tuple[str, Row]] = []
-
-    def decided(self) -> int:
-        """How many inputs all workspaces have had."""
-        return sum(rows[-1].first_no + rows[-1].count - 1 for rows in self.inputs.values())
-
-
-class MemoryDatabase:
-    """What all services and replicas share. `clock` is the database's own."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.workspaces: dict[str, WorkspaceRow] = {}
-        self.config: dict[str, list[ConfigVersion]] = {}
-        self._services: dict[str, _Data] = {}
-
-    def add_workspace(self, workspace: str, partition: int, seed: int = 1) -> None:
-        self.workspaces[workspace] = WorkspaceRow(workspace, partition, seed, 0)
-
-    def write_config(self, workspace: str, origin: str, writes: Iterable[ConfigWrite]) -> None:
-        """Each write becomes the workspace's next version."""
-        for write in writes:
-            row = self.workspaces[workspace]
-            version = row.version + 1
-            self.workspaces[workspace] = msgspec.structs.replace(row, version=version)
-            self.config.setdefault(workspace, []).append(
-                ConfigVersion(workspace, version, write.kind, write.id, write.body, origin)
-            )
-
-    def service(self, name: str) -> _Data:
-        return self._services.setdefault(name, _Data())
-
-
 def _no_fault(call: str) -> Fault | None:
     return None
 
@@ -113,7 +56,7 @@ class MemoryStore:
     async def prepare(self, partitions: int, today_us: int) -> None:
         self._ask("prepare")
         for partition in range(partitions):
-            self._data.shards.setdefault(partition, _Shard(positions={}))
+            self._data.shards.setdefault(partition, ShardRecord(positions={}))
 
     async def register(self, replica: str, url: str, alive_s: float) -> list[str]:
         self._ask("register")
@@ -294,7 +237,7 @@ class MemoryStore:
         if fault in ("lost-commit", "lost-rollback"):
             raise CommitUnknown("told to lose the answer")
 
-    def _store(self, batch: Batch, shard: _Shard) -> None:
+    def _store(self, batch: Batch, shard: ShardRecord) -> None:
         data = self._data
         shard.lease_until = self._now() + batch.lease_s
         shard.positions.update(batch.positions)
@@ -429,16 +372,16 @@ class MemoryStore:
         now, replicas = self._now(), self._data.replicas
         return sorted(name for name, (_, at) in replicas.items() if now - at <= alive_s)
 
-    def _is_free(self, shard: _Shard) -> bool:
+    def _is_free(self, shard: ShardRecord) -> bool:
         return shard.owner is None or shard.lease_until <= self._now()
 
-    def _held(self, partition: int, epoch: int) -> _Shard:
+    def _held(self, partition: int, epoch: int) -> ShardRecord:
         shard = self._data.shards.get(partition)
         if shard is None or shard.epoch != epoch:
             raise StaleEpoch(f"shard {partition} has another owner")
         return shard
 
-    def _lease(self, partition: int, shard: _Shard) -> ShardLease:
+    def _lease(self, partition: int, shard: ShardRecord) -> ShardLease:
         rows = self._data.journal.get(partition, [])
         last = rows[-1].position if rows else 0
         return ShardLease(

@@ -13,7 +13,8 @@ from shared.contracts.core import Core, CoreFactory
 from shared.runtime.limits import Limits
 from shared.runtime.port import NotOwner, OutcomeUnknown, Unavailable
 from shared.runtime.runtime import Runtime
-from shared.runtime.store.memory import Fault, MemoryDatabase, MemoryStore
+from shared.runtime.store.memory import Fault, MemoryStore
+from shared.runtime.store.memory_database import MemoryDatabase
 from shared.runtime.store.port import Batch, Store
 from shared.testing.simulation.chance import Chance
 from shared.testing.simulation.fairness import Fairness
