@@ -1,10 +1,11 @@
 """The router's core alone, as `bench.router_core` measures it, in a process for each size."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
-from bench.figures import Figure
+from bench.figures import Figure, cores
 from bench.processes import printed
 
 WAITING = 10_000
@@ -17,8 +18,11 @@ def run() -> list[Figure]:
 
     The baseline is the bare core: the same inputs read, the same events, replies and entities made and
     encoded, nothing decided. `cost` is an input in yardsticks: a record looked up, changed, encoded.
+    A workspace has one core; the machine's rate is that of as many workspaces as it has cores, each in
+    a process, at once.
     """
     small, middle, large = (_measure(agents) for agents in SIZES)
+    together = _at_once(cores())
     return [
         Figure(
             name="Router core, 1,000 agents",
@@ -28,6 +32,14 @@ def run() -> list[Figure]:
             baseline_name="deciding nothing",
             target=20_000,
             more={"us_per_input": middle["us_per_input"], "cost": middle["cost"]},
+        ),
+        Figure(
+            name=f"Router core, {len(together)} workspaces of 1,000 agents at once, a process each",
+            value=sum(each["inputs_per_s"] for each in together),
+            unit="inputs/s",
+            baseline=middle["inputs_per_s"],
+            baseline_name="one alone",
+            more={"us_per_input": max(each["us_per_input"] for each in together)},
         ),
         Figure(
             name="Router core, cost of an input at 10,000 agents",
@@ -40,6 +52,11 @@ def run() -> list[Figure]:
             at_most=True,
         ),
     ]
+
+
+def _at_once(number: int) -> list[dict[str, Any]]:
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(_measure, [SIZES[1]] * number))
 
 
 def _measure(agents: int) -> dict[str, Any]:
