@@ -81,7 +81,7 @@ def choose_agent(ws: Workspace, task: Task) -> Desk | None:
     if pool.queue.select == "random":
         return _draw(ws, pool, task)
     best = pool.best(ws, task, capacity.free_for, capacity.excluded)
-    return None if best is None else ws.desks[best[1]]
+    return None if best is None else ws.desks[best]
 
 
 def _may_have(ws: Workspace, task: Task, agent_id: str) -> bool:

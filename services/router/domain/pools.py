@@ -163,18 +163,30 @@ class Pool:
             heap[:] = [entry for entry in heap if self.keyed.get(entry[1]) is entry[0]]
             heapq.heapify(heap)
 
-    def best(
-        self, ws: "Workspace", task: Task, free: Free, barred: Barred
-    ) -> tuple[Key, str] | None:
+    def best(self, ws: "Workspace", task: Task, free: Free, barred: Barred) -> str | None:
         """The first agent in order who is free and not barred, of those whose delay is over."""
-        placed = self.absorb(ws, free) if self.stale else _NOBODY
+        placed: Collection[str] = _NOBODY
+        if self.stale:
+            if not self.keyed and len(self.stale) == 1:
+                return self._only(ws, task, free, barred)
+            placed = self.absorb(ws, free)
         found: tuple[Key, str] | None = None
         for delay, heap in self.heaps.items():
             if heap and delay <= ws.now - task.waiting_since_us:
                 top = self._top(ws, task, delay, placed, free, barred)
                 if top is not None and (found is None or top < found):
                     found = top
-        return found
+        return None if found is None else found[1]
+
+    def _only(self, ws: "Workspace", task: Task, free: Free, barred: Barred) -> str | None:
+        """Where one agent has changed and nobody else is free, as in any busy centre, he needs no place
+        among others. He is looked at again by whoever asks next."""
+        (agent_id,) = self.stale
+        if not free(ws, ws.desks[agent_id], self.channel):
+            self.stale.clear()
+            return None
+        late = self.members[agent_id].delay_us > ws.now - task.waiting_since_us
+        return None if late or barred(ws, task, agent_id) else agent_id
 
     def _top(
         self, ws: "Workspace", task: Task, delay: int, placed: Collection[str],
