@@ -178,8 +178,13 @@ def _moved(ws: Workspace, task: Task, found: Estimate) -> bool:
 def _tell(ws: Workspace, task: Task, found: Estimate) -> None:
     wait_s = None if found.wait_us is None else seconds(found.wait_us)
     ws.emit(
-        routing.TaskEstimate(*ws.of(task), position=found.position, wait_s=wait_s, method=METHOD)
-    )
+        routing.TaskEstimate(
+            ws.name, ws.meta.seq + 1, ws.at, task.id, task.conversation_id,
+            position=found.position,
+            wait_s=wait_s,
+            method=METHOD,
+        )
+    )  # fmt: skip
     task.told_position, task.told_wait_us, task.told_us = found.position, found.wait_us, ws.now
     if task.first_told_us is None and found.wait_us is not None:
         task.first_wait_us, task.first_told_us = found.wait_us, ws.now

@@ -110,7 +110,7 @@ def assign(
     waited_us = max(0, ws.now - task.waiting_since_us)
     seq = ws.emit(
         routing.TaskAssigned(
-            *ws.of(task),
+            ws.name, ws.meta.seq + 1, ws.at, task.id, task.conversation_id,
             agent_id=desk.id,
             units=units,
             offer_id=offer.id if offer else None,
@@ -120,7 +120,7 @@ def assign(
             estimated_s=estimated_s,
             actual_s=actual_s,
         )
-    )
+    )  # fmt: skip
     decide(ws, task, seq, "assigned", offer.why if offer else "assigned by hand", winner=desk.id)
     conversation = ws.conversations.get(task.conversation_id)
     if conversation is not None:

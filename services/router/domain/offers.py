@@ -76,14 +76,14 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
 def _announce(ws: Workspace, task: Task, offer: Offer, considered: int, keys: list[Any]) -> None:
     seq = ws.emit(
         routing.OfferCreated(
-            *ws.of(task),
+            ws.name, ws.meta.seq + 1, ws.at, task.id, task.conversation_id,
             offer_id=offer.id,
             agent_id=offer.agent_id,
             expires_at=format_instant(offer.expires_us),
             queue=offer.queue,
             why=offer.why,
         )
-    )
+    )  # fmt: skip
     lifecycle.decide(
         ws, task, seq, "offered", offer.why,
         winner=offer.agent_id, considered=considered, order_keys=keys,
@@ -144,7 +144,13 @@ def accept(ws: Workspace, agent_id: str, offer_id: str) -> Task:
 def take(ws: Workspace, task: Task, desk: Desk, offer: Offer) -> None:
     """An offer is accepted: the others lose, the task is the agent's."""
     close(ws, offer, "accepted", None)
-    ws.emit(routing.OfferAccepted(*ws.of(task), offer_id=offer.id, agent_id=desk.id))
+    ws.emit(
+        routing.OfferAccepted(
+            ws.name, ws.meta.seq + 1, ws.at, task.id, task.conversation_id,
+            offer_id=offer.id,
+            agent_id=desk.id,
+        )
+    )  # fmt: skip
     if task.offers:
         revoke_all(ws, task, "taken")
     if desk.agent.misses:

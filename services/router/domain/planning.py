@@ -209,7 +209,7 @@ def announce(ws: Workspace, task: Task) -> None:
     ref = task.policy
     seq = ws.emit(
         routing.TaskCreated(
-            *ws.of(task),
+            ws.name, ws.meta.seq + 1, ws.at, task.id, task.conversation_id,
             event_id=task.event_id,
             channel=task.channel,
             kind=task.kind,
@@ -232,7 +232,7 @@ def announce(ws: Workspace, task: Task) -> None:
             not_before=optional_instant(task.not_before_us),
             reason=task.reason,
         )
-    )
+    )  # fmt: skip
     note_plan(ws, task, seq)
 
 

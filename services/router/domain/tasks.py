@@ -87,7 +87,7 @@ def finish(ws: Workspace, task: Task, reason: str | None) -> None:
     since = task.assigned_us if task.assigned_us is not None else ws.now
     ws.emit(
         routing.TaskCompleted(
-            *ws.of(task),
+            ws.name, ws.meta.seq + 1, ws.at, task.id, task.conversation_id,
             agent_id=task.agent_id,
             disposition=task.disposition,
             handle_s=seconds(ws.now - since),
@@ -96,7 +96,7 @@ def finish(ws: Workspace, task: Task, reason: str | None) -> None:
             reason=reason,
             deflected=_deflected(ws, task),
         )
-    )
+    )  # fmt: skip
     lifecycle.end(ws, task, "completed", reason)
 
 
