@@ -200,6 +200,7 @@ def requeue(
     """Back to pending, in its place or at the end. `exclude`: not to the same agent before the
     cool-down ends."""
     former = task.agent_id
+    ws.task(task)
     seq = ws.emit(routing.TaskRequeued(*ws.of(task), reason=reason, agent_id=former))
     lifecycle.decide(
         ws, task, seq, "requeued", reason if former is None else f"{reason}, from {former}"

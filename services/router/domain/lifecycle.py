@@ -1,4 +1,8 @@
-"""The steps of a task's life that everything else is built from: state, owner, load, memory."""
+"""The steps of a task's life that everything else is built from: state, owner, load, memory.
+
+`assign`, `end` and `refuse` announce the change of the task (Workspace.task); the smaller steps are parts of
+a change that is announced already.
+"""
 
 from typing import Any
 
@@ -30,7 +34,6 @@ FIGURE_WEIGHT = 8  # a new interval counts one eighth of the running mean
 
 def set_state(ws: Workspace, task: Task, state: TaskState, reason: str | None = None) -> None:
     """Change a task's state and keep the queues' counts of pending tasks."""
-    ws.task(task)
     before = task.state
     if before == "pending":
         count_pending(ws, task, -1)
@@ -72,7 +75,6 @@ def decide(
     winner: str | None = None, considered: int = 0, order_keys: list[Any] | None = None,
 ) -> None:  # fmt: skip
     """Remember why something was done, for explanations."""
-    ws.task(task)
     decisions = task.decisions
     if len(decisions) >= DECISIONS_MAX:
         del decisions[: 1 - DECISIONS_MAX]
@@ -177,7 +179,6 @@ def own(ws: Workspace, task: Task, desk: Desk, *, offered: bool = False) -> int:
 def release(ws: Workspace, task: Task) -> None:
     """Take a task from its owner; `agent_id` is cleared."""
     desk = ws.desks.get(task.agent_id or "")
-    ws.task(task)
     task.agent_id = task.assigned_us = None
     if not (task.wrap_until_us is task.orphan_us is task.respond_us is None):
         task.wrap_until_us = task.orphan_us = task.respond_us = None
@@ -187,7 +188,6 @@ def release(ws: Workspace, task: Task) -> None:
     desk.load(task.channel, -units, -slots)
     del desk.tasks[task.id]
     desk.wrapping -= task.state == "wrapping"
-    ws.touch_agent(desk.id)
     desk.agent.idle_us = desk.agent.available_us = ws.now
     membership.freed(ws, desk)
     if desk.agent.next_status is not None:

@@ -176,6 +176,7 @@ def _start(ws: Workspace, task: Task) -> None:
 
 def begin(ws: Workspace, task: Task) -> None:
     """A scheduled task's time has come (or its customer has written)."""
+    ws.task(task)
     lifecycle.set_state(ws, task, "pending", task.reason)
     task.waiting_since_us = ws.now
     task.relaxed_to_us = 0

@@ -32,13 +32,13 @@ NO_RULE = "no_rule"
 def facts(ws: Workspace, task: Task, message: Interaction | None = None) -> TaskFacts:
     """What rules see of a task now. To be read before anything changes: what no rule reads is not
     even gathered."""
-    return TaskFacts(ws.now, Made(lambda name: _gather(ws, task, message, name)))
+    given = Made(lambda name: _gather(ws, task, message, name))
+    given["task"] = Fields(task, _TASK)
+    return TaskFacts(ws.now, given)
 
 
 def _gather(ws: Workspace, task: Task, message: Interaction | None, name: str) -> Mapping[str, Any]:
     match name:
-        case "task":
-            return Fields(task, _TASK)
         case "customer":
             return _customer(ws.customers.get(task.customer_id or ""))
         case "conversation":
@@ -250,7 +250,6 @@ def _rule_of(ref: PolicyRef | None) -> str:
 
 def start_waiting(ws: Workspace, task: Task) -> None:
     """The task seeks an agent from now on: its clocks of waiting run."""
-    ws.task(task)
     arm_step(ws, task)
     arm_relax(ws, task)
     if task.hold_until_us is not None:

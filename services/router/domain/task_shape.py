@@ -1,6 +1,5 @@
 """A task as API.md shows it: in replies, in lists, and in parts of its events."""
 
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -111,9 +110,7 @@ def policy_facts(ref: PolicyRef | None) -> PolicyFacts | None:
     return PolicyFacts(id=ref.id, version=ref.version, rule=ref.rule, step=ref.step)
 
 
-@lru_cache(maxsize=8192)
 def requirement_facts(asks: tuple[Requirement, ...]) -> list[RequirementFacts]:
-    """Kept for tasks that ask the same; they are only read."""
     return [RequirementFacts(text=item.text) for item in asks]
 
 

@@ -122,6 +122,7 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
     target = _target(ws, task, command)
     former = task.agent_id
     warm = command.mode == "warm" and task.state == "assigned"
+    ws.task(task)
     seq = ws.emit(
         routing.TaskTransferred(
             *ws.of(task),
@@ -137,7 +138,6 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
     )
     offers.revoke_all(ws, task, "transferred")
     membership.leave(ws, task)
-    ws.task(task)
     withdrawals.acted(ws, task)
     task.note = command.note or task.note
     task.attributes = {**task.attributes, **command.attributes}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from services.router.domain.config import Escalation, Queue, Settings, Team
+from services.router.domain.config import DEFAULT_COST, Escalation, Queue, Settings, Team
 from services.router.domain.customers import CustomerIndex
 from services.router.domain.desk import Desk
 from services.router.domain.escalation import Ladder, compile_ladder
@@ -61,18 +61,6 @@ _DECODERS = {kind: msgspec.msgpack.Decoder(struct) for kind, struct in KINDS.ite
 
 def unpack(kind: str, body: bytes) -> Any:
     return _DECODERS[kind].decode(body)
-
-
-class Costs(dict[str, int]):
-    """Units of one task by channel, looked up in the settings once."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self._settings = settings
-
-    def __missing__(self, channel: str) -> int:
-        cost = self[channel] = self._settings.channel(channel).cost
-        return cost
 
 
 class Workspace:
@@ -274,7 +262,8 @@ class Workspace:
 
     def use_settings(self, settings: Settings) -> None:
         self.settings = settings
-        self.costs = Costs(settings)
+        channels = {*DEFAULT_COST, *settings.channels}
+        self.costs = {name: settings.channel(name).cost for name in channels}  # units of one task
 
     def held_cost(self, channel: str) -> int:
         """Units of one task of the channel while it is held."""
