@@ -123,7 +123,8 @@ def _new(
     not_after_us: int | None = None,
 ) -> Task:
     """A task of a thread that is announced as changed. What only few have is set afterwards: with more
-    than 15 names a call goes by way of a dict, which costs as much as all the rest."""
+    than 15 names (two values by position count as one) a call goes by way of a dict, which costs as
+    much as all the rest."""
     number = ws.meta.tasks = ws.meta.tasks + 1
     task = Task(
         id=ws.new_id("tsk", number),

@@ -22,7 +22,7 @@ from services.router.domain.requirements import Requirement, are_firm, met_by, n
 from services.router.domain.state import SEEKING, PolicyRef, Task, waited_us
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
-from shared.contracts.instants import format_instant, optional_instant, span_us
+from shared.contracts.instants import format_instant, span_us
 from shared.contracts.interactions import Interaction
 
 DEFAULT_POLICY = "default"
@@ -204,36 +204,40 @@ def _could_take(ws: Workspace, task: Task, agent_id: str) -> bool:
 
 
 def announce(ws: Workspace, task: Task) -> None:
-    """task.created, with all that SLA and others need to know."""
-    customer = ws.customers.get(task.customer_id) if task.customer_id else None
-    ref = task.policy
-    seq = ws.emit(
-        routing.TaskCreated(
-            ws.name, ws.meta.seq + 1, ws.at, task.id, task.conversation_id,
-            event_id=task.event_id,
-            channel=task.channel,
-            kind=task.kind,
-            state=task.state,
-            language=task.language,
-            attributes=task.attributes,
-            queue=task.queues[0] if task.queues else None,
-            priority=task.priority,
-            requires=task_shape.requirement_facts(capacity.active(task)),
-            policy=task_shape.policy_facts(ref),
-            customer=routing.CustomerFacts(
-                id=customer.id,
-                tier=customer.tier,
-                language=customer.language,
-                attributes=customer.attributes,
-            )
-            if customer
-            else None,
-            waiting_since=format_instant(task.waiting_since_us),
-            not_before=optional_instant(task.not_before_us),
-            reason=task.reason,
-        )
+    """task.created, with all that SLA and others need to know. What only few tasks have is set afterwards
+    (see opening._new)."""
+    created = routing.TaskCreated(
+        ws.name, ws.meta.seq + 1, ws.at, task.id, task.conversation_id,
+        event_id=task.event_id,
+        channel=task.channel,
+        kind=task.kind,
+        state=task.state,
+        language=task.language,
+        attributes=task.attributes,
+        queue=task.queues[0] if task.queues else None,
+        priority=task.priority,
+        requires=task_shape.requirement_facts(capacity.active(task)),
+        policy=task_shape.policy_facts(task.policy),
+        waiting_since=format_instant(task.waiting_since_us),
     )  # fmt: skip
-    note_plan(ws, task, seq)
+    if task.customer_id is not None:
+        created.customer = _customer_facts(ws.customers.get(task.customer_id))
+    if task.not_before_us is not None:
+        created.not_before = format_instant(task.not_before_us)
+    if task.reason is not None:
+        created.reason = task.reason
+    note_plan(ws, task, ws.emit(created))
+
+
+def _customer_facts(customer: Customer | None) -> routing.CustomerFacts | None:
+    if customer is None:
+        return None
+    return routing.CustomerFacts(
+        id=customer.id,
+        tier=customer.tier,
+        language=customer.language,
+        attributes=customer.attributes,
+    )
 
 
 def note_plan(ws: Workspace, task: Task, seq: int) -> None:

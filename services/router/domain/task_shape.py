@@ -1,5 +1,6 @@
 """A task as API.md shows it: in replies, in lists, and in parts of its events."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,7 +21,8 @@ class Escalation(msgspec.Struct, gc=False):
 
 class ShownTask(msgspec.Struct, gc=False):
     """The fields in the order in which they are shown, and in which `stored` gives them: a reply
-    is made for nearly every command, and by position it costs a third of what a dict does."""
+    is made for nearly every command, and by position it costs a third of what a dict does: up to 30
+    values, so that the last of them are set afterwards."""
 
     id: str
     number: int
@@ -52,7 +54,7 @@ class ShownTask(msgspec.Struct, gc=False):
     disposition: str | None
     note: str | None
     text: str | None
-    escalation: Escalation
+    escalation: Escalation | None = None
     estimate: dict[str, Any] | None = None
 
 
@@ -69,7 +71,7 @@ def shown(ws: Workspace, task: Task) -> ShownTask:
 def stored(task: Task) -> ShownTask:
     """The same of a task that may have left memory: without an estimate."""
     queues = task.queues
-    return ShownTask(
+    found = ShownTask(
         task.id,
         task.number,
         task.revision,
@@ -100,8 +102,9 @@ def stored(task: Task) -> ShownTask:
         task.disposition,
         task.note,
         task.text,
-        Escalation(task.ladder, task.fired),
     )
+    found.escalation = Escalation(task.ladder, task.fired)
+    return found
 
 
 def policy_facts(ref: PolicyRef | None) -> PolicyFacts | None:
@@ -110,7 +113,9 @@ def policy_facts(ref: PolicyRef | None) -> PolicyFacts | None:
     return PolicyFacts(id=ref.id, version=ref.version, rule=ref.rule, step=ref.step)
 
 
+@lru_cache(maxsize=8192)
 def requirement_facts(asks: tuple[Requirement, ...]) -> list[RequirementFacts]:
+    """Kept for tasks that ask the same; they are only read."""
     return [RequirementFacts(text=item.text) for item in asks]
 
 
