@@ -205,6 +205,8 @@ def _later(ws: Workspace, pool: Pool, desk: Desk, delay: int) -> Task | None:
 def _most_urgent(ws: Workspace, found: list[tuple[Key, Task, Pool]]) -> Task:
     """Queues of one order compare in it; queues of several orders compare by head start. No two
     tasks have equal keys."""
+    if len(found) == 1:
+        return found[0][1]
     order = found[0][2].queue.order
     for _, _, pool in found:
         if pool.queue.order != order:

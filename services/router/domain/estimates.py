@@ -96,22 +96,16 @@ def rank_all(ws: Workspace) -> None:
     ranked, pools = ws.ranked, ws.pool_of
     for task_id in ws.unranked:
         places, pool = ranked.pop(task_id, None), pools.get(task_id)
-        if places is not None:
-            _unrank(ws, places)
+        for parts, weight, key in places or ():
+            if parts[weight].discard(key) == 0:
+                del parts[weight]
         if pool is not None:
             ranked[task_id] = _rank(ws, pool, ws.tasks[task_id])
     ws.unranked.clear()
 
 
-def _unrank(ws: Workspace, places: list[tuple[str, float, Key]]) -> None:
-    for queue, weight, key in places:
-        parts = ws.ranks[queue]
-        if parts[weight].discard(key) == 0:
-            del parts[weight]
-
-
-def _rank(ws: Workspace, pool: Pool, task: Task) -> list[tuple[str, float, Key]]:
-    found: list[tuple[str, float, Key]] = []
+def _rank(ws: Workspace, pool: Pool, task: Task) -> list[tuple[dict[float, Ranks], float, Key]]:
+    found: list[tuple[dict[float, Ranks], float, Key]] = []
     for name in task.queues:
         queue = ws.queues.get(name)
         if queue is None:
@@ -123,7 +117,7 @@ def _rank(ws: Workspace, pool: Pool, task: Task) -> list[tuple[str, float, Key]]
         if ranks is None:
             ranks = parts[weight] = Ranks()
         ranks.add(key)
-        found.append((name, weight, key))
+        found.append((parts, weight, key))
     return found
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from shared.rules import Declared, Variables
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,15 +62,13 @@ NAMES = ("task", "customer", "conversation", "message", "queues")
 
 
 class Made(dict[str, Mapping[str, Any]]):
-    """The fields of each of NAMES, made when they are first asked for."""
+    """The fields of each of NAMES, made by `make` when they are first asked for."""
 
-    __slots__ = ("_make",)
-
-    def __init__(self, make: Callable[[str], Mapping[str, Any]]) -> None:
-        self._make = make
+    __slots__ = ("make",)
+    make: Callable[[str], Mapping[str, Any]]
 
     def __missing__(self, name: str) -> Mapping[str, Any]:
-        fields = self[name] = self._make(name)
+        fields = self[name] = self.make(name)
         return fields
 
 
@@ -95,19 +95,16 @@ class Fields(Mapping[str, Any]):
         return len(self._readers)
 
 
-class TaskFacts:
+class TaskFacts(msgspec.Struct):
     """The facts of one task at one moment; the rules' variables are prepared once, when asked for.
 
     `given` has the fields of each of NAMES; fields that are absent are null (`attributes`: empty).
     `now_us` is the input's.
     """
 
-    __slots__ = ("_variables", "given", "now_us")
-
-    def __init__(self, now_us: int, given: dict[str, Mapping[str, Any]]) -> None:
-        self.now_us = now_us
-        self.given = given
-        self._variables: Variables | None = None
+    now_us: int
+    given: dict[str, Mapping[str, Any]]
+    _variables: Variables | None = None
 
     @classmethod
     def of(cls, *, now_us: int, **names: Mapping[str, Any]) -> "TaskFacts":

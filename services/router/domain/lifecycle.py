@@ -107,7 +107,8 @@ def assign(
     task.queue = queue
     task.assigned_us = ws.now
     _wait_no_more(task)
-    ws.touch_agent(desk.id)
+    if offer is None:  # else its agent is announced with it
+        ws.touch_agent(desk.id)
     units = own(ws, task, desk, offered=offer is not None)
     waited_us = max(0, ws.now - task.waiting_since_us)
     seq = ws.emit(
@@ -243,7 +244,8 @@ def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None
     ws.task(task)
     if task.drain_agent is not None:
         drains.end(ws, task)
-    task.estimate_us = None
+    if task.estimate_us is not None:
+        task.estimate_us = None
     last = task.agent_id
     if task.agent_id is not None:
         release(ws, task)

@@ -1,6 +1,7 @@
 """How a task finds its queue: the policy's plan, its steps, and the relaxing of requirements."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -32,8 +33,8 @@ NO_RULE = "no_rule"
 def facts(ws: Workspace, task: Task, message: Interaction | None = None) -> TaskFacts:
     """What rules see of a task now. To be read before anything changes: what no rule reads is not
     even gathered."""
-    given = Made(lambda name: _gather(ws, task, message, name))
-    given["task"] = Fields(task, _TASK)
+    given = Made(task=Fields(task, _TASK))
+    given.make = partial(_gather, ws, task, message)
     return TaskFacts(ws.now, given)
 
 
@@ -125,7 +126,8 @@ def plan(
 
 
 def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> None:
-    task.reason = None
+    if task.reason is not None:
+        task.reason = None
     task.priority = found.priority
     task.requires = found.requires
     task.relaxed_to_us = waited_us(task, ws.now)
@@ -153,7 +155,8 @@ def _could(ws: Workspace, task: Task, step: Step) -> bool:
 
 def _prefer(ws: Workspace, task: Task, prefer: Prefer | None) -> None:
     """Wait for the preferred agent alone, while he is there and could take it."""
-    task.prefer_agent = task.hold_until_us = None
+    if not (task.prefer_agent is task.hold_until_us is None):
+        task.prefer_agent = task.hold_until_us = None
     if prefer is None:
         return
     known = ws.conversations.get(task.conversation_id)
@@ -259,7 +262,8 @@ def start_waiting(ws: Workspace, task: Task) -> None:
     if task.hold_until_us is not None:
         ws.at_time(task.hold_until_us, timers.HOLD, task.number, task.id)
     ws.arrived[task.id] = ()
-    task.arrived = ws.meta.behind
+    if task.arrived != ws.meta.behind:
+        task.arrived = ws.meta.behind
     ws.untold[task.id] = None
     ws.undrained[task.id] = None
     membership.enter(ws, task)
@@ -269,7 +273,8 @@ def start_waiting(ws: Workspace, task: Task) -> None:
 
 def arm_step(ws: Workspace, task: Task) -> None:
     """When the present step gives way to the next."""
-    task.step_until_us = None
+    if task.step_until_us is not None:
+        task.step_until_us = None
     if task.policy is None or task.policy.step + 1 >= len(task.steps):
         return
     timeout = task.steps[task.policy.step].timeout_s
@@ -303,7 +308,8 @@ def next_step(ws: Workspace, task: Task) -> None:
 def arm_relax(ws: Workspace, task: Task) -> None:
     """When it next asks for less."""
     if are_firm(task.requires):
-        task.relax_us = None
+        if task.relax_us is not None:
+            task.relax_us = None
         return
     after = next_relaxation_us(
         task.requires, task.relaxed_to_us, relax_all=task.relax_all, dropped=task.dropped

@@ -67,7 +67,8 @@ class Ranks:
         del chunk[place]
         self._size -= 1
         if chunk:
-            self._lasts[at] = chunk[-1]
+            if place == len(chunk):
+                self._lasts[at] = chunk[-1]
         else:
             del self._chunks[at]
             del self._lasts[at]

@@ -121,7 +121,7 @@ class Workspace:
         self.untold: dict[str, None] = {}
         self.undrained: dict[str, None] = {}  # began to wait in this input
         self.unranked: dict[str, None] = {}
-        self.ranked: dict[str, list[tuple[str, float, Any]]] = {}
+        self.ranked: dict[str, list[tuple[dict[float, Ranks], float, Any]]] = {}
         self.ranks: dict[str, dict[float, Ranks]] = {}
         self.by_skill: dict[str, set[str]] = {}
         self.catching_up = False
@@ -186,7 +186,9 @@ class Workspace:
             self.undo[kind, key] = None if known is None else pack(known)
 
     def add(self, kind: str, key: str, entity: E) -> E:
-        self.edit(kind, key, entity)
+        if self.undo is not None:
+            self._keep(kind, key)
+        self.dirty[kind][key] = entity
         self.forgotten[kind].discard(key)
         self.stored[kind][key] = entity
         return entity
