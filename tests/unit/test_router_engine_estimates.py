@@ -186,3 +186,29 @@ def test_nothing_is_unusual_in_the_first_minutes():
     for number in range(50):
         driver.say(f"c{number}")
     assert driver.found("queue.surge") == []
+
+
+def test_what_lasts_becomes_usual():
+    driver = centre({})
+    for number in range(40):
+        driver.say(f"few{number}")
+        driver.wait(15)
+    for number in range(900):
+        driver.say(f"many{number}")
+        driver.wait(4)
+    assert [one["surging"] for one in driver.found("queue.surge")] == [True, False]
+
+
+def test_assignments_alone_make_nothing_usual():
+    driver = come(centre({"ana": {"capacity": 9_999, "channels": {"chat": 99}}}), "ana")
+    driver.put("queue", "other")
+    driver.say("first")
+    name = accept(driver, "ana")
+    driver.command(cmd.TransferTask(task=name, to=cmd.TransferTo(queue="other")))
+    driver.wait(61)
+    accept(driver, "ana")
+    driver.put("policy", "default", rules=[{"steps": [{"queue": "other"}]}])
+    for number in range(60):
+        driver.say(f"c{number}")
+        driver.wait(4)
+    assert driver.found("queue.surge") == []

@@ -133,10 +133,19 @@ def _check_unused(ws: Workspace, kind: str, name: str) -> None:
     merged = [one.id for one in ws.stored["customer_merge"].values() if name in (one.id, one.into)]
     if kind == "customer" and merged:
         raise conflict("state", f"The merge of {min(merged)!r} names this customer; undo it first.")
-    if kind == "queue" and any(
-        name in task.queues for task in ws.tasks.values() if task.state in OPEN
-    ):
+    if kind == "queue":
+        _check_no_work(ws, name)
+
+
+def _check_no_work(ws: Workspace, queue: str) -> None:
+    work = [task for task in ws.tasks.values() if task.state in OPEN]
+    if any(queue in task.queues for task in work):
         raise conflict("state", "Tasks wait or are worked on in this queue.")
+    if any(step.queue == queue for task in work for step in task.steps):
+        raise conflict(
+            "state",
+            "Open tasks have this queue as a step of theirs, by an earlier version of their policy.",
+        )
 
 
 # -- storing
@@ -314,6 +323,7 @@ def _replan(ws: Workspace, policy_id: str) -> None:
 def _plan_again(ws: Workspace, task: Task, policy_id: str) -> None:
     """The task takes the policy as it is now written. Its open offers go on."""
     membership.leave(ws, task)
+    task.admitted = True
     before = task.priority
     waits = task.state == "pending"
     if waits:
@@ -335,7 +345,10 @@ def pair_again(ws: Workspace) -> None:
     """Some customers are never to be paired with other agents than before."""
     for task in _in_order(ws):
         if task.customer_id is not None and task.never != planning.never_pair(ws, task):
+            membership.leave(ws, task)
             ws.task(task).never = planning.never_pair(ws, task)
+            for agent_id in task.never:
+                lifecycle.refuse(ws, task, agent_id, 0)  # nothing is kept for him any more
             membership.enter(ws, task)
 
 

@@ -75,9 +75,9 @@ def _resolve(ws: Workspace, thread: Conversation, data: Interaction) -> None:
     if data.language:
         thread.language = data.language
     if data.identities:
-        found = ws.customers.resolve(data.identities)
-        if found is not None:
-            thread.customer_id = found.id
+        owner = ws.customers.owner(data.identities)
+        if owner is not None:  # as written: whom he was merged into may be undone
+            thread.customer_id = owner
             histories.note_thread(ws, thread)
 
 
@@ -91,6 +91,8 @@ def _later_message(
         opening.back_from_wrapping(ws, task)
     elif task.state == "scheduled":
         opening.begin(ws, task)
+    if task.not_after_us is not None:
+        task.not_after_us = None  # he waits for an answer now, not for a call at that time
     if task.held and task.hold_reason == tasks.WAITING_ON_CUSTOMER:
         tasks.resume(ws, task)
     if task.unanswered_us is None and task.state == "assigned":

@@ -127,10 +127,15 @@ class CustomerIndex:
 
     def resolve(self, identities: Iterable[Identity]) -> Customer | None:
         """The customer that the identities mean."""
+        owner = self.owner(identities)
+        return None if owner is None else self.get(owner)
+
+    def owner(self, identities: Iterable[Identity]) -> str | None:
+        """The id of the same customer as he was written, whomever he was merged into."""
         for identity in identities:
             owners = self._owners.get(normalise(identity.scheme, identity.value))
             if owners:
-                return self.get(owners[0])
+                return owners[0]
         return None
 
     def explain(self, identities: Iterable[Identity]) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shared.contracts.interactions import Interaction
 
 LEVELS_MAX = 100
+BY_LADDER = "escalation"  # never retargets a clock, and lasts for the cycle
 
 
 def review(ws: Workspace, task: Task, message: "Interaction | None" = None) -> None:
@@ -140,7 +141,7 @@ def escalate(ws: Workspace, task: Task, name: str | None) -> None:
 def _do(ws: Workspace, task: Task, action: Act) -> None:
     match action:
         case RaisePriority(by=by):
-            set_priority(ws, task, task.priority + by, "escalation")
+            set_priority(ws, task, task.priority + by, BY_LADDER)
         case RelaxAll():
             planning.relax(ws, task, "escalation", everything=True)
         case DropRequirement(name=name):
@@ -162,6 +163,7 @@ def set_priority(ws: Workspace, task: Task, priority: float, by: str) -> None:
     membership.leave(ws, task)
     before = ws.task(task).priority
     task.priority = priority
+    task.raised = task.raised + priority - before if by == BY_LADDER else 0
     ws.emit(routing.TaskPriorityChanged(*ws.of(task), before=before, after=priority, by=by))
     membership.enter(ws, task)
 

@@ -251,6 +251,7 @@ def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None
         release(ws, task)
     set_state(ws, task, state, reason)
     task.agent_id = last
+    task.held, task.hold_reason = False, None
     task.ended_us = ws.now
     task.ended_seq = ws.meta.seq
     _wait_no_more(task)

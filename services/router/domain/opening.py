@@ -13,6 +13,7 @@ from services.router.domain import (
     timers,
 )
 from services.router.domain import commands as cmd
+from services.router.domain.policy import queues_at
 from services.router.domain.state import OPEN, Conversation, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -182,6 +183,7 @@ def begin(ws: Workspace, task: Task) -> None:
     task.waiting_since_us = ws.now
     task.relaxed_to_us = 0
     task.not_before_us = None
+    task.admitted = True
     ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues))
     planning.start_waiting(ws, task)
 
@@ -201,11 +203,17 @@ def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us:
     task.unread, task.waiting_since_us = 1, said_us
     task.ended_us = task.forget_us = None
     task.queue = task.disposition = None
+    task.admitted = False
+    task.never = planning.never_pair(ws, task)
     if task.policy is not None and task.steps:
-        task.queues = [task.steps[task.policy.step].queue]
+        task.queues = list(queues_at(task.steps, task.policy.step))
     lifecycle.set_state(ws, task, "pending", None if task.queues else planning.NO_RULE)
     ws.closed_conversations.pop(task.conversation_id, None)
     ws.emit(routing.TaskReopened(*ws.of(task), event_id=event_id))
+    if task.raised:
+        ladders.set_priority(ws, task, task.priority - task.raised, ladders.BY_LADDER)
+    if not planning.has_its_queues(ws, task):
+        planning.again(ws, task, data)
     planning.prefer_again(ws, task, last)
     planning.start_waiting(ws, task)
     ladders.review(ws, task, data)

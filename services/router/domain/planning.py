@@ -129,6 +129,8 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
     if task.reason is not None:
         task.reason = None
     task.priority = found.priority
+    if task.raised:
+        task.raised = 0
     task.requires = found.requires
     task.relaxed_to_us = waited_us(task, ws.now)
     task.steps = found.steps
@@ -139,6 +141,20 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
     task.policy = PolicyRef(policy.policy.id, policy.version, found.rule, found.rule_name, start)
     task.queues = list(queues_at(found.steps, start))
     _prefer(ws, task, found.prefer)
+
+
+def has_its_queues(ws: Workspace, task: Task) -> bool:
+    """Whether the queues of its plan are all still there."""
+    return all(name in ws.queues for name in (*task.queues, *(step.queue for step in task.steps)))
+
+
+def again(ws: Workspace, task: Task, message: Interaction) -> None:
+    """A reopened task whose queues have been deleted meanwhile is planned as a new one would be."""
+    lifecycle.count_pending(ws, task, -1)
+    known = task.policy is not None and task.policy.id in ws.policies
+    plan(ws, task, message, task.policy.id if known and task.policy else DEFAULT_POLICY)
+    lifecycle.count_pending(ws, task, 1)
+    note_plan(ws, task, ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues)))
 
 
 def never_pair(ws: Workspace, task: Task) -> tuple[str, ...]:
@@ -161,27 +177,28 @@ def _prefer(ws: Workspace, task: Task, prefer: Prefer | None) -> None:
         return
     known = ws.conversations.get(task.conversation_id)
     name = (known.last_agent if known else None) if prefer.agent == LAST_AGENT else prefer.agent
-    desk = ws.desks.get(name or "")
-    if desk is None:
+    _hold_for(ws, task, name, prefer)
+
+
+def _hold_for(ws: Workspace, task: Task, agent_id: str | None, prefer: Prefer | None) -> None:
+    """Not for whom it may not be given: he has just refused it, or is never paired with its customer."""
+    if agent_id is None or agent_id not in ws.desks or agent_id in task.never:
         return
-    task.prefer_agent = desk.id
+    if task.refused.get(agent_id, 0) > ws.now:
+        return
+    task.prefer_agent = agent_id
+    if prefer is None:
+        return
     if prefer.hard:
         task.hold_until_us = NEVER_US
-    elif prefer.hold_s > 0 and _could_take(ws, task, desk.id):
+    elif prefer.hold_s > 0 and _could_take(ws, task, agent_id):
         task.hold_until_us = ws.now + span_us(prefer.hold_s)
 
 
 def prefer_again(ws: Workspace, task: Task, agent_id: str | None) -> None:
     """A reopened task goes to who had it, where he is there and could take it."""
-    rule = _rule(ws, task)
-    hold_s = rule.hold_s if rule else 0
     task.prefer_agent = task.hold_until_us = None
-    if agent_id is not None and agent_id in ws.desks:
-        task.prefer_agent = agent_id
-        if rule is not None and rule.hard:
-            task.hold_until_us = NEVER_US
-        elif hold_s > 0 and _could_take(ws, task, agent_id):
-            task.hold_until_us = ws.now + span_us(hold_s)
+    _hold_for(ws, task, agent_id, _rule(ws, task))
 
 
 def _rule(ws: Workspace, task: Task) -> Prefer | None:
@@ -199,7 +216,6 @@ def _could_take(ws: Workspace, task: Task, agent_id: str) -> bool:
     desk = ws.desks[agent_id]
     return (
         desk.agent.shown_status != "offline"
-        and agent_id not in task.never
         and desk.config.channels.get(task.channel, 0) > 0
         and capacity.serving(desk, task.queues, set()) is not None
         and met_by(capacity.active(task), desk.facts)

@@ -87,9 +87,9 @@ def _changed(ws: Workspace, desk: Desk, was: Status) -> None:
         agent.available_us = ws.now
     else:
         _withdraw(ws, desk)
-    if status == "offline":
+    if status == "offline" != was:
         _abandon(ws, desk)
-    elif was == "offline":
+    elif status != "offline" == was:
         for task_id in desk.tasks:
             ws.task(ws.tasks[task_id]).orphan_us = None
     membership.freed(ws, desk)

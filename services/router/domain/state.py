@@ -92,6 +92,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     `estimate_us`: when it is reviewed. `skipped`: levels that are due while nobody is on duty.
     `effects`: what levels did in this cycle for warnings and breaches.
     `arrived`: it began to wait while the log was behind, and its queue's limit is still to be judged.
+    `admitted`: no queue's limit is for it in this cycle; `raised`: what ladders added to its priority in it.
     """
 
     id: str
@@ -169,6 +170,8 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     effects: tuple[Effect, ...] = ()
     arrived: bool = False
     called: int = 0
+    admitted: bool = False
+    raised: int | float = 0
 
 
 def waited_us(task: Task, now_us: int) -> int:

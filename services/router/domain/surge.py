@@ -53,7 +53,10 @@ def _figures(ws: Workspace, name: str) -> QueueFigures:
     known = ws.figures.get(name)
     if known is None:
         return ws.add("queue_figures", name, QueueFigures(id=name, minute_us=_minute(ws)))
-    return ws.edit("queue_figures", name, known)
+    ws.edit("queue_figures", name, known)
+    if not known.minute_us:  # known by its assignments alone: nothing has been counted yet
+        known.minute_us = _minute(ws)
+    return known
 
 
 def _minute(ws: Workspace) -> int:
@@ -76,8 +79,7 @@ def _close(ws: Workspace, queue: Queue, figures: QueueFigures, came: int) -> Non
         figures.surge = False
         _tell(ws, figures, came)
     figures.minutes = min(figures.minutes + 1, USUAL_MINUTES)
-    if not figures.surge:  # what is unusual does not become usual while it lasts
-        figures.usual += (came - figures.usual) / figures.minutes
+    figures.usual += (came - figures.usual) / figures.minutes
 
 
 def _threshold(queue: Queue, figures: QueueFigures) -> float:

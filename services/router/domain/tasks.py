@@ -147,7 +147,10 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
         _let_go(ws, task, former)
     task.warm = warm
     task.waiting_since_us = task.waiting_since_us if command.keep_place else ws.now
+    task.admitted = True
     _aim(ws, task, target)
+    if task.prefer_agent == former:  # who gives it away does not want it back
+        task.prefer_agent = task.hold_until_us = None
     planning.start_waiting(ws, task)
     return task
 
@@ -306,7 +309,7 @@ def overflow(ws: Workspace, task: Task, seen: tuple[str, ...]) -> bool:
     moves to `overflow_to`; where there is none, or it has been there, it is cancelled. Returns
     whether the limit was reached."""
     queue = ws.queues.get(task.queues[0]) if task.queues else None
-    if task.state != "pending" or queue is None or queue.limit is None:
+    if task.state != "pending" or task.admitted or queue is None or queue.limit is None:
         return False
     if ws.pending.get(queue.id, 0) <= queue.limit.waiting:
         return False

@@ -150,10 +150,16 @@ def tasks(
         and (queue is None or queue in one.queues)
         and (agent is None or _concerns(ws, one, agent))
         and (conversation is None or one.conversation_id == conversation)
-        and (customer is None or one.customer_id == customer)
+        and (customer is None or _is_of(ws, one, customer))
     ]
     found.sort(key=lambda one: one.number)
     return [(one.number, show_task(ws, one)) for one in found[:limit]]
+
+
+def _is_of(ws: Workspace, task: Task, customer: str) -> bool:
+    """Whether it is the customer's, or of one who is the same by a merge."""
+    whose = ws.customers.canonical(task.customer_id) if task.customer_id else None
+    return whose == ws.customers.canonical(customer)
 
 
 def show_task(ws: Workspace, found: Task) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _take_back(ws: Workspace, task: Task, effect: Effect) -> None:
     if effect.after is not None and effect.before is not None:
         back = task.priority == effect.after
         priority = effect.before if back else task.priority - (effect.after - effect.before)
-        ladders.set_priority(ws, task, priority, "escalation")
+        ladders.set_priority(ws, task, priority, ladders.BY_LADDER)
     membership.leave(ws, task)
     _ask_again(ws, task, effect)
     _leave_queues(ws, task, effect.queues)

@@ -1,0 +1,280 @@
+"""Where features meet: reopening, transfers, merges, limits, call-backs and edits, one within another."""
+
+from typing import Any
+
+import pytest
+
+from services.router.domain import commands as cmd
+from services.router.domain import invariants
+from services.router.driver import Driver
+from shared.contracts.problems import Refused
+from tests.unit.router_centre import (
+    accept,
+    centre,
+    come,
+    complete,
+    leave,
+    offered,
+    task_of,
+    work,
+)
+
+KIM = [{"scheme": "crm", "value": "kim"}]
+SECOND_US = 1_000_000
+
+
+def customer(driver: Driver, name: str, *never: str) -> None:
+    identities = [{"scheme": "crm", "value": name}]
+    driver.put("customer", name, identities=identities, never_pair=list(never))
+
+
+def transfer(driver: Driver, thread: str, mode: Any = "blind", **to: str) -> dict[str, Any]:
+    name = task_of(driver, thread)["id"]
+    return driver.command(cmd.TransferTask(task=name, to=cmd.TransferTo(**to), mode=mode))
+
+
+# -- limits of queues
+
+
+def test_a_transfer_is_let_into_a_full_queue() -> None:
+    driver = come(centre({"ana": {"channels": {"chat": 1}}}, limit={"waiting": 0}), "ana")
+    driver.say("c1")
+    accept(driver, "ana")
+    leave(driver, "ana", "away")
+    assert transfer(driver, "c1", queue="main")["state"] == "pending"
+    driver.say("c2")
+    assert task_of(driver, "c2")["reason"] == "queue_full"
+
+
+def test_a_transfer_to_a_busy_agent_waits_for_him_though_the_queue_is_full() -> None:
+    one_chat = {"channels": {"chat": 1}}
+    driver = come(centre({"ana": one_chat, "ben": one_chat}, limit={"waiting": 0}), "ana", "ben")
+    for thread in ("c1", "c2"):
+        driver.say(thread)
+    accept(driver, "ana")
+    accept(driver, "ben")
+    first = task_of(driver, "c1")["agent_id"]
+    assert transfer(driver, "c1", agent="ben" if first == "ana" else "ana")["state"] == "pending"
+
+
+def test_a_call_back_is_let_into_a_full_queue_when_its_time_has_come() -> None:
+    driver = centre({}, limit={"waiting": 0})
+    later = driver.now_us + 60 * SECOND_US
+    driver.command(cmd.CreateTask(channel="chat", conversation_id="c1", not_before_us=later))
+    driver.wait(61)
+    assert task_of(driver, "c1")["state"] == "pending"
+
+
+def test_an_edited_policy_moves_waiting_work_into_a_full_queue_and_cancels_none() -> None:
+    driver = centre({})
+    driver.put("queue", "small", limit={"waiting": 1})
+    for number in range(3):
+        driver.say(f"c{number}")
+    rules = [{"steps": [{"queue": "small"}]}]
+    driver.put("policy", "default", on_edit="take", rules=rules)
+    assert [task_of(driver, f"c{n}")["queues"] for n in range(3)] == [["small"]] * 3
+    assert {task_of(driver, f"c{n}")["state"] for n in range(3)} == {"pending"}
+
+
+def test_a_reopened_task_is_subject_to_the_limit_again() -> None:
+    driver = come(centre({"ana": {}}, {"prefer": {"reopen_within_s": 900}}, limit={"waiting": 0}),
+                  "ana")  # fmt: skip
+    driver.say("c1")
+    accept(driver, "ana")
+    assert transfer(driver, "c1", queue="main")["state"] == "pending"
+    driver.wait(61)
+    complete(driver, accept(driver, "ana"))
+    leave(driver, "ana")
+    driver.say("c1")
+    assert task_of(driver, "c1")["reason"] == "queue_full"
+
+
+# -- reopening
+
+
+def test_a_customer_is_not_reopened_to_an_agent_he_is_never_paired_with_since() -> None:
+    prefer = {"hold_s": 30, "reopen_within_s": 900}
+    driver = come(centre({"ana": {}}, {"prefer": prefer}), "ana")
+    customer(driver, "kim")
+    driver.say("c1", identities=KIM)
+    complete(driver, accept(driver, "ana"))
+    customer(driver, "kim", "ana")
+    driver.say("c1", identities=KIM)
+    assert (task_of(driver, "c1")["state"], offered(driver, "ana")) == ("pending", [])
+    assert invariants.check(driver.core) == []
+
+
+def test_what_was_completed_on_hold_is_not_on_hold_when_it_reopens() -> None:
+    driver = come(centre({"ana": {}}, {"prefer": {"reopen_within_s": 900}}), "ana")
+    settings = {"channels": {"chat": {"cost": 30, "held_cost": 0}}}
+    driver.config("workspace", "acme", 2, settings)
+    driver.say("c1")
+    name = accept(driver, "ana")
+    driver.command(cmd.HoldTask(task=name, agent="ana", reason="parts"))
+    complete(driver, name)
+    assert task_of(driver, "c1")["held"] is False
+    driver.say("c1")
+    accept(driver, "ana")
+    assert work(driver, "ana")["agent"]["load"]["used"] == 30
+
+
+def ladder_of_two_steps() -> Driver:
+    driver = come(centre({"ana": {}}), "ana")
+    driver.put("queue", "more")
+    levels = [{"name": "waited", "when": {"waiting_s": 10}, "do": [{"raise_priority": 5}]}]
+    driver.put("escalation", "up", levels=levels)
+    rule: dict[str, Any] = {
+        "priority": 2,
+        "escalation": "up",
+        "prefer": {"reopen_within_s": 900},
+        "steps": [{"queue": "main", "timeout_s": 20}, {"queue": "more", "keep_previous": True}],
+    }
+    driver.put("policy", "default", rules=[rule])
+    return driver
+
+
+def test_a_reopened_task_waits_in_all_queues_of_its_step() -> None:
+    driver = ladder_of_two_steps()
+    leave(driver, "ana")
+    driver.say("c1")
+    driver.wait(30)
+    assert task_of(driver, "c1")["queues"] == ["main", "more"]
+    come(driver, "ana")
+    complete(driver, accept(driver, "ana"))
+    driver.say("c1")
+    assert task_of(driver, "c1")["queues"] == ["main", "more"]
+
+
+def test_what_ladders_added_to_a_priority_lasts_for_the_cycle() -> None:
+    driver = ladder_of_two_steps()
+    for _ in range(3):
+        leave(driver, "ana")
+        driver.say("c1")
+        assert task_of(driver, "c1")["priority"] == 2
+        driver.wait(12)
+        assert task_of(driver, "c1")["priority"] == 7
+        come(driver, "ana")
+        complete(driver, accept(driver, "ana"))
+    changes = [(one["from"], one["to"]) for one in driver.found("task.priority_changed")]
+    assert changes == [(2, 7), (7, 2), (2, 7), (7, 2), (2, 7)]
+    assert {one["by"] for one in driver.found("task.priority_changed")} == {"escalation"}
+
+
+def test_a_priority_set_by_hand_outlasts_the_cycle() -> None:
+    driver = ladder_of_two_steps()
+    leave(driver, "ana")
+    driver.say("c1")
+    driver.wait(12)
+    driver.command(cmd.ReprioritizeTask(task=task_of(driver, "c1")["id"], priority=9))
+    come(driver, "ana")
+    complete(driver, accept(driver, "ana"))
+    driver.say("c1")
+    assert task_of(driver, "c1")["priority"] == 9
+
+
+# -- queues that go
+
+
+def test_a_queue_that_waiting_work_will_come_to_is_not_deleted() -> None:
+    driver = ladder_of_two_steps()
+    leave(driver, "ana")
+    driver.say("c1")
+    driver.put("policy", "default", rules=[{"steps": [{"queue": "main"}]}])
+    with pytest.raises(Refused, match="a step of theirs"):
+        driver.command(cmd.DeleteResource(resource="queue", id="more"))
+
+
+def test_a_task_that_reopens_after_its_queue_is_gone_is_planned_anew() -> None:
+    driver = ladder_of_two_steps()
+    driver.say("c1")
+    complete(driver, accept(driver, "ana"))
+    driver.put("queue", "new")
+    driver.put("policy", "default", rules=[{"steps": [{"queue": "new"}]}])
+    for name in ("main", "more"):
+        driver.command(cmd.DeleteResource(resource="queue", id=name))
+    driver.say("c1")
+    assert (task_of(driver, "c1")["queues"], offered(driver, "ana")) == (["new"], ["c1"])
+    assert set(driver.core.pending.values()) == {0}
+    assert invariants.check(driver.core) == []
+
+
+# -- who is preferred
+
+
+@pytest.mark.parametrize("mode", ["blind", "warm"])
+@pytest.mark.parametrize("prefer", [{"hold_s": 30}, {"hard": True}])
+def test_who_transfers_to_a_policy_is_not_preferred_by_it(mode: str, prefer: dict) -> None:
+    driver = come(centre({"ana": {}, "ben": {}}), "ana")
+    driver.put("policy", "tech", rules=[{"steps": [{"queue": "main"}], "prefer": prefer}])
+    driver.say("c1")
+    accept(driver, "ana")
+    come(driver, "ben")
+    transfer(driver, "c1", mode=mode, policy="tech")
+    assert offered(driver, "ben") == ["c1"]
+
+
+def test_an_edited_policy_does_not_hold_work_for_who_has_refused_it() -> None:
+    rule: dict[str, Any] = {"steps": [{"queue": "main"}], "prefer": {"agent": "ana", "hold_s": 30}}
+    driver = come(centre({"ana": {}, "ben": {}}, rule), "ana")
+    driver.say("c1")
+    [offer] = work(driver, "ana")["offers"]
+    driver.command(cmd.DeclineOffer(agent="ana", offer=offer["id"]))
+    driver.put("policy", "default", on_edit="take", rules=[{**rule, "priority": 1}])
+    come(driver, "ben")
+    assert offered(driver, "ben") == ["c1"]
+
+
+def test_work_is_kept_no_longer_for_who_is_never_paired_with_the_customer_since() -> None:
+    rule = {"prefer": {"agent": "ana", "hard": True}}
+    driver = come(centre({"ana": {}, "ben": {}}, rule), "ben")
+    customer(driver, "kim")
+    driver.say("c1", identities=KIM)
+    assert offered(driver, "ben") == []
+    customer(driver, "kim", "ana")
+    assert offered(driver, "ben") == ["c1"]
+
+
+# -- merges
+
+
+def test_what_came_while_customers_were_merged_is_each_ones_own_after_the_undoing() -> None:
+    driver = centre({"ana": {}})
+    customer(driver, "kim", "ana")
+    customer(driver, "lee")
+    driver.command(cmd.MergeCustomer(customer="kim", into="lee"))
+    driver.say("c1", identities=KIM)
+    assert task_of(driver, "c1")["customer_id"] == "lee"
+    driver.command(cmd.UnmergeCustomer(customer="kim"))
+    come(driver, "ana")
+    assert (task_of(driver, "c1")["customer_id"], offered(driver, "ana")) == ("kim", [])
+
+
+# -- call-backs and presence
+
+
+def test_who_has_written_is_answered_also_after_the_window_of_his_call_back() -> None:
+    driver = centre({})
+    start = driver.now_us
+    driver.command(
+        cmd.CreateTask(
+            channel="chat",
+            conversation_id="c1",
+            not_before_us=start + 60 * SECOND_US,
+            not_after_us=start + 600 * SECOND_US,
+        )
+    )
+    driver.wait(100)
+    driver.say("c1")
+    driver.wait(600)
+    assert (task_of(driver, "c1")["state"], task_of(driver, "c1")["not_after"]) == ("pending", None)
+
+
+def test_going_offline_in_other_words_does_not_begin_the_orphans_time_anew() -> None:
+    driver = come(centre({"ana": {}}, orphans={"after_s": 120}), "ana")
+    driver.say("c1")
+    accept(driver, "ana")
+    driver.lifecycle(cmd.PRESENCE_LAPSED, agent="ana")
+    driver.wait(100)
+    driver.command(cmd.SetPresence(agent="ana", status="offline", reason="home"))
+    driver.wait(21)
+    assert task_of(driver, "c1")["state"] == "pending"
