@@ -212,3 +212,11 @@ def test_assignments_alone_make_nothing_usual():
         driver.say(f"c{number}")
         driver.wait(4)
     assert driver.found("queue.surge") == []
+
+
+def test_a_wait_that_nobody_can_tell_is_looked_at_ever_more_seldom():
+    driver = centre({})
+    driver.say("c1")
+    before = driver.number
+    driver.wait(30 * 86_400)
+    assert driver.number - before < 120

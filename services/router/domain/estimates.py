@@ -19,7 +19,9 @@ from shared.contracts.instants import SECOND_US, seconds
 
 METHOD = "recent_assignments"
 REVIEW_EVERY_US = 15 * SECOND_US  # no task's estimate is looked at more often
-REVIEW_SHARE = 8  # a long wait is looked at when an eighth of it has passed
+REVIEW_SHARE = (
+    8  # a long wait is looked at when an eighth of it, or of what it has been, has passed
+)
 GRID_US = 5 * SECOND_US  # reviews fall on whole fives of seconds, so that many share one wake-up
 NEAR = 10  # up to this position every step is told, beyond it every tenth part
 MOVED_US = 10 * SECOND_US  # smaller changes of the wait are not told
@@ -151,7 +153,8 @@ def review(ws: Workspace, task: Task) -> None:
         return
     if task.told_us is None or _moved(ws, task, found):
         _tell(ws, task, found)
-    later = max(REVIEW_EVERY_US, (found.wait_us or 0) // REVIEW_SHARE)
+    long_us = waited_us(task, ws.now) if found.wait_us is None else found.wait_us
+    later = max(REVIEW_EVERY_US, long_us // REVIEW_SHARE)
     due = (ws.now + later) // GRID_US * GRID_US + GRID_US
     task.estimate_us = due
     ws.at_time(due, timers.ESTIMATE, task.number, task.id)
