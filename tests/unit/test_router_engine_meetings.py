@@ -6,7 +6,9 @@ import pytest
 
 from services.router.domain import commands as cmd
 from services.router.domain import invariants
+from services.router.domain.evaluate import evaluate
 from services.router.driver import Driver
+from services.router.evaluation import EvaluationBody, read_evaluation
 from shared.contracts.problems import Refused
 from tests.unit.router_centre import (
     accept,
@@ -278,3 +280,51 @@ def test_going_offline_in_other_words_does_not_begin_the_orphans_time_anew() -> 
     driver.command(cmd.SetPresence(agent="ana", status="offline", reason="home"))
     driver.wait(21)
     assert task_of(driver, "c1")["state"] == "pending"
+
+
+# -- what is tried, and what then happens
+
+
+def tried(driver: Driver, **body: Any) -> dict[str, Any]:
+    [found] = evaluate(driver.core, read_evaluation(EvaluationBody(**body)))["results"]
+    return found
+
+
+def by_language() -> Driver:
+    driver = come(centre({"ana": {}}), "ana")
+    steps = [{"queue": "main"}]
+    german = {"name": "german", "when": 'task.language == "de"', "steps": steps}
+    driver.put(
+        "policy", "default", rules=[german, {"name": "other", "priority": 3, "steps": steps}]
+    )
+    identities = [{"scheme": "crm", "value": "kim"}]
+    driver.put("customer", "kim", language="de", identities=identities, never_pair=["ana"])
+    return driver
+
+
+@pytest.mark.parametrize("whose", [{"customer_id": "kim"}, {"conversation_id": "c9"}])
+def test_a_task_is_evaluated_as_it_would_be_created(whose: dict[str, str]) -> None:
+    driver = by_language()
+    task = {"channel": "chat", "kind": "call_back", "priority": 7, **whose}
+    seen = tried(driver, tasks=[task])
+    made = driver.command(cmd.CreateTask(**task))
+    assert (seen["rule"], seen["priority"]) == (made["policy"]["rule"], made["priority"])
+    assert seen["rule"] == ("german" if "customer_id" in whose else "other")
+
+
+def test_an_event_of_a_known_conversation_is_evaluated_with_its_language_and_customer() -> None:
+    driver = by_language()
+    driver.say("c1", language="de", identities=KIM)
+    driver.command(cmd.CancelTask(task=task_of(driver, "c1")["id"]))
+    seen = tried(driver, events=[{"channel": "chat", "conversation_id": "c1", "text": "again"}])
+    driver.say("c1", "again")
+    assert seen["rule"] == task_of(driver, "c1")["policy"]["rule"] == "german"
+    assert seen["agents"] == offered(driver, "ana") == []
+
+
+def test_rules_read_the_priority_that_a_task_is_created_with() -> None:
+    driver = centre({})
+    urgent = {"name": "urgent", "when": "task.priority >= 5", "steps": [{"queue": "main"}]}
+    driver.put("policy", "default", rules=[urgent])
+    made = driver.command(cmd.CreateTask(channel="chat", conversation_id="c1", priority=6))
+    assert (made["policy"]["rule"], made["priority"]) == ("urgent", 6)

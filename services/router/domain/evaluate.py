@@ -11,7 +11,7 @@ from services.router.domain.policy import CompiledPolicy, Plan, first_step, queu
 from services.router.domain.pools import Key, Member, agent_key
 from services.router.domain.references import Known, references
 from services.router.domain.requirements import Requirement, active, met_by
-from services.router.domain.state import Task
+from services.router.domain.state import Conversation, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import span_us
 from shared.contracts.interactions import Author, Flag, Identity, Interaction
@@ -24,7 +24,8 @@ _NO_QUEUE = Queue("")
 
 class Sample(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """An event (what a customer says) or a task. `customer` is an id or the facts themselves;
-    without it `identities` are resolved."""
+    without it `identities` are resolved, and of a known conversation its customer is taken. A task's
+    own `priority` holds, as with `POST tasks`."""
 
     channel: Channel
     text: str | None = None
@@ -33,7 +34,7 @@ class Sample(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     attributes: dict[str, Any] = {}
     flags: list[Flag] = []
     kind: str = "conversation"
-    priority: float = 0
+    priority: float | None = None
     customer: str | dict[str, Any] | None = None
     customer_id: str | None = None
     identities: list[Identity] = []
@@ -86,7 +87,7 @@ def _policy(ws: Workspace, asked: Evaluation) -> CompiledPolicy:
 def _result(
     ws: Workspace, policy: CompiledPolicy, sample: Sample, asked: Evaluation, pointer: str
 ) -> dict[str, Any]:
-    task = _task(ws, sample, pointer)
+    task = _task(ws, sample, pointer, spoken=asked.spoken)
     message = _message(ws, sample) if asked.spoken else None
     facts = planning.facts(ws, task, message).replaced(
         now_us=asked.now_us,
@@ -100,7 +101,9 @@ def _result(
             "rule": None, "reason": planning.NO_RULE, "queue": None, "queues": [], "requires": [],
             "priority": 0, "escalation": None, "agents": [], "trace": trace,
         }  # fmt: skip
-    return _planned(ws, task, plan)
+    found = _planned(ws, task, plan)
+    own = None if asked.spoken else sample.priority
+    return found if own is None else {**found, "priority": own}
 
 
 def _planned(ws: Workspace, task: Task, plan: Plan) -> dict[str, Any]:
@@ -146,8 +149,9 @@ def _member(desk: Desk, queues: tuple[str, ...]) -> Member | None:
 # -- samples as tasks and messages
 
 
-def _task(ws: Workspace, sample: Sample, pointer: str) -> Task:
-    customer = _resolved(ws, sample, pointer)
+def _task(ws: Workspace, sample: Sample, pointer: str, *, spoken: bool) -> Task:
+    thread = ws.conversations.get(sample.conversation_id or "")
+    customer = _resolved(ws, sample, thread, pointer)
     return Task(
         id="",
         number=0,
@@ -156,20 +160,32 @@ def _task(ws: Workspace, sample: Sample, pointer: str) -> Task:
         conversation_id=sample.conversation_id or "",
         channel=sample.channel,
         customer_id=customer.id if customer else None,
-        language=sample.language,
+        language=_language(sample, thread, None if spoken else customer),
         attributes=sample.attributes,
         subject=sample.subject,
         text=sample.text,
-        priority=sample.priority,
+        priority=sample.priority or 0,
         created_us=ws.now,
         waiting_since_us=ws.now,
     )
 
 
-def _resolved(ws: Workspace, sample: Sample, pointer: str) -> Customer | None:
+def _language(sample: Sample, thread: Conversation | None, customer: Customer | None) -> str | None:
+    """As opening.py has it: of what is said or asked for, else of its conversation; of a task for which
+    nobody has said anything, else the customer's."""
+    known = customer.language if customer else None
+    return sample.language or (thread.language if thread else None) or known
+
+
+def _resolved(
+    ws: Workspace, sample: Sample, thread: Conversation | None, pointer: str
+) -> Customer | None:
     named = sample.customer if isinstance(sample.customer, str) else sample.customer_id
     if named is None:
-        return ws.customers.resolve(sample.identities)
+        found = ws.customers.resolve(sample.identities)
+        if found is not None or thread is None or thread.customer_id is None:
+            return found
+        return ws.customers.get(thread.customer_id)
     customer = ws.customers.get(named)
     if customer is None:
         at = f"{pointer}/customer"

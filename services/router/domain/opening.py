@@ -63,6 +63,8 @@ def create(ws: Workspace, command: cmd.CreateTask) -> Task:
         not_before_us=command.not_before_us,
         not_after_us=command.not_after_us,
     )
+    if command.priority is not None:
+        task.priority = command.priority  # for rules to read; it holds whatever they say
     planning.plan(ws, task)
     if command.priority is not None:
         task.priority = command.priority
