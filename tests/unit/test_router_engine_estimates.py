@@ -8,7 +8,7 @@ from services.router.domain import commands as cmd
 from services.router.domain import estimates, invariants, views
 from services.router.domain.ranks import CHUNK_MAX, Ranks
 from services.router.driver import Driver
-from tests.unit.router_centre import accept, centre, come, complete, has, task_of
+from tests.unit.router_centre import accept, centre, come, complete, has, offered, task_of
 
 ONE = {"ana": {"channels": {"chat": 1}}}
 
@@ -220,3 +220,51 @@ def test_a_wait_that_nobody_can_tell_is_looked_at_ever_more_seldom():
     before = driver.number
     driver.wait(30 * 86_400)
     assert driver.number - before < 120
+
+
+def wait_s(driver: Driver, thread: str) -> float:
+    return task_of(driver, thread)["estimate"]["wait_s"]
+
+
+def test_how_much_comes_into_an_idle_queue_says_nothing_of_how_fast_it_moves():
+    driver = come(centre(ONE), "ana")
+    for number in range(5):
+        driver.say(f"a{number}")
+        busy = accept(driver, "ana")
+        driver.say(f"b{number}")
+        for _ in range(2):  # b waits, and is served after 40 s
+            driver.wait(40)
+            complete(driver, busy)
+            busy = accept(driver, "ana") if offered(driver, "ana") else busy
+            if task_of(driver, f"b{number}")["state"] == "completed":
+                break
+        driver.wait(900)
+    driver.say("now")
+    accept(driver, "ana")
+    driver.say("next")
+    assert wait_s(driver, "next") == 40
+
+
+def test_a_night_is_no_interval_and_no_silence():
+    driver = come(centre(ONE), "ana")
+    steady(driver, 3, 60)
+    opens = driver.now_us + 14 * 3_600_000_000
+    driver.config("calendar", "office", 1, {"id": "office"}, [[opens, opens + 9 * 3_600_000_000]])
+    driver.put("queue", "main", calendar="office")
+    for name in ("one", "two"):
+        driver.say(name)
+    driver.wait(13 * 3_600)
+    assert wait_s(driver, "one") == (opens - driver.core.now) / 1e6 + 60
+    driver.wait(3_600 + 1)
+    accept(driver, "ana")
+    assert wait_s(driver, "two") <= 60
+
+
+def test_an_interval_alone_at_most_doubles_the_mean():
+    driver = come(centre(ONE), "ana")
+    steady(driver, 3, 60)
+    driver.wait(14 * 3_600)
+    driver.say("early")
+    accept(driver, "ana")
+    driver.say("next")
+    assert wait_s(driver, "next") <= 120

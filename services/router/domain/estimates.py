@@ -1,16 +1,18 @@
 """How long a waiting task will still wait, and telling so when it changes.
 
-Method `recent_assignments`: position × the running mean of the time between the queue's assignments;
-of a closed queue the time until it opens is added. The position counts the tasks that come before it
+Method `recent_assignments`: position × the running mean of the time between the queue's assignments, of
+those that somebody had to wait for where there have been any; of a closed queue the time until it opens is added. The position counts the tasks that come before it
 in the queue's own order, whatever they ask of an agent. How well the first estimate was met is told
 with the assignment (`estimated_s`, `actual_s`) and published as a metric.
 """
+
+from bisect import bisect_right
 
 import msgspec
 
 from services.router.domain import timers
 from services.router.domain.config import Queue
-from services.router.domain.pools import Pool, task_key
+from services.router.domain.pools import NEVER_US, Pool, task_key
 from services.router.domain.ranks import Key, Ranks
 from services.router.domain.state import SEEKING, Task, waited_us
 from services.router.domain.workspace import Workspace
@@ -19,9 +21,7 @@ from shared.contracts.instants import SECOND_US, seconds
 
 METHOD = "recent_assignments"
 REVIEW_EVERY_US = 15 * SECOND_US  # no task's estimate is looked at more often
-REVIEW_SHARE = (
-    8  # a long wait is looked at when an eighth of it, or of what it has been, has passed
-)
+REVIEW_SHARE = 8  # a long wait is looked at when an eighth of it, or of it so far, has passed
 GRID_US = 5 * SECOND_US  # reviews fall on whole fives of seconds, so that many share one wake-up
 NEAR = 10  # up to this position every step is told, beyond it every tenth part
 MOVED_US = 10 * SECOND_US  # smaller changes of the wait are not told
@@ -47,19 +47,37 @@ def estimate(ws: Workspace, task: Task) -> Estimate | None:
     if queue is None:
         return None
     ahead = position(ws, queue, task)
-    return Estimate(ahead, expected_wait_us(ws, queue.id, ahead))
+    return Estimate(ahead, expected_wait_us(ws, queue.id, ahead, task.waiting_since_us))
 
 
-def expected_wait_us(ws: Workspace, queue: str, ahead: int) -> int | None:
-    """How long until the `ahead`-th assignment from now in this queue."""
+def expected_wait_us(ws: Workspace, queue: str, ahead: int, since_us: int) -> int | None:
+    """How long until the `ahead`-th assignment from now in this queue, in which somebody has waited since
+    then."""
     figures = ws.figures.get(queue)
     if figures is None or figures.interval_us <= 0:
         return None
-    each_us = figures.interval_us
-    silence = ws.now - figures.last_us - each_us
-    if silence > 0:
+    each_us = figures.pressed_us or figures.interval_us
+    silence = ws.now - moving_since_us(ws, queue, since_us) - each_us
+    if silence > 0 and queue not in ws.closed_queues:
         each_us += silence // FIGURE_WEIGHT
     return until_open_us(ws, queue) + ahead * each_us
+
+
+def moving_since_us(ws: Workspace, queue: str, since_us: int) -> int:
+    """Since when the next assignment has been awaited: the last one, or when somebody began to wait or
+    the queue opened after that."""
+    figures = ws.figures.get(queue)
+    last_us = figures.last_us if figures is not None else 0
+    return max(last_us, since_us, _opened_us(ws, queue))
+
+
+def _opened_us(ws: Workspace, name: str) -> int:
+    """When a queue with hours last opened."""
+    queue = ws.queues.get(name)
+    calendar = ws.resource("calendar", queue.calendar) if queue and queue.calendar else None
+    windows = calendar.windows if calendar else []
+    place = bisect_right(windows, (ws.now, NEVER_US))
+    return windows[place - 1][0] if place else 0
 
 
 def until_open_us(ws: Workspace, name: str) -> int:

@@ -99,6 +99,7 @@ def assign(
         task.drained = ()
     if task.effects:
         withdrawals.acted(ws, task)
+    waited = task.told_us is not None  # in vain at first, not only for an answer
     estimated_s, actual_s = estimates.met(ws, task)
     if task.agent_id is not None:
         release(ws, task)
@@ -129,7 +130,7 @@ def assign(
     if conversation is not None:
         ws.edit("conversation", conversation.id, conversation).last_agent = desk.id
     if first and queue is not None:
-        note_figures(ws, queue)
+        note_figures(ws, queue, task.waiting_since_us if waited else None)
     task.unanswered_us = ws.now if task.unread else None
     if not task.by_human:
         task.by_human = desk.config.kind == "human"
@@ -222,20 +223,28 @@ def is_over(ws: Workspace, desk: Desk, channel: str) -> bool:
     ) > desk.config.channels.get(channel, 0)
 
 
-def note_figures(ws: Workspace, queue: str) -> None:
-    """The running mean of the time between assignments, for estimates of the wait."""
+def note_figures(ws: Workspace, queue: str, waiting_since_us: int | None) -> None:
+    """The running means of the time between assignments, for estimates of the wait. What was waited for
+    (`waiting_since_us`) tells how fast a queue moves when that matters; what came into an idle one only
+    how much comes."""
     figures = ws.figures.get(queue)
     if figures is None:
         ws.add("queue_figures", queue, QueueFigures(id=queue, last_us=ws.now))
         return
     ws.edit("queue_figures", queue, figures)
-    if not figures.last_us:
-        figures.last_us = ws.now
-        return
-    interval = ws.now - figures.last_us
-    known = figures.interval_us
-    figures.interval_us = known + (interval - known) // FIGURE_WEIGHT if known else interval
+    if figures.last_us:
+        figures.interval_us = _mean(figures.interval_us, ws.now - figures.last_us)
+        if waiting_since_us is not None:
+            since_us = estimates.moving_since_us(ws, queue, waiting_since_us)
+            figures.pressed_us = _mean(figures.pressed_us, ws.now - since_us)
     figures.last_us = ws.now
+
+
+def _mean(known: int, interval: int) -> int:
+    """A night is no interval of the day: one alone at most doubles the mean."""
+    if not known:
+        return interval
+    return known + (min(interval, FIGURE_WEIGHT * known) - known) // FIGURE_WEIGHT
 
 
 def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None:

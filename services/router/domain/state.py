@@ -292,8 +292,8 @@ class CustomerMerge(msgspec.Struct, array_like=True, kw_only=True, gc=False):
 
 
 class QueueFigures(msgspec.Struct, array_like=True, kw_only=True, gc=False):
-    """How fast a queue moves: a running mean of the time between assignments (0: not yet known); and
-    what comes: arrivals in the minute from `minute_us`, the usual number per minute."""
+    """How fast a queue moves: a running mean of the time between assignments (0: not yet known), and
+    `pressed_us`, the same of those that somebody had to wait for; and what comes: arrivals in the minute from `minute_us`, the usual number per minute."""
 
     id: str
     interval_us: int = 0
@@ -303,6 +303,7 @@ class QueueFigures(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     usual: float = 0.0
     minutes: int = 0
     surge: bool = False
+    pressed_us: int = 0
 
 
 class Meta(msgspec.Struct, array_like=True, kw_only=True, gc=False):

@@ -189,7 +189,8 @@ def queue_status(ws: Workspace, name: str) -> dict[str, Any] | None:
     found = counts.look(ws)
     waiting = found.of(counts.PENDING, name)
     since_us = found.longest_since_us(name)
-    wait_us = estimates.expected_wait_us(ws, name, waiting + 1)
+    awaited_us = ws.now if since_us is None else since_us
+    wait_us = estimates.expected_wait_us(ws, name, waiting + 1, awaited_us)
     figures = ws.figures.get(name)
     return {
         "id": name,
