@@ -645,3 +645,22 @@ def test_clocks_are_shown_and_explained():
     assert found is not None and "60 s of open time" in found["summary"]
     assert [entry["seconds"] for entry in found["ledger"]] == [40]
     assert explanation(bench.core, "cnv_1", "clk_none", now_us) is None
+
+
+def test_the_summary_of_a_clock_says_what_became_of_it():
+    bench = Bench().configured()
+    bench.message(0, event="e")
+    bench.created(0, "e")
+    bench.tick(61)
+    clocks = conversation_clocks(bench.core, "cnv_1", T0 + 61 * S)
+    whole, first = sorted(clocks, key=lambda one: one["metric"], reverse=True)
+    said = explanation(bench.core, "cnv_1", first["id"], T0 + 61 * S)
+    assert said is not None and said["summary"].endswith(f"; breached {first['due_at']}")
+    bench.message(90, "agent")
+    bench.told(100, "cancelled", reason="spam")
+    late = explanation(bench.core, "cnv_1", first["id"], T0 + 101 * S)
+    gone = explanation(bench.core, "cnv_1", whole["id"], T0 + 101 * S)
+    assert late is not None and gone is not None
+    ended = format_instant(T0 + 90 * S)
+    assert late["summary"].endswith(f"; missed {ended}, breached {first['due_at']}")
+    assert gone["summary"].endswith(f"; cancelled {format_instant(T0 + 100 * S)}")

@@ -54,9 +54,10 @@ def explanation(core: SlaCore, conversation_id: str, clock_id: str, now_us: int)
     for live in core.lives(conversation_id):
         for clock in live.clocks:
             if live.clock_id(clock) == clock_id:
+                view = shown(live, clock, now_us)
                 return {
-                    **shown(live, clock, now_us),
-                    "summary": _summary(clock),
+                    **view,
+                    "summary": _summary(clock, view["breached_at"]),
                     "late": _late(live),
                     "ledger": ledger(clock, live.fold.hands, now_us),
                 }
@@ -108,15 +109,26 @@ def _fits(live: Live, clock: Clock, wanted: Wanted) -> bool:
     )
 
 
-def _summary(clock: Clock) -> str:
+def _summary(clock: Clock, breached_at: str | None) -> str:
     goal = clock.goal
     target = f"{goal.days} business days" if goal.days is not None else f"{clock.target_us / 1_000_000:g} s of open time"  # fmt: skip
     start = format_instant(clock.started_us)
     text = f"{clock.metric} began {start} with {target} on calendar {clock.calendar} under policy {clock.policy_id}"  # fmt: skip
     if clock.state == "paused":
-        return f"{text}; it is paused ({clock.spans[-1].because}), so nothing is due"
+        because = clock.spans[-1].because
+        return f"{text}; it is paused ({because}), so nothing is due{_outcome(clock, breached_at)}"
     if clock.due_us is None:
-        return f"{text}; no deadline lies within the hours known"
+        return f"{text}; no deadline lies within the hours known{_outcome(clock, breached_at)}"
     pauses = sum(not span.runs for span in clock.spans)
     after = f" after {pauses} pause{'s' if pauses > 1 else ''}" if pauses else ""
-    return f"{text}; due {format_instant(clock.due_us)}{after}"
+    return f"{text}; due {format_instant(clock.due_us)}{after}{_outcome(clock, breached_at)}"
+
+
+def _outcome(clock: Clock, breached_at: str | None) -> str:
+    """What became of it, if anything has."""
+    parts: list[str] = []
+    if clock.ended_us is not None and not clock.is_open:
+        parts.append(f"{clock.state.replace('_', ' ')} {format_instant(clock.ended_us)}")
+    if breached_at is not None:
+        parts.append(f"breached {breached_at}")
+    return f"; {', '.join(parts)}" if parts else ""
