@@ -128,7 +128,9 @@ class _EventStream(Response):
         await send(_body(b": connected\n\n"))
         while True:
             try:
-                chunk = await asyncio.wait_for(self._queue.get(), self._heartbeat_s)
+                # Not `wait_for`: where an event is there already it loses the call to end (Python 3.11).
+                async with asyncio.timeout(self._heartbeat_s):
+                    chunk = await self._queue.get()
             except TimeoutError:
                 chunk = b": alive\n\n"
             if chunk is None:

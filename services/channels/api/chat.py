@@ -203,7 +203,8 @@ async def _told(
                     yield SseEvent(msgspec.json.encode(shown), str(after))
             if not found:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), min(left_s, IDLE_S))
+                    async with asyncio.timeout(min(left_s, IDLE_S)):
+                        await news.wait()
 
 
 async def _web_chat(
