@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from services.channels.limits import check, refuse_nul
+from services.channels.limits import check
 from services.channels.posted import (
     JSON_FAULTS,
     KNOWN,
@@ -33,6 +33,7 @@ from shared.contracts.instants import InstantOutOfRange, format_once, normal_ins
 from shared.contracts.interactions import Flag, Interaction
 from shared.contracts.problems import Fault, Problem, Refused, invalid
 from shared.contracts.topics import Channel
+from shared.contracts.values import refuse_nul
 
 CONNECTOR = "events"
 MAX_ROWS = 5_000

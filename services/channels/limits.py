@@ -1,20 +1,17 @@
 """What a posted event must hold, beyond its shape. Pure."""
 
 from difflib import get_close_matches
-from typing import Any, cast
 
 from services.channels.links import check_link
 from services.channels.posted import EventData, Posted
 from shared.contracts import interactions
 from shared.contracts.problems import Refused, invalid
-
-MAX_DEPTH = 16
+from shared.contracts.values import check_value
 
 ACCEPTED_TYPES = frozenset({*interactions.INTERACTION_TYPES, interactions.TRANSCRIPT_PARTIAL})
 _SPOKEN = frozenset({interactions.MESSAGE, interactions.MESSAGE_EDITED})
 _SEGMENTS = frozenset({interactions.TRANSCRIPT_SEGMENT, interactions.TRANSCRIPT_PARTIAL})
 _REPLACING = frozenset({interactions.MESSAGE_EDITED, interactions.MESSAGE_DELETED})
-_INT64 = 1 << 63
 
 
 def check(posted: Posted) -> None:
@@ -30,7 +27,7 @@ def check(posted: Posted) -> None:
     if data.attributes:
         for name, value in data.attributes.items():
             if type(value) is not str:
-                _check_value(value, ("data", "attributes", name))
+                check_value(value, ("data", "attributes", name))
     if data.attachments:
         for index, file in enumerate(data.attachments):
             check_link(file.url, f"/data/attachments/{index}/url")
@@ -42,40 +39,6 @@ def _unknown_type(name: str) -> Refused:
     hint = f" Did you mean {near[0]!r}?" if near else ""
     expected = near[0] if near else ", ".join(sorted(ACCEPTED_TYPES))
     return invalid("/type", "unknown_type", f"{name[:80]!r} is no event type.{hint}", expected)
-
-
-def _check_value(value: Any, place: tuple[str, ...]) -> None:
-    """Attributes are for rules: shallow, and with numbers that every reader holds exactly."""
-    if isinstance(value, (str, float, bool)) or value is None:
-        return
-    if isinstance(value, int):
-        if not -_INT64 <= value < _INT64:
-            raise invalid(_pointer(place), "range", "The number is too large.", "64 bits")
-        return
-    if len(place) > MAX_DEPTH:
-        raise invalid(_pointer(place), "depth", "This is nested too deep.", f"{MAX_DEPTH} levels")
-    inner = cast("dict[str, Any]", value).items() if isinstance(value, dict) else enumerate(value)
-    for name, one in inner:
-        _check_value(one, (*place, str(name)))
-
-
-def refuse_nul(value: Any, place: tuple[str, ...] = ()) -> None:
-    """Raise Refused where a text holds NUL, which databases and desktops do not take."""
-    if isinstance(value, str):
-        if "\x00" in value:
-            at = _pointer(place)
-            raise invalid(at, "nul", "The text holds a NUL character.", "text without \\u0000")
-    elif isinstance(value, dict):
-        for name, one in cast("dict[str, Any]", value).items():
-            refuse_nul(name, place)
-            refuse_nul(one, (*place, name))
-    elif isinstance(value, list):
-        for index, one in enumerate(cast("list[Any]", value)):
-            refuse_nul(one, (*place, str(index)))
-
-
-def _pointer(place: tuple[str, ...]) -> str:
-    return "".join("/" + one.replace("~", "~0").replace("/", "~1") for one in place)
 
 
 def _check_content(event_type: str, data: EventData) -> None:

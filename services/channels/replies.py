@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import msgspec
 
 from services.channels.events import decoded
-from services.channels.limits import refuse_nul
 from services.channels.links import check_link
 from services.channels.posted import MAX_ATTACHMENTS, Attachment, Body, ClientId
 from shared.contracts import ids, interactions
@@ -91,7 +90,6 @@ def _author(reply: NewReply, agent: str | None) -> str | None:
 def _check(reply: NewReply) -> None:
     if not (reply.text or reply.html or reply.attachments):
         raise invalid("/text", "missing", "A reply needs content.", "text, html or attachments")
-    refuse_nul(msgspec.to_builtins(reply))
 
 
 def _distinction(reply: NewReply, idempotency_key: str | None, now_us: int) -> tuple[str, ...]:

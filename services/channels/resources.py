@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from services.channels.connectors import registry as kinds
 from services.channels.connectors.handling import clean_secrets
 from services.channels.connectors.port import Connector, Secrets, Settings
-from services.channels.limits import refuse_nul
 from shared.contracts.faults import limit_of, missing_field, plain
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused
+from shared.contracts.values import refuse_nul
 
 Secret = str | list[str]
 

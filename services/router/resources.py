@@ -13,6 +13,7 @@ from services.router.domain.references import Known, references, warnings
 from services.router.forms import FORMS, Form
 from shared.contracts.faults import plain, why_no_json
 from shared.contracts.problems import Fault, Refused, Warn
+from shared.contracts.values import refuse_nul
 from shared.rules import nearest
 
 BODY_MAX_BYTES = 1_048_576
@@ -55,6 +56,10 @@ def parse(kind: str, body: bytes | Mapping[str, Any], name: str) -> Parsed:
     if given.setdefault("id", name) != name:
         message = f"the id in the body is not {name!r}"
         return Parsed(faults=[Fault("/id", "id_mismatch", message, name)])
+    try:
+        refuse_nul(given)
+    except Refused as refused:
+        return Parsed(faults=list(refused.errors))
     form = FORMS[kind]
     try:
         read = form.model_validate(given)

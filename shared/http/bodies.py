@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect
 
 from shared.contracts.faults import decode_body
 from shared.contracts.problems import Refused
+from shared.contracts.values import refuse_written_nul
 from shared.http import headers
 
 T = TypeVar("T")
@@ -22,7 +23,10 @@ async def read_body(
     Raises Refused: "unsupported-media-type" for another content type, "validation" with a pointer.
     """
     check_content_type(request, content_types)
-    return decode_body(await request.body(), kind)
+    body = await request.body()
+    read = decode_body(body, kind)
+    refuse_written_nul(body)
+    return read
 
 
 async def whole_body(request: Request) -> bytes:

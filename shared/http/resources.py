@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.contracts.faults import limit_of, missing_field, plain, unknown_field, why_no_json
 from shared.contracts.problems import Fault, Refused, invalid
+from shared.contracts.values import refuse_written_nul
 from shared.http.bodies import check_content_type
 from shared.http.problems import pointer
 
@@ -40,6 +41,7 @@ def parse_resource(body: bytes, model: type[M], *, id_in_path: str | None = None
         raise invalid("", "json", f"The body is not JSON: {why_no_json(body, error)}.") from error
     if not isinstance(content, dict):
         raise invalid("", "type", "The body is not an object.", "object")
+    refuse_written_nul(body)
     fields = cast(dict[str, Any], content)
     if id_in_path is not None:
         if fields.setdefault("id", id_in_path) != id_in_path:

@@ -149,6 +149,28 @@ def test_wrap_up_ends_with_close() -> None:
     assert work(driver, "ana")["agent"]["load"]["used"] == 0
 
 
+def test_what_calls_add_to_a_task_stays_within_bounds() -> None:
+    driver = present(office({"wrap_up": {"limit_s": 60}, "offer": {"auto_accept": True}}), "ana")
+    driver.say("c1")
+    name = task(driver)["id"]
+    for each in range(4):
+        driver.command(cmd.CompleteTask(task=name, tags=[f"{each}-{tag}" for tag in range(50)]))
+        driver.say("c1")
+    fault = refused(driver, cmd.CompleteTask(task=name, tags=["one more"])).errors[0]
+    assert (fault.pointer, fault.expected) == ("/tags", "at most 200 in all")
+    driver.command(cmd.CompleteTask(task=name, tags=["0-0"]))
+    driver.say("c1")
+
+    def passed_on(name: str) -> cmd.TransferTask:
+        to = cmd.TransferTo(queue="main")
+        return cmd.TransferTask(task=task(driver)["id"], to=to, attributes={name: "x" * 200_000})
+
+    driver.command(passed_on("a"))
+    driver.command(passed_on("b"))
+    assert refused(driver, passed_on("c")).errors[0].pointer == "/attributes"
+    driver.command(passed_on("b"))
+
+
 def test_a_completed_task_reopens_within_its_window_with_the_same_agent() -> None:
     prefer = {"agent": "last", "hold_s": 30, "reopen_within_s": 3600}
     driver = present(office(rule={"prefer": prefer}), "ana", "ben")

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import Depends, Query, Request, Response
@@ -18,11 +18,10 @@ from services.router.api.context import (
     as_workspace,
     router_of,
 )
+from services.router.api.forms import DeclineBody, PresenceBody, instant_at
 from services.router.domain import explanation, views
 from services.router.domain.commands import AcceptOffer, DeclineOffer, SetPresence
 from shared.contracts.core import Core
-from shared.contracts.instants import parse_instant
-from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
 from shared.http.direct import DirectRoute, direct_post
@@ -37,17 +36,6 @@ STREAM_RENEW_S = 10.0
 
 router = api_router("agents")
 Streams = Annotated[Caller, Depends(require("work:read", ticket=True))]
-
-
-class PresenceBody(msgspec.Struct, forbid_unknown_fields=True):
-    status: Literal["available", "away", "offline"]
-    reason: str | None = None
-    after_current: bool = False
-
-
-class DeclineBody(msgspec.Struct, forbid_unknown_fields=True):
-    reason: str | None = None
-    retry_at: str | None = None
 
 
 @router.put("/agents/{agent}/presence")
@@ -182,7 +170,7 @@ async def decline_offer(request: Request, caller: Caller) -> Response:
         agent=request.path_params["agent"],
         offer=request.path_params["offer"],
         reason=body.reason,
-        retry_us=_instant(body.retry_at),
+        retry_us=instant_at("/retry_at", body.retry_at),
     )
     return await act(request, caller, router_of(request), command)
 
@@ -203,13 +191,3 @@ def _is_agent(caller: Caller, agent: str) -> bool:
     """Whether the call comes from the agent's desktop, rather than from who looks over it."""
     principal = caller.principal
     return principal.agent == agent or "admin" in principal.roles
-
-
-def _instant(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError as error:
-        expected = "RFC 3339 with an offset"
-        raise invalid("/retry_at", "instant", f"{error}.", expected) from error

@@ -2,21 +2,32 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import Depends, Query, Request, Response
 
 from services.router.api.context import Service, act, router_of, wall_us
+from services.router.api.forms import (
+    AssignBody,
+    FinishBody,
+    LevelBody,
+    NewTask,
+    NothingBody,
+    PriorityBody,
+    ReasonBody,
+    TransferBody,
+    check_destination,
+    checked,
+    instant_at,
+)
 from services.router.domain import commands, explanation, views
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.domain.state import Task, TaskState
 from services.router.domain.workspace import Workspace
-from services.router.fields import PRIORITY_MAX
-from shared.contracts.instants import format_instant, parse_instant
-from shared.contracts.problems import Refused, invalid, not_found
-from shared.contracts.topics import Channel
+from shared.contracts.instants import format_instant
+from shared.contracts.problems import invalid, not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
 from shared.http.direct import direct_post
@@ -40,60 +51,7 @@ Reads = Annotated[Caller, Depends(require("tasks:read"))]
 Acts = Annotated[Caller, Depends(require("tasks:act"))]
 Steers = Annotated[Caller, Depends(require("tasks:steer"))]
 
-MAX_NOTE_CHARS = 10_000
-MAX_TAGS = 50
-MAX_REASON_CHARS = 1_000
-Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARS)]
-Priority = Annotated[float, msgspec.Meta(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
 _CONVERSATION_ID = re.compile(r"cnv_[0-9a-f]{32}\Z")
-
-
-class NewTask(msgspec.Struct, forbid_unknown_fields=True):
-    channel: Channel
-    conversation_id: str | None = None
-    customer_id: str | None = None
-    kind: str = "custom"
-    not_before: str | None = None
-    not_after: str | None = None
-    attributes: dict[str, Any] | None = None
-    priority: Priority | None = None
-    text: str | None = None
-    language: str | None = None
-
-
-class FinishBody(msgspec.Struct, forbid_unknown_fields=True):
-    disposition: str | None = None
-    tags: list[str] | None = None
-    note: str | None = None
-
-
-class TransferBody(msgspec.Struct, forbid_unknown_fields=True):
-    to: commands.TransferTo
-    mode: Literal["blind", "warm"] = "blind"
-    keep_place: bool = True
-    note: str | None = None
-    attributes: dict[str, Any] | None = None
-
-
-class ReasonBody(msgspec.Struct, forbid_unknown_fields=True):
-    reason: Reason | None = None
-
-
-class LevelBody(msgspec.Struct, forbid_unknown_fields=True):
-    level: str | None = None
-
-
-class AssignBody(msgspec.Struct, forbid_unknown_fields=True):
-    agent: str
-    override_capacity: bool = False
-
-
-class PriorityBody(msgspec.Struct, forbid_unknown_fields=True):
-    priority: Priority
-
-
-class NothingBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Calls whose address says it all."""
 
 
 @router.post("/tasks", status_code=201)
@@ -106,9 +64,17 @@ async def create_task(
     without an offset are in the customer's time zone, else the workspace's."""
     body = await read_body(request, NewTask)
     _check_new(body)
-    zone = await service.look(
-        caller.workspace, lambda ws: views.zone_of(ws, body.conversation_id, body.customer_id)
+    channel, zone = await service.look(
+        caller.workspace,
+        lambda ws: (
+            views.channel_of(ws, body.conversation_id),
+            views.zone_of(ws, body.conversation_id, body.customer_id),
+        ),
     )
+    if channel not in (None, body.channel):
+        message = f"The conversation is one of {channel}."
+        expected = f"{channel}, or customer_id for a new conversation"
+        raise invalid("/channel", "channel", message, expected)
     not_before_us = _local_instant("/not_before", body.not_before, zone)
     not_after_us = _local_instant("/not_after", body.not_after, zone)
     if not_before_us is not None and not_after_us is not None and not_after_us <= not_before_us:
@@ -121,7 +87,7 @@ async def create_task(
         kind=body.kind,
         not_before_us=not_before_us,
         not_after_us=not_after_us,
-        attributes=body.attributes or {},
+        attributes=checked(body.attributes),
         priority=body.priority,
         text=body.text,
         language=body.language,
@@ -210,7 +176,7 @@ async def explain_task(
     `cursor`) all agents in pages, the nearest first."""
     pages = _page(cursor, limit)
     shown = await _task(task, caller, service)
-    moment = _instant("/query/at", at)
+    moment = instant_at("/query/at", at)
     if moment is not None:
         past = await rebuild(service.store, RouterFactory(), caller.workspace, moment)
         assert isinstance(past, RouterCore)
@@ -254,8 +220,7 @@ async def close(request: Request, caller: Caller) -> Response:
 async def transfer(task: str, request: Request, caller: Acts, service: Service) -> Response:
     """To a queue, an agent or a policy; warm: the agent keeps it until somebody accepts."""
     body = await read_body(request, TransferBody)
-    if sum(one is not None for one in (body.to.queue, body.to.agent, body.to.policy)) != 1:
-        raise invalid("/to", "one_of", "Say where to, once.", "queue, agent or policy")
+    check_destination(body.to)
     command = commands.TransferTask(
         task=task,
         agent=caller.only_agent,
@@ -263,7 +228,7 @@ async def transfer(task: str, request: Request, caller: Acts, service: Service) 
         mode=body.mode,
         keep_place=body.keep_place,
         note=body.note,
-        attributes=body.attributes or {},
+        attributes=checked(body.attributes),
     )
     return await act(request, caller, service, command)
 
@@ -330,10 +295,6 @@ async def _optional(request: Request, kind: type[T]) -> T:
 
 async def _end(request: Request, caller: Caller, kind: type[commands.CompleteTask]) -> Response:
     body = await _optional(request, FinishBody)
-    if len(body.tags or ()) > MAX_TAGS:
-        raise invalid("/tags", "length", "Too many tags.", f"at most {MAX_TAGS}")
-    if len(body.note or "") > MAX_NOTE_CHARS:
-        raise invalid("/note", "length", "The note is too long.", f"at most {MAX_NOTE_CHARS}")
     command = kind(
         task=request.path_params["task"],
         agent=caller.only_agent,
@@ -353,18 +314,4 @@ def _local_instant(pointer: str, text: str | None, zone: str) -> int | None:
             local = None
         if local is not None and local.tzinfo is None:
             text = local.replace(tzinfo=ZoneInfo(zone)).isoformat()
-    return _instant(pointer, text)
-
-
-def _instant(pointer: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError as error:
-        expected = "RFC 3339 with an offset"
-        raise Refused(
-            "validation",
-            f"{error}.",
-            errors=invalid(pointer, "instant", str(error), expected).errors,
-        ) from error
+    return instant_at(pointer, text)

@@ -20,9 +20,13 @@ from services.router.domain.workspace import Workspace
 from shared.contracts import routing
 from shared.contracts.instants import seconds, span_us
 from shared.contracts.problems import Refused, conflict, invalid, not_found
+from shared.contracts.values import check_size
 from shared.rules import known_names
 
 WAITING_ON_CUSTOMER = "waiting_on_customer"
+# What calls may add up to: a task is shown and told whole.
+TASK_TAGS_MAX = 200
+TASK_ATTRIBUTES_MAX_BYTES = 512 * 1024
 
 
 # -- finding and guarding
@@ -75,11 +79,14 @@ def close(ws: Workspace, command: cmd.CloseTask) -> Task:
 
 
 def _note_result(ws: Workspace, task: Task, command: cmd.CompleteTask) -> None:
+    tags = [*task.tags, *(tag for tag in command.tags if tag not in task.tags)]
+    if len(tags) > TASK_TAGS_MAX:
+        message = f"The task would have {len(tags)} tags."
+        raise invalid("/tags", "length", message, f"at most {TASK_TAGS_MAX} in all")
     ws.task(task)
     task.disposition = command.disposition or task.disposition
     task.note = command.note or task.note
-    if command.tags:
-        task.tags = [*task.tags, *(tag for tag in command.tags if tag not in task.tags)]
+    task.tags = tags
 
 
 def finish(ws: Workspace, task: Task, reason: str | None) -> None:
@@ -120,6 +127,9 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
     """TransferTask. Warm: the agent keeps it until someone accepts."""
     task = find(ws, command, OPEN - {"wrapping", "scheduled"})
     target = _target(ws, task, command)
+    attributes = {**task.attributes, **command.attributes}
+    if command.attributes:
+        check_size(attributes, TASK_ATTRIBUTES_MAX_BYTES, "/attributes")
     former = task.agent_id
     warm = command.mode == "warm" and task.state == "assigned"
     ws.task(task)
@@ -140,7 +150,7 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
     membership.leave(ws, task)
     withdrawals.acted(ws, task)
     task.note = command.note or task.note
-    task.attributes = {**task.attributes, **command.attributes}
+    task.attributes = attributes
     task.prefer_agent = task.hold_until_us = None
     task.also, task.called, task.refused = [], 0, {}
     if not warm:
@@ -173,7 +183,7 @@ def _target(ws: Workspace, task: Task, command: cmd.TransferTask) -> dict[str, s
 
 
 def _unknown(pointer: str, what: str, name: str, known: Iterable[str]) -> Refused:
-    message = f"There is no {what} {name!r}."
+    message = f"There is no {what} {name[:80]!r}."
     return invalid(pointer, f"unknown_{what}", message, known_names(name, known))
 
 

@@ -172,6 +172,12 @@ def stored_task(found: Task) -> dict[str, Any]:
     return msgspec.to_builtins(task_shape.stored(found))
 
 
+def channel_of(ws: Workspace, conversation: str | None) -> str | None:
+    """A conversation's channel; None where it is not known."""
+    known = ws.conversations.get(conversation or "")
+    return known.channel if known else None
+
+
 def zone_of(ws: Workspace, conversation: str | None, customer: str | None) -> str:
     """The time zone of a customer, or of a conversation's; the workspace's where none is known."""
     known = ws.conversations.get(conversation or "")
