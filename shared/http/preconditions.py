@@ -1,6 +1,7 @@
 """Strong ETags from version numbers, If-Match and If-None-Match. RFC 9110, section 13."""
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -38,8 +39,8 @@ def etag(version: int) -> str:
 
 def precondition_of(request: Request) -> Precondition:
     """What If-Match and If-None-Match demand of a write. Raises Refused("validation")."""
-    match = request.headers.get("if-match")
-    none_match = request.headers.get("if-none-match")
+    match = headers.sent(request.scope, b"if-match")
+    none_match = headers.sent(request.scope, b"if-none-match")
     if none_match is not None and none_match.strip() != "*":
         raise _malformed("if-none-match", "*")
     absent = False if none_match is not None else None
@@ -52,6 +53,23 @@ def precondition_of(request: Request) -> Precondition:
         raise _malformed("if-match", '"<version>"')
     versions = [int(text) for weak, text in tags if not weak and _is_version(text)]
     return Precondition(tuple(versions), absent)
+
+
+async def demanded(request: Request, current: Callable[[], Awaitable[int | None]]) -> int | None:
+    """The version at which a write must find what it writes: 0 where there must be none, None where
+    it is all the same. `current` tells the version (None: there is none), and is asked where the
+    headers leave a choice; its answer is pinned, so that whoever writes meanwhile is noticed.
+
+    Raises Refused: "precondition-failed", "validation".
+    """
+    demand = precondition_of(request)
+    if demand.versions is None and not demand.exists:
+        return None if demand.exists is None else 0
+    if demand.versions is not None and len(demand.versions) == 1 and demand.exists is None:
+        return demand.versions[0]
+    version = await current()
+    demand.check(version)
+    return None if demand.exists else version or 0
 
 
 def is_current(request: Request, version: int) -> bool:

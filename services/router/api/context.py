@@ -16,7 +16,7 @@ from services.router.shown import shown
 from shared.contracts.core import Core, Input
 from shared.http.auth import Caller
 from shared.http.idempotency import REPLAYED, idempotency_of
-from shared.http.preconditions import Precondition, etag, precondition_of
+from shared.http.preconditions import etag
 from shared.http.replies import json_reply
 from shared.runtime.port import Reply, RuntimePort
 from shared.runtime.store.port import Store
@@ -118,10 +118,3 @@ async def put(request: Request, caller: Caller, service: Router, command: PutRes
 
 def _replayed(reply: Reply) -> dict[str, str]:
     return {REPLAYED: "true"} if reply.replayed else {}
-
-
-def wanted_version(request: Request) -> tuple[int | None, Precondition]:
-    """(the one version that If-Match names, the whole demand)."""
-    demand = precondition_of(request)
-    one = demand.versions[0] if demand.versions and len(demand.versions) == 1 else None
-    return one, demand

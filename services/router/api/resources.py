@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
-from services.router.api.context import Service, put, submit, wanted_version
+from services.router.api.context import Router, Service, put, submit
 from services.router.domain import duty, evaluate, views
 from services.router.domain.commands import DeleteResource, PutResource, ResourceKind
 from services.router.evaluation import EvaluationBody, read_evaluation
@@ -16,7 +16,7 @@ from shared.http.auth import Caller, require
 from shared.http.bodies import check_content_type, read_body
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
 from shared.http.permissions import Action
-from shared.http.preconditions import versioned
+from shared.http.preconditions import demanded, versioned
 from shared.http.replies import json_reply, no_content
 from shared.http.routes import api_router
 
@@ -50,12 +50,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
             message = parsed.faults[0].message
             raise Refused("validation", message, errors=list(parsed.faults))
         await service.runtime.refresh_config(caller.workspace)
-        version, demand = wanted_version(request)
-        if demand.exists is not None:
-            current = await service.look(
-                caller.workspace, lambda ws: views.resource(ws, kind, name)
-            )
-            demand.check(None if current is None else current[0])
+        version = await demanded(request, lambda: _version(caller, service, kind, name))
         body = msgspec.Raw(msgspec.json.encode(parsed.canonical))
         command = PutResource(resource=kind, id=name, body=body, if_version=version)
         return await put(request, caller, service, command)
@@ -75,8 +70,9 @@ def resource_router(kind: ResourceKind) -> APIRouter:
     async def delete_one(  # pyright: ignore[reportUnusedFunction]
         request: Request, caller: Annotated[Caller, Depends(require(write))], service: Service
     ) -> Response:
-        version, _ = wanted_version(request)
-        command = DeleteResource(resource=kind, id=_name(request, kind), if_version=version)
+        name = _name(request, kind)
+        version = await demanded(request, lambda: _version(caller, service, kind, name))
+        command = DeleteResource(resource=kind, id=name, if_version=version)
         await submit(request, caller, service, command)
         return no_content()
 
@@ -100,6 +96,11 @@ def resource_router(kind: ResourceKind) -> APIRouter:
 
 def _name(request: Request, kind: ResourceKind) -> str:
     return request.path_params["agent" if kind == "agent" else "name"]
+
+
+async def _version(caller: Caller, service: Router, kind: ResourceKind, name: str) -> int | None:
+    found = await service.look(caller.workspace, lambda ws: views.resource(ws, kind, name))
+    return None if found is None else found[0]
 
 
 queues = api_router("queues")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import Depends, Query, Request, Response
 
-from services.router.api.context import Service, act, router_of, wall_us
+from services.router.api.context import Router, Service, act, router_of, wall_us
 from services.router.api.forms import (
     AssignBody,
     FinishBody,
@@ -40,6 +40,7 @@ from shared.http.pages import (
     encode_cursor,
     page,
 )
+from shared.http.preconditions import demanded, etag
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 from shared.runtime.past import rebuild
@@ -139,7 +140,8 @@ async def list_tasks(
 
 @router.get("/tasks/{task}")
 async def get_task(task: str, caller: Reads, service: Service) -> Response:
-    return json_reply(await _task(task, caller, service))
+    found = await _task(task, caller, service)
+    return json_reply(found, 200, {"ETag": etag(found["version"])})
 
 
 async def _task(name: str, caller: Caller, service: Service) -> dict[str, Any]:
@@ -230,7 +232,7 @@ async def transfer(task: str, request: Request, caller: Acts, service: Service) 
         note=body.note,
         attributes=checked(body.attributes),
     )
-    return await act(request, caller, service, command)
+    return await _do(request, caller, service, command)
 
 
 @router.post("/tasks/{task}:requeue")
@@ -238,7 +240,7 @@ async def requeue(task: str, request: Request, caller: Acts, service: Service) -
     """Back to its queues, keeping its place."""
     body = await _optional(request, ReasonBody)
     command = commands.RequeueTask(task=task, agent=caller.only_agent, reason=body.reason)
-    return await act(request, caller, service, command)
+    return await _do(request, caller, service, command)
 
 
 @router.post("/tasks/{task}:hold")
@@ -246,22 +248,22 @@ async def hold(task: str, request: Request, caller: Acts, service: Service) -> R
     """`waiting_on_customer` ends by itself with the customer's next message."""
     body = await _optional(request, ReasonBody)
     command = commands.HoldTask(task=task, agent=caller.only_agent, reason=body.reason or "hold")
-    return await act(request, caller, service, command)
+    return await _do(request, caller, service, command)
 
 
 @router.post("/tasks/{task}:resume")
 async def resume(task: str, request: Request, caller: Acts, service: Service) -> Response:
     await _optional(request, NothingBody)
-    return await act(
-        request, caller, service, commands.ResumeTask(task=task, agent=caller.only_agent)
-    )
+    command = commands.ResumeTask(task=task, agent=caller.only_agent)
+    return await _do(request, caller, service, command)
 
 
 @router.post("/tasks/{task}:escalate")
 async def escalate(task: str, request: Request, caller: Steers, service: Service) -> Response:
     """Fire the ladder's `level`, or the first that has not fired in this cycle."""
     body = await _optional(request, LevelBody)
-    return await act(request, caller, service, commands.EscalateTask(task=task, level=body.level))
+    command = commands.EscalateTask(task=task, level=body.level)
+    return await _do(request, caller, service, command)
 
 
 @router.post("/tasks/{task}:assign")
@@ -271,20 +273,32 @@ async def assign(task: str, request: Request, caller: Steers, service: Service) 
     command = commands.AssignTask(
         task=task, to=body.agent, override_capacity=body.override_capacity
     )
-    return await act(request, caller, service, command)
+    return await _do(request, caller, service, command)
 
 
 @router.post("/tasks/{task}:reprioritize")
 async def reprioritize(task: str, request: Request, caller: Steers, service: Service) -> Response:
     body = await read_body(request, PriorityBody)
     command = commands.ReprioritizeTask(task=task, priority=body.priority)
-    return await act(request, caller, service, command)
+    return await _do(request, caller, service, command)
 
 
 @router.post("/tasks/{task}:cancel")
 async def cancel(task: str, request: Request, caller: Steers, service: Service) -> Response:
     body = await _optional(request, ReasonBody)
     command = commands.CancelTask(task=task, reason=body.reason or "cancelled")
+    return await _do(request, caller, service, command)
+
+
+async def _do(
+    request: Request, caller: Caller, service: Router, command: commands.TaskCommand
+) -> Response:
+    """With If-Match only if the task is at the `version` that it names."""
+
+    async def version() -> int:
+        return (await _task(command.task, caller, service))["version"]
+
+    command.if_version = await demanded(request, version)
     return await act(request, caller, service, command)
 
 
@@ -302,7 +316,7 @@ async def _end(request: Request, caller: Caller, kind: type[commands.CompleteTas
         tags=body.tags or [],
         note=body.note,
     )
-    return await act(request, caller, router_of(request), command)
+    return await _do(request, caller, router_of(request), command)
 
 
 def _local_instant(pointer: str, text: str | None, zone: str) -> int | None:

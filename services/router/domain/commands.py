@@ -2,8 +2,8 @@
 
 `Input(kind="command", name=<class name>, body=encode(command))`. `agent` in task commands is the
 acting agent (None: a supervisor or platform, who may act on any task); an agent may act only on
-tasks that are his, else `forbidden`. `if_version` is the resource's `version` of If-Match; a stale
-one is refused with `precondition-failed`. Instants are microseconds.
+tasks that are his, else `forbidden`. `if_version` is the `version` that If-Match names (0: there
+must be none); a stale one is refused with `precondition-failed`. Instants are microseconds.
 
 Replies are JSON: of task and offer commands the task (API.md), of presence commands the agent's
 presence, of Put… `{"id", "version", "created", "body", "warnings"}`, of Delete… `{"id"}`.

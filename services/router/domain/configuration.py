@@ -116,8 +116,9 @@ def _version(ws: Workspace, kind: str, name: str) -> int | None:
 
 
 def _check_version(wanted: int | None, version: int | None) -> None:
-    if wanted is not None and wanted != version:
-        raise Refused("precondition-failed", "The resource has changed meanwhile.")
+    changed = "The resource has changed meanwhile."
+    if wanted is not None and wanted != (version or 0):
+        raise Refused("precondition-failed", changed if wanted else "The resource exists.")
 
 
 def _check_unused(ws: Workspace, kind: str, name: str) -> None:

@@ -24,7 +24,7 @@ from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
 from shared.http.idempotency import REPLAYED, idempotency_of
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
-from shared.http.preconditions import etag, precondition_of, versioned
+from shared.http.preconditions import demanded, etag, versioned
 from shared.http.replies import json_reply, no_content
 from shared.http.routes import api_router
 from shared.runtime.port import Reply
@@ -54,7 +54,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
     ) -> Response:
         body = _READ[kind](await read_body(request, dict[str, Any]), name)
         await service.runtime.refresh_config(caller.workspace)
-        version = await _demanded(request, caller, service, kind, name)
+        version = await demanded(request, lambda: _version(caller, service, kind, name))
         if has_addresses(body):
             body = await _with_feeds(caller, service, name, body)
         command = await put_of(kind, name, body, version)
@@ -77,7 +77,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         name: str, request: Request, caller: Writes, service: Service
     ) -> Response:
         await service.runtime.refresh_config(caller.workspace)
-        version = await _demanded(request, caller, service, kind, name)
+        version = await demanded(request, lambda: _version(caller, service, kind, name))
         command = DeleteResource(resource=kind, id=name, if_version=version)
         await submit(request, caller, service, command)
         return no_content()
@@ -97,19 +97,11 @@ def resource_router(kind: ResourceKind) -> APIRouter:
     return routes
 
 
-async def _demanded(
-    request: Request, caller: Caller, service: Sla, kind: ResourceKind, name: str
-) -> int | None:
-    """The version that If-Match names; other demands are checked at once. Raises Refused."""
-    demand = precondition_of(request)
-    if demand.versions is not None and len(demand.versions) == 1 and demand.exists is None:
-        return demand.versions[0]
-    if demand.versions is not None or demand.exists is not None:
-        found = await service.runtime.query(
-            caller.workspace, lambda core: live.resource(core, kind, name)
-        )
-        demand.check(None if found is None else found[0])
-    return None
+async def _version(caller: Caller, service: Sla, kind: ResourceKind, name: str) -> int | None:
+    found = await service.runtime.query(
+        caller.workspace, lambda core: live.resource(core, kind, name)
+    )
+    return None if found is None else found[0]
 
 
 async def _with_feeds(

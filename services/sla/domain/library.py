@@ -120,7 +120,10 @@ class Library:
         if command.if_version is not None and command.if_version != (
             before.version if before else 0
         ):
-            raise Refused("precondition-failed", "The resource has changed since it was read.")
+            changed = "The resource has changed since it was read."
+            raise Refused(
+                "precondition-failed", changed if command.if_version else "The resource exists."
+            )
         if isinstance(command, DeleteResource):
             self._check_delete(command, before)
         elif command.resource == "calendar":
