@@ -75,3 +75,36 @@ def test_lapse_and_return_are_told_once_each():
         return centre
 
     assert asyncio.run(story()).told == [(PRESENCE_LAPSED, "ana"), (PRESENCE_RETURNED, "ana")]
+
+
+def test_a_call_right_after_the_lapse_returns_the_agent_at_once():
+    async def story() -> Centre:
+        centre = Centre()
+        await centre.live(61)
+        assert centre.told == []
+        await centre.live(1)
+        await centre.leases.renew("acme", "ana")  # before the next look at who has lapsed
+        return centre
+
+    assert asyncio.run(story()).told == [(PRESENCE_LAPSED, "ana"), (PRESENCE_RETURNED, "ana")]
+
+
+def test_a_call_to_an_owner_who_has_not_looked_yet_returns_the_agent_with_the_first_look():
+    async def story() -> Centre:
+        centre = Centre()
+        centre.present, centre.lapsed = set(), {"ana"}
+        await centre.leases.renew("acme", "ana")
+        await centre.leases.check("acme")
+        return centre
+
+    assert asyncio.run(story()).told == [(PRESENCE_RETURNED, "ana")]
+
+
+def test_who_waits_for_long_renews_twice_a_lease():
+    async def story() -> Centre:
+        centre = Centre()
+        assert centre.leases.renew_every_s("acme") == 2.5  # not known yet: the shortest there is
+        await centre.live(1)
+        return centre
+
+    assert asyncio.run(story()).leases.renew_every_s("acme") == 30

@@ -67,14 +67,16 @@ _wait = TypeAdapter[float](Annotated[float, Field(ge=0, le=MAX_WAIT_S)])
 
 async def get_work(request: Request) -> Response:
     """The agent's offers and tasks: at once, or with If-None-Match as soon as they change; 304
-    after `wait` seconds. The agent's own call renews his presence lease."""
+    after `wait` seconds. The agent's own call renews his presence lease, also while it waits."""
     caller = await _enter_work(request)
     service = router_of(request)
     agent: str = request.path_params["agent"]
     clock = asyncio.get_running_loop().time
     deadline = clock() + _wait_of(request)
-    if _is_agent(caller, agent):
+    own, renew_s = _is_agent(caller, agent), float(MAX_WAIT_S)
+    if own:
         await service.presence.renew(caller.workspace, agent)
+        renew_s = service.presence.renew_every_s(caller.workspace)
     stopping = stopping_of(request)
     with service.runtime.watch(caller.workspace, [f"agent:{agent}"]) as watch:
         stopping.tell(wake := watch.wake)
@@ -86,8 +88,12 @@ async def get_work(request: Request) -> Response:
                 if snapshot is not None:
                     return json_reply(snapshot, 200, {"ETag": etag(revision)})
                 left_s = deadline - clock()
-                if stopping.is_set or left_s <= 0 or not await watch.changed(left_s):
+                if stopping.is_set or left_s <= 0:
                     return not_modified(revision)
+                if not await watch.changed(min(left_s, renew_s)) and left_s > renew_s and own:
+                    if await request.is_disconnected():
+                        return not_modified(revision)
+                    await service.presence.renew(caller.workspace, agent)
         finally:
             stopping.forget(wake)
 
@@ -149,7 +155,8 @@ async def _snapshots(agent: str, caller: Caller, service: Router) -> AsyncIterat
             if revision != sent:
                 sent = revision
                 yield SseEvent(msgspec.json.encode(snapshot), str(revision), "work")
-            await watch.changed(STREAM_RENEW_S)
+            renew_s = service.presence.renew_every_s(caller.workspace)
+            await watch.changed(min(STREAM_RENEW_S, renew_s))
 
 
 @direct_post(router, "/agents/{agent}/offers/{offer}:accept", "offers:answer")
