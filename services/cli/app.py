@@ -14,6 +14,7 @@ import msgspec
 import typer
 import typer.core
 from rich.console import Console
+from rich.markup import escape
 
 from shared.settings import Settings, SettingsError, read_settings
 
@@ -35,25 +36,39 @@ def explained() -> Generator[None]:
     from shared.bus.port import BusUnavailable
     from shared.contracts.problems import Refused
     from shared.db.embedded import EmbeddedPostgresError
-    from shared.db.engine import DatabaseUnavailable
+    from shared.db.failures import DatabaseUnavailable, DatabaseUnfit
 
     try:
         yield
     except SettingsError as error:
         for fault in error.faults:
-            err.print(f"[red]settings:[/] {fault}", highlight=False)
+            _complain("settings", fault)
         raise typer.Exit(1) from error
     except Refused as refused:
-        err.print(f"[red]{refused.kind}:[/] {refused.detail}", highlight=False)
+        _complain(refused.kind, refused.detail)
         for fault in refused.errors:
             hint = f" (right: {fault.expected})" if fault.expected else ""
-            err.print(
-                f"  {fault.pointer or '/'}: {fault.message}{hint}", highlight=False, markup=False
-            )
+            place = fault.pointer or "/"
+            say(err, f"  {place}: {fault.message}{hint}")
         raise typer.Exit(1) from refused
-    except (EmbeddedPostgresError, DatabaseUnavailable, BusUnavailable, OSError) as error:
-        err.print(f"[red]error:[/] {error}", highlight=False)
+    except (
+        EmbeddedPostgresError,
+        DatabaseUnavailable,
+        DatabaseUnfit,
+        BusUnavailable,
+        OSError,
+    ) as error:
+        _complain("error", str(error))
         raise typer.Exit(1) from error
+
+
+def _complain(kind: str, text: str) -> None:
+    err.print(f"[red]{kind}:[/] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def say(console: Console, text: str) -> None:
+    """As it stands, on one line however long: scripts read it, too."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def command(work: Callable[..., Awaitable[T]]) -> Callable[..., T]:
@@ -93,7 +108,7 @@ async def up(
     setup_logging(_log_level(settings, demo), style)
     stopped = _interrupted()
     async with system(settings, target) as running:
-        out.print(f"Omniroute ({target}) listens on {running.url}", highlight=False)
+        say(out, f"Omniroute ({target}) listens on {running.url}")
         if demo:
             from services.cli.demo.show import demonstrated
 
@@ -141,7 +156,7 @@ def _say_next(url: str) -> None:
         "Ctrl-C stops it; the data stays.",
     )
     for each in lines:
-        out.print(each, highlight=False, markup=False, soft_wrap=True)
+        say(out, each)
 
 
 def _settings(port: int | None = None) -> Settings:
@@ -200,7 +215,8 @@ async def doctor(
     else:
         for finding in findings:
             mark = "[green]ok[/]  " if finding.ok else "[red]look[/]"
-            out.print(f"{mark} {finding.subject}: {finding.said}", highlight=False)
+            found = escape(f"{finding.subject}: {finding.said}")
+            out.print(f"{mark} {found}", highlight=False, soft_wrap=True)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
@@ -221,7 +237,7 @@ async def replay(
     if as_json:
         print(msgspec.json.encode(report).decode())
     else:
-        out.print(report.said, highlight=False)
+        say(out, report.said)
     if not report.identical:
         raise typer.Exit(1)
 

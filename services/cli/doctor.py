@@ -14,6 +14,7 @@ from shared.contracts import topics
 from shared.db import migrate
 from shared.db.embedded import EmbeddedPostgresError
 from shared.db.engine import DatabaseUnavailable, create_engine, reading
+from shared.db.failures import DatabaseUnfit
 from shared.settings import Settings
 
 
@@ -33,7 +34,7 @@ async def examine(settings: Settings) -> list[Finding]:
                 *await _schemas(engine),
                 *await _bus(settings, engine),
             ]
-    except (DatabaseUnavailable, EmbeddedPostgresError) as away:
+    except (DatabaseUnavailable, DatabaseUnfit, EmbeddedPostgresError) as away:
         return [Finding("database", False, str(away))]
 
 

@@ -190,6 +190,12 @@ async def _close(connection: Any) -> None:
         connection.terminate()
 
 
+async def connect_as(dsn: str, settings: Mapping[str, Any], *_: Any, **__: Any) -> Any:
+    """For SQLAlchemy: a connection as asyncpg itself reads the URL, and not as SQLAlchemy takes it apart
+    (it knows nothing of files of certificates)."""
+    return await asyncpg.connect(dsn, **settings)
+
+
 def driver_of(engine: AsyncEngine) -> Driver:
     """The driver beside an engine that `shared.db.engine.create_engine` made."""
     return cast("Driver", engine.sync_engine.get_execution_options()[OPTION])

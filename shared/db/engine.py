@@ -2,20 +2,21 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from shared.db.driver import OPTION, Driver, driver_of
+from shared.db.driver import OPTION, Driver, connect_as, driver_of
 from shared.db.failures import (
     DatabaseUnavailable,
     OutcomeUnknown,
     TransactionAborted,
-    driver_error,
+    cause,
     is_transient,
     leaves_outcome_open,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "place",
     "reading",
     "transaction",
+    "unavailable",
     "with_database",
 ]
 
@@ -111,7 +113,8 @@ def create_engine(
         "timeout": CONNECT_TIMEOUT_S,
         "command_timeout": (statement_timeout_ms + GRACE_MS) / 1000,
     }
-    beside = Driver(asyncpg_dsn(url), {**waits, "server_settings": {**server, **_PLANS}})
+    dsn = asyncpg_dsn(url)
+    beside = Driver(dsn, {**waits, "server_settings": {**server, **_PLANS}})
     engine = create_async_engine(
         database_url(url),
         pool_size=pool_size,
@@ -119,7 +122,9 @@ def create_engine(
         pool_timeout=POOL_TIMEOUT_S,
         json_serializer=_to_json,
         json_deserializer=msgspec.json.decode,
-        connect_args={**waits, "server_settings": server},
+        connect_args={
+            "async_creator_fn": partial(connect_as, dsn, {**waits, "server_settings": server})
+        },
         execution_options={OPTION: beside},
     )
     event.listen(engine.sync_engine, "handle_error", _note_failure)
@@ -188,8 +193,8 @@ async def connected(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
     try:
         await connection.start()
     except Exception as error:
-        if is_transient(error) or isinstance(error, OSError):
-            raise _unavailable(error, f" at {place(engine.url)}") from error
+        if is_transient(error) or isinstance(error, (OSError, DBAPIError)):
+            raise unavailable(error, engine) from error
         raise
     try:
         yield connection
@@ -203,11 +208,13 @@ async def _translate(connection: AsyncConnection, error: Exception) -> None:
     if leaves_outcome_open(error):
         await connection.invalidate()
     if is_transient(error) and not isinstance(error, (DatabaseUnavailable, OutcomeUnknown)):
-        raise _unavailable(error) from error
+        raise unavailable(error) from error
 
 
-def _unavailable(error: Exception, where: str = "") -> DatabaseUnavailable:
-    return DatabaseUnavailable(f"the database{where} is unavailable: {_cause(error)}")
+def unavailable(error: Exception, engine: AsyncEngine | None = None) -> DatabaseUnavailable:
+    """What to raise for a transient error; with an engine it says which database."""
+    where = f" at {place(engine.url)}" if engine is not None else ""
+    return DatabaseUnavailable(f"the database{where} is unavailable: {cause(error)}")
 
 
 def place(url: URL) -> str:
@@ -230,14 +237,6 @@ def _note_failure(context: ExceptionContext) -> None:
 
 def _forget_failure(connection: Connection, *_: Any) -> None:
     connection.info.pop(_ABORTED, None)
-
-
-def _cause(error: BaseException) -> str:
-    """The kind of an error; its text may quote values and stays in the cause. What the network's own
-    errors say quotes nothing."""
-    inner = driver_error(error)
-    said = inner.strerror if isinstance(inner, OSError) else None
-    return f"{type(inner).__name__}, {said}" if said else type(inner).__name__
 
 
 def _to_json(value: Any) -> str:

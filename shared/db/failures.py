@@ -9,8 +9,13 @@ class DatabaseUnavailable(Exception):
     """A transient fault: nothing of the transaction was stored and it may be tried again.
 
     Lost connections, shutdowns, deadlocks, serialization failures, lock and statement time-outs,
-    an exhausted pool. The driver's error is the cause.
+    an exhausted pool, and what only a person can mend but no input caused: a refused login, rights
+    taken away, a missing table, a broken disk. The driver's error is the cause.
     """
+
+
+class DatabaseUnfit(Exception):
+    """The database as it is cannot be used by this version; the text says why and what to do."""
 
 
 class OutcomeUnknown(Exception):
@@ -22,9 +27,19 @@ class TransactionAborted(Exception):
 
 
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
-_TRANSIENT_CLASSES = ("08", "53", "40")  # connection, resources, rollback
+_TRANSIENT_CLASSES = ("08", "53", "40", "58")  # connection, resources, rollback, disk
 _TRANSIENT_STATES = frozenset(
     {
+        # Nothing of what is stored can cause these: whoever runs the server is asked, and work waits.
+        "28000",  # invalid_authorization_specification: no login, no entry in pg_hba.conf
+        "28P01",  # invalid_password
+        "3D000",  # invalid_catalog_name: the database is not there
+        "3F000",  # invalid_schema_name
+        "42501",  # insufficient_privilege
+        "42P01",  # undefined_table: a restore is under way, or went wrong
+        "42704",  # undefined_object: the URL sets what the server does not know
+        "XX001",  # data_corrupted
+        "XX002",  # index_corrupted
         "57P01",  # admin_shutdown
         "57P02",  # crash_shutdown
         "57P03",  # cannot_connect_now
@@ -57,7 +72,7 @@ def is_transient(error: BaseException) -> bool:
         return True
     state = sqlstate(error)
     if state is not None:
-        return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
+        return _is_passing(state)
     return _is_loss(error)
 
 
@@ -69,6 +84,24 @@ def leaves_outcome_open(error: BaseException) -> bool:
     if state is not None:
         return state.startswith("08") or state in _OPEN_STATES
     return _is_loss(error)
+
+
+def cause(error: BaseException) -> str:
+    """The kind of an error, and its text where that cannot quote values: the network's own errors, and
+    what PostgreSQL says of itself."""
+    inner = driver_error(error)
+    said = ""
+    if isinstance(inner, OSError):
+        said = inner.strerror or str(inner)
+    elif isinstance(inner, asyncpg.ClientConfigurationError):
+        said = " ".join(str(inner).split())
+    elif _is_passing(sqlstate(inner) or ""):
+        said = str(inner.args[0]) if inner.args else ""
+    return f"{type(inner).__name__}, {said}" if said else type(inner).__name__
+
+
+def _is_passing(state: str) -> bool:
+    return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
 
 
 def _is_loss(error: BaseException) -> bool:

@@ -28,9 +28,10 @@ from alembic import command, context
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.db.engine import connected, create_engine
+from shared.db.engine import connected, create_engine, reading, unavailable
+from shared.db.failures import DatabaseUnavailable, DatabaseUnfit, is_transient
 
 PLATFORM = "platform"
 # In this order: `platform` first, since the others may rely on it.
@@ -47,8 +48,14 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 async def upgrade(url: str, schemas: Sequence[str] = SCHEMAS, revision: str = "head") -> None:
     """Migrate the schemas that have a history. Safe to call from several processes at once, and
-    again. Raises DatabaseUnavailable, or the database's error with that migration rolled back."""
-    await _each(url, schemas, lambda config: command.upgrade(config, revision))
+    again. Raises DatabaseUnavailable, DatabaseUnfit, or the database's error with that migration
+    rolled back."""
+
+    def act(config: Config) -> None:
+        _refuse_newer(config)
+        command.upgrade(config, revision)
+
+    await _each(url, schemas, act)
 
 
 async def downgrade(url: str, schemas: Sequence[str] = SCHEMAS, revision: str = "base") -> None:
@@ -63,11 +70,13 @@ async def check(url: str, schemas: Sequence[str] = SCHEMAS) -> None:
 
 
 async def pending(engine: AsyncEngine, schemas: Sequence[str] = SCHEMAS) -> list[str]:
-    """The schemas that `upgrade` would change: not ready to serve."""
+    """The schemas that `upgrade` would change: not ready to serve. Raises DatabaseUnfit."""
     behind: list[str] = []
-    async with connected(engine) as connection:
+    async with reading(engine) as connection:
+        await _refuse_other_encodings(connection)
         for schema in with_history(schemas):
             current = await connection.run_sync(_current, schema)
+            _refuse_unknown(schema, current)
             if current != _head(schema):
                 behind.append(schema)
     return behind
@@ -156,11 +165,40 @@ async def _locked(url: str, work: Callable[[AsyncEngine], Awaitable[None]]) -> N
     )
     try:
         async with connected(engine) as holder:
+            await _refuse_other_encodings(holder)
             await holder.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             await work(engine)
             await holder.commit()
+    except Exception as error:
+        if is_transient(error) and not isinstance(error, DatabaseUnavailable):
+            raise unavailable(error, engine) from error
+        raise
     finally:
         await engine.dispose()
+
+
+async def _refuse_other_encodings(connection: AsyncConnection) -> None:
+    """Another encoding lacks most of what customers write: each such message would be given up."""
+    encoding = (await connection.execute(text("SHOW server_encoding"))).scalar_one()
+    if encoding != "UTF8":
+        raise DatabaseUnfit(
+            f"the database's encoding is {encoding}, it must be UTF8: make another one with"
+            " CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and name it in DATABASE_URL"
+        )
+
+
+def _refuse_newer(config: Config) -> None:
+    schema: str = config.attributes["schema"]
+    _refuse_unknown(schema, _current(config.attributes["connection"], schema))
+
+
+def _refuse_unknown(schema: str, current: str | None) -> None:
+    known = {each.revision for each in _scripts(schema).walk_revisions()}
+    if current is not None and current not in known:
+        raise DatabaseUnfit(
+            f"the schema {schema!r} is at revision {current}, which this version does not know: a newer"
+            " Omniroute has migrated the database; run that one, or restore a backup from before it"
+        )
 
 
 def _config(schema: str, connection: Connection) -> Config:
@@ -168,11 +206,16 @@ def _config(schema: str, connection: Connection) -> Config:
     config.set_main_option("script_location", str(location(schema)).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
+    config.attributes["schema"] = schema
     return config
 
 
+def _scripts(schema: str) -> ScriptDirectory:
+    return ScriptDirectory(str(location(schema)))
+
+
 def _head(schema: str) -> str | None:
-    return ScriptDirectory(str(location(schema))).get_current_head()
+    return _scripts(schema).get_current_head()
 
 
 def _current(connection: Connection, schema: str) -> str | None:

@@ -1,16 +1,27 @@
 """Commands beside a running system: which database they take, and what they leave alone."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner
 
+from services.cli.app import app
 from services.cli.apply.commands import Addresses, reached
 from services.cli.doctor import examine
 from services.cli.foundation import ready_database
 from services.cli.replaying import replayed
 from shared.contracts.problems import Refused
 from shared.db import migrate
-from shared.db.engine import DatabaseUnavailable
+from shared.db.engine import (
+    DatabaseUnavailable,
+    create_engine,
+    reading,
+    transaction,
+    with_database,
+)
+from shared.db.failures import DatabaseUnfit
 from shared.db.platform_store import PlatformStore
 from shared.settings import Settings
 
@@ -35,6 +46,47 @@ async def test_a_database_that_does_not_answer_is_named_without_its_password() -
     assert "secret" not in finding.said
     with pytest.raises(DatabaseUnavailable, match="127.0.0.1:9"):
         await migrate.upgrade(url)
+
+
+async def test_a_database_of_another_encoding_is_refused(empty_database_url: str) -> None:
+    name = f"latin_{uuid4().hex}"
+    admin = create_engine(empty_database_url, pool_size=1)
+    try:
+        async with reading(admin) as connection:
+            await connection.execute(
+                text(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+            )
+        url = with_database(empty_database_url, name)
+        with pytest.raises(DatabaseUnfit, match=r"SQL_ASCII, it must be UTF8.*DATABASE_URL"):
+            await migrate.upgrade(url)
+        (finding,) = await examine(Settings(database_url=url))
+        assert not finding.ok and "must be UTF8" in finding.said
+        async with reading(admin) as connection:
+            await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        await admin.dispose()
+
+
+async def test_a_newer_database_is_told_and_not_traced(database_url: str) -> None:
+    engine = create_engine(database_url, pool_size=1)
+    async with transaction(engine) as connection:
+        await connection.execute(text("UPDATE sla.alembic_version SET version_num = '9999'"))
+    await engine.dispose()
+    with pytest.raises(DatabaseUnfit, match="'sla' is at revision 9999.* newer"):
+        await migrate.upgrade(database_url)
+    (finding,) = await examine(Settings(database_url=database_url))
+    assert (finding.ok, "9999" in finding.said) == (False, True)
+
+
+def test_refusals_are_one_line_without_a_trace(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = with_database(postgres_url, "nowhere_at_all_with_a_long_name")
+    monkeypatch.setenv("DATABASE_URL", url)
+    ended = CliRunner().invoke(app, ["migrate"])
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert "InvalidCatalogNameError" in line and "nowhere_at_all_with_a_long_name" in line
 
 
 async def test_reading_makes_no_workspace(database_url: str, tmp_path: Path) -> None:

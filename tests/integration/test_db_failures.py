@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 
+import asyncpg
 import pytest
 from sqlalchemy import insert, select, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from shared.db.engine import (
@@ -12,6 +14,7 @@ from shared.db.engine import (
     OutcomeUnknown,
     TransactionAborted,
     create_engine,
+    driver_of,
     is_transient,
     reading,
     transaction,
@@ -245,13 +248,38 @@ async def test_a_server_that_is_not_there_is_unavailable(tmp_path):
         await nowhere.dispose()
 
 
-async def test_a_database_that_does_not_exist_is_a_mistake(database_url):
+async def test_a_database_that_does_not_exist_is_unavailable_and_named(database_url):
     wrong = create_engine(with_database(database_url, "nowhere"), pool_size=1)
-    with pytest.raises(Exception) as failed:
+    with pytest.raises(DatabaseUnavailable, match="nowhere"):
         async with transaction(wrong):
             pass
-    assert not is_transient(failed.value)
     await wrong.dispose()
+
+
+async def test_a_refused_login_is_unavailable_and_not_a_fault_of_what_was_to_be_stored(
+    engine, database_url
+):
+    url = make_url(database_url).set(username="guest", password="not this one")
+    guest = create_engine(url.render_as_string(hide_password=False), pool_size=1)
+    with pytest.raises(DatabaseUnavailable, match="InvalidPasswordError, .*guest") as refused:
+        async with transaction(guest):
+            pass
+    assert "not this one" not in str(refused.value)
+    with pytest.raises(asyncpg.InvalidPasswordError) as beside:
+        async with driver_of(guest).connection():
+            pass
+    assert is_transient(beside.value)
+    await guest.dispose()
+
+
+async def test_rights_and_tables_taken_away_are_waited_for(engine, table):
+    for setting, missing in (("SET ROLE pg_monitor", "t"), ("RESET ROLE", "u")):
+        with pytest.raises(DatabaseUnavailable, match=f'(table|relation) "?{missing}'):
+            async with transaction(engine) as connection:
+                await connection.execute(text(setting))
+                await connection.execute(text(f"INSERT INTO {missing} VALUES (1)"))
+    await _insert(engine, 1)
+    assert await _ids(engine) == [1]
 
 
 async def test_serialization_deadlock_and_time_outs_are_transient(engine, database_url, table):

@@ -2,7 +2,14 @@
 
 import pytest
 
-from shared.db.engine import asyncpg_dsn, create_engine, database_url, with_database
+from shared.db.engine import (
+    DatabaseUnavailable,
+    asyncpg_dsn,
+    create_engine,
+    database_url,
+    reading,
+    with_database,
+)
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
@@ -41,3 +48,14 @@ def test_a_socket_directory_is_kept():
 
 def test_an_engine_does_not_show_its_password():
     assert "geheim" not in repr(create_engine("postgresql://ana:geheim@db/omni"))
+
+
+async def test_the_driver_reads_all_parameters_of_a_url(tmp_path):
+    missing = tmp_path / "no-such.crt"
+    engine = create_engine(
+        f"postgresql://a:b@127.0.0.1:1/c?sslmode=verify-ca&sslrootcert={missing}"
+    )
+    with pytest.raises(DatabaseUnavailable, match="FileNotFoundError"):
+        async with reading(engine):
+            pass
+    await engine.dispose()

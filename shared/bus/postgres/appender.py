@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.bus.port import BusUnavailable, Outgoing, Record
 from shared.bus.postgres import statements
 from shared.db.engine import driver_of, is_transient
+from shared.db.failures import cause
 from shared.db.literals import blobs, maybe_blobs, numbers
 
 BATCH_RECORDS = 5_000
@@ -132,9 +133,7 @@ class Appender:
         except Exception as error:
             if not is_transient(error):
                 raise
-            raise BusUnavailable(
-                f"PostgreSQL did not take the records: {type(error).__name__}"
-            ) from error
+            raise BusUnavailable(f"PostgreSQL did not take the records: {cause(error)}") from error
 
 
 def _by_partition(batch: Sequence[Parcel]) -> Held:

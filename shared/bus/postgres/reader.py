@@ -21,6 +21,7 @@ from shared.bus.postgres.listener import Listener, News
 from shared.bus.postgres.pushed import Pushed
 from shared.contracts.envelope import Headers
 from shared.db.engine import driver_of, is_transient
+from shared.db.failures import cause
 
 LOOK_S = 1.0
 """How often a waiting reader looks though nobody called."""
@@ -209,7 +210,7 @@ class PostgresReader:
         except Exception as error:
             if not is_transient(error):
                 raise
-            raise BusUnavailable(f"PostgreSQL could not be read: {type(error).__name__}") from error
+            raise BusUnavailable(f"PostgreSQL could not be read: {cause(error)}") from error
         for record in found:
             self._positions[record.topic, record.partition] = record.offset + 1
         return found, all_read

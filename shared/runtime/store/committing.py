@@ -20,6 +20,7 @@ from shared.db.engine import (
     leaves_outcome_open,
     transaction,
 )
+from shared.db.failures import cause
 from shared.db.platform_store import write_config
 from shared.runtime.store import columns, statements
 from shared.runtime.store.port import Batch, CommitUnknown, StaleEpoch, StoreUnavailable
@@ -108,7 +109,7 @@ class Committer:
             if sent and leaves_outcome_open(error):
                 raise CommitUnknown("the database did not confirm the commit") from error
             if is_transient(error):
-                raise StoreUnavailable(f"the database is away: {type(error).__name__}") from error
+                raise StoreUnavailable(f"the database is away: {cause(error)}") from error
             raise
         _heed(epoch, batch)
 

@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Any
 
 from shared.db.driver import Driver
-from shared.db.engine import is_transient
+from shared.db.failures import cause, is_transient
 from shared.runtime.store.port import StoreUnavailable
 
 
@@ -38,4 +38,4 @@ class Reading:
 def _translate(error: Exception) -> None:
     """Raises StoreUnavailable for what may succeed when tried again."""
     if is_transient(error):
-        raise StoreUnavailable(f"the database is away: {type(error).__name__}") from error
+        raise StoreUnavailable(f"the database is away: {cause(error)}") from error
