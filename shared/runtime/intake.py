@@ -155,8 +155,10 @@ class Intake:
 
     async def measure(self) -> None:
         """Set the lag gauges. Raises BusUnavailable."""
-        joined = {partition: shard for partition, (shard, _) in self._joined.items()}
-        bounds = await self._bus.bounds([each for one in joined for each in self._of(one)])
+        read = {partition: shard for partition, (shard, _) in self._joined.items()}
+        bounds = await self._bus.bounds([each for one in read for each in self._of(one)])
         for (topic, partition), (_, end) in bounds.items():
-            here = joined[partition].following.positions.get(topic, end)
-            self._metrics.lag.labels(self._service, str(partition), topic).set(end - here)
+            shard = read[partition]
+            if self._shards.get(partition) is shard:
+                here = shard.following.positions.get(topic, end)
+                self._metrics.lag.labels(self._service, str(partition), topic).set(end - here)

@@ -84,6 +84,12 @@ class RuntimeMetrics:
         self.owned = Gauge(
             "omniroute_shards_owned", "Shards of this replica", ("service",), registry=registry
         )
+        self.live = Gauge(
+            "omniroute_shards_live",
+            "Shards of this replica that decide just now",
+            ("service",),
+            registry=registry,
+        )
         self.halted = Gauge(
             "omniroute_shard_halted", "1: stopped until a person acts", _SHARD, registry=registry
         )
@@ -97,6 +103,12 @@ class RuntimeMetrics:
             registry=registry,
         )
         self._observers: dict[str, Observe] = {}
+
+    def forget_shard(self, service: str, partition: int) -> None:
+        """Another replica tells of the shard from now on; a figure left behind would stay for ever."""
+        shard = {"service": service, "partition": str(partition)}
+        for gauge in (self.lag, self.outbox, self.waiting, self.halted):
+            gauge.remove_by_labels(shard)
 
     def observe(self, service: str, observer: Observe) -> None:
         """Show `observer` the events of a service's journal, a batch at a time, once they are

@@ -144,7 +144,7 @@ class Runtime:
 
     def ready(self) -> Readiness:
         why = [
-            f"shard {partition}: {shard.tenure.halted or shard.state}"
+            f"shard {partition}: {shard.tenure.told(shard.state)}"
             for partition, shard in sorted(self.shards.items())
             if not shard.live
         ]
@@ -287,6 +287,7 @@ class Runtime:
         for partition, shard in tuple(self.shards.items()):
             if shard.phase is Phase.LOST:
                 del self.shards[partition]
+                self.metrics.forget_shard(self.service, partition)
 
     def _heed_halts(self, rows: Collection[ShardRow]) -> None:
         for row in rows:
@@ -321,6 +322,7 @@ class Runtime:
         if held:
             with contextlib.suppress(StoreUnavailable):
                 await self._store.release(partition, epoch, published)
+        self.metrics.forget_shard(self.service, partition)
 
     async def _publish_rest(self, shard: Shard) -> None:
         await self._tasks.cancel(("outbox", shard))
@@ -362,6 +364,9 @@ class Runtime:
             label = (self.service, str(partition))
             self.metrics.outbox.labels(*label).set(shard.outbox.depth)
             self.metrics.waiting.labels(*label).set(len(shard.inbox))
+            self.metrics.halted.labels(*label).set(shard.phase is Phase.HALTED)
+        live = sum(shard.live for shard in self.shards.values())
+        self.metrics.live.labels(self.service).set(live)
         await self.intake.measure()
 
     # Tasks

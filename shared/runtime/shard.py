@@ -387,7 +387,7 @@ class Shard:
             self._forget(self.tenure.why_not())
             return
         self.tenure.phase, self._lease = Phase.LOADING, None
-        self.tenure.failed()
+        self.tenure.failed(error)
         self._forget(self.tenure.nothing_done())
 
     def _forget(self, error: Exception) -> None:

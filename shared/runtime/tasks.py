@@ -28,7 +28,13 @@ class Tasks:
         return name in self._tasks
 
     def spawn(self, name: object, work: Work) -> None:
-        self._tasks[name] = asyncio.ensure_future(self._supervised(name, work))
+        task = self._tasks[name] = asyncio.ensure_future(self._supervised(name, work))
+
+        def ended(_: object) -> None:
+            if self._tasks.get(name) is task:
+                del self._tasks[name]
+
+        task.add_done_callback(ended)
 
     async def cancel(self, name: object) -> None:
         """Returns when it has ended. One that was never spawned is none."""

@@ -31,6 +31,7 @@ class Tenure:
         self.leaving = False
         self.failures = 0
         self.retry_at = 0.0
+        self._trouble = ""
         self._clock = clock
         self._limits = limits
         self._until = leased_at + limits.lease_s
@@ -64,14 +65,22 @@ class Tenure:
         if self.phase is not Phase.RUNNING:
             raise Gone
 
-    def failed(self) -> None:
+    def failed(self, error: Exception) -> None:
         """It is to be loaded again, after a pause that grows."""
         limits = self._limits
+        away = isinstance(error, StoreUnavailable)
+        self._trouble = str(error).partition(":")[0] if away else type(error).__name__
         grown_s = limits.backoff_first_s * 2 ** min(self.failures, 16)
         self.failures += 1
         self.retry_at = self._clock.monotonic() + min(limits.backoff_most_s, grown_s)
 
     # What callers are told
+
+    def told(self, state: str) -> str:
+        """The state for everybody's eyes: why it is halted, and what it last failed on."""
+        if self.phase is Phase.LOADING and self.failures:
+            return f"{state}, {self._trouble}"
+        return self.halted or state
 
     def why_not(self) -> Exception:
         if self.phase is Phase.LOST:
