@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import BrokerResponseError, KafkaError, MessageSizeTooLargeError
 
 from shared.bus.admission import admit, all_known, refuse_unknown, strangers
 from shared.bus.kafka.clients import STOP_TIMEOUT_S, begin, end_consumer, end_producer, sending
@@ -79,9 +79,10 @@ class KafkaBus:
         if not all_known(records, self._partitions):
             await self._learn()
         admit(records, self._partitions)
+        lanes = self._lanes
         try:
             with self._patience.limit():
-                lanes = self._lanes or await self._connected()
+                lanes = lanes or await self._connected()
                 if self._grown:
                     await self._show_growth()
                 return await lanes.deliver(records)
@@ -90,9 +91,10 @@ class KafkaBus:
                 f"Kafka did not acknowledge within {self._send_timeout_s:g} s"
             ) from error
         except MessageSizeTooLargeError as error:
+            await self._replace_when_broken(lanes, error)
             raise RecordRefused(f"Kafka refuses the record's size: {error}") from error
         except KafkaError as error:
-            await self._replace_when_dead()
+            await self._replace_when_broken(lanes, error)
             raise unavailable("did not take the records", error) from error
 
     async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
@@ -131,11 +133,15 @@ class KafkaBus:
                 self._producer, self._lanes = producer, Lanes(producer)
         return self._lanes
 
-    async def _replace_when_dead(self) -> None:
-        """A producer whose sender gave up (its sequence was broken) never sends again."""
+    async def _replace_when_broken(self, lanes: Lanes | None, error: KafkaError) -> None:
+        """A producer whose sender gave up never sends again. Nor does it to a partition where Kafka
+        refused a batch for good: the batch took numbers with it, and all that follow are out of order."""
         producer = self._producer
-        sender = sending(producer) if producer is not None else None
-        if sender is not None and sender.done():
+        if producer is None or lanes is not self._lanes:
+            return  # another call has replaced it
+        sender = sending(producer)
+        refused = isinstance(error, BrokerResponseError) and not error.retriable
+        if refused or (sender is not None and sender.done()):
             await self._drop_producer()
 
     async def _drop_producer(self) -> None:

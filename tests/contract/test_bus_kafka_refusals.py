@@ -1,0 +1,71 @@
+"""What Kafka refuses for good is one call's affair: the next one is taken."""
+
+import asyncio
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from shared.bus.kafka import KafkaBus
+from shared.bus.port import Outgoing, RecordRefused
+from shared.testing.bus_reading import read_all
+from shared.testing.kafka import KafkaBroker
+
+pytestmark = pytest.mark.kafka
+
+
+async def narrow(bootstrap: str, topic: str) -> None:
+    """A topic that somebody else made, with a limit below ours."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        limit = {"max.message.bytes": "2000"}
+        await admin.create_topics([NewTopic(topic, 2, 1, topic_configs=limit)])
+    finally:
+        await admin.close()
+
+
+async def test_after_a_refused_record_its_partition_takes_others(
+    kafka_broker: KafkaBroker, topic: str
+) -> None:
+    await narrow(kafka_broker.bootstrap, topic)
+    bus = KafkaBus(kafka_broker.bootstrap)
+    await bus.start()
+    try:
+        assert await bus.send([Outgoing(topic, 0, None, b"a")]) == [0]
+        for _ in range(2):
+            with pytest.raises(RecordRefused):
+                await bus.send([Outgoing(topic, 0, None, b"x" * 3000)])
+            await bus.send([Outgoing(topic, 0, None, b"b")])
+        read = await read_all(bus, (topic, 0))
+        assert [record.value for record in read] == [b"a", b"b", b"b"]
+    finally:
+        await bus.stop()
+
+
+async def test_a_refusal_loses_nothing_of_other_calls(
+    kafka_broker: KafkaBroker, topic: str
+) -> None:
+    await narrow(kafka_broker.bootstrap, topic)
+    bus = KafkaBus(kafka_broker.bootstrap)
+    await bus.start()
+    promised: list[bytes] = []
+
+    async def steady() -> None:
+        for number in range(50):
+            value = b"%d" % number
+            await bus.send([Outgoing(topic, 1, None, value)])
+            promised.append(value)
+            await asyncio.sleep(0.005)
+
+    async def refused() -> None:
+        for _ in range(5):
+            with pytest.raises(RecordRefused):
+                await bus.send([Outgoing(topic, 0, None, b"x" * 3000)])
+
+    try:
+        await asyncio.gather(steady(), refused())
+        assert await bus.send([Outgoing(topic, 0, None, b"last")]) == [0]
+        read = [record.value for record in await read_all(bus, (topic, 1))]
+        assert [each for each in read if each is not None] == promised and len(promised) == 50
+    finally:
+        await bus.stop()
