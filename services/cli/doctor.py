@@ -55,9 +55,25 @@ async def _schemas(engine: AsyncEngine) -> list[Finding]:
         return [Finding("schemas", False, said)]
     found = [Finding("schemas", True, "up to date")]
     async with reading(engine) as connection:
-        for examine_one in (_shards, _spool, _dead_letters, _replies, passes_found, _fetches):
+        for examine_one in (
+            _writable,
+            _shards,
+            _spool,
+            _dead_letters,
+            _replies,
+            passes_found,
+            _fetches,
+        ):
             found += await examine_one(connection)
     return found
+
+
+async def _writable(connection: AsyncConnection) -> list[Finding]:
+    """A standby takes no writes, nor does a server that is told not to: nobody can own a shard."""
+    if (await connection.execute(text("SHOW transaction_read_only"))).scalar_one() == "off":
+        return []
+    said = "read only: a standby, or default_transaction_read_only is set; name the primary"
+    return [Finding("database", False, said)]
 
 
 async def _shards(connection: AsyncConnection) -> list[Finding]:

@@ -34,6 +34,7 @@ from shared.runtime.supervisor import Supervisor
 from shared.settings import Settings
 
 ALIVE_EVERY_S = 0.5
+RESTART_S = 5.0
 PRUNE_EVERY_S = 600.0
 PRUNE_PAUSE_S = 0.1
 DEFAULT_RATE = Rate(per_s=20_000, burst=40_000)
@@ -181,15 +182,16 @@ def _jwt(settings: Settings) -> JwtVerifier | None:
 
 @contextlib.asynccontextmanager
 async def running(work: Callable[[], Awaitable[None]], name: str) -> AsyncGenerator[None]:
-    """`work()` as a task that ends with the block; its failure is logged at once."""
+    """`work()` as a task that ends with the block; its failure is logged at once, and it is begun again
+    after a while: nobody restarts a process for one of its tasks."""
 
     async def supervised() -> None:
-        try:
-            await work()
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            log.exception("task.failed", task=name)
+        while True:
+            try:
+                return await work()
+            except Exception:
+                log.exception("task.failed", task=name, again_in_s=RESTART_S)
+            await asyncio.sleep(RESTART_S)
 
     task = asyncio.create_task(supervised(), name=name)
     try:

@@ -78,6 +78,19 @@ async def test_a_newer_database_is_told_and_not_traced(database_url: str) -> Non
     assert (finding.ok, "9999" in finding.said) == (False, True)
 
 
+async def test_a_database_that_takes_no_writes_is_a_finding(database_url: str) -> None:
+    engine = create_engine(database_url, pool_size=1)
+    name = engine.url.database
+    async with reading(engine) as connection:
+        await connection.execute(
+            text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        )
+    await engine.dispose()
+    found = await examine(Settings(database_url=database_url))
+    (finding,) = [each for each in found if each.subject == "database"]
+    assert not finding.ok and "read only" in finding.said
+
+
 def test_refusals_are_one_line_without_a_trace(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

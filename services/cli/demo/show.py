@@ -53,8 +53,9 @@ async def demonstrated(system: System, out: Console) -> AsyncGenerator[None]:
     """
     document = read_document(FILE)
     async with contextlib.AsyncExitStack() as stack:
-        warming = asyncio.to_thread(language.warm, document.settings["languages"])
-        await stack.enter_async_context(running(lambda: warming, "demo-warm-up"))
+        languages = document.settings["languages"]
+        warming = running(lambda: asyncio.to_thread(language.warm, languages), "demo-warm-up")
+        await stack.enter_async_context(warming)
         client = await stack.enter_async_context(_client())
         keys = await stack.enter_async_context(_keys(system.parts, document))
         api = Api(system.url, keys["admin"], document.workspace, client=client)
