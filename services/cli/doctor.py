@@ -13,9 +13,15 @@ from shared.bus.port import Bus, BusUnavailable
 from shared.contracts import topics
 from shared.db import migrate
 from shared.db.embedded import EmbeddedPostgresError
-from shared.db.engine import DatabaseUnavailable, create_engine, reading
-from shared.db.failures import DatabaseUnfit
+from shared.db.engine import DatabaseUnavailable, create_engine, reading, transaction
+from shared.db.failures import DatabaseUnfit, OutcomeUnknown
+from shared.db.secrets import KEY_FILE, SecretBox, load_keys
 from shared.settings import Settings
+
+# Enough that the disk has to give some; gone with its transaction.
+_SOME_ROOM = (
+    "CREATE TEMPORARY TABLE doctor_room ON COMMIT DROP AS SELECT generate_series(1, 30000) AS n"
+)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -31,7 +37,7 @@ async def examine(settings: Settings) -> list[Finding]:
     try:
         async with _engine(settings) as engine:
             return [
-                *await _schemas(engine),
+                *await _schemas(settings, engine),
                 *await _bus(settings, engine),
             ]
     except (DatabaseUnavailable, DatabaseUnfit, EmbeddedPostgresError) as away:
@@ -48,32 +54,47 @@ async def _engine(settings: Settings) -> AsyncGenerator[AsyncEngine]:
             await engine.dispose()
 
 
-async def _schemas(engine: AsyncEngine) -> list[Finding]:
+async def _schemas(settings: Settings, engine: AsyncEngine) -> list[Finding]:
     behind = await migrate.pending(engine)
     if behind:
         said = f"{', '.join(behind)}: run `omniroute migrate`"
         return [Finding("schemas", False, said)]
-    found = [Finding("schemas", True, "up to date")]
+    found = [Finding("schemas", True, "up to date"), *await _writable(engine)]
+    found += await _secrets(settings, engine)
     async with reading(engine) as connection:
-        for examine_one in (
-            _writable,
-            _shards,
-            _spool,
-            _dead_letters,
-            _replies,
-            passes_found,
-            _fetches,
-        ):
+        for examine_one in (_shards, _spool, _dead_letters, _replies, passes_found, _fetches):
             found += await examine_one(connection)
     return found
 
 
-async def _writable(connection: AsyncConnection) -> list[Finding]:
-    """A standby takes no writes, nor does a server that is told not to: nobody can own a shard."""
-    if (await connection.execute(text("SHOW transaction_read_only"))).scalar_one() == "off":
-        return []
-    said = "read only: a standby, or default_transaction_read_only is set; name the primary"
-    return [Finding("database", False, said)]
+async def _writable(engine: AsyncEngine) -> list[Finding]:
+    """A standby takes no writes, nor does a full disk: then nobody decides anything."""
+    try:
+        async with transaction(engine) as connection:
+            await connection.execute(text(_SOME_ROOM))
+    except (DatabaseUnavailable, OutcomeUnknown) as refused:
+        return [Finding("database", False, f"takes no writes: {refused}")]
+    return []
+
+
+async def _secrets(settings: Settings, engine: AsyncEngine) -> list[Finding]:
+    """Connectors whose secrets this key does not open: their vendors get 503."""
+    if not settings.secret_key and not (settings.data_dir / KEY_FILE).exists():
+        return []  # the services have another folder, or none has been started
+    box = SecretBox(*load_keys(settings.data_dir, settings.secret_key))
+    async with reading(engine) as connection:
+        rows = await connection.execute(
+            text("SELECT workspace, id, secrets FROM channels.connector ORDER BY workspace, id")
+        )
+    said = (
+        "its secrets are sealed with another OMNIROUTE_SECRET_KEY: add that one behind the newest,"
+        " after a comma, or write the secrets again"
+    )
+    return [
+        Finding(f"connector {row.id} of {row.workspace}", False, said)
+        for row in rows
+        if not box.knows(row.secrets)
+    ][:20]
 
 
 async def _shards(connection: AsyncConnection) -> list[Finding]:

@@ -53,6 +53,10 @@ class SecretBox:
         except (InvalidTag, ValueError):
             raise SecretUnreadable("the sealed secret is damaged or belongs elsewhere") from None
 
+    def knows(self, sealed: bytes) -> bool:
+        """Whether it is sealed with one of the keys."""
+        return sealed[1 : 1 + _ID_BYTES] in self._boxes
+
     def is_current(self, sealed: bytes) -> bool:
         """Whether it is sealed with the key in use."""
         return sealed[1 : 1 + _ID_BYTES] == self._current

@@ -1,5 +1,6 @@
 """Commands beside a running system: which database they take, and what they leave alone."""
 
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from shared.db.engine import (
 )
 from shared.db.failures import DatabaseUnfit
 from shared.db.platform_store import PlatformStore
+from shared.db.secrets import SecretBox
 from shared.settings import Settings
 
 NOWHERE = Addresses("http://127.0.0.1:9")
@@ -88,7 +90,33 @@ async def test_a_database_that_takes_no_writes_is_a_finding(database_url: str) -
     await engine.dispose()
     found = await examine(Settings(database_url=database_url))
     (finding,) = [each for each in found if each.subject == "database"]
-    assert not finding.ok and "read only" in finding.said
+    assert not finding.ok and "ReadOnlySQLTransactionError" in finding.said
+
+
+async def test_secrets_under_another_key_are_a_finding(database_url: str, tmp_path: Path) -> None:
+    sealed = SecretBox(b"1" * 32).encrypt(b"{}", "acme/wa")
+    engine = create_engine(database_url, pool_size=1)
+    async with transaction(engine) as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO channels.connector (workspace, id, kind, settings, secrets, inbound_token,"
+                " version, updated_at) VALUES ('acme', 'wa', 'whatsapp_cloud', '{}', :sealed, 't', 1, now())"
+            ),
+            {"sealed": sealed},
+        )
+    await engine.dispose()
+
+    async def found(key: bytes | None) -> list[str]:
+        secret_key = None if key is None else urlsafe_b64encode(key).decode()
+        settings = Settings(database_url=database_url, data_dir=tmp_path, secret_key=secret_key)
+        return [
+            one.said for one in await examine(settings) if one.subject == "connector wa of acme"
+        ]
+
+    (said,) = await found(b"2" * 32)
+    assert "OMNIROUTE_SECRET_KEY" in said
+    assert await found(b"1" * 32) == []
+    assert await found(None) == [], "the services' key is elsewhere"
 
 
 def test_refusals_are_one_line_without_a_trace(
