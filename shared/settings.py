@@ -3,7 +3,8 @@
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -13,6 +14,10 @@ from shared.db.engine import database_url
 from shared.db.secrets import parse_keys
 
 T = TypeVar("T")
+
+_LIKE_OURS = ("OMNI", "KAFKA_BOOTSTRAP", "DATABASE")
+_OF_OTHERS = frozenset({"OMNIROUTE_TOKEN", "OMNIROUTE_CACHE_DIR"})
+_LIKENESS = 0.88  # one letter of ten or more, not another word
 
 MAX_PARTITIONS = 1024
 SPOOL_RECORDS = 100_000
@@ -41,7 +46,7 @@ class Settings:
     `attachment_days` (None: for ever); `spool_records` how many records may wait while the bus
     is away; `fetch_allow` networks that connectors may call though they are not public; after
     `lease_s` without a sign of life a replica's shards go to others. `jwt_issuer` None: API keys
-    only. Claims are names or dotted paths. Mail is taken by LMTP and by SMTP where `lmtp_port` and
+    only. `misspelt` says which variables look like settings and are none. Claims are names or dotted paths. Mail is taken by LMTP and by SMTP where `lmtp_port` and
     `smtp_port` say so; `mail_tls_cert` and `mail_tls_key` are PEM files.
     """
 
@@ -73,6 +78,7 @@ class Settings:
     mail_timeout_s: int = MAIL_TIMEOUT_S
     mail_tls_cert: Path | None = None
     mail_tls_key: Path | None = None
+    misspelt: tuple[str, ...] = ()
     database_url: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     metrics_token: str | None = field(default=None, repr=False)
@@ -125,7 +131,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         source.faults.append("OMNIROUTE_MAIL_TLS_CERT: is needed with OMNIROUTE_MAIL_TLS_KEY")
     if source.faults:
         raise SettingsError(source.faults)
-    return settings
+    return replace(settings, misspelt=source.misspelt())
 
 
 class _Source:
@@ -133,9 +139,21 @@ class _Source:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
+        self._known: list[str] = []
         self.faults: list[str] = []
 
+    def misspelt(self) -> tuple[str, ...]:
+        """Variables with our prefix, or nearly so, that nobody took and that are like one that is ours.
+        Others may bear the prefix, too: secrets that a workspace file names, what Kubernetes sets."""
+        found: list[str] = []
+        for name in sorted(self._environment.keys() - set(self._known) - _OF_OTHERS):
+            if name.upper().startswith(_LIKE_OURS):
+                like = get_close_matches(name.upper(), self._known, n=1, cutoff=_LIKENESS)
+                found += [f"{name} is no setting: {each} was meant?" for each in like]
+        return tuple(found)
+
     def take(self, name: str, read: Callable[[str], T], default: T) -> T:
+        self._known.append(name)
         text = self._environment.get(name, "").strip()
         if not text:
             return default

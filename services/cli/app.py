@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+import structlog
 import typer
 import typer.core
 from rich.console import Console
@@ -106,6 +107,8 @@ async def up(
     settings = _settings(port)
     style = "console" if sys.stderr.isatty() else "json"
     setup_logging(_log_level(settings, demo), style)
+    for doubt in settings.misspelt:
+        structlog.get_logger(__name__).warning("setting.misspelt", why=doubt)
     stopped = _interrupted()
     async with system(settings, target) as running:
         say(out, f"Omniroute ({target}) listens on {running.url}")

@@ -34,14 +34,16 @@ class Finding(msgspec.Struct, frozen=True):
 
 async def examine(settings: Settings) -> list[Finding]:
     """Findings in the order in which things depend on each other."""
+    misspelt = [Finding("settings", False, doubt) for doubt in settings.misspelt]
     try:
         async with _engine(settings) as engine:
             return [
+                *misspelt,
                 *await _schemas(settings, engine),
                 *await _bus(settings, engine),
             ]
     except (DatabaseUnavailable, DatabaseUnfit, EmbeddedPostgresError) as away:
-        return [Finding("database", False, str(away))]
+        return [*misspelt, Finding("database", False, str(away))]
 
 
 @contextlib.asynccontextmanager

@@ -122,3 +122,35 @@ def test_mail_is_off_until_a_port_is_named(tmp_path):
         "OMNIROUTE_SMTP_PORT", "OMNIROUTE_MAIL_BYTES", "OMNIROUTE_MAIL_TLS_CERT",
         "OMNIROUTE_MAIL_TLS_CERT",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OMNIROUTE_PORTT", "OMNIROUTE_PORT"),
+        ("OMNIROUT_DATA_DIR", "OMNIROUTE_DATA_DIR"),
+        ("OMNIROUTE_SPOOL_RECORD", "OMNIROUTE_SPOOL_RECORDS"),
+        ("omniroute_log_level", "OMNIROUTE_LOG_LEVEL"),
+        ("KAFKA_BOOTSTRAP_SERVER", "KAFKA_BOOTSTRAP_SERVERS"),
+        ("DATABASE_URI", "DATABASE_URL"),
+    ],
+)
+def test_what_looks_like_a_setting_and_is_none_is_told(name, meant):
+    (said,) = read_settings({name: "s3cret"}).misspelt
+    assert said == f"{name} is no setting: {meant} was meant?"
+
+
+def test_others_variables_are_not_doubted():
+    others = (
+        "OMNIROUTE_TOKEN",
+        "OMNIROUTE_CACHE_DIR",
+        "OMNIROUTE_SERVICE_HOST",
+        "OMNIROUTE_SERVICE_PORT",
+        "OMNIROUTE_PORT_8080_TCP",
+        "OMNIROUTE_PORT_8080_TCP_ADDR",
+        "OMNIROUTE_WA_APP_SECRET",
+        "OMNIROUTE_TEST_DATABASE_URL",
+        "OMNIROUTE_TEST_KILL",
+        "DATABASE_PASSWORD",
+    )
+    assert read_settings(dict.fromkeys(others, "x")).misspelt == ()
