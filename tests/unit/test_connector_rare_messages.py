@@ -1,5 +1,6 @@
 """What vendors send seldom: each becomes the event that a reader would expect, or a note."""
 
+import base64
 import json
 from typing import Any
 from urllib.parse import urlencode
@@ -198,3 +199,21 @@ def test_a_session_of_assemblyai_has_each_turn_once_as_it_was_told_last() -> Non
     handled = run("assemblyai", {"session_id": "s1", "messages": told})
     texts = [event.interaction.text for event in handled.events]
     assert texts == ["My invoice is wrong.", "which one"]
+
+
+def test_a_file_that_stands_in_its_address_is_kept() -> None:
+    content = b"PDF" * 100_000
+    address = f"data:application/pdf;base64,{base64.b64encode(content).decode()}"
+    told = {"contentType": "application/pdf", "name": "bill.pdf", "contentUrl": address}
+    activity = {
+        "type": "message",
+        "id": "1",
+        "channelId": "webchat",
+        "conversation": {"id": "c"},
+        "from": {"id": "kim"},
+        "attachments": [told],
+    }
+    found = run("teams", activity)
+    [file] = only(found)[1].attachments
+    assert (file.name, file.size, file.url) == ("bill.pdf", len(content), None)
+    assert [(blob.sha256, blob.content) for blob in found.blobs] == [(file.sha256, content)]

@@ -342,3 +342,17 @@ def test_sentences_that_begin_like_a_devices_signature_stay() -> None:
         "Envoyé depuis mon mobile hier soir",
     ):
         assert reply_of(f"Yes, please.\n\n{line}").endswith(line)
+
+
+def test_of_too_many_references_the_first_and_the_newest_stay() -> None:
+    mail = read("References: " + " ".join(f"<{n}@x>" for n in range(150)) + "\n\nHi\n")
+    assert (mail.references[0], mail.references[1], mail.references[-1]) == ("0@x", "51@x", "149@x")
+
+
+def test_characters_of_hong_kong_in_big5() -> None:
+    raw = b"Content-Type: text/plain; charset=big5\n\n" + "唔該嘅".encode("big5hkscs")
+    assert read(raw).text == "唔該嘅"
+
+
+def test_a_year_that_is_counted_from_1900() -> None:
+    assert instant("Mon, 2 Mar 126 09:59:00 +0100") == instant("Mon, 2 Mar 2026 09:59:00 +0100")

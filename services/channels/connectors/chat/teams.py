@@ -6,6 +6,7 @@ https://github.com/microsoft/Agents/blob/main/specs/activity/protocol-activity.m
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from services.channels.connectors import fields
@@ -13,11 +14,13 @@ from services.channels.connectors.bearer import bearer_of, decode, in_time, publ
 from services.channels.connectors.chat import teams_cards
 from services.channels.connectors.chat.teams_examples import ISSUER, examples
 from services.channels.connectors.email.markup import safe, to_text
+from services.channels.connectors.email.pictures import data_of
 from services.channels.connectors.fetching import file
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
     Answer,
     Answers,
+    Blob,
     Connector,
     Context,
     Fetch,
@@ -146,14 +149,14 @@ def _identities(sender: dict[str, Any]) -> list[Any]:
 
 def _message(activity: dict[str, Any], parsed: Parsed) -> None:
     event = _event(activity, in_reply_to=fields.key(activity, "replyToId"))
-    _say(event, activity)
+    _say(event, activity, parsed)
     parsed.events.append(event)
 
 
-def _say(event: Normalised, activity: dict[str, Any]) -> None:
+def _say(event: Normalised, activity: dict[str, Any], parsed: Parsed) -> None:
     text = without_mentions(activity)
     event.attachments = [
-        file for each in fields.items(activity, "attachments") if (file := _file(each))
+        file for each in fields.items(activity, "attachments") if (file := _file(each, parsed))
     ]
     if text and fields.text(activity, "textFormat") in ("xml", "html"):
         event.html, text = safe(text), to_text(text).strip() or None
@@ -228,12 +231,18 @@ def _chosen(activity: dict[str, Any]) -> str | None:
     return fields.clean("\n".join(shown[:20])) or None
 
 
-def _file(raw: dict[str, Any]) -> Attachment | None:
+def _file(raw: dict[str, Any], parsed: Parsed) -> Attachment | None:
     """A file or picture; cards and the HTML copy of the text are none."""
     kind = fields.text(raw, "contentType") or ""
     content = fields.obj(raw, "content")
+    if (told := _embedded(raw)) is not None:
+        media, data = told
+        blob = Blob(sha256(data).hexdigest(), data)
+        parsed.blobs.append(blob)
+        name = fields.text(raw, "name")
+        return Attachment(name=name, content_type=media, size=len(data), sha256=blob.sha256)
     url = fields.text(content, "downloadUrl") or fields.text(raw, "contentUrl")
-    if url is None or url.startswith("data:") or kind.startswith("text/html"):
+    if url is None or kind.startswith("text/html"):
         return None
     media = None if kind.startswith("application/vnd.microsoft") or kind == "image/*" else kind
     return Attachment(
@@ -244,13 +253,19 @@ def _file(raw: dict[str, Any]) -> Attachment | None:
     )
 
 
+def _embedded(raw: dict[str, Any]) -> tuple[str, bytes] | None:
+    """A file that stands in its address, as channels other than Teams send it."""
+    address = fields.at(raw, "contentUrl")
+    return data_of(address) if isinstance(address, str) else None
+
+
 def _update(activity: dict[str, Any], parsed: Parsed) -> None:
     stamp = fields.key(activity, "timestamp") or digest_of(activity.get("text"))
     event = _event(activity, type=interactions.MESSAGE_EDITED, part=f"update:{stamp}")
     event.replaces, event.original_id = event.message_key, fields.key(activity, "id")
     if fields.text(activity, "channelData", "eventType") == "undeleteMessage":
         event.attributes["undeleted"] = True
-    _say(event, activity)
+    _say(event, activity, parsed)
     parsed.events.append(event)
 
 

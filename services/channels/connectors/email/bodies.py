@@ -15,6 +15,7 @@ from services.channels.connectors.email import (
 from services.channels.connectors.email.flowed import unflowed
 from services.channels.connectors.email.headers import decoded, readable
 from services.channels.connectors.email.parameters import media_type, parameters
+from services.channels.connectors.email.pictures import without_pictures
 from services.channels.connectors.email.structure import Part, split
 from services.channels.connectors.fields import clean
 
@@ -234,7 +235,7 @@ def _body(part: Part, found: Bodies) -> None:
     found.charset = found.charset or charset
     text = charsets.decode(content, charset).removeprefix("\ufeff")
     if part.kind == "text/html" or (not part.declared and _HTML.match(text)):
-        found.sections.append(Section(html=text))
+        found.sections.append(Section(html=_pictured(text, found)))
     elif part.kind in _ENRICHED:
         found.sections.append(Section(plain=_unenriched(text)))
     else:
@@ -244,6 +245,15 @@ def _body(part: Part, found: Bodies) -> None:
         text, files = extract_uuencoded(text)
         found.files += files
         found.sections.append(Section(plain=text))
+
+
+def _pictured(html: str, found: Bodies) -> str:
+    """The HTML with its own pictures among the mail's files."""
+
+    def keep(content: bytes, kind: str, identity: str) -> None:
+        found.files.append(File(content, kind, inline=True, content_id=identity))
+
+    return without_pictures(html, keep)
 
 
 def _unenriched(text: str) -> str:

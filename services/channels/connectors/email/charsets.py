@@ -28,6 +28,7 @@ _ALIASES = {
     "csgb2312": "gb18030",
     "big5": "cp950",
     "x-big5": "cp950",
+    "big5-hk": "big5hkscs",
     "ks_c_5601-1987": "cp949",
     "ks_c_5601": "cp949",
     "euc-kr": "cp949",
@@ -73,7 +74,8 @@ def decode(raw: bytes, declared: str | None = None, fallback: str | None = None)
     name = codec(declared) or "utf-8"
     if name in _WESTERN and (text := _strict(raw, "utf-8")) is not None:
         return text  # nobody writes "Ã¼"; gateways do that to a declaration
-    tried = dict.fromkeys((name, "utf-8", codec(fallback) or "utf-8"))
+    wider = "big5hkscs" if name == "cp950" else name  # Hong Kong's characters, under the usual name
+    tried = dict.fromkeys((name, "utf-8", codec(fallback) or "utf-8", wider))
     for name in tried:
         text = _japanese(raw, name) if name.startswith("iso2022_jp") else _strict(raw, name)
         if text is not None:

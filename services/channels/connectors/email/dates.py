@@ -51,6 +51,7 @@ _NUMERIC = re.compile(
 )
 _LABEL = re.compile(r"(?i)date\s*:\s*")
 _HALF = re.compile(r"(?i)\b(\d{1,2})(:\d\d(?::\d\d)?)\s*([ap])\.?m\b\.?")
+_YEAR_126 = re.compile(r"(?<=[a-z] )(1\d\d)(?= \d\d?:)")  # counted from 1900 (RFC 5322, 4.3)
 _LEAP = re.compile(r"(?<=:\d\d):60\b")
 _WEEKDAY = re.compile(r"\A[^\W\d]{2,12}\.?,?\s+(?=\d)")
 _WORD = re.compile(r"[^\W\d_]{3,10}\.?")
@@ -79,6 +80,7 @@ def _rare(value: str) -> int | None:
     if numeric := _NUMERIC.match(value):
         return _numeric(numeric)
     value = _WORD.sub(_english, _WEEKDAY.sub("", value))
+    value = _YEAR_126.sub(lambda found: str(int(found[1]) + 1900), value)
     zone = _ZONE.search(value)
     if zone and zone[1] in _ZONES and not re.search(r"[+-]\d{4}", value):
         value = f"{value[: zone.start()]} {_ZONES[zone[1]]}"

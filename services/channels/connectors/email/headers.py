@@ -234,9 +234,11 @@ _BRACKETED = re.compile(r"<([^<>]+)>")
 
 def message_ids(value: str) -> list[str]:
     """The ids in a header: those in brackets without blanks; where there is none, bare words with
-    an @. A corpus case mixes good ids with junk: the junk goes."""
+    an @. A corpus case mixes good ids with junk: the junk goes. Of more than MAX_IDS the first stays,
+    which names the thread, and the last, which are the newest."""
     found = [each for each in _BRACKETED.findall(value) if len(each.split(None, 1)) < 2]
     if not found and "<" not in value:
         found = [each for each in re.split(r"[\s,]+", value) if "@" in each]
     ids = (clean(each.strip(), 512) for each in found)
-    return list(dict.fromkeys(each for each in ids if each))[:MAX_IDS]
+    known = list(dict.fromkeys(each for each in ids if each))
+    return known if len(known) <= MAX_IDS else known[:1] + known[1 - MAX_IDS :]

@@ -15,10 +15,19 @@ _CLEANER = nh3.Cleaner(url_schemes={"http", "https", "mailto", "tel", "cid"})
 
 def safe(html: str) -> str:
     """The HTML with nothing that runs, loads styles or leaves the page unasked."""
-    source = html[:MAX_SOURCE]
+    source = _first(html)
     if _tangled(source):
         return of_text(to_text(source))
     return _CLEANER.clean(source)
+
+
+def _first(html: str) -> str:
+    """As much of the HTML as is read, up to a whole tag."""
+    if len(html) <= MAX_SOURCE:
+        return html
+    source = html[:MAX_SOURCE]
+    opened = source.rfind("<")
+    return source[:opened] if opened > source.rfind(">") else source
 
 
 _OPENING = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})")
@@ -96,7 +105,7 @@ def _tangled(html: str) -> bool:
 
 def to_text(html: str) -> str:
     """Readable text of HTML; quoted history, where its program marks it, with ">"."""
-    source = html[:MAX_SOURCE]
+    source = _first(html)
     return _tidied(readable_html(source)) if source.strip() else ""
 
 

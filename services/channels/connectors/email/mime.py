@@ -123,6 +123,8 @@ def _html(found: Bodies, parsed: Parsed) -> str | None:
     html = clean(found.html(), 10**9)
     if not html.strip():
         return None
+    if len(html) > markup.MAX_SOURCE:
+        parsed.note("html_cut", f"Only the first {markup.MAX_SOURCE} characters of HTML are read.")
     safe = markup.safe(html)
     if len(safe) <= markup.MAX_HTML:
         return safe
