@@ -217,3 +217,58 @@ def test_a_file_that_stands_in_its_address_is_kept() -> None:
     [file] = only(found)[1].attachments
     assert (file.name, file.size, file.url) == ("bill.pdf", len(content), None)
     assert [(blob.sha256, blob.content) for blob in found.blobs] == [(file.sha256, content)]
+
+
+def test_a_test_by_metas_dashboard_is_a_message() -> None:
+    people = {"sender": {"id": "12334"}, "recipient": {"id": "23245"}, "timestamp": SECONDS * 1000}
+    said = {**people, "message": {"mid": "m1", "text": "random_text"}}
+    for kind, field in (
+        ("messenger", "messages"),
+        ("instagram", "messages"),
+        ("messenger", "standby"),
+    ):
+        change = {"field": field, "value": said}
+        entry = {"id": "23245", "time": SECONDS, "changes": [change]}
+        _, data = only(run(kind, {"object": "page", "entry": [entry]}))
+        assert (data.text, data.conversation_key) == ("random_text", "23245:12334")
+        assert data.flags == (["standby"] if field == "standby" else [])
+
+
+def line(**event: Any) -> Handled:
+    told = {"mode": "active", "timestamp": SECONDS * 1000, "webhookEventId": "01E", **event}
+    return run("line", {"destination": "U0", "events": [told]})
+
+
+def test_what_line_tells_of_the_channel_itself_is_no_dead_letter() -> None:
+    for kind in ("botSuspended", "delivery", "module"):
+        assert codes(line(type=kind)) == [("not_an_interaction", False)]
+    assert codes(line(type="message")) == [("missing_source", True)]
+
+
+def test_a_turn_of_lines_menu_opens_no_task() -> None:
+    person = {"type": "user", "userId": "U1"}
+    params = {"newRichMenuAliasId": "more", "status": "SUCCESS"}
+    _, data = only(line(type="postback", source=person, postback={"data": "p", "params": params}))
+    assert "suppress" in data.flags and data.attributes["postback"] == "p"
+    day = {"date": "2026-03-04"}
+    _, data = only(line(type="postback", source=person, postback={"data": "p", "params": day}))
+    assert (data.text, data.flags) == ("2026-03-04", [])
+
+
+def test_whatever_was_written_in_intercom_is_read() -> None:
+    author = {"type": "admin", "id": "7"}
+    for kind, note in (("note_and_reopen", True), ("assign_and_reopen", False)):
+        part = {"id": "1", "part_type": kind, "body": "<p>Now</p>", "author": author}
+        parts = {"conversation_parts": [{**part, "created_at": SECONDS}]}
+        item = {"type": "conversation", "id": "9", "conversation_parts": parts}
+        payload = {"topic": "conversation.admin.assigned", "data": {"item": item}}
+        _, data = only(run("intercom", payload))
+        assert (data.text, data.attributes.get("note", False)) == ("Now", note)
+
+
+def test_several_languages_at_once_are_no_language() -> None:
+    form = {"CallSid": "CA1", "TranscriptionSid": "GT1", "SequenceId": "2", "LanguageCode": "multi"}
+    said = {"TranscriptionEvent": "transcription-content", "Track": "inbound_track"}
+    said["TranscriptionData"] = json.dumps({"transcript": "hallo", "confidence": 0.9})
+    _, data = only(run("twilio_transcription", {**form, **said}, FORM))
+    assert (data.text, data.language) == ("hallo", None)

@@ -45,7 +45,6 @@ _ROLES: dict[str, Role] = {
     "team": "agent",
     "bot": "bot",
 }
-_SPOKEN = ("comment", "note", "quick_reply", "open", "close", "assignment")
 
 
 def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
@@ -194,11 +193,11 @@ def _part(
     own = fields.key(part, "id")
     kind = fields.text(part, "part_type") or "comment"
     spoken = fields.text(part, "body") or list(fields.items(part, "attachments"))
-    if own is None or kind not in _SPOKEN or not spoken or fields.flag(part, "redacted"):
+    if own is None or not spoken or fields.flag(part, "redacted"):
         return
     event = _event(payload, item, f"{_id(item)}:{own}", part)
     event.message_key = f"part:{own}"
-    if kind == "note":
+    if kind.startswith("note"):  # also one that opens the conversation again
         event.flags = ["suppress"]
         event.attributes = {"note": True}
     _say(event, part, parsed)

@@ -62,14 +62,14 @@ def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
 
 def _read(raw: dict[str, Any], bot: str, seen: dict[str, int], parsed: Parsed) -> None:
     kind = fields.text(raw, "type") or "?"
-    if _thread(raw) is None:
-        parsed.lose("missing_source", f"An event {kind[:64]!r} has no source.")
-        return
     read = _READERS.get(kind)
     if read is None:
         known = kind in _SILENT
         code = "not_an_interaction" if known else "unknown_event"
         parsed.note(code, f"The event {kind[:64]!r} is no interaction.")
+        return
+    if _thread(raw) is None:
+        parsed.lose("missing_source", f"An event {kind[:64]!r} has no source.")
         return
     event = _event(raw, bot, seen)
     read(event, raw, parsed)
@@ -185,6 +185,9 @@ def _postback(event: Normalised, raw: dict[str, Any], parsed: Parsed) -> None:
     event.attributes = fields.known(
         postback=data, postback_params={str(k)[:64]: str(v)[:256] for k, v in params.items()}
     )
+    if "newRichMenuAliasId" in params:  # another page of the menu is no word to anybody
+        event.text, event.generated = "Turned the menu's page", True
+        event.flags = [*event.flags, "suppress"]
     parsed.events.append(event)
 
 

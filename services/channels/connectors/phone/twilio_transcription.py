@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from pydantic import Field
 
-from services.channels.connectors import fields
+from services.channels.connectors import calls, fields
 from services.channels.connectors.identities import PHONE, identities, phone
 from services.channels.connectors.port import (
     DAY_S,
@@ -154,12 +154,11 @@ def _error(form: dict[str, str], call: str, request: InboundRequest) -> Normalis
 
 def _normalised(form: dict[str, str], call: str, request: InboundRequest) -> Normalised:
     caller = phone(form.get("From") or form.get("Caller") or request.argument("from"))
-    locale = form.get("LanguageCode", "")
     return Normalised(
         vendor_id=_vendor_id(form, call, request),
         conversation_key=call,
         occurred_at_us=_instant(form.get("Timestamp", "")),
-        language=locale.partition("-")[0].lower()[:8] or None,
+        language=calls.language(form.get("LanguageCode")),
         identities=identities(**{PHONE: caller}),
         vendor={name: form[name][:512] for name in _FIELDS if form.get(name)},
     )

@@ -27,7 +27,7 @@ from services.channels.connectors.port import (
 )
 from services.channels.connectors.reading import moment, payload_of
 from services.channels.connectors.signatures import HUB_SIGNATURE_256
-from services.channels.connectors.social.meta_messaging import read_item
+from services.channels.connectors.social.meta_messaging import read_change, read_item
 from shared.contracts import interactions
 from shared.contracts.instants import SECOND_US, parse_instant
 from shared.contracts.interactions import Author
@@ -49,9 +49,6 @@ SETUP = """\
 
 A mention brings ids only; its words are fetched with `access_token`.
 """
-
-_MESSAGING = ("messages", "message_reactions", "messaging_postbacks", "messaging_seen",
-              "message_edit", "messaging_referral")  # fmt: skip
 
 
 def parse(request: InboundRequest, settings: InstagramSettings, _: Context) -> Parsed:
@@ -84,9 +81,9 @@ def _entry(entry: dict[str, Any], settings: InstagramSettings, parsed: Parsed) -
 
 def _change(entry: dict[str, Any], account: str, change: dict[str, Any], parsed: Parsed) -> None:
     field, value = fields.text(change, "field") or "?", fields.obj(change, "value")
-    if field in _MESSAGING:
-        read_item(value, "instagram", account, False, parsed)
-    elif field in ("comments", "live_comments"):
+    if read_change(change, "instagram", account, parsed):
+        return
+    if field in ("comments", "live_comments"):
         _comment(entry, account, value, parsed)
     elif field == "mentions":
         _mention(account, value, parsed)

@@ -20,7 +20,7 @@ from services.channels.connectors.port import (
 )
 from services.channels.connectors.signatures import HUB_SIGNATURE_256
 from services.channels.connectors.social import page_feed
-from services.channels.connectors.social.meta_messaging import read_item
+from services.channels.connectors.social.meta_messaging import read_change, read_item
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 
@@ -65,7 +65,7 @@ def _entry(entry: dict[str, Any], settings: MessengerSettings, parsed: Parsed) -
         field = fields.text(change, "field") or "?"
         if field in page_feed.FIELDS:
             page_feed.read_change(entry, page or "", change, parsed)
-        else:
+        elif not read_change(change, "messenger", page, parsed):
             parsed.note("not_an_interaction", f"The change of {field[:64]!r} is no message.")
     if not found and any(entry.get(name) == [] for name in ("messaging", "standby", "changes")):
         parsed.note("not_an_interaction", "An entry without messages.")

@@ -34,6 +34,27 @@ _HANDOVER = (
     "messaging_in_thread_lead_form_submit",
 )
 
+_CHANGES = frozenset(
+    [
+        "messages",
+        "message_edit",
+        "message_edits",
+        "message_echoes",
+        "message_reactions",
+        "message_reads",
+        "message_deliveries",
+        "messaging_postbacks",
+        "messaging_seen",
+        "messaging_referral",
+        "messaging_referrals",
+        "messaging_handover",
+        "messaging_handovers",
+        "messaging_optins",
+        "messaging_feedback",
+        "standby",
+    ]
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -91,6 +112,16 @@ def read_item(
             read(item, raw[name], parsed)
             return
     _rest(raw, parsed)
+
+
+def read_change(change: dict[str, Any], scheme: str, page: str | None, parsed: Parsed) -> bool:
+    """Read a messaging item that is told as a change, as Meta's tests and some apps get it. False
+    where the change is about something else."""
+    field = fields.text(change, "field") or "?"
+    if field not in _CHANGES:
+        return False
+    read_item(fields.obj(change, "value"), scheme, page, field == "standby", parsed)
+    return True
 
 
 def _rest(raw: dict[str, Any], parsed: Parsed) -> None:
