@@ -272,3 +272,12 @@ def test_several_languages_at_once_are_no_language() -> None:
     said["TranscriptionData"] = json.dumps({"transcript": "hallo", "confidence": 0.9})
     _, data = only(run("twilio_transcription", {**form, **said}, FORM))
     assert (data.text, data.language) == ("hallo", None)
+
+
+def test_our_own_direct_message_on_x_belongs_to_whom_it_went() -> None:
+    said = {"id": "9", "sender_id": "1", "text": "Hello", "dm_conversation_id": "2-1"}
+    data = {"event_type": "dm.sent", "filter": {"user_id": "1"}, "payload": said}
+    assert only(run("x_activity", {"data": data}))[1].conversation_key == "1:dm:2"
+    nobody = {name: said[name] for name in ("id", "sender_id", "text")}
+    found = run("x_activity", {"data": {**data, "payload": nobody}})
+    assert codes(found) == [("missing_recipient", True)] and not found.events

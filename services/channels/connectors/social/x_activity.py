@@ -174,13 +174,17 @@ def _direct(data: dict[str, Any], owner: str | None, parsed: Parsed) -> None:
 
 
 def _newer(body: dict[str, Any]) -> dict[str, Any]:
-    """The API v2 form of a direct message, in the older one."""
-    others = [each for each in fields.texts(body, "participant_ids") if each != body["sender_id"]]
+    """The API v2 form of a direct message, in the older one. Without `participant_ids` the id of a
+    conversation between two names both: "1234-5678"."""
+    sender = fields.key(body, "sender_id")
+    told = fields.texts(body, "participant_ids")
+    told = told or (fields.key(body, "dm_conversation_id") or "").split("-")
+    others = [each for each in told if each.isdecimal() and each != sender]
     return {
         "id": body.get("id"),
         "created_timestamp": body.get("created_at"),
         "message_create": {
-            "sender_id": body["sender_id"],
+            "sender_id": sender,
             "target": {"recipient_id": others[0] if others else None},
             "message_data": {"text": body.get("text")},
         },

@@ -144,6 +144,9 @@ def direct_message(raw: dict[str, Any], owner: str | None, users: Any, parsed: P
         return
     ours = owner is not None and sender == owner
     customer, account = (recipient, sender) if ours else (sender, owner or recipient)
+    if customer is None:
+        parsed.lose("missing_recipient", "A direct message of ours does not say to whom.")
+        return
     data = fields.obj(create, "message_data")
     event = Normalised(
         vendor_id=f"dm:{number}",
