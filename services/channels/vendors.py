@@ -11,7 +11,7 @@ import structlog
 
 from services.channels.connectors import registry
 from services.channels.connectors.email.threading import CONVERSATION
-from services.channels.connectors.handling import Event, Handled, handle, rethread
+from services.channels.connectors.handling import Event, Handled, handle, refusal, rethread
 from services.channels.connectors.port import Answer, InboundRequest, Problem
 from services.channels.context import Channels, outgoing
 from services.channels.directory import WorkspaceFacts
@@ -104,8 +104,11 @@ async def receive(channels: Channels, stored: StoredConnector, request: InboundR
     workspace = await channels.directory.of(stored.workspace)
     handled = _handled(channels, stored, request, workspace)
     if not handled.accepted:
-        log.info("inbound.refused", connector=stored.id, verdict=handled.verdict)
-        return Received(handled.answer, handled)
+        because = refusal(registry.get(stored.kind), handled)
+        log.info("inbound.refused", connector=stored.id, verdict=handled.verdict, because=because)
+        answer = handled.answer
+        told = answer if answer.body else msgspec.structs.replace(answer, body=because)
+        return Received(told, handled)
     try:
         await _keep(channels, stored, request, handled, workspace)
         if handled.accepted:

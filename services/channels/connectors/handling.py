@@ -65,6 +65,20 @@ class Handled(msgspec.Struct, frozen=True):
         return lost if self.accepted else None
 
 
+def refusal(connector: Connector, handled: Handled) -> str:
+    """What a request that is not accepted lacks, for whoever sets the vendor up."""
+    if handled.problems:
+        return handled.problems[0].message
+    tokens = [name for name in ("verify_token",) if name in connector.secrets]
+    names = ", ".join([*connector.signature.secret_names, *tokens])
+    if handled.verdict == "none":
+        return f"Nothing can be verified: the connector has no secret ({names})."
+    return (
+        f"The request is not verified: it does not agree with the connector's secrets ({names}), "
+        "its public_url, or the time."
+    )
+
+
 def clean_secrets(secrets: Mapping[str, Any] | None) -> Secrets:
     """Plain secrets by name, each one text or a list of texts; empty ones are as if not given."""
     found: dict[str, tuple[str, ...]] = {}
@@ -100,7 +114,9 @@ def handle(
             return Handled(done.verdict, accepted, done.answer, connector.answers.unavailable)
     answers = connector.answers
     if request.method.upper() != "POST" and not _is_queried(connector, request):
-        problem = Problem("method", f"{request.method[:16]} carries no payload.", lost=False)
+        problem = Problem(
+            "method", f"{request.method[:16]} carries no payload: send it by POST.", lost=False
+        )
         return Handled("none", False, answers.bad_method, answers.unavailable, [], [problem])
     if len(request.body) > connector.max_body_bytes:
         problem = Problem("too_large", f"The body exceeds {connector.max_body_bytes} bytes.")
