@@ -149,13 +149,13 @@ def read_batch(body: bytes, intake: Intake) -> Iterator[Row]:
 def read_ndjson(body: bytes, intake: Intake) -> Iterator[Row]:
     """One CloudEvent a line; empty lines are passed over but counted."""
     lines = [(number, line) for number, line in enumerate(body.split(b"\n")) if line.strip()]
+    if not lines:
+        raise invalid("", "empty", "The batch holds no event.", f"1 to {MAX_ROWS} events")
     _check_count(len(lines))
     return (_row(number, line, intake, f"/{number}") for number, line in lines)
 
 
 def _check_count(rows: int) -> None:
-    if rows == 0:
-        raise invalid("", "empty", "The batch holds no event.", f"1 to {MAX_ROWS} events")
     if rows > MAX_ROWS:
         detail = f"The batch holds {rows} events; at most {MAX_ROWS} are taken at once."
         fault = Fault("", "too_many", detail, f"at most {MAX_ROWS}")

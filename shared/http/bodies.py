@@ -43,7 +43,8 @@ async def whole_body(request: Request) -> bytes:
 
 
 def check_content_type(request: Request, content_types: tuple[str, ...] = JSON_TYPES) -> str:
-    """The content type without parameters. Raises Refused("unsupported-media-type")."""
+    """The content type without parameters. Raises Refused("unsupported-media-type"), also for a body
+    that is compressed."""
     given = headers.sent(request.scope, b"content-type") or ""
     sent = given.partition(";")[0].strip().lower()
     if sent not in content_types:
@@ -51,4 +52,8 @@ def check_content_type(request: Request, content_types: tuple[str, ...] = JSON_T
             "unsupported-media-type",
             f"Content-Type is {repr(sent) if sent else 'missing'}; send {' or '.join(content_types)}.",
         )
+    coding = headers.sent(request.scope, b"content-encoding")
+    if coding and coding.strip().lower() != "identity":
+        detail = f"Content-Encoding {coding[:40]!r} is not read: send the body uncompressed."
+        raise Refused("unsupported-media-type", detail)
     return sent

@@ -3,6 +3,7 @@ what is readable, with the real runtime behind the archive."""
 
 import asyncio
 import base64
+import gzip
 import json
 import time
 from hashlib import sha256
@@ -230,6 +231,17 @@ async def test_forms_other_than_the_four_are_refused(house):
         answer = await house.platform.post("/events", content=body, headers={"Content-Type": kind})
         assert answer.status_code == 415, kind
         assert answer.headers["content-type"] == "application/problem+json"
+    packed = {"Content-Type": "application/cloudevents+json", "Content-Encoding": "gzip"}
+    answer = await house.platform.post(
+        "/events", content=gzip.compress(body.encode()), headers=packed
+    )
+    assert answer.status_code == 415 and "uncompressed" in answer.json()["detail"]
+
+
+async def test_an_empty_batch_is_one(house):
+    kind = {"Content-Type": "application/cloudevents-batch+json"}
+    answer = await house.platform.post("/events", content="[]", headers=kind)
+    assert (answer.status_code, answer.json()) == (202, {"results": []})
 
 
 async def test_batches_ndjson_and_binary_mode(house):

@@ -244,9 +244,8 @@ def test_batches_have_limits():
         read_batch(b"[" + b"1," * MAX_ROWS + b"1]", intake())
     assert refused.value.kind == "too-large"
     assert len(list(read_batch(b"[" + b"1," * (MAX_ROWS - 1) + b"1]", intake()))) == MAX_ROWS
-    for empty in (b"[]", b"[ ]"):
-        with pytest.raises(Refused, match="no event"):
-            read_batch(empty, intake())
+    for empty in (b"[]", b"[ ]"):  # valid in a request, too (CloudEvents, JSON batch format)
+        assert list(read_batch(empty, intake())) == []
     with pytest.raises(Refused, match="no event"):
         read_ndjson(b"\n\n", intake())
 

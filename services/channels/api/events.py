@@ -81,7 +81,7 @@ async def _accept(request: Request, name: str, channels: Channels, body: bytes) 
     intake = _intake(workspace)
     rows = _rows(request, body, intake)
     accepted = [row for row in rows if isinstance(row, Accepted)]
-    if not accepted:
+    if rows and not accepted:
         raise _all_bad([row for row in rows if isinstance(row, Rejected)])
     for content in intake.blobs.values():
         await channels.blobs.keep(content)
