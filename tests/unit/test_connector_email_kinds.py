@@ -91,6 +91,14 @@ def test_files_of_a_form_keep_their_bytes() -> None:
     assert (found.filename, found.content) == ("a.bin", b"\r\n\x00--xYzZ\r\n")
 
 
+@pytest.mark.parametrize("name", ["Rechnung März.pdf", "报价.pdf", "счёт; 2.pdf"])
+def test_a_file_may_have_any_name(name: str) -> None:
+    body = sendgrid_inbound.multipart([(f'attachment1"; filename="{name}', b"PDF")])
+    headers = (("Content-Type", 'multipart/form-data; boundary="xYzZY"'),)
+    (found,) = fields_of(InboundRequest("POST", URL, headers, body, 0)) or []
+    assert (found.name, found.filename, found.content) == ("attachment1", name, b"PDF")
+
+
 # --- SendGrid, Mailgun, Postmark ----------------------------------------------------------------
 
 

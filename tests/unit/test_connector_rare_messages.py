@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from services.channels.connectors import registry
-from services.channels.connectors.handling import Handled, handle
+from services.channels.connectors.handling import MAX_EVENTS, Handled, handle
 from services.channels.connectors.port import InboundRequest
 from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
@@ -281,3 +281,33 @@ def test_our_own_direct_message_on_x_belongs_to_whom_it_went() -> None:
     nobody = {name: said[name] for name in ("id", "sender_id", "text")}
     found = run("x_activity", {"data": {**data, "payload": nobody}})
     assert codes(found) == [("missing_recipient", True)] and not found.events
+
+
+def told_by_sendgrid(count: int) -> Handled:
+    each = {"email": "kim@example.org", "timestamp": SECONDS, "event": "delivered"}
+    events = [{**each, "smtp-id": f"<{n}@acme>", "sg_event_id": f"e{n}"} for n in range(count)]
+    return run("sendgrid_inbound", events)
+
+
+def test_a_large_batch_is_read_whole_and_a_larger_one_is_told() -> None:
+    found = told_by_sendgrid(2_500)
+    assert (len(found.events), found.problems) == (2_500, [])
+    found = told_by_sendgrid(MAX_EVENTS + 1)
+    assert len(found.events) == MAX_EVENTS
+    assert found.dead_letter is not None and found.dead_letter.code == "too_many_events"
+
+
+def test_mapping_rules_read_a_long_list_and_tell_of_a_longer_one() -> None:
+    fields = {"conversation_key": "item.c", "text": "item.t + body.from.name"}
+    rules = {"items": "body.list", "fields": fields}
+    said = [{"c": "1", "t": f"{n} ", "a": {"b": [n]}} for n in range(1_001)]
+    found = run("mapping", {"list": said[:-1], "from": {"name": "Kim"}}, **rules)
+    texts = [event.interaction.text for event in found.events]
+    assert (len(texts), texts[0], texts[-1]) == (1_000, "0 Kim", "999 Kim")
+    assert found.problems == []
+    found = run("mapping", {"list": said, "from": {"name": "Kim"}}, **rules)
+    assert codes(found) == [("too_many_events", True)]
+    found = run(
+        "mapping", {"list": said[:2], "from": {"name": "Kim"}, "more": [0] * 50_000}, **rules
+    )
+    assert ("too_many_values", True) in codes(found)

@@ -13,7 +13,9 @@ import msgspec
 from services.channels.connectors.port import Parsed
 
 MAX_DEPTH = 64
-MAX_ITEMS = 1000
+MAX_ITEMS = 5001
+"""Most items of a list that are read: more than the events that are taken of a payload, so that what
+is left out is noticed (`handling.assemble`)."""
 MAX_TEXT = 200_000
 
 

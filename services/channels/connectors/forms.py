@@ -60,7 +60,8 @@ def _field(part: bytes) -> Field | None:
             headers.setdefault(name.strip().lower(), value.strip())
     disposition = _header_of(headers.get("content-disposition", ""))
     name = disposition.get_param("name")
-    filename = disposition.get_filename() if "filename" in str(disposition) else None
+    named = disposition.get_param("filename", header="content-disposition") is not None
+    filename = disposition.get_filename() if named else None
     if not isinstance(name, str):
         return None
     return Field(

@@ -104,10 +104,10 @@ def given(source: Mapping[str, Any], *names: str) -> dict[str, Any]:
 MAX_NODES = 2_000
 
 
-def cleaned(value: Any, limit: int = fields.MAX_TEXT) -> Any:
+def cleaned(value: Any, limit: int = fields.MAX_TEXT, *, nodes: int = MAX_NODES) -> Any:
     """A copy of JSON that every consumer can keep: no NUL, no number beyond 64 bits, at most
-    MAX_NODES values."""
-    return _cleaned(value, [MAX_NODES], limit)
+    so many values."""
+    return _cleaned(value, [nodes], limit)
 
 
 def _cleaned(value: Any, left: list[int], limit: int) -> Any:
