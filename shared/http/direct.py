@@ -31,7 +31,9 @@ class DirectRoute(Route):
 Serves = Callable[[Request, Caller], Coroutine[Any, Any, Response]]
 
 
-def direct_post(router: APIRouter, path: str, action: Action) -> Callable[[Serves], Serves]:
+def direct_post(
+    router: APIRouter, path: str, action: Action, openapi_extra: dict[str, Any] | None = None
+) -> Callable[[Serves], Serves]:
     """A decorator: POST `path` is a direct call, answered by what is decorated to who may `action`."""
     enter = require(action)
 
@@ -47,6 +49,7 @@ def direct_post(router: APIRouter, path: str, action: Action) -> Callable[[Serve
             methods=["POST"],
             dependencies=[Depends(enter)],
             route_class_override=DirectRoute,
+            openapi_extra=openapi_extra,
         )
         return serve
 

@@ -100,6 +100,7 @@ def service_of(path, method):
 # The services beside it in this process may draw random numbers while a call is made up.
 @pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Do not use the .random. module")  # schemathesis does
 @pytest.mark.parametrize("service", ["platform", "channels", "router", "sla"])
 async def test_generated_calls(house, service):
     made = await asyncio.to_thread(generate, house, service)

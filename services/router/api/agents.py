@@ -25,6 +25,7 @@ from shared.contracts.core import Core
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
 from shared.http.direct import DirectRoute, direct_post
+from shared.http.docs import body_of
 from shared.http.preconditions import etag, is_current, not_modified
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
@@ -38,7 +39,7 @@ router = api_router("agents")
 Streams = Annotated[Caller, Depends(require("work:read", ticket=True))]
 
 
-@router.put("/agents/{agent}/presence")
+@router.put("/agents/{agent}/presence", openapi_extra=body_of(PresenceBody))
 async def put_presence(
     agent: str,
     request: Request,
@@ -169,7 +170,12 @@ async def accept_offer(request: Request, caller: Caller) -> Response:
     return await act(request, caller, service, AcceptOffer(agent=agent, offer=offer))
 
 
-@direct_post(router, "/agents/{agent}/offers/{offer}:decline", "offers:answer")
+@direct_post(
+    router,
+    "/agents/{agent}/offers/{offer}:decline",
+    "offers:answer",
+    body_of(DeclineBody, required=False),
+)
 async def decline_offer(request: Request, caller: Caller) -> Response:
     """Not now; `retry_at` says when this task may be offered again."""
     body = await read_body(request, DeclineBody) if await request.body() else DeclineBody()

@@ -31,6 +31,7 @@ from shared.contracts.problems import invalid, not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
 from shared.http.direct import direct_post
+from shared.http.docs import body_of
 from shared.http.pages import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -55,7 +56,7 @@ Steers = Annotated[Caller, Depends(require("tasks:steer"))]
 _CONVERSATION_ID = re.compile(r"cnv_[0-9a-f]{32}\Z")
 
 
-@router.post("/tasks", status_code=201)
+@router.post("/tasks", status_code=201, openapi_extra=body_of(NewTask))
 async def create_task(
     request: Request,
     caller: Annotated[Caller, Depends(require("tasks:create"))],
@@ -206,19 +207,19 @@ def _page(cursor: str | None, limit: int | None) -> explanation.Page | None:
     return explanation.Page(max(0, start), limit or DEFAULT_LIMIT)
 
 
-@direct_post(router, "/tasks/{task}:complete", "tasks:act")
+@direct_post(router, "/tasks/{task}:complete", "tasks:act", body_of(FinishBody, required=False))
 async def complete(request: Request, caller: Caller) -> Response:
     """The work is done: assigned → wrapping, or completed where there is no wrap-up."""
     return await _end(request, caller, commands.CompleteTask)
 
 
-@direct_post(router, "/tasks/{task}:close", "tasks:act")
+@direct_post(router, "/tasks/{task}:close", "tasks:act", body_of(FinishBody, required=False))
 async def close(request: Request, caller: Caller) -> Response:
     """Wrap-up is done: wrapping → completed."""
     return await _end(request, caller, commands.CloseTask)
 
 
-@router.post("/tasks/{task}:transfer")
+@router.post("/tasks/{task}:transfer", openapi_extra=body_of(TransferBody))
 async def transfer(task: str, request: Request, caller: Acts, service: Service) -> Response:
     """To a queue, an agent or a policy; warm: the agent keeps it until somebody accepts."""
     body = await read_body(request, TransferBody)
@@ -235,7 +236,7 @@ async def transfer(task: str, request: Request, caller: Acts, service: Service) 
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:requeue")
+@router.post("/tasks/{task}:requeue", openapi_extra=body_of(ReasonBody, required=False))
 async def requeue(task: str, request: Request, caller: Acts, service: Service) -> Response:
     """Back to its queues, keeping its place."""
     body = await _optional(request, ReasonBody)
@@ -243,7 +244,7 @@ async def requeue(task: str, request: Request, caller: Acts, service: Service) -
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:hold")
+@router.post("/tasks/{task}:hold", openapi_extra=body_of(ReasonBody, required=False))
 async def hold(task: str, request: Request, caller: Acts, service: Service) -> Response:
     """`waiting_on_customer` ends by itself with the customer's next message."""
     body = await _optional(request, ReasonBody)
@@ -258,7 +259,7 @@ async def resume(task: str, request: Request, caller: Acts, service: Service) ->
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:escalate")
+@router.post("/tasks/{task}:escalate", openapi_extra=body_of(LevelBody, required=False))
 async def escalate(task: str, request: Request, caller: Steers, service: Service) -> Response:
     """Fire the ladder's `level`, or the first that has not fired in this cycle."""
     body = await _optional(request, LevelBody)
@@ -266,7 +267,7 @@ async def escalate(task: str, request: Request, caller: Steers, service: Service
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:assign")
+@router.post("/tasks/{task}:assign", openapi_extra=body_of(AssignBody))
 async def assign(task: str, request: Request, caller: Steers, service: Service) -> Response:
     """Give it to an agent without an offer; over his capacity only by `override_capacity`."""
     body = await read_body(request, AssignBody)
@@ -276,14 +277,14 @@ async def assign(task: str, request: Request, caller: Steers, service: Service) 
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:reprioritize")
+@router.post("/tasks/{task}:reprioritize", openapi_extra=body_of(PriorityBody))
 async def reprioritize(task: str, request: Request, caller: Steers, service: Service) -> Response:
     body = await read_body(request, PriorityBody)
     command = commands.ReprioritizeTask(task=task, priority=body.priority)
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:cancel")
+@router.post("/tasks/{task}:cancel", openapi_extra=body_of(ReasonBody, required=False))
 async def cancel(task: str, request: Request, caller: Steers, service: Service) -> Response:
     body = await _optional(request, ReasonBody)
     command = commands.CancelTask(task=task, reason=body.reason or "cancelled")
