@@ -330,7 +330,9 @@ def test_what_a_mail_hides_is_not_read(hiding: str, hidden: bool) -> None:
     "line",
     ["Odesláno z iPhonu", "Az iPhone-omról küldve", "Trimis de pe iPhone", "Obtenir Outlook pour iOS",
      "Pobierz aplikację Outlook dla systemu iOS", "Hämta Outlook för iOS", "Envoyé depuis mon mobile Orange",
-     "发自我的小米手机", "从 Windows 版邮件发送"],
+     "发自我的小米手机", "从 Windows 版邮件发送", "Von Outlook für iOS gesendet", "Στάλθηκε από το iPhone μου",
+     "Enviat des del meu iPhone", "Envoyé à partir d’Outlook", "נשלח מה-iPhone שלי", "أرسل من الـ iPhone",
+     "Gửi từ iPhone của tôi", "Dikirim dari iPhone saya", "ส่งจาก iPhone ของฉัน"],
 )  # fmt: skip
 def test_more_devices_signatures_go(line: str) -> None:
     assert reply_of(f"Yes, please.\n\n{line}") == "Yes, please."

@@ -53,6 +53,10 @@ MOBILE = re.compile(
     rf"|(?:从|發自|發送自|发自|從)我的 ?.{{0,10}}?(?:{_BRAND}|手机|手機|设备|設備|平板).{{0,20}}"
     r"|从 ?windows ?版?邮件发送"
     r"|.{0,20}(?:iphone|android)から送信|나의 .{1,20}에서 (?:보냄|전송)"
+    rf"|von {_DEVICE} gesendet|enviat des d(?:e|el meu|e la meva) {_DEVICE}|envoyé à partir d['’]{_BRANDED}"
+    rf"|στάλθηκε από το (?:{_BRAND}).{{0,12}}|נשלח מ.{{0,4}}(?:{_BRAND}).{{0,8}}|أُ?رسلت? من .{{0,6}}(?:{_BRAND}).{{0,8}}"
+    rf"|(?:đã )?gửi từ (?:{_BRAND}).{{0,12}}|dikirim dari (?:{_BRAND}).{{0,12}}|ส่งจาก ?(?:{_BRAND}).{{0,12}}"
+    rf"|az (?:{_BRAND}) készülék\w{{0,6}} küldve"
     rf"|wysłane z {_DEVICE}|trimis de pe {_DEVICE}|az (?:{_BRAND})-?\w{{0,8}} küldve|(?:{_BRAND}).{{0,12}}d[ae]n gönderildi"
     r")[\s)>*_\].!;]*\Z"
 )
