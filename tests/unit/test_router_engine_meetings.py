@@ -186,6 +186,22 @@ def test_a_queue_that_waiting_work_will_come_to_is_not_deleted() -> None:
         driver.command(cmd.DeleteResource(resource="queue", id="more"))
 
 
+def test_a_queue_that_others_send_work_to_is_not_deleted() -> None:
+    driver = centre({})
+    gone = cmd.DeleteResource(resource="queue", id="spare")
+    driver.put("queue", "spare")
+    driver.put("queue", "main", limit={"waiting": 0, "overflow_to": "spare"})
+    with pytest.raises(Refused, match="'main' overflows to"):
+        driver.command(gone)
+    driver.put("queue", "main")
+    level = {"name": "more", "when": {"waiting_s": 5}, "do": [{"add_queue": "spare"}]}
+    driver.put("escalation", "up", levels=[level])
+    with pytest.raises(Refused, match="escalation 'up' names"):
+        driver.command(gone)
+    driver.put("escalation", "up", levels=[])
+    assert driver.command(gone) == {"id": "spare"}
+
+
 def test_a_task_that_reopens_after_its_queue_is_gone_is_planned_anew() -> None:
     driver = ladder_of_two_steps()
     driver.say("c1")
@@ -213,6 +229,23 @@ def test_who_transfers_to_a_policy_is_not_preferred_by_it(mode: str, prefer: dic
     come(driver, "ben")
     transfer(driver, "c1", mode=mode, policy="tech")
     assert offered(driver, "ben") == ["c1"]
+
+
+def test_a_hold_ends_when_a_warm_transfer_is_accepted() -> None:
+    driver = come(centre({"ana": {}, "ben": {}}), "ana")
+    settings = {"channels": {"chat": {"cost": 30, "held_cost": 0}}}
+    driver.config("workspace", "acme", 2, settings)
+    driver.say("c1")
+    name = accept(driver, "ana")
+    come(driver, "ben")
+    driver.command(cmd.HoldTask(task=name, agent="ana", reason="consult"))
+    transfer(driver, "c1", mode="warm", agent="ben")
+    assert task_of(driver, "c1")["held"] is True
+    accept(driver, "ben")
+    assert driver.types() == ["offer.accepted", "task.assigned", "task.resumed"]
+    assert driver.found("task.resumed")[0]["agent_id"] == "ben"
+    assert work(driver, "ben")["agent"]["load"]["used"] == 30
+    assert invariants.check(driver.core) == []
 
 
 def test_an_edited_policy_does_not_hold_work_for_who_has_refused_it() -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from services.router.domain import (  # fmt: skip
     config,
+    deletions,
     desktops,
     duty,
     hours,
@@ -27,7 +28,7 @@ from services.router.domain.state import OPEN, SEEKING, Agent, Resource, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
 from shared.contracts.core import ConfigWrite
-from shared.contracts.problems import Refused, Warn, conflict, not_found
+from shared.contracts.problems import Refused, Warn, not_found
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(struct)
@@ -78,7 +79,7 @@ def check_delete(ws: Workspace, command: DeleteResource) -> int:
 def delete(ws: Workspace, command: DeleteResource) -> dict[str, Any]:
     """DeleteResource. A queue or ladder that something still names stays: conflict."""
     before = check_delete(ws, command)
-    _check_unused(ws, command.resource, command.id)
+    deletions.check_unused(ws, command.resource, command.id)
     if command.resource == "agent":
         _delete_agent(ws, ws.desks[command.id])
         version = before + 1
@@ -119,34 +120,6 @@ def _check_version(wanted: int | None, version: int | None) -> None:
     changed = "The resource has changed meanwhile."
     if wanted is not None and wanted != (version or 0):
         raise Refused("precondition-failed", changed if wanted else "The resource exists.")
-
-
-def _check_unused(ws: Workspace, kind: str, name: str) -> None:
-    rules = [(p.policy.id, rule) for p in ws.policies.values() for rule in p.policy.rules]
-    users = [
-        policy
-        for policy, rule in rules
-        if (kind == "queue" and any(step.queue == name for step in rule.steps))
-        or (kind == "escalation" and rule.escalation == name)
-    ]
-    if users:
-        raise conflict("state", f"The policy {min(users)!r} names this {kind}.")
-    merged = [one.id for one in ws.stored["customer_merge"].values() if name in (one.id, one.into)]
-    if kind == "customer" and merged:
-        raise conflict("state", f"The merge of {min(merged)!r} names this customer; undo it first.")
-    if kind == "queue":
-        _check_no_work(ws, name)
-
-
-def _check_no_work(ws: Workspace, queue: str) -> None:
-    work = [task for task in ws.tasks.values() if task.state in OPEN]
-    if any(queue in task.queues for task in work):
-        raise conflict("state", "Tasks wait or are worked on in this queue.")
-    if any(step.queue == queue for task in work for step in task.steps):
-        raise conflict(
-            "state",
-            "Open tasks have this queue as a step of theirs, by an earlier version of their policy.",
-        )
 
 
 # -- storing

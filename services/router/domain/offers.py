@@ -156,7 +156,10 @@ def take(ws: Workspace, task: Task, desk: Desk, offer: Offer) -> None:
     if desk.agent.misses:
         ws.touch_agent(desk.id)
         desk.agent.misses = 0
+    handed_over = task.warm
     lifecycle.assign(ws, task, desk, offer, offer.queue)
+    if handed_over:  # who held it for the hand-over has it no longer
+        lifecycle.end_hold(ws, task)
 
 
 def decline(
