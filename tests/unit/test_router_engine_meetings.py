@@ -269,6 +269,55 @@ def test_work_is_kept_no_longer_for_who_is_never_paired_with_the_customer_since(
     assert offered(driver, "ben") == ["c1"]
 
 
+# -- ladders and plans
+
+
+def two_policies(ladder: str | None) -> Driver:
+    """`default` with the ladder `up`, and `tech` with another one, which asks for German."""
+    driver = centre({"ana": {}, "ben": {"skills": {"de": 3}}})
+    waited = {"name": "waited", "when": {"waiting_s": 5}}
+    driver.put("escalation", "up", levels=[{**waited, "do": [
+        {"raise_priority": 5}, {"drop_requirement": "de"}, {"relax": "all"}]}])  # fmt: skip
+    driver.put("escalation", "other", levels=[{**waited, "do": [{"raise_priority": 2}]}])
+    rule: dict[str, Any] = {"steps": [{"queue": "main"}], "priority": 1}
+    driver.put("policy", "default", on_edit="take", rules=[{**rule, "escalation": "up"}])
+    german = {**rule, "require": [{"skill": "de", "level": 3}], "escalation": ladder}
+    driver.put("policy", "tech", rules=[german])
+    driver.say("c1")
+    driver.wait(6)
+    assert task_of(driver, "c1")["priority"] == 6
+    return driver
+
+
+@pytest.mark.parametrize(("ladder", "fired", "priority"), [("other", ["waited"], 3), (None, [], 1)])
+def test_a_policy_with_another_ladder_begins_it_and_asks_what_it_asks(
+    ladder: str | None, fired: list[str], priority: float
+) -> None:
+    driver = two_policies(ladder)
+    transfer(driver, "c1", policy="tech")
+    driver.wait(1)
+    task = task_of(driver, "c1")
+    assert task["escalation"] == {"ladder": ladder, "fired": fired}
+    assert (task["priority"], task["requires"][0]["text"]) == (priority, "de >= 3")
+    come(driver, "ana")
+    assert offered(driver, "ana") == []
+
+
+def test_a_policy_that_a_task_is_transferred_to_tells_its_priority() -> None:
+    driver = two_policies(None)
+    transfer(driver, "c1", policy="tech")
+    [_, told] = driver.found("task.priority_changed")
+    assert (told["from"], told["to"], told["by"]) == (6, 1, "policy")
+
+
+def test_what_a_ladder_added_stands_when_its_policy_is_edited() -> None:
+    driver = two_policies(None)
+    rule = {"steps": [{"queue": "main"}], "priority": 2, "escalation": "up"}
+    driver.put("policy", "default", on_edit="take", rules=[rule])
+    task = task_of(driver, "c1")
+    assert (task["priority"], task["escalation"]["fired"]) == (7, ["waited"])
+
+
 # -- merges
 
 

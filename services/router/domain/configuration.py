@@ -298,20 +298,7 @@ def _plan_again(ws: Workspace, task: Task, policy_id: str) -> None:
     """The task takes the policy as it is now written. Its open offers go on."""
     membership.leave(ws, task)
     task.admitted = True
-    before = task.priority
-    waits = task.state == "pending"
-    if waits:
-        lifecycle.count_pending(ws, task, -1)
-    planning.plan(ws, task, policy_id=policy_id)
-    if waits:
-        lifecycle.count_pending(ws, task, 1)
-    planning.note_plan(ws, task, ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues)))
-    if task.priority != before:
-        ws.emit(
-            routing.TaskPriorityChanged(
-                *ws.of(task), before=before, after=task.priority, by="policy"
-            )
-        )
+    planning.again(ws, task, policy_id)
     planning.start_waiting(ws, task)
 
 

@@ -215,7 +215,9 @@ def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us:
     if task.raised:
         ladders.set_priority(ws, task, task.priority - task.raised, ladders.BY_LADDER)
     if not planning.has_its_queues(ws, task):
-        planning.again(ws, task, data)
+        known = task.policy is not None and task.policy.id in ws.policies
+        name = task.policy.id if known and task.policy else planning.DEFAULT_POLICY
+        planning.again(ws, task, name, data)
     planning.prefer_again(ws, task, last)
     planning.start_waiting(ws, task)
     ladders.review(ws, task, data)

@@ -128,13 +128,12 @@ def plan(
 def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> None:
     if task.reason is not None:
         task.reason = None
-    task.priority = found.priority
-    if task.raised:
-        task.raised = 0
+    if task.ladder != found.escalation:
+        _begin_ladder(task, found.escalation)
+    task.priority = found.priority + task.raised
     task.requires = found.requires
     task.relaxed_to_us = waited_us(task, ws.now)
     task.steps = found.steps
-    task.ladder = found.escalation
     task.reopen_within_us = span_us(found.prefer.reopen_within_s) if found.prefer else 0
     one = len(found.steps) == 1
     start = 0 if one else first_step(found.steps, 0, lambda step: _could(ws, task, step))
@@ -143,18 +142,38 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
     _prefer(ws, task, found.prefer)
 
 
+def _begin_ladder(task: Task, ladder: str | None) -> None:
+    """Another ladder begins with its first level: what the former's levels have done ends with it."""
+    task.ladder = ladder
+    if task.fired or task.skipped:
+        task.fired, task.skipped = [], ()
+    if task.raised or task.relax_all or task.dropped:
+        task.raised, task.relax_all, task.dropped = 0, False, []
+
+
 def has_its_queues(ws: Workspace, task: Task) -> bool:
     """Whether the queues of its plan are all still there."""
     return all(name in ws.queues for name in (*task.queues, *(step.queue for step in task.steps)))
 
 
-def again(ws: Workspace, task: Task, message: Interaction) -> None:
-    """A reopened task whose queues have been deleted meanwhile is planned as a new one would be."""
-    lifecycle.count_pending(ws, task, -1)
-    known = task.policy is not None and task.policy.id in ws.policies
-    plan(ws, task, message, task.policy.id if known and task.policy else DEFAULT_POLICY)
-    lifecycle.count_pending(ws, task, 1)
+def again(
+    ws: Workspace, task: Task, policy_id: str, message: Interaction | None = None
+) -> None:  # fmt: skip
+    """A task that there is already is planned as a new one would be, and this is told."""
+    before = task.priority
+    waits = task.state == "pending"
+    if waits:
+        lifecycle.count_pending(ws, task, -1)
+    plan(ws, task, message, policy_id)
+    if waits:
+        lifecycle.count_pending(ws, task, 1)
     note_plan(ws, task, ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues)))
+    if task.priority != before:
+        ws.emit(
+            routing.TaskPriorityChanged(
+                *ws.of(task), before=before, after=task.priority, by="policy"
+            )
+        )
 
 
 def never_pair(ws: Workspace, task: Task) -> tuple[str, ...]:

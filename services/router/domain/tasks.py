@@ -221,12 +221,7 @@ def _aim(ws: Workspace, task: Task, target: dict[str, str | None]) -> None:
         task.steps = ()
         lifecycle.set_queues(ws, task, [target["queue"]])
         return
-    if task.state == "pending":
-        lifecycle.count_pending(ws, task, -1)
-    planning.plan(ws, task, policy_id=target["policy"] or planning.DEFAULT_POLICY)
-    if task.state == "pending":
-        lifecycle.count_pending(ws, task, 1)
-    planning.note_plan(ws, task, ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues)))
+    planning.again(ws, task, target["policy"] or planning.DEFAULT_POLICY)
 
 
 def requeue(ws: Workspace, command: cmd.RequeueTask) -> Task:
