@@ -154,3 +154,25 @@ def test_a_desktop_that_shows_him_no_more_is_left_alone():
     before = work(driver, "ana")["revision"]
     driver.put("customer", "k2", name="Kim", identities=[CALL])
     assert work(driver, "ana")["revision"] > before
+
+
+def test_who_becomes_known_by_a_later_message_is_the_customer_from_then_on():
+    driver = centre({"ana": {}, "ben": {}}, {"prefer": {"reopen_within_s": 900}})
+    driver.put("customer", "kim", name="Kim", identities=[MAIL], never_pair=["ana"])
+    driver.say("c1")
+    driver.say("c1", identities=[MAIL])
+    come(driver, "ana")
+    assert (task_of(driver, "c1")["customer_id"], offered(driver, "ana")) == ("kim", [])
+    come(driver, "ben")
+    assert work(driver, "ben")["offers"][0]["customer"]["name"] == "Kim"
+    [found] = merges.profile(driver.core, "kim")["open"]
+    assert found["conversation_id"] == "c1"
+
+
+def test_who_becomes_known_by_the_message_that_reopens_is_heeded_too():
+    driver = come(centre({"ana": {}}, {"prefer": {"reopen_within_s": 900}}), "ana")
+    driver.put("customer", "kim", identities=[MAIL], never_pair=["ana"])
+    driver.say("c1")
+    complete(driver, accept(driver, "ana"))
+    driver.say("c1", identities=[MAIL])
+    assert (task_of(driver, "c1")["customer_id"], offered(driver, "ana")) == ("kim", [])

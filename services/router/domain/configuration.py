@@ -305,12 +305,8 @@ def _plan_again(ws: Workspace, task: Task, policy_id: str) -> None:
 def pair_again(ws: Workspace) -> None:
     """Some customers are never to be paired with other agents than before."""
     for task in _in_order(ws):
-        if task.customer_id is not None and task.never != planning.never_pair(ws, task):
-            membership.leave(ws, task)
-            ws.task(task).never = planning.never_pair(ws, task)
-            for agent_id in task.never:
-                lifecycle.refuse(ws, task, agent_id, 0)  # nothing is kept for him any more
-            membership.enter(ws, task)
+        if task.customer_id is not None:
+            planning.pair_anew(ws, task)
 
 
 def _reweigh(ws: Workspace) -> None:

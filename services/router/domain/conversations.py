@@ -6,7 +6,7 @@ goes to whoever has it. Everything else only updates.
 
 import msgspec
 
-from services.router.domain import histories, ladders, lifecycle, opening, tasks
+from services.router.domain import histories, ladders, lifecycle, opening, planning, tasks
 from services.router.domain.state import OPEN, Conversation, EarlyEdit, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import interactions, routing
@@ -60,8 +60,10 @@ def _on_message(ws: Workspace, data: Interaction, event_id: str, time_us: int) -
     said_us = min(time_us or ws.now, ws.now)
     last = ws.tasks.get(thread.task_id) if thread.task_id else None
     if last is not None and last.state in OPEN:
+        _identify(ws, last, thread)
         _later_message(ws, last, data, event_id, said_us)
     elif last is not None and last.state == "completed" and (last.forget_us or 0) > ws.now:
+        _identify(ws, last, thread)
         opening.reopen(ws, last, data, event_id, said_us)
     else:
         opening.open_from_message(ws, thread, data, event_id, said_us)
@@ -79,6 +81,14 @@ def _resolve(ws: Workspace, thread: Conversation, data: Interaction) -> None:
         if owner is not None:  # as written: whom he was merged into may be undone
             thread.customer_id = owner
             histories.note_thread(ws, thread)
+
+
+def _identify(ws: Workspace, task: Task, thread: Conversation) -> None:
+    """A task whose customer becomes known by a later message is his from then on; where it waits stays."""
+    if task.customer_id is None and thread.customer_id is not None:
+        ws.task(task).customer_id = thread.customer_id
+        histories.note_task(ws, task)
+        planning.pair_anew(ws, task)
 
 
 def _later_message(

@@ -182,6 +182,18 @@ def never_pair(ws: Workspace, task: Task) -> tuple[str, ...]:
     return customer.never_pair if customer else ()
 
 
+def pair_anew(ws: Workspace, task: Task) -> None:
+    """Its customer is never paired with others than before, or is known only now."""
+    never = never_pair(ws, task)
+    if never == task.never:
+        return
+    membership.leave(ws, task)
+    ws.task(task).never = never
+    for agent_id in never:
+        lifecycle.refuse(ws, task, agent_id, 0)  # nothing is kept for him any more
+    membership.enter(ws, task)
+
+
 def _could(ws: Workspace, task: Task, step: Step) -> bool:
     """Whether anyone who is logged in could ever take it there, busy or not."""
     pool = membership.pool_for(ws, (step.queue,), task, capacity.active(task))
