@@ -122,12 +122,14 @@ class Edge:
 
         async def limited() -> Message:
             nonlocal length
+            limit = scope.get(MAX_BODY, self._max_body_bytes)
+            if not length and announced.isdigit() and int(announced) > limit:
+                raise _too_large(limit)
             message = await receive()
             if message["type"] == "http.request":
-                limit = scope.get(MAX_BODY, self._max_body_bytes)
                 length += len(message.get("body", b""))
-                if length > limit or (announced.isdigit() and int(announced) > limit):
-                    raise Refused("too-large", f"The body is larger than {limit} bytes.")
+                if length > limit:
+                    raise _too_large(limit)
             return message
 
         def note(message: Message) -> Awaitable[None]:
@@ -182,6 +184,10 @@ class Edge:
             await send(message)
 
         await self._app(scope, _checked(receive, given[peers.DIGEST]), prove)
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused("too-large", f"The body is larger than {limit} bytes.")
 
 
 def target_of(scope: Scope) -> str:

@@ -383,6 +383,16 @@ async def test_a_body_of_unknown_length_is_measured_as_it_comes():
     is_problem(response, "too-large")
 
 
+async def test_a_body_announced_too_large_is_refused_before_it_comes():
+    async def unsent():
+        raise AssertionError("the body was waited for")
+        yield b""
+
+    headers = {"Content-Type": "application/json", "Content-Length": "9000000"}
+    response = await world().call("POST", W + "/things", content=unsent(), headers=headers)
+    is_problem(response, "too-large")
+
+
 async def test_a_route_may_take_larger_bodies():
     there = world()
     response = await there.call("POST", W + "/batches", content=b"x" * 9_000_000)

@@ -394,6 +394,16 @@ def test_a_task_is_evaluated_as_it_would_be_created(whose: dict[str, str]) -> No
     assert seen["rule"] == ("german" if "customer_id" in whose else "other")
 
 
+@pytest.mark.parametrize(("given", "rule"), [(5.0, "six"), (5, "six"), (5.5, None)])
+def test_rules_count_with_a_whole_priority_however_it_came(given: float, rule: str | None) -> None:
+    driver = come(centre({"ana": {}}), "ana")
+    six = {"name": "six", "when": "task.priority + 1 == 6", "steps": [{"queue": "main"}]}
+    driver.put("policy", "default", rules=[six])
+    driver.put("customer", "kim", identities=[{"scheme": "crm", "value": "kim"}])
+    made = driver.command(cmd.CreateTask(channel="chat", customer_id="kim", priority=given))
+    assert (made["policy"]["rule"], made["priority"]) == (rule, given)
+
+
 def test_an_event_of_a_known_conversation_is_evaluated_with_its_language_and_customer() -> None:
     driver = by_language()
     driver.say("c1", language="de", identities=KIM)

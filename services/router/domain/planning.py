@@ -50,13 +50,19 @@ def _gather(ws: Workspace, task: Task, message: Interaction | None, name: str) -
             return surge.QueueFacts(ws)
 
 
+def _priority(task: Task) -> int | float:
+    """A whole one as a whole number, however it came: CEL does not add 1 to 5.0."""
+    given = task.priority
+    return int(given) if given == int(given) else given
+
+
 _TASK: dict[str, Callable[[Task], Any]] = {
     "id": attrgetter("id"),
     "channel": attrgetter("channel"),
     "language": attrgetter("language"),
     "attributes": attrgetter("attributes"),
     "kind": attrgetter("kind"),
-    "priority": attrgetter("priority"),
+    "priority": _priority,
     "subject": attrgetter("subject"),
     "state": attrgetter("state"),
     "queue": lambda task: task.queues[0] if task.queues else None,
