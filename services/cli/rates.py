@@ -45,7 +45,8 @@ class Rates:
         end = asyncio.get_running_loop().time() + REFRESH_S
         while (left := end - asyncio.get_running_loop().time()) > 0:
             try:
-                await asyncio.wait_for(self._news.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._news.wait()
             except TimeoutError:
                 return
             self._news.clear()

@@ -85,7 +85,8 @@ class Listener:
         connection.add_termination_listener(partial(_set, lost))
         while not lost.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(lost.wait(), PING_S)
+                async with asyncio.timeout(PING_S):
+                    await lost.wait()
                 return
             asked_at = time.monotonic()
             await connection.fetchval("SELECT 1", timeout=TIMEOUT_S)

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from services.channels.intake import Intake, draining
 from services.channels.spool_store import SpoolStore
 from shared.bus.kafka import KafkaBus
 from shared.bus.memory import MemoryBus
-from shared.bus.port import MAX_RECORD_BYTES, BusUnavailable, Outgoing
+from shared.bus.port import MAX_RECORD_BYTES, BusUnavailable, Outgoing, RecordRefused
 from shared.contracts import topics
 from shared.contracts.problems import Refused
 from shared.db.engine import create_engine
@@ -32,6 +33,8 @@ class FlakyBus(MemoryBus):
         self.tries += 1
         if self.away == "silent":
             await asyncio.sleep(60)
+        if self.away == "small":
+            raise RecordRefused("the topic takes no records of this size")
         if self.away is not None:
             raise BusUnavailable("away")
 
@@ -111,6 +114,22 @@ async def test_while_away_all_is_accepted_and_comes_later_in_order(bus, engine, 
         assert await intake.depth() == 0
         await intake.publish([record("30")])
         assert first_seen(await bus.log()) == [str(number) for number in range(31)]
+
+
+async def test_what_the_topic_does_not_take_is_told_kept_and_sent_once_it_does(bus, engine):
+    with capture_logs() as told:
+        async with replica(bus, engine) as intake:
+            bus.away = "refusing"
+            await intake.publish([record("0"), record("1")])
+            bus.away = "small"
+            await until(lambda: any(one["event"] == "spool.refused" for one in told))
+            assert await intake.depth() == 2
+            bus.away = None
+            await until(lambda: not intake.spooling)
+            assert first_seen(await bus.log()) == ["0", "1"]
+    [because] = {one["because"] for one in told if one["event"] == "spool.refused"}
+    assert because == "the topic takes no records of this size"
+    assert not [one for one in told if one["event"] == "spool.failed"]
 
 
 async def test_after_the_first_failure_nobody_waits_for_the_bus(bus, engine):

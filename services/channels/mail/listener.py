@@ -113,7 +113,8 @@ class _Sessions:
     async def end(self) -> None:
         """Let mails that are coming in be answered, then hang up."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), STOP_S)
+            async with asyncio.timeout(STOP_S):
+                await self._idle.wait()
         for each in list(self.open):
             if each.transport is not None:
                 each.transport.close()

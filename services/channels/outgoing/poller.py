@@ -99,7 +99,8 @@ class Poller:
                 await asyncio.sleep(BACK_OFF_S)
             if not busy:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(hurry.wait(), every_s)
+                    async with asyncio.timeout(every_s):
+                        await hurry.wait()
 
     async def survey(self) -> bool:
         """Which pollers there are to be, from the connectors as they are now."""

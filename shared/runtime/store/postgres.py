@@ -327,7 +327,8 @@ class PostgresStore:
 
     async def wait_config(self, timeout_s: float) -> None:
         try:
-            await asyncio.wait_for(self._config_news.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._config_news.wait()
         except TimeoutError:
             return
         finally:
