@@ -195,7 +195,8 @@ class Require(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Prefer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`agent`: "last" (who last had the conversation), or an agent's id.
+    """`agent`: "last" (who last had the conversation, or any work of the customer of a new one), or an
+    agent's id.
 
     The task waits `hold_s` for him alone while he could take it; `hard`: for as long as he
     exists. A message within `reopen_within_s` of a task's completion reopens that task.

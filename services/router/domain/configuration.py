@@ -12,6 +12,7 @@ from services.router.domain import (  # fmt: skip
     duty,
     hours,
     ladders,
+    last_agents,
     lifecycle,
     membership,
     planning,
@@ -86,6 +87,8 @@ def delete(ws: Workspace, command: DeleteResource) -> dict[str, Any]:
     else:
         found = ws.stored[command.resource][command.id]
         version = write(ws, command.resource, command.id, b"", found.version + 1)
+        if command.resource == "customer":
+            last_agents.forget(ws, command.id)
     _announce(ws, command.resource, command.id, version, deleted=True)
     if command.resource in SHARED:
         ws.config.append(ConfigWrite(command.resource, command.id, None))

@@ -11,6 +11,7 @@ from services.router.domain import (
     drains,
     estimates,
     ladders,
+    last_agents,
     membership,
     timers,
     withdrawals,
@@ -129,6 +130,9 @@ def assign(
     conversation = ws.conversations.get(task.conversation_id)
     if conversation is not None:
         ws.edit("conversation", conversation.id, conversation).last_agent = desk.id
+    if task.customer_id is not None:
+        own_id = conversation.customer_id if conversation is not None else None
+        last_agents.note(ws, own_id or task.customer_id, desk.id)
     if first and queue is not None:
         note_figures(ws, queue, task.waiting_since_us if waited else None)
     task.unanswered_us = ws.now if task.unread else None

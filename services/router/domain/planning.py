@@ -8,6 +8,7 @@ from typing import Any
 from services.router.domain import (
     capacity,
     ladders,
+    last_agents,
     lifecycle,
     membership,
     surge,
@@ -212,9 +213,16 @@ def _prefer(ws: Workspace, task: Task, prefer: Prefer | None) -> None:
         task.prefer_agent = task.hold_until_us = None
     if prefer is None:
         return
-    known = ws.conversations.get(task.conversation_id)
-    name = (known.last_agent if known else None) if prefer.agent == LAST_AGENT else prefer.agent
+    name = _last_agent(ws, task) if prefer.agent == LAST_AGENT else prefer.agent
     _hold_for(ws, task, name, prefer)
+
+
+def _last_agent(ws: Workspace, task: Task) -> str | None:
+    """Who had the conversation last; of one that nobody has had, who had its customer's work last."""
+    known = ws.conversations.get(task.conversation_id)
+    if known is not None and known.last_agent is not None:
+        return known.last_agent
+    return last_agents.of(ws, task.customer_id) if task.customer_id is not None else None
 
 
 def _hold_for(ws: Workspace, task: Task, agent_id: str | None, prefer: Prefer | None) -> None:

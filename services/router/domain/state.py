@@ -270,6 +270,14 @@ class Conversation(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     closed_seq: int = 0
 
 
+class LastAgent(msgspec.Struct, array_like=True, gc=False):
+    """Who got work of the customer `id` last, and the sequence number of the event that said so."""
+
+    id: str
+    agent_id: str
+    seq: int
+
+
 class Resource(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """A queue, policy, escalation, customer, team, calendar or the settings, as written.
 
@@ -337,6 +345,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "workspace": Resource,
     "queue_figures": QueueFigures,
     "customer_merge": CustomerMerge,
+    "last_agent": LastAgent,
     "meta": Meta,
 }
 RESOURCE_KINDS: tuple[str, ...] = (
