@@ -24,6 +24,11 @@ from shared.db.engine import transaction
 
 ROLLUP_CHUNK = 1_000  # rows of the roll-up added up between two turns of the event loop
 WAITING_CHUNK = 1_000  # open clocks looked at between two turns of the event loop
+_IN_SPAN = {
+    "started_at": "started_at >= :started_at_since AND started_at < :started_at_until",
+    "due_at": "(due_at >= :due_at_since AND due_at < :due_at_until OR due_at IS NULL"
+    " AND breached_at >= :due_at_since AND breached_at < :due_at_until)",
+}
 
 
 class Group(NamedTuple):
@@ -256,7 +261,8 @@ class Moment:
         started: tuple[datetime, datetime] | None = None,
         due: tuple[datetime, datetime] | None = None,
     ) -> AsyncIterator[list[Waiting]]:
-        """The open clocks, WAITING_CHUNK at a time; those started, or due, in [since, until)."""
+        """The open clocks, WAITING_CHUNK at a time; those started, or due, in [since, until). One that is
+        paused was due when it was breached."""
         given: dict[str, Any] = {"workspace": workspace}
         more = ""
         if metrics is not None:
@@ -264,7 +270,7 @@ class Moment:
             given["metrics"] = list(metrics)
         for name, span in (("started_at", started), ("due_at", due)):
             if span is not None:
-                more += f" AND {name} >= :{name}_since AND {name} < :{name}_until"
+                more += f" AND {_IN_SPAN[name]}"
                 given |= {f"{name}_since": span[0], f"{name}_until": span[1]}
         # The table of clocks keeps no tags: a task gets them when it is closed.
         key = "''" if dimension == "tag" else KEYS[dimension]
