@@ -16,6 +16,8 @@ def next_on(live: Live) -> int:
         return due if own is None else min(due, own)
     if own is not None:
         return own
+    if live.scheduled:
+        return NEVER_US
     for clock in live.fold.episode.clocks:
         if clock.is_open:
             return NEVER_US

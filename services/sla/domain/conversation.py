@@ -11,7 +11,7 @@ import msgspec
 
 from services.sla.domain.clock import Clock
 from services.sla.domain.derive import derive, facts_of
-from services.sla.domain.episode import Episode
+from services.sla.domain.episode import SCHEDULED, Episode
 from services.sla.domain.events import Event
 from services.sla.domain.fold import Fold
 from services.sla.domain.library import Shelved
@@ -187,6 +187,11 @@ class Live:
         """What its policy asks of a clock now."""
         policy = self.fold.policy
         return None if policy is None else policy.find(clock.metric)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether its work has yet to begin."""
+        return self.fold.episode.facts.task.get("state") == SCHEDULED
 
     def began_us(self) -> int | None:
         """When its first message or event was; None while it has none."""

@@ -11,6 +11,7 @@ from services.sla.domain.work import Work
 from shared.contracts.instants import parse_instant
 
 WAITING = "waiting_on_customer"
+SCHEDULED = "scheduled"  # a task's state: nobody waits yet
 QUEUE_ALONE = "queue"  # mode of a transfer that changes the task's queue and nothing else
 
 _TASK_FIELDS_OF_EVENTS = ("channel", "queue", "language", "kind", "attributes", "tags")

@@ -5,6 +5,7 @@ import msgspec
 from services.sla.domain.begun import Begun
 from services.sla.domain.clock import NEVER
 from services.sla.domain.conversation import EPISODES_MAX, Conversation, Live, Record
+from services.sla.domain.episode import SCHEDULED
 from services.sla.domain.events import Event, no_earlier
 from services.sla.domain.intake import Message, Told
 from services.sla.domain.library import Library
@@ -27,6 +28,7 @@ def _by_time(lives: list[Live], message: Message) -> tuple[Live | None, bool]:
     for live in reversed(lives):
         began_us = live.began_us()
         if began_us is None:
+            later = live if live.scheduled else later
             continue
         at_us = message.at_us(live.lateness_us)
         if at_us >= began_us:
@@ -112,15 +114,28 @@ class Episodes:
             "queue": told.queue,
             "priority": told.priority,
         }
-        events = [event for one in lives for event in one.record.events]
-        opening = next((e.at_us for e in events if e.key == told.event_id), None)
-        began_us = parse_instant(told.waiting_since or told.at) if opening is None else opening
-        record.events.append(Event(began_us, "task_created", 0, {}, f"r{told.seq}"))
-        record.events.sort(key=lambda event: event.sort_key)
+        if told.state == SCHEDULED:
+            record.task["state"] = SCHEDULED
+        else:
+            events = [event for one in lives for event in one.record.events]
+            opening = next((e.at_us for e in events if e.key == told.event_id), None)
+            began_us = parse_instant(told.waiting_since or told.at) if opening is None else opening
+            record.events.append(Event(began_us, "task_created", 0, {}, f"r{told.seq}"))
+            record.events.sort(key=lambda event: event.sort_key)
         live.again()
         self._gather(live, told.event_id)
         live.record.touched_us = now_us
         return False
+
+    def begin(self, live: Live, told: Told) -> bool:
+        """Scheduled work begins to wait, under the policies in force now; whether that is heard late."""
+        record = live.record
+        if not record.events and record.base is None:
+            self._library.pin(self._library.number)
+            self._library.unpin(record.book)
+            record.book = self._library.number
+            live.again()
+        return live.add(Event(parse_instant(told.at), "task_created", 0, {}, f"r{told.seq}begun"))
 
     def _gather(self, to: Live, event_id: str | None) -> None:
         """Takes the messages that belong to a task from where they were put before it was known:

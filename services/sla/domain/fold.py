@@ -7,7 +7,7 @@ from typing import Any
 
 from services.sla.domain.clock import OPEN, Hands, Served
 from services.sla.domain.clocks import FROM_THE_START, LIFELONG, Clocks
-from services.sla.domain.episode import agent_of, note
+from services.sla.domain.episode import SCHEDULED, agent_of, note
 from services.sla.domain.events import Event
 from services.sla.domain.holds import lift_limit, noted
 from services.sla.domain.policy import HUMAN, Target
@@ -90,7 +90,8 @@ class Fold(Clocks):
         episode = self.episode
         if episode.first_us is None:
             episode.first_us = event.at_us
-            if not episode.ended and episode.created_us is None:
+            scheduled = episode.facts.task.get("state") == SCHEDULED
+            if not episode.ended and episode.created_us is None and not scheduled:
                 self._start_life(event.at_us)
 
     def on_customer_message(self, event: Event) -> None:

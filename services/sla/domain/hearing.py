@@ -8,6 +8,7 @@ from services.sla.domain.due import FORETOLD
 from services.sla.domain.events import Event, no_earlier
 from services.sla.domain.feedback import answer_of, feedback_row
 from services.sla.domain.intake import (
+    BEGINS,
     RETARGETS,
     Message,
     Told,
@@ -101,7 +102,7 @@ class Hearing:
         if name == "routing.task.estimate.v1":
             self._estimated(live, told)
             return False
-        late = False
+        late = live.scheduled and name in BEGINS and self._episodes.begin(live, told)
         for event in task_events(name, told, live.fold.episode.facts.task.get("queue")):
             late = self._add(live, no_earlier(event, live.fold.episode.created_us or 0)) or late
         live.record.touched_us = self._running.now_us

@@ -111,6 +111,7 @@ class Told(msgspec.Struct):
     event_id: str | None = None
     channel: str = ""
     kind: str = "conversation"
+    state: str = ""
     language: str | None = None
     attributes: dict[str, Any] = {}
     queue: str | None = None
@@ -137,6 +138,8 @@ class _Transfer(msgspec.Struct):
 _TOLD = msgspec.json.Decoder(Told)
 _TRANSFER = msgspec.json.Decoder(_Transfer)
 TRANSFERRED = "routing.task.transferred.v1"
+# What scheduled work begins with.
+BEGINS = frozenset({"routing.task.queued.v1", "routing.task.assigned.v1"})
 # The router's events after which a policy may ask for other targets.
 RETARGETS = frozenset({TRANSFERRED, "routing.task.queued.v1", "routing.task.priority_changed.v1"})
 
