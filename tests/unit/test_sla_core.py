@@ -381,6 +381,23 @@ def test_binding_chooses_again_and_keeps_the_start():
     assert resolution["state"] == "cancelled"
 
 
+def test_a_breach_of_a_clock_that_never_was_is_in_no_list():
+    """It was told of the conversation before its task was known, and taken back with the task's targets."""
+    bench = Bench()
+    bench.put("calendar", ALWAYS)
+    gold = {"id": "gold", "calendar": "always", "when": 'customer.tier == "gold"'}
+    bench.put("sla_policy", {**gold, "targets": {"resolution": {"target_s": 3600}}})
+    bench.put("sla_policy", {**POLICY, "targets": {"first_response": {"target_s": 60}}})
+    bench.message(0, event="e1")
+    bench.message(100, role="agent")
+    first = next(row for row in bench.rows.values() if row["metric"] == "first_response")
+    assert (first["state"], first["breached_us"]) == ("missed", T0 + 60 * S)
+    bench.created(110, "e1", customer={"id": "k", "tier": "gold"})
+    assert ("corrected", "breached") in [(kind, e.get("withdrawn")) for kind, e in bench.events]
+    first = bench.rows[first["id"]]
+    assert (first["state"], first["breached_us"]) == ("cancelled", None)
+
+
 def test_policies_are_pinned_and_an_edit_moves_no_deadline():
     bench = Bench().configured()
     bench.message(0, event="e")

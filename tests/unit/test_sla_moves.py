@@ -111,6 +111,18 @@ def test_a_migration_leaves_what_has_ended_and_other_policies():
     assert refusal.value.kind == "not-found"
 
 
+def test_the_list_of_clocks_has_the_policy_that_a_migration_leads_to():
+    """Also where nothing else changes: what is filtered and grouped by it is what is shown."""
+    bench = bound()
+    bench.put("sla_policy", {**RESOLVE, "id": "other"})
+    bench.put("sla_policy", {**RESOLVE, "when": 'task.channel == "email"'})
+    bench.command(600, "MigratePolicy", id="main")
+    bench.settle(600)
+    (row,) = bench.rows.values()
+    assert bench.clocks(600)[0]["policy"] == {"id": "other", "version": 1}
+    assert (row["policy_id"], row["policy_version"]) == ("other", 1)
+
+
 def test_a_long_migration_goes_in_portions_and_survives_a_take_over():
     bench = bound(conversations=250)
     bench.put("sla_policy", {**RESOLVE, "targets": {"resolution": {"target_s": 1800}}}, at_s=10)

@@ -14,13 +14,15 @@ from shared.contracts.instants import format_instant, optional_instant, seconds
 
 class Seen(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A clock as it was. `times`: its state, when it is due, its target, when it was satisfied and when
-    it started; `whose`: its task, queue, and what decides for whom it counts, and how much."""
+    it started; `whose`: its task, queue, and what decides for whom it counts, and how much; `under`: its
+    policy, that one's version, and its calendar."""
 
     name: str
     live: Live
     clock: Clock
     times: tuple[str, int | None, int, int | None, int]
     whose: tuple[str | None, str | None, tuple[Any, ...]]
+    under: tuple[str, int, str]
 
     @property
     def state(self) -> str:
@@ -57,8 +59,9 @@ def look(lives: Iterable[Live]) -> dict[str, Seen]:
             times = (
                 clock.state, clock.due_us, clock.target_us, clock.satisfied_us, clock.started_us
             )  # fmt: skip
+            under = (clock.policy_id, clock.policy_version, clock.calendar)
             name = live.clock_id(clock)
-            found[name] = Seen(name, live, clock, times, whose)
+            found[name] = Seen(name, live, clock, times, whose, under)
     return found
 
 
@@ -90,7 +93,7 @@ class Teller:
             old = before.get(name)
             if old is None:
                 self._started(new)
-            elif old.times == new.times and old.whose == new.whose:
+            elif (old.times, old.whose, old.under) == (new.times, new.whose, new.under):
                 continue
             else:
                 if new.clock.breached_us is not None and old.state in OPEN:
@@ -118,6 +121,7 @@ class Teller:
         if old.state in OPEN:
             clock.state, clock.due_us, clock.ended_us = "cancelled", None, self._now_us
             self._say(old, sla.ClockCancelled, state="cancelled")
+        clock.breached_us = None  # taken back, as it was told
         old.live.record.notices.pop(old.name, None)
 
     def _started(self, new: Seen) -> None:
