@@ -116,6 +116,17 @@ class Readings:
 
     async def forecast(self, workspace: str, metrics: Sequence[str] | None, by: Dimension) -> Row:
         """Running clocks due within 300, 900 and 3600 s; of these, how many are likely to breach."""
+        groups = await self._due(workspace, metrics, by)
+        total = _Due()
+        for group in groups.values():
+            total.take(group)
+        rows = [{by: shown_key(by, key), **groups[key].shown()} for key in sorted(groups)]
+        return {**total.shown(), "rows": rows}
+
+    async def _due(
+        self, workspace: str, metrics: Sequence[str] | None, by: Dimension
+    ) -> dict[str, "_Due"]:
+        """By group, those in which anything is due soon or overdue."""
         now = datetime.now(UTC)
         groups: dict[str, _Due] = defaultdict(_Due)
         async with self._store.moment() as moment:
@@ -134,11 +145,7 @@ class Readings:
                     known = learnt[one.metric, one.queue or ""]
                     chance = summary.breach_chance(known, elapsed, span_us(one.target_s))
                     groups[one.key].add(one, now, chance)
-        total = _Due()
-        for group in groups.values():
-            total.take(group)
-        rows = [{by: shown_key(by, key), **groups[key].shown()} for key in sorted(groups)]
-        return {**total.shown(), "rows": rows}
+        return groups
 
     async def figures(
         self,
@@ -157,11 +164,12 @@ class Readings:
             backlog = await moment.backlog(workspace, by)
             scores = await moment.scores(workspace, by, since, until)
             desks = await moment.desks(workspace, since, until)
+        soon = await self._due(workspace, None, by)
         done = {row["key"]: row for row in completed}
         waiting = {row["key"]: row for row in backlog}
         told = _scores(scores)
         time = {row["key"]: row for row in desks}
-        keys = spans.keys() | done.keys() | waiting.keys() | told.keys()
+        keys = spans.keys() | done.keys() | waiting.keys() | told.keys() | soon.keys()
         if by == "agent":
             keys |= time.keys()
         rows: list[Row] = []
@@ -174,6 +182,7 @@ class Readings:
             row["feedback"] = _feedback(told.get(key, {}), done.get(key))
             if by == "agent":
                 row["occupancy"] = summary.occupancy([time[key]] if key in time else [])
+            row |= soon.get(key, _Due()).shown()
             rows.append(row)
         return {"occupancy": summary.occupancy(desks), "rows": rows}
 

@@ -111,10 +111,11 @@ Step = tuple[float, float, str, str]  # told at, happened at, conversation, kind
 
 def plan(chance: random.Random, conversations: int) -> list[Step]:
     """In the order in which it is told; a tenth comes late, some of it after the end. One is held after
-    its breach."""
+    its breach, one is nobody's task."""
     steps: list[Step] = [
         (at, at, "cnv_held", kind) for at, kind in ((9e4, "begin"), (91e3, "held"))
     ]
+    steps.append((92e3, 92e3, "cnv_stray", "customer"))
     for number in range(conversations):
         at, key = chance.uniform(0, 58 * 3600), f"cnv_{number}"
         kinds = ["begin", *chance.choices(KINDS, k=chance.randrange(9))]
@@ -173,6 +174,7 @@ async def test_figures_equal_a_count_of_the_clocks(engine: AsyncEngine, seed: in
             pass
         await same_levels(engine, clocks)
         await same_compliance(engine, clocks)
+        await nothing_due_is_left_out(engine)
 
 
 async def write(engine: AsyncEngine, histories: Histories) -> None:
@@ -203,7 +205,7 @@ async def same_levels(engine: AsyncEngine, clocks: list[dict[str, Any]]) -> None
                 begun = since <= clock["started_at"] < until
                 if clock["metric"] == "first_response" and begun and clock["state"] != "cancelled":
                     limit = 20.0
-                    if by == "queue":
+                    if by == "queue" and clock["queue"]:
                         limit = PROMISES[clock["queue"]]["first_response"].threshold_s
                     count(expected[clock[column]], clock, limit)
             assert {row[by]: row["counts"] for row in rows} == {
@@ -256,6 +258,15 @@ async def same_compliance(engine: AsyncEngine, clocks: list[dict[str, Any]]) -> 
             for row in rows:
                 met, missed = expected[row["agent"], row["metric"]]
                 assert row["compliance"] == (met / (met + missed) if met + missed else None)
+
+
+async def nothing_due_is_left_out(engine: AsyncEngine) -> None:
+    readings = Readings(NotInMemory(), FiguresStore(engine), promises)  # type: ignore[arg-type]
+    for by in NAMES:
+        total = (await readings.forecast("shop", None, by))["overdue"]  # type: ignore[arg-type]
+        rows = (await readings.figures("shop", *SPANS[1], by))["rows"]  # type: ignore[arg-type]
+        assert sum(row["overdue"] for row in rows) == total > 0
+        assert all(len(row["due"]) == 3 for row in rows)
 
 
 def at_or_none(at: datetime | None) -> datetime:

@@ -130,11 +130,6 @@ async def figures(
     found = await service.readings.figures(
         caller.workspace, start, end, by, cohort, repeat_within_s
     )
-    due = await service.readings.forecast(caller.workspace, None, by)
-    soon = {row[by]: row for row in due["rows"]}
-    for row in found["rows"]:
-        one = soon.get(row[by], {"due": [], "overdue": 0})
-        row["due"], row["overdue"] = one["due"], one["overdue"]
     rows = found.pop("rows")
     around: dict[str, Any] = {
         "from": instant(start),
