@@ -11,7 +11,7 @@ from services.sla.api.tables import Format, table_reply, wants_csv
 from services.sla.store import NEVER
 from shared.contracts.problems import not_found
 from shared.http.auth import Caller, require
-from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
+from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, encode_cursor, page
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 
@@ -97,16 +97,22 @@ async def list_breaches(
     limit: Limit = DEFAULT_LIMIT,
     form: Format = None,
 ) -> Response:
-    """Clocks breached in [from, to) (default: the last 24 hours), latest first."""
+    """Clocks breached in [from, to) (default: the last 24 hours), latest first. As CSV a page too: where
+    there is more, a `Link` header with `rel="next"` says where."""
     start, end = span(since, until)
     after = None if cursor is None else _place(decode_cursor(cursor, tuple[str, str]))
     filters = {"metric": metric, "queue": queue, "agent_id": agent}
     rows = await service.store.breaches(caller.workspace, start, end, filters, after, limit + 1)
     shown = await _present(service, caller.workspace, rows)
     if wants_csv(request, form):
-        rows = [{k: v for k, v in one.items() if k != "ledger"} for one in shown[:limit]]
-        return table_reply(request, "csv", rows)
-    return page("breaches", shown, limit, lambda one: (one["breached_at"], one["id"]))
+        table = [{k: v for k, v in one.items() if k != "ledger"} for one in shown[:limit]]
+        reply = table_reply(request, "csv", table)
+        if len(shown) > limit:
+            following = encode_cursor(_breach(shown[limit - 1]))
+            query = request.url.include_query_params(cursor=following).query
+            reply.headers["Link"] = f'<?{query}>; rel="next"'
+        return reply
+    return page("breaches", shown, limit, _breach)
 
 
 async def _present(
@@ -122,6 +128,10 @@ async def _present(
 
 def _position(one: dict[str, Any]) -> tuple[str, str]:
     return (one["due_at"] or NEVER.isoformat(), one["id"])
+
+
+def _breach(one: dict[str, Any]) -> tuple[str, str]:
+    return (one["breached_at"], one["id"])
 
 
 def _place(position: tuple[str, str]) -> tuple[datetime, str]:
