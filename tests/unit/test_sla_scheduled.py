@@ -15,6 +15,7 @@ POLICY = {
         "first_response": {"target_s": 60},
         "time_to_assign": {"target_s": 60},
         "resolution": {"target_s": 3600},
+        "periodic_update": {"target_s": 600},
     },
 }
 TOMORROW = 86_400.0
@@ -52,6 +53,8 @@ def shown(bench: Bench, at_s: float) -> dict[str, tuple[str, str]]:
 
 def test_a_call_back_for_tomorrow_is_not_late_today():
     bench = planned()
+    bench.message(7_300, role="agent")  # «we call you tomorrow»
+    bench.tick(9_000)
     assert bench.kinds() == []
     bench.told(TOMORROW, "queued", queues=["billing"])
     running = {"time_to_assign": ("running", at(TOMORROW)), "resolution": ("running", at(TOMORROW))}
@@ -100,6 +103,7 @@ def test_a_message_after_its_cancellation_is_work_of_its_own():
 def test_it_is_remembered_for_as_long_as_it_takes_and_takes_the_policies_of_then():
     later_s = 3 * RETENTION_US / S
     bench = planned(later_s)
+    bench.message(7_300, role="agent")
     bench.put("sla_policy", {**POLICY, "targets": {"time_to_assign": {"target_s": 300}}}, 8_000)
     bench.tick(2 * RETENTION_US / S)
     other = SlaFactory().create("acme", 1)

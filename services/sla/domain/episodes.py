@@ -130,7 +130,7 @@ class Episodes:
     def begin(self, live: Live, told: Told) -> bool:
         """Scheduled work begins to wait, under the policies in force now; whether that is heard late."""
         record = live.record
-        if not record.events and record.base is None:
+        if record.base is None and not live.clocks and record.books() == [record.book]:
             self._library.pin(self._library.number)
             self._library.unpin(record.book)
             record.book = self._library.number

@@ -90,8 +90,7 @@ class Fold(Clocks):
         episode = self.episode
         if episode.first_us is None:
             episode.first_us = event.at_us
-            scheduled = episode.facts.task.get("state") == SCHEDULED
-            if not episode.ended and episode.created_us is None and not scheduled:
+            if self._lasts() and episode.created_us is None:
                 self._start_life(event.at_us)
 
     def on_customer_message(self, event: Event) -> None:
@@ -121,8 +120,12 @@ class Fold(Clocks):
                 episode.awaiting_us, episode.answered = None, True
         if self._answers("periodic_update", event.type):
             self._end("periodic_update", event.at_us, "met")
-            if not episode.ended:
+            if self._lasts():
                 self._start("periodic_update", event.at_us)
+
+    def _lasts(self) -> bool:
+        """Whether the work has begun and not ended."""
+        return not self.episode.ended and self.episode.facts.task.get("state") != SCHEDULED
 
     def _answers(self, metric: str, kind: str) -> bool:
         target = self._policy.targets.get(metric) if self._policy else None
