@@ -120,6 +120,7 @@ def create_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
+        hide_parameters=True,  # an error's words go into logs; customers' words and secrets must not
         json_serializer=_to_json,
         json_deserializer=msgspec.json.decode,
         connect_args={

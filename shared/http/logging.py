@@ -1,6 +1,7 @@
 """Logs: structlog as JSON for machines or for a console; secrets never get in."""
 
 import logging
+import re
 import sys
 from typing import Any, Literal, TextIO, cast
 
@@ -16,6 +17,8 @@ HIDDEN = "[hidden]"
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
+# Where a vendor cannot sign, the end of its address is the secret.
+_SECRET_END = re.compile(r"(/inbound/).+", re.DOTALL)
 _SECRET_WORDS = (
     "authorization",
     "token",
@@ -94,7 +97,8 @@ def _rendering(style: LogFormat) -> list[Processor]:
 
 
 class AccessLog:
-    """One line a request: method, path (never its query), status, milliseconds, workspace."""
+    """One line a request: method, path (never its query, nor what of it is a secret), status,
+    milliseconds, workspace."""
 
     def __init__(self, policy: AccessPolicy = "all") -> None:
         self._policy = policy
@@ -107,7 +111,7 @@ class AccessLog:
             "request",
             request_id=scope["omniroute.request_id"],
             method=scope["method"],
-            path=scope["path"],
+            path=_SECRET_END.sub(rf"\1{HIDDEN}", scope["path"]),
             status=status,
             ms=round(took_s * 1000, 2),
             workspace=scope.get("omniroute.workspace"),

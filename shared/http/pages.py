@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from fastapi import Query, Response
 
-from shared.contracts.problems import invalid
+from shared.contracts.problems import Refused, invalid
 from shared.http.replies import json_reply
 
 T = TypeVar("T")
@@ -28,19 +28,22 @@ def encode_cursor(position: Any) -> str:
 
 
 def decode_cursor(text: str, kind: type[T]) -> T:
-    """The position in a cursor, as `kind` (`tuple[int, str]`). Raises Refused("validation")."""
+    """The position in a cursor, as `kind` (`tuple[int, str]`), its texts without NUL, which no
+    database takes. Raises Refused("validation")."""
     try:
         raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         position = msgspec.json.decode(raw, type=kind)
     except (ValueError, msgspec.DecodeError) as error:
-        raise invalid(
-            "/query/cursor", "cursor", "The cursor is not one of ours.", "`next` of a page"
-        ) from error
-    if encode_cursor(position) != text:
-        raise invalid(
-            "/query/cursor", "cursor", "The cursor is not one of ours.", "`next` of a page"
-        )
+        raise not_ours() from error
+    nul = rb"\u0000" in raw.replace(rb"\\", b"")
+    if nul or encode_cursor(position) != text:
+        raise not_ours()
     return position
+
+
+def not_ours() -> Refused:
+    """The refusal of a cursor that we did not give out."""
+    return invalid("/query/cursor", "cursor", "The cursor is not one of ours.", "`next` of a page")
 
 
 def page(

@@ -7,6 +7,7 @@ beside them a list of what it does not think of, tried on every call.
 import asyncio
 import json
 import re
+from base64 import urlsafe_b64encode
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -234,6 +235,33 @@ async def test_odd_values_of_every_query_parameter(house, odd):
                     method, f"{filled(path)}?{one['name']}={text}", json=None
                 )
                 judge(answer, (method, path, one["name"], odd))
+
+
+CURSORS = [
+    "a\x00",
+    "\\u0000",
+    -1,
+    2**63,
+    2**70,
+    ["2026-01-01T00:00:00Z", "a\x00"],
+    ["0001-01-01T00:00:00+23:59", "x"],
+    ["9999-12-31T23:59:59-23:59", "x"],
+    ["2026-01-01T00:00:00", "x"],
+    ["", ""],
+]
+
+
+@pytest.mark.parametrize("position", CURSORS, ids=ascii)
+async def test_cursors_that_nobody_gave_out(house, position):
+    raw = (
+        str(position) if isinstance(position, int) else json.dumps(position, separators=(",", ":"))
+    )
+    cursor = urlsafe_b64encode(raw.encode()).rstrip(b"=").decode()
+    async with httpx.AsyncClient(base_url=house.url, headers=house.headers, timeout=20) as client:
+        for method, path, call in house.calls():
+            if any(one["name"] == "cursor" for one in call.get("parameters", [])):
+                answer = await client.request(method, f"{filled(path)}?cursor={cursor}")
+                judge(answer, (method, path, position))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from shared.db.engine import (
     DatabaseUnavailable,
@@ -384,3 +384,15 @@ async def _lock_both(engine, first, second):
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": first})
         await asyncio.sleep(0.1)
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": second})
+
+
+async def test_the_words_of_an_error_do_not_hold_what_a_statement_was_given(database_url):
+    engine = create_engine(database_url, pool_size=1)
+    with pytest.raises(DBAPIError) as failed:
+        async with reading(engine) as connection:
+            await connection.execute(text("SELECT :told || CAST(:no AS text)"), TOLD)
+    await engine.dispose()
+    assert TOLD["told"] not in str(failed.value)
+
+
+TOLD = {"told": "my card is 4111 1111", "no": "\x00"}

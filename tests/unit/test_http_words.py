@@ -16,7 +16,7 @@ from shared.contracts.problems import Refused
 from shared.http import peers
 from shared.http.auth import Caller
 from shared.http.idempotency import MemoryReplies, effect_id, idempotency_of, once
-from shared.http.logging import HIDDEN, hide_secrets, setup_logging
+from shared.http.logging import HIDDEN, AccessLog, hide_secrets, setup_logging
 from shared.http.pages import decode_cursor, encode_cursor, page
 from shared.http.peers import PeerSeal
 from shared.http.preconditions import Precondition, is_current, precondition_of
@@ -39,12 +39,20 @@ def caller(who="key:1"):
 
 # Cursors
 
-POSITIONS = st.tuples(st.integers(-(2**53), 2**53), st.text(max_size=30))
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
+POSITIONS = st.tuples(st.integers(-(2**53), 2**53), TEXTS)
 
 
 @given(POSITIONS)
 def test_a_cursor_comes_back_as_it_went(position):
     assert decode_cursor(encode_cursor(position), tuple[int, str]) == position
+
+
+@pytest.mark.parametrize("name", ["\0", "a\0b", "\\\0"])
+def test_a_cursor_with_what_no_database_takes_is_refused(name):
+    with pytest.raises(Refused):
+        decode_cursor(encode_cursor((1, name)), tuple[int, str])
+    assert decode_cursor(encode_cursor((1, "\\u0000")), tuple[int, str]) == (1, "\\u0000")
 
 
 @given(st.text(max_size=40))
@@ -339,6 +347,21 @@ def test_secrets_are_hidden_at_any_depth(value):
     hidden = hide_secrets(None, "info", event)
     assert SECRET not in str(hidden)
     assert hidden["token"] == HIDDEN
+
+
+def written(path):
+    """What the access log says of a call's path."""
+    scope = {"omniroute.request_id": "r", "method": "POST", "path": path}
+    with structlog.testing.capture_logs() as lines:
+        AccessLog("faults").write(scope, 503, 0.001)
+    return lines[0]["path"]
+
+
+@pytest.mark.parametrize("end", ["", "/", "/more", "\n"])
+def test_the_secret_end_of_a_vendors_address_is_not_logged(end):
+    address = "/v1/workspaces/acme/connectors/phone/inbound/"
+    assert written(address + SECRET + end) == address + HIDDEN
+    assert written(address[:-1]) == address[:-1]
 
 
 @pytest.mark.parametrize("style", ["json", "console"])

@@ -37,7 +37,7 @@ async def list_kinds(caller: Reads) -> Response:
 async def list_connectors(
     caller: Reads, channels: Service, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Response:
-    after = "" if cursor is None else decode_cursor(cursor, str).replace("\x00", "")
+    after = "" if cursor is None else decode_cursor(cursor, str)
     rows = await channels.store.connectors(caller.workspace, after, limit + 1)
     shown = [vendors.shown(row, channels) for row in rows]
     return page("connectors", shown, limit, lambda one: one["id"])

@@ -1,6 +1,6 @@
 """Conversations and their messages, readable; an agent's reply, recorded and published."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request, Response
@@ -8,18 +8,20 @@ from fastapi import Depends, Path, Query, Request, Response
 from services.channels.attachments import attachments_of, file_reply
 from services.channels.context import Channels, channels_of, outgoing, wall_us
 from services.channels.replies import NewReply, ReplyEvent, reply_event
-from shared.contracts.instants import format_instant
-from shared.contracts.problems import invalid, not_found
+from shared.contracts.instants import format_instant, parse_instant
+from shared.contracts.problems import not_found
 from shared.contracts.topics import Channel
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
 from shared.http.docs import body_of
 from shared.http.idempotency import idempotency_of, once
-from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
+from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, not_ours, page
 from shared.http.replies import json_reply
 from shared.http.routes import BATCH_BODY_BYTES, api_router
 
 router = api_router("conversations")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Reads = Annotated[Caller, Depends(require("conversations:read"))]
 Writes = Annotated[Caller, Depends(require("messages:write"))]
@@ -186,12 +188,9 @@ def place(cursor: str) -> tuple[datetime, str]:
     """The position that a cursor holds. Raises Refused."""
     instant, name = decode_cursor(cursor, tuple[str, str])
     try:
-        moment = datetime.fromisoformat(instant)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or "\x00" in name:
-        raise invalid("/query/cursor", "cursor", "The cursor is not one of ours.", "`next`")
-    return moment, name
+        return _EPOCH + timedelta(microseconds=parse_instant(instant)), name
+    except (ValueError, OverflowError) as error:
+        raise not_ours() from error
 
 
 def instant_text(moment: datetime | None) -> str | None:
