@@ -11,6 +11,7 @@ from typing import Any, cast
 import httpx
 import jwt
 import msgspec
+import structlog
 
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Refused
@@ -18,9 +19,14 @@ from shared.http.principals import ANY_WORKSPACE, ROLES, Principal, Role
 
 ALGORITHM_OF_CURVE = {"P-256": "ES256", "Ed25519": "EdDSA"}
 REFRESH_S = 600
+# From this age on keys are fetched again beside the calls, which go on with those that are known.
+RENEW_S = 300
 ROLLOVER_PAUSE_S = 10
+FETCH_S = 5
 MAX_KEYS = 100
 MAX_JWKS_BYTES = 1024 * 1024
+
+_log: Any = structlog.get_logger("omniroute.http")
 
 Fetch = Callable[[str], Awaitable[bytes]]
 
@@ -41,10 +47,24 @@ class JwtSettings(msgspec.Struct, frozen=True):
     algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
 
 
+class _Discovered(msgspec.Struct):
+    """What matters here of an OpenID provider's metadata."""
+
+    issuer: str
+    jwks_uri: str
+
+
+class _Published(msgspec.Struct):
+    """A JWK set."""
+
+    keys: list[dict[str, Any]]
+
+
 async def fetch_over_http(url: str) -> bytes:
-    """GET, with a limit on time and size."""
+    """GET, with a limit on time and size. Raises httpx.HTTPError, OSError, ValueError."""
     async with (
-        httpx.AsyncClient(timeout=5, follow_redirects=False) as client,
+        asyncio.timeout(FETCH_S),
+        httpx.AsyncClient(timeout=FETCH_S, follow_redirects=False) as client,
         client.stream("GET", url) as response,
     ):
         response.raise_for_status()
@@ -57,7 +77,8 @@ async def fetch_over_http(url: str) -> bytes:
 
 
 class KeySet:
-    """The issuer's public keys by `kid`. One fetch at a time; old keys stay when a fetch fails."""
+    """The issuer's public keys by `kid`. One fetch at a time; old keys stay when a fetch fails, and
+    no call waits for an issuer that is known to be away."""
 
     def __init__(
         self,
@@ -70,54 +91,63 @@ class KeySet:
         self._clock = clock
         self._keys: dict[str, tuple[jwt.PyJWK, str]] = {}
         self._fetched_at = self._tried_at = -float("inf")
-        self._lock = asyncio.Lock()
+        self._away = False
+        self._fetching: asyncio.Task[None] | None = None
 
     async def key(self, kid: str) -> tuple[jwt.PyJWK, str] | None:
         """(key, its algorithm); None when the issuer has no such key.
 
         Raises Refused("unavailable") when no keys could be fetched at all.
         """
-        stale = self._clock() - self._fetched_at > REFRESH_S
-        if kid not in self._keys or stale:
-            await self._refresh(kid)
+        age = self._clock() - self._fetched_at
+        if kid in self._keys and age <= RENEW_S:
+            return self._keys[kid]
+        fetching = self._begin()
+        must_wait = kid not in self._keys or (age > REFRESH_S and not self._away)
+        if fetching is not None and must_wait:
+            await asyncio.shield(fetching)
+        if not self._keys and self._away:
+            raise Refused("unavailable", "The issuer's keys cannot be fetched.")
         return self._keys.get(kid)
 
-    async def _refresh(self, kid: str) -> None:
-        async with self._lock:
-            now = self._clock()
-            fresh = now - self._fetched_at <= REFRESH_S
-            if (kid in self._keys and fresh) or now - self._tried_at < ROLLOVER_PAUSE_S:
-                if not self._keys:
-                    raise Refused("unavailable", "The issuer's keys cannot be fetched.")
-                return
-            self._tried_at = now
-            try:
-                self._keys = _parse(await self._fetch(await self._url()), self._settings)
-                self._fetched_at = now
-            except (httpx.HTTPError, msgspec.DecodeError, ValueError) as error:
-                if not self._keys:
-                    raise Refused("unavailable", "The issuer's keys cannot be fetched.") from error
+    def _begin(self) -> asyncio.Task[None] | None:
+        """The fetch that is under way, or a new one; None: the last was a moment ago."""
+        if self._fetching is None and self._clock() - self._tried_at >= ROLLOVER_PAUSE_S:
+            self._tried_at = self._clock()
+            self._fetching = asyncio.create_task(self._renew())
+        return self._fetching
+
+    async def _renew(self) -> None:
+        try:
+            self._keys = _parse(await self._fetch(await self._url()), self._settings)
+            self._fetched_at, self._away = self._clock(), False
+        except (httpx.HTTPError, OSError, msgspec.DecodeError, ValueError) as error:
+            self._away = True
+            _log.warning("jwks.not_fetched", issuer=self._settings.issuer, because=repr(error))
+        finally:
+            self._fetching = None
 
     async def _url(self) -> str:
         if self._settings.jwks_url:
             return self._settings.jwks_url
         issuer = self._settings.issuer
         raw = await self._fetch(issuer.rstrip("/") + "/.well-known/openid-configuration")
-        found = msgspec.json.decode(raw, type=dict[str, Any])
-        if found.get("issuer") != issuer:
+        found = msgspec.json.decode(raw, type=_Discovered)
+        if found.issuer != issuer:
             raise ValueError("the discovery document is of another issuer")
-        return str(found["jwks_uri"])
+        return found.jwks_uri
 
 
 def _parse(raw: bytes, settings: JwtSettings) -> dict[str, tuple[jwt.PyJWK, str]]:
+    """Keys of kinds that we take; one that is broken does not keep the others out."""
     keys: dict[str, tuple[jwt.PyJWK, str]] = {}
-    for one in msgspec.json.decode(raw, type=dict[str, Any]).get("keys", [])[:MAX_KEYS]:
+    for one in msgspec.json.decode(raw, type=_Published).keys[:MAX_KEYS]:
         algorithm = _algorithm(one)
         if algorithm not in settings.algorithms or one.get("use", "sig") != "sig":
             continue
         try:
             keys[str(one.get("kid", ""))] = (jwt.PyJWK.from_dict(one, algorithm), algorithm)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError, TypeError):
             continue
     return keys
 

@@ -1,5 +1,6 @@
 """JWTs: good ones, and each way in which one is refused. Keys and tokens are made here."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -185,6 +186,59 @@ async def test_old_keys_serve_while_the_issuer_is_away():
     await verifier.verify(token())
     issuer.down, issuer.now = True, 601.0
     assert await verifier.verify(token())
+
+
+class Held(Issuer):
+    """An issuer that takes its time while `gate` is closed."""
+
+    def __init__(self, *kids):
+        super().__init__(*kids)
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def fetch(self, url):
+        await self.gate.wait()
+        return await super().fetch(url)
+
+
+async def test_nobody_waits_for_an_issuer_whose_keys_are_known():
+    issuer = Held("rsa")
+    verifier = issuer.verifier()
+    await verifier.verify(token())
+    issuer.gate.clear()
+    issuer.now = 301.0  # old enough to be renewed, beside the calls
+    assert await asyncio.wait_for(verifier.verify(token()), 1)
+    issuer.down = True
+    issuer.gate.set()
+    await asyncio.sleep(0.01)
+    issuer.gate.clear()
+    for issuer.now in (601.0, 612.0):  # too old, but it is known that the issuer is away
+        assert await asyncio.wait_for(verifier.verify(token()), 1)
+    issuer.down = False
+    issuer.keys = [jwk("ec")]
+    issuer.gate.set()
+    await asyncio.sleep(0.01)
+    assert "unknown key" in (await refused(verifier, token())).detail
+
+
+async def test_one_broken_key_does_not_keep_the_others_out():
+    issuer = Issuer("rsa")
+    broken = {"kty": "RSA", "kid": "b", "n": "!", "e": "AQAB"}
+    off_curve = {**jwk("ec"), "kid": "c", "x": "AAAA"}
+    numbers = {"kty": "EC", "crv": "P-256", "kid": "d", "x": 1, "y": 2}
+    issuer.keys = [broken, off_curve, numbers, *issuer.keys]
+    assert await issuer.verifier().verify(token())
+
+
+@pytest.mark.parametrize("told", [b"[]", b"{}", b'{"keys": null}', b'{"keys": ["x"]}', b"<html>"])
+async def test_what_is_no_key_set_is_an_issuer_that_is_away(told):
+    async def fetch(url):
+        return told
+
+    for jwks_url in (None, ISSUER + "/keys"):
+        chosen = JwtSettings(ISSUER, jwks_url=jwks_url)
+        verifier = JwtVerifier(chosen, KeySet(chosen, fetch))
+        assert (await refused(verifier, token())).kind == "unavailable"
 
 
 async def test_no_keys_at_all_is_unavailable_not_unauthenticated():
