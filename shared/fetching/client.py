@@ -1,5 +1,6 @@
 """Requests to addresses that users name: guarded, bounded in time, size and redirects."""
 
+import asyncio
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ MAX_RETRY_AFTER_S = 3600.0
 USER_AGENT = "omniroute"
 
 _TRY_LATER = frozenset({408, 425, 429})
+_CODINGS = ("", "identity", "gzip", "deflate")
 
 
 class FetchFailed(Exception):
@@ -101,9 +103,9 @@ class Client:
         """The vendor's answer of at most `limit` bytes, its status a 2xx or one of `expected`.
         Raises FetchFailed; no text of it holds the URL's path or query, where credentials may be."""
         host = _host(ask.url)
-        deadline = time.monotonic() + TOTAL_TIMEOUT_S
         try:
-            reply = await self._follow(ask, limit, deadline)
+            async with asyncio.timeout(TOTAL_TIMEOUT_S):  # also for an answer that drips
+                reply = await self._follow(ask, limit)
         except AddressRefused as refused:
             raise FetchFailed(f"{host} is not called: {refused}.", permanent=True) from refused
         except (httpx.TimeoutException, TimeoutError) as late:
@@ -114,10 +116,10 @@ class Client:
             raise FetchFailed(f"{host} cannot be reached: {type(failed).__name__}.") from failed
         return reply if reply.status in expected else _checked(reply)
 
-    async def _follow(self, ask: Ask, limit: int, deadline: float) -> Reply:
+    async def _follow(self, ask: Ask, limit: int) -> Reply:
         headers, url, method, body = list(ask.headers), ask.url, ask.method, ask.body
         for _ in range(MAX_REDIRECTS + 1):
-            reply = await self._once(method, url, headers, body, limit, deadline)
+            reply = await self._once(method, url, headers, body, limit)
             if reply.status not in (301, 302, 303, 307, 308):
                 return reply
             target = urljoin(url, reply.headers.get("location", ""))
@@ -132,25 +134,24 @@ class Client:
         raise FetchFailed(said, permanent=True)
 
     async def _once(
-        self,
-        method: str,
-        url: str,
-        headers: list[tuple[str, str]],
-        body: bytes,
-        limit: int,
-        deadline: float,
+        self, method: str, url: str, headers: list[tuple[str, str]], body: bytes, limit: int
     ) -> Reply:
         request = self._http.build_request(method, url, headers=headers, content=body or None)
         answer = await self._http.send(request, stream=True)
         try:
-            content = await _content(answer, limit, deadline)
+            content = await _content(answer, limit)
         finally:
             await answer.aclose()
         return Reply(answer.status_code, url, answer.headers, content)
 
 
-async def _content(answer: httpx.Response, limit: int, deadline: float) -> bytes:
-    """The body, never more than the limit of it, decompressed: a small answer may unfold."""
+async def _content(answer: httpx.Response, limit: int) -> bytes:
+    """The body, never more than the limit of it, decompressed: a small answer may unfold. One that
+    is compressed several times over would unfold in memory before it could be measured."""
+    coding = answer.headers.get("content-encoding", "").strip().lower()
+    if coding not in _CODINGS:
+        said = f"The answer has the encoding {coding[:40]!r}, which was not asked for."
+        raise FetchFailed(said, permanent=True)
     announced = answer.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise FetchFailed(f"The answer exceeds {limit} bytes.", permanent=True)
@@ -159,8 +160,6 @@ async def _content(answer: httpx.Response, limit: int, deadline: float) -> bytes
         found += part
         if len(found) > limit:
             raise FetchFailed(f"The answer exceeds {limit} bytes.", permanent=True)
-        if time.monotonic() > deadline:
-            raise TimeoutError
     return bytes(found)
 
 

@@ -1,5 +1,7 @@
 """The guard of outgoing requests: where nothing of ours may be made to go."""
 
+import asyncio
+import contextlib
 import ipaddress
 
 import pytest
@@ -162,8 +164,41 @@ async def test_answers_are_bounded_also_where_they_unfold_or_lie_about_their_siz
 
     async with vendor() as there:
         assert (await fails(there, "/large", Says(b"x" * 5000))).permanent
-        bomb = Says(gzip.compress(b"\0" * 3_000_000), headers={"Content-Encoding": "gzip"})
-        assert (await fails(there, "/bomb", bomb, limit=100_000)).permanent
+        bomb = gzip.compress(b"\0" * 3_000_000)
+        once = Says(bomb, headers={"Content-Encoding": "gzip"})
+        assert (await fails(there, "/bomb", once, limit=100_000)).permanent
+        twice = Says(gzip.compress(bomb), headers={"Content-Encoding": "gzip, gzip"})
+        failed = await fails(there, "/twice", twice, limit=100_000)
+        assert failed.permanent and "encoding" in failed.said  # before any of it unfolds
+
+
+async def test_an_answer_that_drips_holds_nobody(monkeypatch):
+    monkeypatch.setattr("shared.fetching.client.TOTAL_TIMEOUT_S", 0.3)
+
+    left = asyncio.Event()
+
+    async def drip(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while not reader.at_eof():
+            writer.write(b"x")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reader.read(1000), 0.05)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        left.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    client = Client(Guard(LOOPBACK))
+    try:
+        with pytest.raises(FetchFailed, match="in time") as failed:
+            await asyncio.wait_for(client.ask(Ask(f"http://127.0.0.1:{port}/")), 3)
+    finally:
+        await client.aclose()
+        server.close()
+        await asyncio.wait_for(left.wait(), 5)
+    assert not failed.value.permanent
 
 
 async def test_what_may_be_repeated_is_told_from_what_may_not():
