@@ -12,7 +12,7 @@ from shared.contracts.instants import format_instant
 from shared.db.engine import reading, transaction
 from shared.db.moments import to_us
 from shared.db.secrets import SecretBox
-from shared.db.tables import idempotency, stream_ticket
+from shared.db.tables import api_key, idempotency, stream_ticket
 from shared.http.idempotency import LIFETIME_S, Recorded, check_same, in_flight
 from shared.http.principals import Principal
 from shared.runtime.port import IdempotencyKey
@@ -97,6 +97,7 @@ class TicketStore:
                 .where(stream_ticket.c.hash == _hash(ticket))
                 .where(stream_ticket.c.used_at.is_(None))
                 .where(stream_ticket.c.expires_at > func.now())
+                .where(~_OF_REVOKED_KEY)
                 .values(used_at=func.now())
                 .returning(stream_ticket.c.principal, stream_ticket.c.workspace)
             )
@@ -121,6 +122,14 @@ _CLAIM = text(
        OR old.status IS NULL AND old.created_at < now() - interval '{IN_FLIGHT_S} seconds'
     RETURNING 1
     """
+)
+
+# A ticket is good no longer than the key by which it was got.
+_OF_REVOKED_KEY = (
+    select(api_key.c.id)
+    .where(stream_ticket.c.principal["id"].astext == "key:" + api_key.c.id)
+    .where(api_key.c.revoked_at.is_not(None))
+    .exists()
 )
 
 _NEW_TICKET = text(

@@ -4,6 +4,7 @@ A token is `omr_<key id>_<secret>` with 256 random bits; its SHA-256 is what is 
 secret needs no slow hash).
 """
 
+import asyncio
 import secrets
 import time
 from hashlib import sha256
@@ -14,7 +15,7 @@ from sqlalchemy import Row, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.problems import Fault, Refused, not_found
-from shared.db.engine import reading, transaction
+from shared.db.engine import DatabaseUnavailable, reading, transaction
 from shared.db.listen import Listener
 from shared.db.moments import from_us, optional_us, to_us
 from shared.db.remembered import Remembered
@@ -27,6 +28,7 @@ MAX_TOKEN_CHARS = 256
 NAME_CHARS = 200
 # Each desktop has a key of its own, and comes with it some times a minute.
 BELIEVED_S = 30.0
+AWAY_S = 1.0
 USED_EVERY = text("interval '1 minute'")
 PAGE = 500
 
@@ -61,6 +63,9 @@ class KeyStore:
     def __init__(self, engine: AsyncEngine, listener: Listener | None = None) -> None:
         self._engine = engine
         self._live = Remembered(self._read, listener, KEY_CHANNEL, believed_s=BELIEVED_S)
+        self._watching: dict[str, set[asyncio.Event]] = {}
+        if listener is not None:
+            listener.on(KEY_CHANNEL, self._tell, self._tell_all)
 
     async def create(
         self,
@@ -126,6 +131,41 @@ class KeyStore:
             return None
         return known.record
 
+    async def ended(self, key_id: str) -> None:
+        """Return once the key is revoked or has another token: for calls that go on for long. Of
+        what other replicas do the listener tells."""
+        changed = asyncio.Event()
+        watching = self._watching.setdefault(key_id, set())
+        watching.add(changed)
+        try:
+            now = first = await self._hash_of(key_id)
+            while now is not None and now == first:
+                await changed.wait()
+                changed.clear()
+                now = await self._hash_of(key_id)
+        finally:
+            watching.discard(changed)
+            if not watching and self._watching.get(key_id) is watching:
+                del self._watching[key_id]
+
+    async def _hash_of(self, key_id: str) -> bytes | None:
+        """The hash of the key's token, None once it is revoked; waits for a database that is away."""
+        query = select(api_key.c.hash).where(api_key.c.id == key_id, api_key.c.revoked_at.is_(None))
+        while True:
+            try:
+                async with reading(self._engine) as connection:
+                    return (await connection.execute(query)).scalar()
+            except DatabaseUnavailable:
+                await asyncio.sleep(AWAY_S)
+
+    def _tell(self, key_id: str) -> None:
+        for changed in self._watching.get(key_id, ()):
+            changed.set()
+
+    def _tell_all(self) -> None:
+        for key_id in self._watching:
+            self._tell(key_id)
+
     async def _read(self, digest: bytes) -> _Known | None:
         async with reading(self._engine) as connection:
             row = (await connection.execute(_LOOKUP, {"digest": digest})).one_or_none()
@@ -151,6 +191,7 @@ class KeyStore:
                 raise Refused("conflict", f"The key {key_id!r} is revoked.", reason="revoked")
             await connection.execute(select(func.pg_notify(KEY_CHANNEL, key_id)))
         self._live.forget()
+        self._tell(key_id)
 
 
 _SHOWN = [column for column in api_key.c if column.name != "hash"]

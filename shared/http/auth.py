@@ -1,5 +1,6 @@
 """Authentication and authorisation of calls: bearer tokens, tickets, and `require(action)`."""
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -95,6 +96,15 @@ class Authenticator:
             )
         return found[0]
 
+    async def ended(self, principal: Principal) -> None:
+        """Return once the key that the principal came with is revoked or has another token; for who
+        came with a JWT, never."""
+        kind, _, key_id = principal.id.partition(":")
+        if kind == "key":
+            await self._keys.ended(key_id)
+        else:
+            await asyncio.Event().wait()
+
 
 class Access:
     """What `require` needs; lives at `app.state.access`. `limiter` None: no limits."""
@@ -168,6 +178,17 @@ def _may_not(principal: Principal, action: Action) -> str:
     role = " and ".join(principal.roles) or "without a role"
     others = ", ".join(sorted({*GRANTS[action], "admin"}))
     return f"A token of role {role} may not do this ({action}); one of role {others} may."
+
+
+async def until_revoked(request: Request) -> None:
+    """Return once the request's caller may no longer go on: a stream ends with its key. Never for a
+    request whose route authenticates it otherwise."""
+    scope = request.scope
+    principal = scope.get("omniroute.principal") or scope.get("omniroute.authenticated")
+    if principal is not None:
+        await access_of(request).authenticator.ended(principal)
+    else:
+        await asyncio.Event().wait()
 
 
 def check_ids(params: dict[str, Any]) -> None:

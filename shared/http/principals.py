@@ -39,6 +39,10 @@ class KeyLookup(Protocol):
         """The live key with this token; None when unknown or revoked (at once)."""
         ...
 
+    async def ended(self, key_id: str) -> None:
+        """Return once the key is revoked or has another token."""
+        ...
+
 
 class Workspaces(Protocol):
     async def exists(self, workspace: str) -> bool: ...

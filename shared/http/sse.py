@@ -1,15 +1,18 @@
 """Server-Sent Events: resumable by Last-Event-ID, kept alive by comments, bounded."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import msgspec
 from fastapi import Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from shared.contracts.problems import Fault, Refused
-from shared.http.stopping import Stopping, stopping_of
+from shared.http.auth import until_revoked
+from shared.http.stopping import stopping_of
 
 HEARTBEAT_S = 15.0
 BUFFER_EVENTS = 256
@@ -58,12 +61,14 @@ def event_stream(
     buffer: int = BUFFER_EVENTS,
     on_close: Callable[[], None] | None = None,
 ) -> Response:
-    """A response that sends `events` until they end, the client goes, or the server stops.
+    """A response that sends `events` until they end, the client goes, its key is revoked, or the
+    server stops.
 
     At most `buffer` events wait for a slow client; then `events` is not asked for more. It is
     closed in the end in any case, and `on_close` called.
     """
-    return _EventStream(events, stopping_of(request), heartbeat_s, buffer, on_close)
+    over = (partial(until_revoked, request), stopping_of(request).wait)
+    return _EventStream(events, over, heartbeat_s, buffer, on_close)
 
 
 class _EventStream(Response):
@@ -72,7 +77,7 @@ class _EventStream(Response):
     def __init__(
         self,
         events: AsyncIterator[SseEvent],
-        stopping: Stopping,
+        over: Iterable[Callable[[], Coroutine[Any, Any, None]]],
         heartbeat_s: float,
         buffer: int,
         on_close: Callable[[], None] | None,
@@ -80,7 +85,7 @@ class _EventStream(Response):
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events = events
-        self._stopping = stopping
+        self._over = over
         self._heartbeat_s = heartbeat_s
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(buffer)
         self._on_close = on_close
@@ -90,9 +95,9 @@ class _EventStream(Response):
             asyncio.create_task(self._fill()),
             asyncio.create_task(self._send_all(send)),
             asyncio.create_task(_disconnected(receive)),
-            asyncio.create_task(self._stopping.wait()),
+            *(asyncio.create_task(wait()) for wait in self._over),
         ]
-        fill, sending, gone, _ = tasks
+        fill, sending, gone, *_ = tasks
         try:
             await asyncio.wait(tasks[1:], return_when=asyncio.FIRST_COMPLETED)
             finished = sending.done()

@@ -33,8 +33,14 @@ AUTH = {"Authorization": "Bearer t"}
 class Here:
     """Everyone's key, and a workspace that exists."""
 
+    def __init__(self):
+        self.revoked = asyncio.Event()
+
     async def lookup(self, token):
         return KeyRecord("k", "acme", "agent", "ana") if token == "t" else None
+
+    async def ended(self, key_id):
+        await self.revoked.wait()
 
     async def exists(self, workspace):
         return True
@@ -46,14 +52,14 @@ class Replica:
     def __init__(self, secret=b"secret", owner=None, client=None):
         self.owner, self.seen, self.closed = owner, [], 0
         self.forwarder = Forwarder(PeerSeal(secret), client) if secret else None
-        self.tickets = MemoryTickets()
+        self.tickets, self.keys = MemoryTickets(), Here()
         self.app = create_app(
             "Omniroute",
             "Test",
             [self.routes()],
             version="1",
             access=Access(
-                Authenticator(Here(), tickets=self.tickets), Here(), RateLimiter(Rate(0.001, 50))
+                Authenticator(self.keys, tickets=self.tickets), Here(), RateLimiter(Rate(0.001, 50))
             ),
             ready=self.ready,
             registry=CollectorRegistry(),
@@ -308,6 +314,22 @@ async def test_a_forwarded_stream_flows_and_ends_with_its_client():
             assert "id: 3" in await read_until(response, "id: 3")
             assert owner.closed == 0
         await until(lambda: owner.closed == 1)
+
+
+async def test_a_stream_ends_with_the_key_that_opened_it():
+    async with pair() as (first, owner, client):
+        principal = await first.app.state.access.authenticator.bearer("Bearer t")
+        ticket, _ = await first.tickets.create(principal, "acme")
+        path = W + "/agents/ana/stream"
+        async with (
+            client.stream("GET", path, headers=AUTH) as by_token,
+            client.stream("GET", f"{path}?ticket={ticket}") as by_ticket,
+        ):
+            for response in (by_token, by_ticket):
+                await read_until(response, "id: 3")
+            assert owner.closed == 0
+            owner.keys.revoked.set()
+            await until(lambda: owner.closed == 2)
 
 
 async def until(condition, timeout_s=5.0):

@@ -7,6 +7,8 @@ from sqlalchemy import select, text
 
 from shared.contracts.problems import Refused
 from shared.db.call_store import ReplyStore, TicketStore, prune
+from shared.db.key_store import KeyStore
+from shared.db.platform_store import PlatformStore
 from shared.db.secrets import SecretBox
 from shared.db.tables import idempotency
 from shared.http.idempotency import Recorded
@@ -84,6 +86,17 @@ async def test_a_ticket_is_good_once(engine):
     taken = await asyncio.gather(*(tickets.consume(ticket) for _ in range(5)))
     assert taken.count(None) == 4 and (ANA, "acme") in taken
     assert await tickets.consume("another") is None
+
+
+async def test_a_ticket_ends_with_the_key_that_got_it(engine):
+    await PlatformStore(engine).create_workspace("acme", 12)
+    keys, tickets = KeyStore(engine), TicketStore(engine)
+    key, _ = await keys.create("acme", "desktop", "agent", agent="ana")
+    ana = Principal(f"key:{key.id}", "acme", ("agent",), "ana", known=True)
+    kept, ended = [(await tickets.create(ana, "acme"))[0] for _ in range(2)]
+    assert await tickets.consume(kept) == (ana, "acme")
+    await keys.revoke("acme", key.id)
+    assert await tickets.consume(ended) is None
 
 
 async def test_an_expired_ticket_is_not(engine):

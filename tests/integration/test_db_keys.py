@@ -172,6 +172,41 @@ async def test_revoking_on_another_replica_ends_it_here(listening_keys, database
         await elsewhere.dispose()
 
 
+@pytest.mark.parametrize("change", ["revoke", "rotate"])
+async def test_who_goes_on_for_long_learns_of_the_keys_end(listening_keys, database_url, change):
+    key, _ = await listening_keys.create("acme", "desktop", "agent", agent="ana")
+    other, _ = await listening_keys.create("acme", "desktop", "ops")
+    ended = asyncio.create_task(listening_keys.ended(key.id))
+    kept = asyncio.create_task(listening_keys.ended(other.id))
+    elsewhere = create_engine(database_url, pool_size=1)
+    try:
+        await asyncio.sleep(0.2)
+        assert not ended.done()
+        await getattr(KeyStore(elsewhere), change)("acme", key.id)
+        await asyncio.wait_for(ended, 2)
+        if change == "revoke":
+            await asyncio.wait_for(listening_keys.ended(key.id), 2)  # at once
+        assert not kept.done()
+    finally:
+        kept.cancel()
+        await elsewhere.dispose()
+
+
+async def test_the_end_of_a_key_is_not_missed_while_nobody_hears(listening_keys, engine):
+    key, _ = await listening_keys.create("acme", "desktop", "ops")
+    ended = asyncio.create_task(listening_keys.ended(key.id))
+    await asyncio.sleep(0.1)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE platform.api_key SET revoked_at = now()"))
+        await connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'omniroute-listen' AND datname = current_database()"
+            )
+        )
+    await asyncio.wait_for(ended, 10)
+
+
 async def test_without_notifications_nothing_is_cached(listening_keys, engine):
     """The listener's connection is cut: each look-up asks PostgreSQL until it is back."""
     _, token = await listening_keys.create("acme", "desktop", "ops")
