@@ -90,8 +90,13 @@ class Forwarder:
         ]
         headers.append(("x-request-id", request.scope["omniroute.request_id"]))
         headers.extend(self.seal.sign(request.method, target, body, principal).items())
+        # To the letter, for the target is signed: httpx would quote signs in it and resolve dots.
         return self._client.build_request(
-            request.method, owner_url.rstrip("/") + target, headers=headers, content=body
+            request.method,
+            owner_url.rstrip("/") + "/",
+            headers=headers,
+            content=body,
+            extensions={"target": target.encode("latin-1")},
         )
 
 

@@ -173,6 +173,22 @@ async def test_a_direct_call_whose_body_was_read_is_done_by_the_owner():
     assert call["x-omniroute-action"] == "work:read"
 
 
+ODD_QUERIES = [b'?agent="ana"', b"?x=<a>|{b}`^\\", b"?x=%zz%2F%7e%", b"?x=a?b/../c", b"?"]
+
+
+@pytest.mark.parametrize("query", ODD_QUERIES)
+async def test_the_owner_gets_the_address_as_it_was_sent(query):
+    async with pair() as (_, owner, client):
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        head = b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nContent-Length: 0\r\n\r\n"
+        writer.write(b"POST /v1/workspaces/acme/echo" + query + head)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        writer.close()
+        await writer.wait_closed()
+        assert answer.startswith(b"HTTP/1.1 201")
+        assert owner.seen[0].scope["query_string"] == query[1:]
+
+
 async def test_large_bodies_pass_and_the_owner_keeps_its_limit():
     async with pair() as (_, _, client):
         response = await client.post(W + "/echo", content=b"x" * 5_000_000, headers=AUTH)
