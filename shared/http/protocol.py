@@ -4,6 +4,9 @@ and an answer that is sent whole. Everything else takes uvicorn's own way.
 Three things are done once instead of several times: an answer's head and body go to the socket in one
 write, its headers are checked together, and a connection has one timer for its idle time instead of a
 new one at each call.
+
+Two things are bounded that uvicorn leaves open: how large a call's head may be, and how long it may take
+to come.
 """
 
 import asyncio
@@ -32,14 +35,32 @@ _CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 _LINE_END = b"\r\n"
 _PERCENT, _HASH = b"%#"  # a byte is found by its number without an error on the way
 _NO_BODY = (204, 304)
+MAX_HEAD_BYTES = 64 * 1024
 
 
 class Protocol(HttpToolsProtocol):
     """One connection to a server without a root path and a limit of concurrency, as ours is."""
 
     _idle_since: float | None = None
+    _unfinished = 0  # bytes of what is no body and has not come to its end
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self._idle_since = self.loop.time()
+        self._set_timer(self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        self._unfinished += len(data)
+        super().data_received(data)
+        if self._unfinished > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"The head is larger than {MAX_HEAD_BYTES} bytes.")
+
+    def on_body(self, body: bytes) -> None:
+        self._unfinished = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
+        self._unfinished, self._idle_since = 0, None
         parser: Any = self.parser
         url = self.url
         if parser.should_upgrade() or parser.get_http_version() != "1.1" or not _is_plain(url):
@@ -70,8 +91,8 @@ class Protocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, app))
 
-    # The idle time of a kept connection: the timer stays where it is while calls come and go, and
-    # looks when it rings.
+    # The idle time of a connection, until the head of a call is there: the timer stays where it is
+    # while calls come and go, and looks when it rings.
 
     def on_response_complete(self) -> None:
         if self.pipeline or self.transport.is_closing():
@@ -84,7 +105,7 @@ class Protocol(HttpToolsProtocol):
             self._set_timer(self.timeout_keep_alive)
 
     def _unset_keepalive_if_required(self) -> None:
-        self._idle_since = None
+        """Data is no call yet: a head that drips must not keep its connection."""
 
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task = None

@@ -266,6 +266,67 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not():
         writer.close()
 
 
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nX-Long: "], ids=["silent", "dripping"])
+@pytest.mark.parametrize("calls", [0, 1])
+async def test_a_head_that_does_not_come_is_not_waited_for(said, calls):
+    async with listening(Protocol, Application(), keep_alive_s=0.3) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(calls):
+            writer.write(get("/whole"))
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\nwhole"), 5)
+        writer.write(said)
+        left = asyncio.create_task(reader.read())
+        for _ in range(100):
+            if said and not left.done():
+                writer.write(b"x")
+            await asyncio.wait([left], timeout=0.05)
+            if left.done():
+                break
+        assert left.done() and left.result() == b""
+        writer.close()
+
+
+HEAD = b"POST /echo HTTP/1.1\r\nHost: x\r\n"
+ENDLESS = {
+    "address": (b"GET /", b"x" * 1000),
+    "header": (HEAD + b"X-Long: ", b"x" * 1000),
+    "headers": (HEAD, b"X-More: " + b"x" * 990 + b"\r\n"),
+    "trailers": (
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n",
+        b"X-More: " + b"x" * 990 + b"\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("begin", "more"), ENDLESS.values(), ids=ENDLESS)
+async def test_a_head_without_end_is_refused(begin, more):
+    async with listening(Protocol, Application()) as (port, state):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(begin)
+        for _ in range(1000):
+            writer.write(more)
+            await asyncio.sleep(0)
+            if reader.at_eof() or not state.connections:
+                break
+            await writer.drain()
+        else:
+            raise AssertionError("a megabyte of head was taken")
+        writer.close()
+
+
+async def test_a_large_body_is_no_head():
+    async with listening(Protocol, Application()) as (port, _):
+        for head in (b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            chunked = b"chunked" in head
+            body = (
+                b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n0\r\n\r\n" if chunked else b"x" * 1_000_000
+            )
+            writer.write(HEAD + head + body)
+            await asyncio.wait_for(reader.readuntil(b"content-length: 1000000\r\n"), 5)
+            writer.close()
+
+
 async def test_the_application_learns_that_the_caller_has_gone():
     app = Application()
     async with listening(Protocol, app) as (port, state):
