@@ -62,3 +62,14 @@ async def test_another_agents_task_is_out_of_reach(running: System) -> None:
         assert (await ok(await ana.get(f"/tasks/{task}")))["state"] == "assigned"
         await ok(await boss.post(f"/tasks/{task}:reprioritize", json={"priority": 9}))
         assert (await ok(await ana.post(f"/tasks/{task}:complete")))["state"] == "completed"
+
+
+async def test_an_agent_finds_himself_in_the_list_however_many_come_before(running: System) -> None:
+    async with (
+        await client(running, "admin") as admin,
+        await client(running, "agent", "zoe") as zoe,
+    ):
+        for name in ("a1", "a2", "zoe"):
+            await ok(await admin.put(f"/agents/{name}", json={"name": name}))
+        listed = (await zoe.get("/agents?limit=1")).json()
+        assert ([one["id"] for one in listed["agents"]], listed["next"]) == (["zoe"], None)

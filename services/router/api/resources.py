@@ -86,9 +86,9 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         after = "" if cursor is None else decode_cursor(cursor, str)
         only = caller.only_agent
         rows = await service.look(
-            caller.workspace, lambda ws: views.resources(ws, kind, after, limit + 1)
+            caller.workspace, lambda ws: views.resources(ws, kind, after, limit + 1, only)
         )
-        seen = [shown(kind, body) for body in rows if only is None or body["id"] == only]
+        seen = [shown(kind, body) for body in rows]
         return page(plural, seen, limit, lambda one: one["id"])
 
     return routes

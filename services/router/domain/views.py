@@ -224,7 +224,11 @@ def resource(ws: Workspace, kind: str, name: str) -> tuple[int, dict[str, Any]] 
     return found.version, msgspec.json.decode(found.body)
 
 
-def resources(ws: Workspace, kind: str, after: str, limit: int) -> list[dict[str, Any]]:
-    """Bodies of a kind after an id, in the order of ids."""
-    names = sorted(name for name, one in ws.stored[kind].items() if name > after and one.body)
-    return [msgspec.json.decode(ws.stored[kind][name].body) for name in names[:limit]]
+def resources(
+    ws: Workspace, kind: str, after: str, limit: int, only: str | None = None
+) -> list[dict[str, Any]]:
+    """Bodies of a kind after an id, in the order of ids; of `only` this one, where it is given."""
+    stored = ws.stored[kind]
+    names = sorted(name for name in stored if name > after and only in (None, name))
+    names = [name for name in names if stored[name].body]
+    return [msgspec.json.decode(stored[name].body) for name in names[:limit]]
