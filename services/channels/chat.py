@@ -6,7 +6,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from services.channels.connectors.bearer import sign_hs256
-from services.channels.connectors.chat.web_chat import MAX_TOKEN_LIFE_S, WebChatSettings, claims_of
+from services.channels.connectors.chat.web_chat import (
+    MAX_TOKEN_LIFE_S,
+    STREAM,
+    WebChatSettings,
+    claims_of,
+)
 from services.channels.connectors.email.markup import safe
 from services.channels.connectors.port import InboundRequest
 from services.channels.posted import Identity, Key, Name
@@ -134,7 +139,7 @@ def _claims(claims: dict[str, Any], workspace: str, connector: str, ends: Any) -
 
 
 def _stream(workspace: str, connector: str) -> str:
-    return f"omniroute-stream:{workspace}:{connector}"
+    return f"{STREAM}{workspace}:{connector}"
 
 
 def _audience(workspace: str, connector: str) -> str:

@@ -566,6 +566,7 @@ async def test_keys_are_listed_in_pages_without_tokens():
     [
         ({"name": "x", "role": "boss"}, "/role"),
         ({"name": "", "role": "ops"}, "/name"),
+        ({"name": "a\0b", "role": "ops"}, "/name"),
         ({"name": "x", "role": "agent"}, "/agent"),
         ({"name": "x", "role": "agent", "agent": "a b"}, "/agent"),
         ({"name": "x", "role": "ops", "agnt": "a"}, "/agnt"),

@@ -243,6 +243,38 @@ def claims(**changes):
     return {"sub": "v", "conversation": "c-9", "iat": now, "exp": now + 300, **changes}
 
 
+async def test_no_id_reaches_into_the_conversation_of_another(house):
+    """The key of one conversation may be the beginning of another's."""
+    theirs, mine = await house.token("order:1", "v-2"), await house.token("order", "v-3")
+    said = await house.say(theirs["token"], id="m-1", text="my own words")
+    same = await house.say(mine["token"], id="1:m-1", text="not theirs")
+    assert same.json()["message_id"] != said.json()["message_id"]
+    for number, what in enumerate(("edit", "delete")):
+        changed = {"id": f"e-{number}", "type": what, "replaces": "1:m-1", "text": "not theirs"}
+        assert (await house.say(mine["token"], **changed)).status_code == 202
+    assert (await house.say(theirs["token"], id="m-2", text="last")).status_code == 202
+    heard, after = [], 0
+    while len(heard) < 2:
+        news = (await house.hear(theirs["token"], after=after, wait=10)).json()
+        heard, after = [*heard, *news["messages"]], news["next"]
+    assert [(one["text"], one["edited"], one["deleted"]) for one in heard] == [
+        ("my own words", False, False),
+        ("last", False, False),
+    ]
+    one = (await house.hear(mine["token"], wait=10)).json()["messages"]
+    assert [(each["id"], each["deleted"]) for each in one] == [("1:m-1", True)]
+
+
+async def test_a_streams_ticket_lets_nobody_speak(house):
+    token = (await house.token("c-ticket"))["token"]
+    address = "/v1/workspaces/acme/connectors/chat"
+    made = await house.page.post(f"{address}/chat/stream-tickets", headers=bearer(token))
+    said = {"id": "m-1", "conversation": "c-ticket", "text": "hello"}
+    for one, status in ((made.json()["ticket"], (401, 403)), (token, (200, 202))):
+        answer = await house.page.post(f"{address}/inbound", json=said, headers=bearer(one))
+        assert answer.status_code in status, answer.text
+
+
 async def test_only_a_good_token_opens(house):
     now = int(time.time())
     good = sign_hs256(claims(), KEY)

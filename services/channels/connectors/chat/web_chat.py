@@ -27,6 +27,8 @@ from shared.contracts import interactions
 from shared.contracts.instants import parse_instant
 
 MAX_TOKEN_LIFE_S = 3600
+STREAM = "omniroute-stream:"
+"""How the audience of a stream's ticket begins: it lets nobody speak."""
 _SKEW_S = 60
 
 SETUP = """\
@@ -74,7 +76,7 @@ class BrowserToken:
         if not known:
             return "none"
         claims = claims_of(bearer_of(request) or "", known, request.received_at_us)
-        if claims is None:
+        if claims is None or str(claims.get("aud")).startswith(STREAM):
             return "invalid"
         payload = fields.decode_json(request.body, Parsed())
         spoken = plain.unwrapped(payload)
@@ -126,8 +128,10 @@ def parse(request: InboundRequest, _: Settings, context: Context) -> Parsed:
 
 
 def _placed(raw: dict[str, Any]) -> dict[str, Any]:
-    """Ids are made by each client, so they count within their conversation only."""
-    key = fields.key(raw, "conversation_key") or fields.key(raw, "conversation")
+    """Ids are made by each client, so they count within their conversation only: no id of one may
+    reach into another whose key goes on after a colon."""
+    key = fields.key(raw, "conversation_key") or fields.key(raw, "conversation") or ""
+    key = key.replace("%", "%25").replace(":", "%3A")
     author = fields.obj(raw, "author")
     lent: dict[str, Any] = {"id": f"{key}:{fields.key(raw, 'id')}"}
     if raw.get("replaces") is not None:
