@@ -237,6 +237,18 @@ async def test_odd_values_of_every_query_parameter(house, odd):
                 judge(answer, (method, path, one["name"], odd))
 
 
+@pytest.mark.parametrize("path", ["/teams/nul", "/agents/nul", "/queues/nul", "/calendars/nul"])
+async def test_nul_in_a_resource_is_refused_before_it_stops_a_shard(house, path):
+    root = "/v1/workspaces/acme"
+    async with httpx.AsyncClient(base_url=house.url, headers=house.headers, timeout=20) as client:
+        for body in ({"name": "a\0b"}, {"attributes": {"\\\0": 1}}):
+            answer = await client.put(root + path, json=body)
+            judge(answer, (path, body))
+            assert answer.json()["errors"][0]["code"] == "nul"
+        good = await client.put(f"{root}/agents/back", json={"name": "\\u0000"})
+        assert good.status_code in (200, 201), good.text
+
+
 CURSORS = [
     "a\x00",
     "\\u0000",
