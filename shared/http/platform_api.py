@@ -189,8 +189,6 @@ def _check_may_create(caller: Caller) -> None:
 def _check_key(body: KeyBody) -> None:
     if not 1 <= len(body.name) <= MAX_NAME_CHARS:
         raise invalid("/name", "length", "The name is empty or too long.", "1 to 200 characters")
-    if "\x00" in body.name:
-        raise invalid("/name", "nul", "The name holds a NUL character.", "a text without it")
     if body.role == "agent" and body.agent is None:
         raise invalid("/agent", "missing", "A key of role 'agent' names its agent.", "an agent id")
     if body.agent is not None and CLIENT_ID.match(body.agent) is None:
