@@ -16,6 +16,7 @@ from services.router.domain import (
     offers,
     planning,
     pools,
+    preference,
     presence,
     tasks,
     timers,
@@ -125,7 +126,7 @@ def orphans_stay():
 
 
 def wait_for_whoever():
-    return patch.object(planning, "_could_take", lambda ws, task, agent: True)
+    return patch.object(preference, "_could_take", lambda ws, task, agent: True)
 
 
 def newest_first():

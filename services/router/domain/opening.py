@@ -8,6 +8,7 @@ from services.router.domain import (
     ladders,
     lifecycle,
     planning,
+    preference,
     presence,
     surge,
     timers,
@@ -218,7 +219,7 @@ def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us:
         known = task.policy is not None and task.policy.id in ws.policies
         name = task.policy.id if known and task.policy else planning.DEFAULT_POLICY
         planning.again(ws, task, name, data)
-    planning.prefer_again(ws, task, last)
+    preference.again(ws, task, last)
     planning.start_waiting(ws, task)
     ladders.review(ws, task, data)
 
