@@ -632,6 +632,20 @@ def test_what_changed_is_enough_to_restore():
     assert sorted(stored.values(), key=lambda e: (e.kind, e.key)) == bench.core.dump()
 
 
+def test_a_task_that_rests_without_clocks_counts_when_it_ends():
+    bench = Bench()
+    bench.message(0, event="e")
+    bench.created(0, "e")
+    bench.told(10, "assigned", agent_id="ana")
+    month_s = 30 * 86_400.0
+    bench.tick(month_s)
+    outcome = bench.told(month_s + 5, "completed", agent_id="ana")
+    rows = [row.values for row in outcome.rows if row.table == "measure"]
+    assert {row["metric"] for row in rows} >= {"handle_time", "speed_of_answer"}
+    bench.core.changes()
+    assert bench.core.wake_at_us() == T0 + round((month_s + 5) * S) + RETENTION_US
+
+
 def test_long_conversations_stay_bounded():
     bench = Bench().configured()
     bench.message(0, event="e")

@@ -16,8 +16,8 @@ def next_on(live: Live) -> int:
         return due if own is None else min(due, own)
     if own is not None:
         return own
-    if live.scheduled:
-        return NEVER_US
+    if live.record.task_id is not None and not live.ended:
+        return NEVER_US  # its end counts in the figures, however late
     for clock in live.fold.episode.clocks:
         if clock.is_open:
             return NEVER_US
