@@ -15,6 +15,7 @@ from tests.unit.router_centre import (
     centre,
     come,
     complete,
+    has,
     leave,
     offered,
     task_of,
@@ -145,6 +146,26 @@ def test_a_reopened_task_waits_in_all_queues_of_its_step() -> None:
     complete(driver, accept(driver, "ana"))
     driver.say("c1")
     assert task_of(driver, "c1")["queues"] == ["main", "more"]
+
+
+def test_a_queue_that_a_ladder_added_while_an_agent_had_the_task_is_waited_in_once_he_gives_it_back():
+    driver = centre({"ana": {}})
+    driver.put("queue", "spare")
+    driver.put("agent", "sam", channels={"chat": 9}, queues=[{"queue": "spare"}])
+    level = {"name": "silent", "when": {"agent_silent_s": 30}, "do": [{"add_queue": "spare"}]}
+    driver.put("escalation", "up", levels=[level])
+    rules = [{"escalation": "up", "steps": [{"queue": "main"}]}]
+    driver.put("policy", "default", rules=rules)
+    come(driver, "ana")
+    driver.say("c1")
+    name = accept(driver, "ana")
+    driver.wait(31)
+    assert (has(driver, "ana"), task_of(driver, "c1")["queues"]) == (["c1"], ["main", "spare"])
+    leave(driver, "ana", "away")
+    come(driver, "sam")
+    driver.command(cmd.RequeueTask(task=name, agent="ana"))
+    assert offered(driver, "sam") == ["c1"]
+    assert invariants.check(driver.core) == []
 
 
 def test_what_ladders_added_to_a_priority_lasts_for_the_cycle() -> None:

@@ -169,11 +169,17 @@ def set_priority(ws: Workspace, task: Task, priority: float, by: str) -> None:
 
 
 def _add_queue(ws: Workspace, task: Task, queue: str) -> None:
-    if queue in task.queues or queue not in ws.queues or task.state not in SEEKING:
+    """What an agent has waits there too, should he give it back."""
+    if queue in task.queues or queue not in ws.queues:
         return
+    queues = [*task.queues, queue]
     membership.leave(ws, task)
-    lifecycle.set_queues(ws, task, [*task.queues, queue])
-    membership.enter(ws, task)
+    if task.state in SEEKING:
+        lifecycle.set_queues(ws, task, queues)
+    else:
+        ws.task(task).queues = queues
+    if task.state in SEEKING or task.warm:
+        membership.enter(ws, task)
 
 
 def _offer_to(ws: Workspace, task: Task, who: str | TeamTarget) -> None:
