@@ -1,12 +1,14 @@
-"""What Kafka refuses for good is one call's affair: the next one is taken."""
+"""What Kafka refuses, and a producer that is stuck, are the affair of one call: others are taken."""
 
 import asyncio
+import contextlib
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from shared.bus.kafka import KafkaBus
-from shared.bus.port import Outgoing, RecordRefused
+from shared.bus.port import BusUnavailable, Outgoing, RecordRefused
 from shared.testing.bus_reading import read_all
 from shared.testing.kafka import KafkaBroker
 
@@ -67,5 +69,25 @@ async def test_a_refusal_loses_nothing_of_other_calls(
         assert await bus.send([Outgoing(topic, 0, None, b"last")]) == [0]
         read = [record.value for record in await read_all(bus, (topic, 1))]
         assert [each for each in read if each is not None] == promised and len(promised) == 50
+    finally:
+        await bus.stop()
+
+
+async def test_a_producer_that_is_stuck_is_replaced(kafka_broker: KafkaBroker, topic: str) -> None:
+    bus = KafkaBus(kafka_broker.bootstrap, send_timeout_s=0.3, silent_s=0.5)
+    await bus.start()
+    try:
+        await bus.ensure_topics({topic: 1})
+        assert await bus.send([Outgoing(topic, 0, None, b"a")]) == [0]
+        stuck = bus._producer
+        assert stuck is not None
+        stuck._sender._muted_partitions.add(TopicPartition(topic, 0))
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(BusUnavailable):
+                    await bus.send([Outgoing(topic, 0, None, b"b")])
+                    break
+        assert bus._producer is not stuck
+        assert [one.value for one in await read_all(bus, (topic, 0))] == [b"a", b"b"]
     finally:
         await bus.stop()

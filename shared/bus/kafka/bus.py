@@ -4,6 +4,7 @@
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ SEND_TIMEOUT_S = 5.0
 """How long `send` waits for the acknowledgement before it says that the outcome is unknown."""
 REQUEST_TIMEOUT_MS = 10_000
 """How long one request may go unanswered before the connection counts as dead."""
+SILENT_S = 20.0
+"""How long all sends may time out before the producer is replaced."""
 BATCH_BYTES = 512 << 10
 """Most bytes per partition that gather during the round trip before; then `send` waits."""
 FRAMING_BYTES = 64 << 10
@@ -39,6 +42,7 @@ class KafkaBus:
         bootstrap: str,
         *,
         send_timeout_s: float = SEND_TIMEOUT_S,
+        silent_s: float = SILENT_S,
         security: Mapping[str, Any] | None = None,
     ) -> None:
         self._settings: dict[str, Any] = {
@@ -48,6 +52,9 @@ class KafkaBus:
         }
         self._send_timeout_s = send_timeout_s
         self._patience = Patience(send_timeout_s)
+        self._silent_s = silent_s
+        self._silent_since: float | None = None
+        self._endings: set[asyncio.Task[None]] = set()
         self._producer: AIOKafkaProducer | None = None
         self._lanes: Lanes | None = None
         self._query: AIOKafkaConsumer | None = None
@@ -65,6 +72,8 @@ class KafkaBus:
         for reader in tuple(self._readers):
             await reader.stop()
         await self._drop_producer()
+        if self._endings:
+            await asyncio.wait(self._endings)
         query, self._query = self._query, None
         if query is not None:
             await end_consumer(query)
@@ -85,8 +94,9 @@ class KafkaBus:
                 lanes = lanes or await self._connected()
                 if self._grown:
                     await self._show_growth()
-                return await lanes.deliver(records)
+                offsets = await lanes.deliver(records)
         except TimeoutError as error:
+            self._replace_when_silent(lanes)
             raise BusUnavailable(
                 f"Kafka did not acknowledge within {self._send_timeout_s:g} s"
             ) from error
@@ -96,6 +106,8 @@ class KafkaBus:
         except KafkaError as error:
             await self._replace_when_broken(lanes, error)
             raise unavailable("did not take the records", error) from error
+        self._silent_since = None
+        return offsets
 
     async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         if not partitions:
@@ -144,12 +156,24 @@ class KafkaBus:
         if refused or (sender is not None and sender.done()):
             await self._drop_producer()
 
-    async def _drop_producer(self) -> None:
+    def _replace_when_silent(self, lanes: Lanes | None) -> None:
+        """A producer that acknowledges nothing for so long may be stuck, while another would not be; where
+        Kafka is away, another says so. Nobody waits any more for what this one still holds."""
+        now = time.monotonic()
+        if self._silent_since is None:
+            self._silent_since = now
+        elif now - self._silent_since > self._silent_s and lanes is self._lanes is not None:
+            self._silent_since = None
+            ending = asyncio.ensure_future(self._drop_producer(0.0))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+
+    async def _drop_producer(self, patience_s: float = STOP_TIMEOUT_S) -> None:
         producer, self._producer = self._producer, None
         lanes, self._lanes = self._lanes, None
         if producer is not None and lanes is not None:
-            flushed = await lanes.stop(STOP_TIMEOUT_S)
-            await end_producer(producer, STOP_TIMEOUT_S if flushed else 0.0)
+            flushed = await lanes.stop(patience_s)
+            await end_producer(producer, patience_s if flushed else 0.0)
 
     async def _queries(self) -> AIOKafkaConsumer:
         """A consumer that only asks for offsets: a reader's own connection may be waiting in a
