@@ -46,8 +46,8 @@ class Settings:
     `attachment_days` (None: for ever); `spool_records` how many records may wait while the bus
     is away; `fetch_allow` networks that connectors may call though they are not public; after
     `lease_s` without a sign of life a replica's shards go to others. `jwt_issuer` None: API keys
-    only. `misspelt` says which variables look like settings and are none. Claims are names or dotted paths. Mail is taken by LMTP and by SMTP where `lmtp_port` and
-    `smtp_port` say so; `mail_tls_cert` and `mail_tls_key` are PEM files.
+    only. `misspelt` says which variables look like settings and are none. Claims are names or dotted
+    paths. Mail is taken by LMTP and by SMTP where `lmtp_port` and `smtp_port` say so; `mail_tls_cert` and `mail_tls_key` are PEM files.
     """
 
     data_dir: Path = Path(".omniroute")

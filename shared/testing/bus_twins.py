@@ -34,7 +34,7 @@ class Twin(Protocol):
 
 
 @asynccontextmanager
-async def _running(bus: Bus) -> AsyncGenerator[Bus]:
+async def running(bus: Bus) -> AsyncGenerator[Bus]:
     await bus.start()
     try:
         yield bus
@@ -50,7 +50,7 @@ class KafkaTwin:
         self._mock = mock
 
     def open(self) -> AbstractAsyncContextManager[Bus]:
-        return _running(KafkaBus(self.bootstrap))
+        return running(KafkaBus(self.bootstrap))
 
     async def create(self, bus: Bus, topic: str, partitions: int) -> None:
         if self._mock is not None:
@@ -73,7 +73,7 @@ class PostgresTwin:
         self.engine = engine
 
     def open(self) -> AbstractAsyncContextManager[Bus]:
-        return _running(PostgresBus(self.engine))
+        return running(PostgresBus(self.engine))
 
     async def create(self, bus: Bus, topic: str, partitions: int) -> None:
         await bus.ensure_topics({topic: partitions})
@@ -98,7 +98,7 @@ class MemoryTwin:
         self.bus = MemoryBus(clock_ms)
 
     def open(self) -> AbstractAsyncContextManager[Bus]:
-        return _running(self.bus)
+        return running(self.bus)
 
     async def create(self, bus: Bus, topic: str, partitions: int) -> None:
         await bus.ensure_topics({topic: partitions})

@@ -13,6 +13,7 @@ from shared.bus.kafka import KafkaBus
 from shared.bus.port import Bus, BusUnavailable, Outgoing, Record
 from shared.bus.postgres import PostgresBus
 from shared.testing.bus_reading import read_all, read_count
+from shared.testing.bus_twins import running
 from shared.testing.kafka import KafkaBroker, KafkaCluster
 
 SEND_TIMEOUT_S = 1.5
@@ -20,12 +21,8 @@ SEND_TIMEOUT_S = 1.5
 
 @asynccontextmanager
 async def kafka_bus(broker: KafkaBroker | KafkaCluster) -> AsyncGenerator[Bus]:
-    bus = KafkaBus(broker.bootstrap, send_timeout_s=SEND_TIMEOUT_S)
-    await bus.start()
-    try:
+    async with running(KafkaBus(broker.bootstrap, send_timeout_s=SEND_TIMEOUT_S)) as bus:
         yield bus
-    finally:
-        await bus.stop()
 
 
 async def in_thread(work: Callable[[], object]) -> None:

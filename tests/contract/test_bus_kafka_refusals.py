@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from shared.bus.kafka import KafkaBus
 from shared.bus.port import BusUnavailable, Outgoing, RecordRefused
 from shared.testing.bus_reading import read_all
+from shared.testing.bus_twins import running
 from shared.testing.kafka import KafkaBroker
 
 pytestmark = pytest.mark.kafka
@@ -31,8 +32,7 @@ async def test_after_a_refused_record_its_partition_takes_others(
 ) -> None:
     await narrow(kafka_broker.bootstrap, topic)
     bus = KafkaBus(kafka_broker.bootstrap)
-    await bus.start()
-    try:
+    async with running(bus):
         assert await bus.send([Outgoing(topic, 0, None, b"a")]) == [0]
         for _ in range(2):
             with pytest.raises(RecordRefused):
@@ -40,8 +40,6 @@ async def test_after_a_refused_record_its_partition_takes_others(
             await bus.send([Outgoing(topic, 0, None, b"b")])
         read = await read_all(bus, (topic, 0))
         assert [record.value for record in read] == [b"a", b"b", b"b"]
-    finally:
-        await bus.stop()
 
 
 async def test_a_refusal_loses_nothing_of_other_calls(
@@ -49,7 +47,6 @@ async def test_a_refusal_loses_nothing_of_other_calls(
 ) -> None:
     await narrow(kafka_broker.bootstrap, topic)
     bus = KafkaBus(kafka_broker.bootstrap)
-    await bus.start()
     promised: list[bytes] = []
 
     async def steady() -> None:
@@ -64,19 +61,16 @@ async def test_a_refusal_loses_nothing_of_other_calls(
             with pytest.raises(RecordRefused):
                 await bus.send([Outgoing(topic, 0, None, b"x" * 3000)])
 
-    try:
+    async with running(bus):
         await asyncio.gather(steady(), refused())
         assert await bus.send([Outgoing(topic, 0, None, b"last")]) == [0]
         read = [record.value for record in await read_all(bus, (topic, 1))]
         assert [each for each in read if each is not None] == promised and len(promised) == 50
-    finally:
-        await bus.stop()
 
 
 async def test_a_producer_that_is_stuck_is_replaced(kafka_broker: KafkaBroker, topic: str) -> None:
     bus = KafkaBus(kafka_broker.bootstrap, send_timeout_s=0.3, silent_s=0.5)
-    await bus.start()
-    try:
+    async with running(bus):
         await bus.ensure_topics({topic: 1})
         assert await bus.send([Outgoing(topic, 0, None, b"a")]) == [0]
         stuck = bus._producer
@@ -89,5 +83,3 @@ async def test_a_producer_that_is_stuck_is_replaced(kafka_broker: KafkaBroker, t
                     break
         assert bus._producer is not stuck
         assert [one.value for one in await read_all(bus, (topic, 0))] == [b"a", b"b"]
-    finally:
-        await bus.stop()

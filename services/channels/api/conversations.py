@@ -1,6 +1,6 @@
 """Conversations and their messages, readable; an agent's reply, recorded and published."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request, Response
@@ -11,6 +11,7 @@ from services.channels.replies import NewReply, ReplyEvent, reply_event
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import not_found
 from shared.contracts.topics import Channel
+from shared.db.moments import from_us
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
 from shared.http.docs import body_of
@@ -20,8 +21,6 @@ from shared.http.replies import json_reply
 from shared.http.routes import BATCH_BODY_BYTES, api_router
 
 router = api_router("conversations")
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Reads = Annotated[Caller, Depends(require("conversations:read"))]
 Writes = Annotated[Caller, Depends(require("messages:write"))]
@@ -188,7 +187,7 @@ def place(cursor: str) -> tuple[datetime, str]:
     """The position that a cursor holds. Raises Refused."""
     instant, name = decode_cursor(cursor, tuple[str, str])
     try:
-        return _EPOCH + timedelta(microseconds=parse_instant(instant)), name
+        return from_us(parse_instant(instant)), name
     except (ValueError, OverflowError) as error:
         raise not_ours() from error
 

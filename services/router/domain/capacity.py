@@ -137,12 +137,8 @@ def serving(desk: Desk, queues: list[str] | tuple[str, ...], closed: set[str]) -
 def active(task: Task) -> tuple[requirements.Requirement, ...]:
     """What the task asks of an agent as it stands."""
     asked = task.requires
-    for item in asked:
-        if item.relax:
-            break
-    else:
-        if not task.dropped:
-            return asked  # by far the commonest
+    if not task.dropped and requirements.are_firm(asked):
+        return asked  # by far the commonest
     return requirements.active(
         asked, task.relaxed_to_us, relax_all=task.relax_all, dropped=task.dropped
     )

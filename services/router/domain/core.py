@@ -175,7 +175,7 @@ class RouterCore(Workspace):
             made = self._after_timers(now_us, number, handler, command)
         else:
             before_us, before = meta.now_us, meta.number
-            meta.now_us, meta.number = now_us, number
+            self._advance(now_us, number)
             try:
                 made = handler(self, command)
             except Refused:

@@ -1,8 +1,9 @@
 """How long a waiting task will still wait, and telling so when it changes.
 
 Method `recent_assignments`: position × the running mean of the time between the queue's assignments, of
-those that somebody had to wait for where there have been any; of a closed queue the time until it opens is added. The position counts the tasks that come before it
-in the queue's own order, whatever they ask of an agent. How well the first estimate was met is told
+those that somebody had to wait for where there have been any; of a closed queue the time until it opens
+is added. The position counts the tasks that come before it in the queue's own order, whatever they ask
+of an agent. How well the first estimate was met is told
 with the assignment (`estimated_s`, `actual_s`) and published as a metric.
 """
 

@@ -68,7 +68,7 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
     if rules.auto_accept:
         take(ws, task, desk, offer)
     else:
-        ws.at_time(offer.expires_us, timers.OFFER, number, offer.id)
+        timers.arm_offer(ws, offer)
         membership.enter(ws, task)
     return offer
 
