@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from services.router.domain import clocks
+from services.router.domain import capacity, clocks
 from services.sla.domain import events
 from services.sla.domain.events import Event
 from shared.bus.port import BusUnavailable
@@ -88,7 +88,8 @@ def published_before_commit() -> AbstractContextManager[Any]:
     async def early(self: Committing, round_: Round):
         batch = await build(self, round_)
         partition = self._tenure.partition
-        records = [to_outgoing(self._service, partition, row) for row in batch.journal]
+        service = self._outbox._store.service
+        records = [to_outgoing(service, partition, row) for row in batch.journal if row.topic]
         if records:
             with suppress(BusUnavailable):
                 await self._outbox._bus.send(records)
@@ -126,8 +127,8 @@ def first_come() -> AbstractContextManager[Any]:
             if not queue:
                 self._turns.remove(name)
                 del self._queues[name]
-            self._count(arrival, -1)
             taken.append((name, arrival))
+        self._count(taken, -1)
         return taken
 
     return patch.object(Inbox, "take", take)
@@ -152,6 +153,15 @@ def order_of_kinds() -> AbstractContextManager[Any]:
     )
 
 
+def no_room() -> AbstractContextManager[Any]:
+    """An agent who serves a channel always has room for one more."""
+
+    def room(ws: Any, desk: Any, channel: str) -> bool:
+        return channel in desk.config.channels
+
+    return patch.object(capacity, "has_room", room)
+
+
 def _store(store: type[MemoryStore]) -> Mutant:
     return lambda parts: (msgspec.structs.replace(parts, store=store), nullcontext())
 
@@ -173,4 +183,5 @@ MUTANTS: dict[str, Mutant] = {
     "first-come": _patched(first_come),
     "bond-unread": _patched(bond_unread),
     "order-of-kinds": _patched(order_of_kinds),
+    "no-room": _patched(no_room),
 }

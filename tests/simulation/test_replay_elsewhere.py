@@ -24,11 +24,12 @@ from shared.runtime.port import NotOwner, Unavailable
 from shared.runtime.runtime import Runtime
 from shared.runtime.store.postgres import PostgresStore
 from shared.testing.simulation.callers import Caller
+from shared.testing.simulation.centre import STAFF, Centre, configure
 from shared.testing.simulation.chance import Chance
 from shared.testing.simulation.ledger import Ledger
-from shared.testing.simulation.people import Agent, Customers, Show, Supervisor
+from shared.testing.simulation.people import Customers, Show
 from shared.testing.simulation.platform import Platform
-from shared.testing.simulation.run import configure
+from shared.testing.simulation.staff import Agent, Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(poll_wait_ms=20, attach_grace_s=0.1, config_poll_s=0.1, snapshot_inputs=100)
@@ -102,12 +103,13 @@ def work(core, agent):
 async def play(host):
     """A few seconds of customers, agents and a supervisor."""
     ledger, show = Ledger(), Show()
-    await configure(Caller(host, ledger, "admin"), "w")
+    centre = Centre("w", host.chance.stream("centre w"))
+    await configure(Caller(host, ledger, "admin"), centre)
     platform = Platform(host, ledger, {"w": 0})
     actors = [
         Customers(platform, show, "w", 0.01, threads=30),
-        *(Agent(platform, show, "w", f"a{number}", work, 0.05) for number in range(3)),
-        Supervisor(platform, show, "w", lambda core: list(core.tasks)[-5:], 0.1),
+        *(Agent(platform, show, "w", name, work, 0.05) for name in STAFF),
+        Supervisor(platform, show, centre, lambda core: list(core.tasks)[-5:], 0.1),
     ]
     playing = asyncio.gather(*(actor.run() for actor in actors))
     while ledger.inputs < POSTED and not playing.done():  # noqa: ASYNC110 - nobody tells

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from shared.testing.simulation.chance import FAULTS
+from shared.testing.simulation.features import FEATURES
 from shared.testing.simulation.run import FULL, SHORT
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
@@ -43,6 +44,8 @@ def test_every_promise_is_kept_whatever_fails(players, capsys, lives):
     if count * least >= ENOUGH_FOR_ALL * FULL:
         struck = total(reports, "faults")
         assert [fault for fault in FAULTS if not struck[fault]] == []
+        used = total(reports, "figures")
+        assert [feature for feature in FEATURES if not used[f"feature: {feature}"]] == []
 
 
 def test_a_seed_plays_the_same_in_another_process(players):

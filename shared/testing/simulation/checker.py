@@ -10,6 +10,7 @@ from shared.runtime.metrics import RuntimeMetrics
 from shared.runtime.port import JournalEvent
 from shared.runtime.replay import replay
 from shared.runtime.store.memory import MemoryStore
+from shared.testing.simulation.centre import Centre
 from shared.testing.simulation.clock_checks import Wall
 from shared.testing.simulation.fairness import MOST_BATCHES
 from shared.testing.simulation.hosts import Cluster
@@ -23,10 +24,17 @@ _OUTPUT = {"router": topics.ROUTING_EVENTS, "sla": topics.SLA_EVENTS}
 class Checker:
     """`check` looks at everything once all is at rest."""
 
-    def __init__(self, cluster: Cluster, ledger: Ledger, workspaces: dict[str, int]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        ledger: Ledger,
+        workspaces: dict[str, int],
+        centres: dict[str, Centre],
+    ) -> None:
         self.cluster = cluster
         self.ledger = ledger
         self.workspaces = workspaces
+        self.centres = centres
         self.figures: dict[str, int] = {}
         self.inputs: dict[str, int] = {}
 
@@ -46,13 +54,15 @@ class Checker:
         return self.cluster.bus
 
     def _office(self, workspace: str, events: list[Told]) -> Office:
-        office = Office(workspace, self.ledger)
+        office = Office(self.centres[workspace], self.ledger)
         office.follow(events)
         office.finish([one for one in self.ledger.posted.values() if one.workspace == workspace])
         honoured(office, self.ledger)
         self._add("tasks", len(office.tasks))
         self._add("offers", len(office.offers))
         self._add("routing events", len(events))
+        for feature, times in office.features.counts.items():
+            self._add(f"feature: {feature}", times)
         return office
 
     def _clocks(self, workspace: str, events: list[Told], office: Office) -> None:

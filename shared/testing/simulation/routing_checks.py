@@ -5,8 +5,10 @@ from collections import Counter
 import msgspec
 
 from shared.contracts.instants import parse_instant
+from shared.testing.simulation.centre import NEVER, Centre
+from shared.testing.simulation.features import Features
 from shared.testing.simulation.ledger import Ledger, Posted
-from shared.testing.simulation.people import CAPACITY, CAPS, COSTS
+from shared.testing.simulation.load_checks import Load, Loads
 from shared.testing.simulation.truth import Event, Told
 
 _ENDED = ("completed", "cancelled")
@@ -19,6 +21,8 @@ class SeenTask(msgspec.Struct):
     state: str = "pending"
     owner: str | None = None
     warm: bool = False
+    held: bool = False
+    customer: str | None = None
 
 
 class SeenOffer(msgspec.Struct):
@@ -31,18 +35,20 @@ class SeenOffer(msgspec.Struct):
 class Office:
     """One workspace, rebuilt from what was published."""
 
-    def __init__(self, workspace: str, ledger: Ledger) -> None:
-        self.workspace = workspace
+    def __init__(self, centre: Centre, ledger: Ledger) -> None:
+        self.workspace = centre.workspace
         self.ledger = ledger
+        self.loads = Loads(centre)
+        self.features = Features(centre.in_use)
         self.tasks: dict[str, SeenTask] = {}
         self.offers: dict[str, SeenOffer] = {}
         self.open_of: dict[str, str] = {}
-        self.units: Counter[str] = Counter()
-        self.slots: Counter[tuple[str, str]] = Counter()
         self.routed: Counter[str] = Counter()
         self.done: Counter[tuple[str, str]] = Counter()
         self.abandoned: Counter[str] = Counter()
         self.versions: Counter[tuple[str, str, int]] = Counter()
+        self.written: Counter[tuple[str, str, int, int]] = Counter()
+        self.lives: Counter[tuple[str, str]] = Counter()
         self.from_messages: set[str] = set()
 
     def complain(self, event: Told, what: str) -> None:
@@ -51,13 +57,23 @@ class Office:
     def follow(self, events: list[Told]) -> None:
         for event in events:
             kind = event.kind
+            self.features.see(kind, event.data)
             if kind.startswith("task."):
                 self._task(kind[5:], event, event.data)
             elif kind.startswith("offer."):
                 self._offer(kind[6:], event, event.data)
             elif kind == "config.changed":
-                data = event.data
-                self.versions[data["kind"], data["id"], data["version"]] += 1
+                self._written(event.data)
+
+    def _written(self, data: Event) -> None:
+        """What is written anew after its end counts its versions from 1 again."""
+        kind, name = data["kind"], data["id"]
+        if data["deleted"]:
+            self.done["deleted", f"{kind} {name}"] += 1
+            self.lives[kind, name] += 1
+        else:
+            self.versions[kind, name, data["version"]] += 1
+            self.written[kind, name, data["version"], self.lives[kind, name]] += 1
 
     # Tasks
 
@@ -77,6 +93,9 @@ class Office:
             self.complain(event, f"of a task that is {task.state}")
         elif kind == "assigned":
             self._assigned(event, data, task)
+        elif kind in ("held", "resumed"):
+            self.done[kind, data["task_id"]] += 1
+            self._hold(data["task_id"], task, held=kind == "held")
         elif kind in ("requeued", "transferred"):
             self._moved(kind, data, task)
         elif kind == "wrapping":
@@ -84,9 +103,7 @@ class Office:
             task.state = "wrapping"
         elif kind in _ENDED:
             self._ended(kind, data, task)
-        elif kind in ("held", "resumed") or (
-            kind == "priority_changed" and data["by"] == "command"
-        ):
+        elif kind == "priority_changed" and data["by"] == "command":
             self.done[kind, data["task_id"]] += 1
 
     def _created(self, event: Told, data: Event) -> None:
@@ -95,7 +112,10 @@ class Office:
             self.complain(event, "a task is created twice")
         if conversation in self.open_of:
             self.complain(event, "a second open task of a conversation")
-        self.tasks[name] = SeenTask(conversation, data["channel"], data["state"])
+        facts: Event = data["customer"] or {}
+        self.tasks[name] = SeenTask(
+            conversation, data["channel"], data["state"], customer=facts.get("id")
+        )
         self.open_of[conversation] = name
         if data["event_id"] is not None:
             self.from_messages.add(name)
@@ -115,11 +135,14 @@ class Office:
         if offer is None and task.owner != agent:
             self.done["assign", data["task_id"]] += 1
         if data["over_capacity"]:
-            self.complain(event, "over capacity, though nobody asked for that")
+            self.done["over capacity", data["task_id"]] += 1
         if task.owner != agent:
-            self._release(task)
+            self._release(data["task_id"], task)
             task.owner = agent
-            self._load(event, agent, task.channel, 1)
+            load = Load(task.channel, task.held)
+            # What was offered to him has its place already.
+            checked = offer is None and not data["over_capacity"]
+            self._load(event, agent, data["task_id"], load, checked=checked)
         task.state, task.warm = "assigned", False
 
     def _moved(self, kind: str, data: Event, task: SeenTask) -> None:
@@ -130,7 +153,7 @@ class Office:
                 return
         else:
             self.done[f"requeued {data['reason']}", data["task_id"]] += 1
-        self._release(task)
+        self._release(data["task_id"], task)
         task.state = "pending"
 
     def _ended(self, kind: str, data: Event, task: SeenTask) -> None:
@@ -142,8 +165,8 @@ class Office:
         elif kind == "cancelled":
             self.done[f"cancelled {data['reason']}", name] += 1
             self.abandoned[task.conversation] += data["reason"] == "abandoned"
-        self._release(task)
-        task.state, task.warm = kind, False
+        self._release(name, task)
+        task.state, task.warm, task.held = kind, False, False
         self.open_of.pop(task.conversation, None)
 
     # Offers and load
@@ -156,7 +179,9 @@ class Office:
             task = self.tasks[data["task_id"]]
             expires_us = parse_instant(data["expires_at"])
             self.offers[name] = SeenOffer(data["agent_id"], data["task_id"], expires_us)
-            self._load(event, data["agent_id"], task.channel, 1)
+            self._load(event, data["agent_id"], name, Load(task.channel))
+            if data["agent_id"] == NEVER.get(task.customer or ""):
+                self.complain(event, f"{data['agent_id']} is never to meet {task.customer}")
             return
         offer = self.offers[name]
         if offer.state != "open":
@@ -164,21 +189,27 @@ class Office:
         if kind == "expired" and event.at_us < offer.expires_us:
             self.complain(event, "an offer expires early")
         offer.state = kind
-        self._load(event, offer.agent, self.tasks[offer.task].channel, -1)
+        self.loads.leave(offer.agent, name)
 
-    def _release(self, task: SeenTask) -> None:
+    def _release(self, name: str, task: SeenTask) -> None:
         if task.owner is not None:
-            self.units[task.owner] -= COSTS[task.channel]
-            self.slots[task.owner, task.channel] -= 1
+            self.loads.leave(task.owner, name)
         task.owner = None
 
-    def _load(self, event: Told, agent: str, channel: str, sign: int) -> None:
-        self.units[agent] += sign * COSTS[channel]
-        self.slots[agent, channel] += sign
-        if self.units[agent] > CAPACITY or self.slots[agent, channel] > CAPS[channel]:
-            self.complain(
-                event, f"{agent} has {self.slots[agent, channel]} of {channel}, {self.units[agent]}"
-            )
+    def _hold(self, name: str, task: SeenTask, *, held: bool) -> None:
+        """A resume may exceed what the agent can take."""
+        task.held = held
+        if task.owner is not None:
+            self.loads.put(task.owner, name, Load(task.channel, held))
+
+    def _load(
+        self, event: Told, agent: str, name: str, load: Load, *, checked: bool = True
+    ) -> None:
+        if checked and (what := self.loads.lack(agent, load.channel)):
+            self.complain(event, what)
+        if checked and self.loads.is_interrupted(agent, load.channel):
+            self.features.counts["assigned to interrupt"] += 1
+        self.loads.put(agent, name, load)
 
     # At the end
 
@@ -200,8 +231,9 @@ class Office:
         for name, offer in self.offers.items():
             if offer.state == "open" and self.tasks[offer.task].state in _ENDED:
                 self.ledger.complain(f"{self.workspace}: offer {name} outlives its task")
-        for key, times in self.versions.items():
-            if times > 1:
+        for key, times in self.written.items():
+            # A merge says of a customer that he is another now, and writes nothing.
+            if times > 1 and key[0] != "customer":
                 self.ledger.complain(f"{self.workspace}: {key} was written {times} times")
 
 
@@ -209,6 +241,7 @@ def honoured(office: Office, ledger: Ledger) -> None:
     """Every command that was answered with success has had its effect, once."""
     acked = [each for each in ledger.acked if each.workspace == office.workspace]
     expected: Counter[tuple[str, str]] = Counter()
+    overridden: Counter[str] = Counter()
     for each in acked:
         body = each.body
         if each.name in ("AcceptOffer", "DeclineOffer"):
@@ -222,8 +255,17 @@ def honoured(office: Office, ledger: Ledger) -> None:
             key = (str(body["resource"]), str(body["id"]), int(str(each.reply["version"])))
             if key not in office.versions:
                 ledger.complain(f"{office.workspace}: PutResource answered, no {key}")
+        elif each.name == "DeleteResource":
+            expected["deleted", f"{body['resource']} {body['id']}"] += 1
         elif each.name in _EFFECTS:
             expected[_EFFECTS[each.name].format(**body), str(body["task"])] += 1
+            if body.get("override_capacity"):
+                overridden[str(body["task"])] += 1
+    for (effect, task), times in office.done.items():
+        if effect == "over capacity" and times > overridden[task]:
+            ledger.complain(
+                f"{office.workspace}: {task} over capacity, though nobody asked for that"
+            )
     counted = {effect for effect, _ in expected} & _EXACT
     for key in expected.keys() | {key for key in office.done if key[0] in counted}:
         if office.done[key] != expected[key]:
@@ -242,7 +284,7 @@ _EFFECTS = {
     "AssignTask": "assign",
 }
 _EXACT = frozenset(
-    {"complete", "close", "held", "transferred", "assign"}
+    {"complete", "close", "held", "transferred", "assign", "deleted"}
     | {"requeued not mine", "requeued moved", "cancelled spam"}
 )
 
