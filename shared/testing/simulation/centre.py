@@ -276,7 +276,8 @@ async def put(
 
 @cache
 def _always() -> Any:
-    return msgspec.to_builtins(expand(ALWAYS, START_US))
+    """Without its thousands of days: nothing here counts business days."""
+    return {**msgspec.to_builtins(expand(ALWAYS, START_US)), "days": []}
 
 
 @cache

@@ -118,10 +118,12 @@ class _Life:
         for _ in range(HOSTS):
             await self.cluster.add_host()
         await asyncio.sleep(2)
-        for workspace, centre in self.centres.items():
-            caller = Caller(self.cluster, self.ledger, f"{workspace}/admin")
-            await configure(caller, centre, lambda written, of=workspace: self._write(of, written))
+        await asyncio.gather(*(self._configure(centre) for centre in self.centres.values()))
         self.chance.calm = False
+
+    async def _configure(self, centre: Centre) -> None:
+        caller = Caller(self.cluster, self.ledger, f"{centre.workspace}/admin")
+        await configure(caller, centre, lambda written: self._write(centre.workspace, written))
 
     def _write(self, workspace: str, written: ConfigWrite) -> None:
         self.cluster.database.write_config(workspace, "platform", [written])
