@@ -63,6 +63,10 @@ class Ledger:
         self.taken: list[Taken] = []
         self.done: list[Done] = []
         self.replies: list[Posted] = []
+        self.steered: Counter[tuple[str, str, str]] = Counter()
+        """What was done to tasks besides: (workspace, verb, task)."""
+        self.created: list[tuple[str, str]] = []
+        """Call-backs: (workspace, task)."""
         self.looks: list[Look] = []
         self.counts: Counter[str] = Counter()
         self.answers: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -70,7 +74,8 @@ class Ledger:
     @property
     def inputs(self) -> int:
         """Events and commands that were answered with a success."""
-        return len(self.posted) + len(self.taken) + len(self.done) + len(self.replies)
+        served = len(self.taken) + len(self.done) + len(self.replies)
+        return len(self.posted) + served + self.steered.total() + len(self.created)
 
     def answered(self, service: str, workspace: str, sent: float) -> None:
         self.answers.setdefault((service, workspace), []).append((sent, time.monotonic()))

@@ -7,19 +7,26 @@ from datetime import datetime, timedelta
 import msgspec
 
 from shared.testing.kill_calls import Ledger
+from shared.testing.kill_setup import BOT, CAPACITY, CHATS, COST, FIRST_RESPONSE_S, WARN_AT
 from shared.testing.kill_topics import Data, Event, Topics
-from shared.testing.kill_workload import CAPACITY, CHATS, COST, FIRST_RESPONSE_S, WARN_AT
 
+MOST_OFFERS = 3
+"""Of one task at a time: two in parallel, and one more to a supervisor."""
+STEERED = frozenset({"transfer", "requeue", "hold", "assign"})
 _ROUTES = ("task.created", "task.reopened", "task.message")
 
 
 class Task(msgspec.Struct):
-    """A task as the events so far tell it. `done_by` are the agents who completed it."""
+    """A task as the events so far tell it. `done_by` are the agents who completed it, at once or into
+    wrap-up. `warm`: its agent has it until another accepts."""
 
     owner: str | None = None
     open: bool = True
+    warm: bool = False
+    wrapping: bool = False
     done_by: list[str] = []
-    assigned: list[tuple[str, str]] = []
+    told: list[str] = []
+    assigned: list[tuple[str | None, str]] = []
 
 
 class Floor:
@@ -31,6 +38,9 @@ class Floor:
         self.offers: dict[str, tuple[str, str]] = {}
         self.accepted: dict[str, tuple[str, str]] = {}
         self.routed: Counter[str] = Counter()
+        self.steered: Counter[tuple[str, str]] = Counter()
+        self.over: set[str] = set()
+        """Agents whom a supervisor gave more than they can take, until they have less again."""
         self.problems: list[str] = []
 
     def take(self, event: Event) -> None:
@@ -42,7 +52,7 @@ class Floor:
             self._offer(kind, data)
         elif kind.startswith("task."):
             self._task(kind, data)
-        if data.get("agent_id"):
+        if data.get("agent_id") and kind != "offer.accepted":  # the task is his with the next event
             self._weigh(data["agent_id"], event.sequence)
 
     def _wrong(self, said: str) -> None:
@@ -51,9 +61,10 @@ class Floor:
     def _offer(self, kind: str, data: Data) -> None:
         offer, task, agent = data["offer_id"], data["task_id"], data["agent_id"]
         if kind == "offer.created":
-            if any(one == task for one, _ in self.offers.values()):
-                self._wrong(f"{task} is offered twice at a time")
-            if self.tasks[task].owner is not None:
+            others = [whose for one, whose in self.offers.values() if one == task]
+            if agent in others or len(others) >= MOST_OFFERS:
+                self._wrong(f"{task} is offered to {agent}, and to {others} already")
+            if self.tasks[task].owner is not None and not self.tasks[task].warm:
                 self._wrong(f"{task} is offered while {self.tasks[task].owner} has it")
             self.offers[offer] = (task, agent)
             return
@@ -70,36 +81,54 @@ class Floor:
             self.tasks[name] = Task()
             return
         task = self.tasks[name]
+        task.told.append(kind.removeprefix("task."))
+        if verb := _steered(kind, data):
+            self.steered[verb, name] += 1
         if kind == "task.assigned":
             self._assign(name, task, data)
         elif kind in ("task.requeued", "task.transferred"):
-            task.owner = None
+            task.warm = data.get("mode") == "warm"
+            task.owner = task.owner if task.warm else None
         elif kind == "task.reopened":
             if task.open:
                 self._wrong(f"{name} is reopened while it is open")
             task.open = True
+        elif kind == "task.wrapping":
+            task.done_by.append(data["agent_id"])
+            task.wrapping, task.warm = True, False
         elif kind in ("task.completed", "task.cancelled"):
-            if not task.open:
-                self._wrong(f"{name} ends twice")
-            if kind == "task.completed":
-                task.done_by.append(data["agent_id"])
-            task.open, task.owner = False, None
+            self._end(kind, name, task, data)
+
+    def _end(self, kind: str, name: str, task: Task, data: Data) -> None:
+        if not task.open:
+            self._wrong(f"{name} ends twice")
+        if kind == "task.completed" and not task.wrapping:
+            task.done_by.append(data["agent_id"])
+        task.open, task.owner, task.warm, task.wrapping = False, None, False, False
 
     def _assign(self, name: str, task: Task, data: Data) -> None:
         agent, offer = data["agent_id"], data["offer_id"]
-        if task.owner is not None or not task.open:
+        by_hand = offer is None
+        back = task.wrapping and task.owner == agent  # its customer wrote again
+        if by_hand and not back:
+            self.steered["assign", name] += 1
+        if data.get("over_capacity"):
+            self.over.add(agent)
+        if not task.open or (task.owner is not None and not (task.warm or by_hand)):
             self._wrong(
                 f"{name} goes to {agent} while {task.owner or 'nobody, as it ended,'} has it"
             )
-        if self.accepted.get(offer) != (name, agent):
+        if not by_hand and self.accepted.get(offer) != (name, agent):
             self._wrong(f"{name} goes to {agent} without an accepted offer")
-        task.owner = agent
+        task.owner, task.warm, task.wrapping = agent, False, False
         task.assigned.append((offer, agent))
 
     def _weigh(self, agent: str, sequence: int) -> None:
         held = sum(task.owner == agent for task in self._alive())
         held += sum(whose == agent for _, whose in self.offers.values())
-        if held > CHATS or held * COST > CAPACITY:
+        if held <= CHATS and held * COST <= CAPACITY:
+            self.over.discard(agent)
+        elif agent not in self.over and agent != BOT:
             self._wrong(f"{agent} holds {held} at event {sequence}")
 
     def _alive(self) -> list[Task]:
@@ -108,6 +137,19 @@ class Floor:
     @property
     def unfinished(self) -> int:
         return len(self._alive())
+
+
+def _steered(kind: str, data: Data) -> str:
+    """The verb of the command that the event of a task tells of; "" where none."""
+    match kind:
+        case "task.transferred":
+            return "transfer"
+        case "task.requeued" if data["reason"] == "moved":
+            return "requeue"
+        case "task.held":
+            return "hold"
+        case _:
+            return ""
 
 
 class Clock(msgspec.Struct):
@@ -188,7 +230,7 @@ def check(topics: Topics, ledger: Ledger) -> list[str]:
     problems = [*topics.problems, *(f"dead letter: {one[:300]}" for one in topics.dead)]
     for floor in floors.values():
         problems += floor.problems
-        problems += [f"{floor.workspace}: {name} never ended" for name in _open(floor)]
+        problems += _unended(floor)
     problems += _routed_once(topics, ledger, floors)
     problems += _honoured(ledger, floors)
     problems += _never_stale(ledger)
@@ -210,8 +252,12 @@ def check_journal(workspace: str, journal: Sequence[Data], topics: Topics) -> li
     return problems
 
 
-def _open(floor: Floor) -> list[str]:
-    return [name for name, task in floor.tasks.items() if task.open]
+def _unended(floor: Floor) -> list[str]:
+    return [
+        f"{floor.workspace}: {name} never ended: {task.owner} has it, {task.told[-6:]}"
+        for name, task in floor.tasks.items()
+        if task.open
+    ]
 
 
 def _routed_once(topics: Topics, ledger: Ledger, floors: dict[str, Floor]) -> list[str]:
@@ -235,11 +281,31 @@ def _honoured(ledger: Ledger, floors: dict[str, Floor]) -> list[str]:
         task = floors[taken.workspace].tasks.get(taken.task)
         if task is None or (taken.offer, taken.agent) not in task.assigned:
             problems.append(f"{taken} was answered and did not happen")
+    for workspace, name in ledger.created:
+        if name not in floors[workspace].tasks:
+            problems.append(f"{workspace}: {name} was answered and not created")
+    for workspace, floor in floors.items():
+        problems += _steered_once(workspace, floor, ledger)
     claims = Counter((one.workspace, one.task, one.agent) for one in ledger.done)
     for (workspace, name, agent), times in claims.items():
         if floors[workspace].tasks[name].done_by.count(agent) < times:
             problems.append(f"{workspace}: {agent} completed {name} {times} times: not so")
     return problems
+
+
+def _steered_once(workspace: str, floor: Floor, ledger: Ledger) -> list[str]:
+    """What was commanded of tasks happened as often as it was answered, and nothing else did."""
+    answered = {
+        (verb, task): times
+        for (whose, verb, task), times in ledger.steered.items()
+        if whose == workspace and verb in STEERED
+    }
+    return [
+        f"{workspace}: {verb} of {task} was answered {answered.get((verb, task), 0)} times and"
+        f" happened {floor.steered[verb, task]} times"
+        for verb, task in sorted(answered.keys() | floor.steered.keys())
+        if answered.get((verb, task), 0) != floor.steered[verb, task]
+    ]
 
 
 def _never_stale(ledger: Ledger) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -10,35 +11,10 @@ import httpx
 import msgspec
 
 from shared.testing.kill_calls import Caller, Done, Look, Posted, Taken
+from shared.testing.kill_setup import BOT, COST, CUSTOMERS, Bodies, resources, staff
 
-AGENTS = ("ana", "ben", "cyd", "dee")
-COST, CAPACITY, CHATS = 30, 100, 3
-FIRST_RESPONSE_S, RESOLUTION_S, WARN_AT = 10.0, 25.0, 0.5
 READ_PATIENCE_S = 30.0
 BATCH = "application/cloudevents-batch+json"
-
-Bodies = dict[str, Any]
-
-_RESOURCES: tuple[tuple[str, str, Bodies], ...] = (
-    ("sla", "calendars/always", {"timezone": "UTC", "always_open": True}),
-    ("router", "queues/general", {"offer": {"ttl_s": 15, "misses_before_away": 5, "cool_down_s": 1}}),
-    ("router", "policies/default", {
-        "rules": [
-            {
-                "name": "all",
-                "prefer": {"reopen_within_s": 3600},
-                "steps": [{"queue": "general"}],
-            }
-        ]
-    }),
-    ("sla", "sla-policies/all", {
-        "calendar": "always",
-        "targets": {
-            "first_response": {"target_s": FIRST_RESPONSE_S, "warn_at": [WARN_AT]},
-            "resolution": {"target_s": RESOLUTION_S, "warn_at": [WARN_AT]},
-        },
-    }),
-)  # fmt: skip
 
 
 class Place:
@@ -46,12 +22,15 @@ class Place:
 
     def __init__(self, name: str, caller: Caller, seed: str) -> None:
         self.name = name
+        self.number = int(name.lstrip("w") or 0) if name.startswith("w") else 0
+        self.staff = staff(self.number)
         self.rate_per_s = 4.0
         self._caller = caller
         self._chance = Random(f"{seed}:{name}")
         self._keys: dict[str, str] = {}
         self._threads: list[str] = []
         self._sent: list[Bodies] = []
+        self._talks: set[str] = set()
         self._open = True
 
     async def prepare(self, admin: str) -> None:
@@ -60,13 +39,10 @@ class Place:
         settings = {"languages": ["en"], "channels": {"chat": {"cost": COST}}, "lease_s": 60}
         await self._made("router", "PUT", "", settings, admin)
         self._keys["platform"] = await self._key("platform", None, admin)
-        for agent in AGENTS:
+        for agent in self.staff:
             self._keys[agent] = await self._key("agent", agent, admin)
-        for service, path, body in _RESOURCES:
+        for service, path, body in resources(self.number):
             await self._made(service, "PUT", f"/{path}", body, admin)
-        for agent in AGENTS:
-            body = {"capacity": CAPACITY, "channels": {"chat": CHATS}}
-            await self._made("router", "PUT", f"/agents/{agent}", body, admin)
 
     async def _key(self, role: str, agent: str | None, admin: str) -> str:
         body = {"name": agent or role, "role": role, "agent": agent}
@@ -80,6 +56,34 @@ class Place:
     def close(self) -> None:
         """No more customers."""
         self._open = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._open
+
+    async def open_tasks(self) -> list[str]:
+        """Ids of tasks that wait or are at an agent's."""
+        path = "/tasks?state=pending&state=reserved&state=assigned&limit=50"
+        answer = await self._caller.call("router", "GET", self.name, path, self._keys["admin"])
+        assert answer.status_code == 200, answer.text
+        return [task["id"] for task in msgspec.json.decode(answer.content)["tasks"]]
+
+    async def create(self, body: Bodies, key: str) -> None:
+        """A task that no customer's message opens."""
+        answer = await self._caller.call(
+            "router", "POST", self.name, "/tasks", self._keys["admin"], body, key=key
+        )
+        assert answer.status_code == 201, answer.text
+        made = (self.name, msgspec.json.decode(answer.content)["id"])
+        self._caller.ledger.created.append(made)
+
+    async def customer(self, path: str, body: Bodies, key: str) -> None:
+        """Merge or part customers; those that are so already answer 409."""
+        answer = await self._caller.call(
+            "router", "POST", self.name, path, self._keys["admin"], body, key=key
+        )
+        assert answer.status_code in (200, 404, 409), answer.text
+        self._caller.ledger.counts[f"{path.rpartition(':')[2]} {answer.status_code}"] += 1
 
     async def journal(self) -> list[Bodies]:
         """The router's journal as `GET events` tells it, from the first event on."""
@@ -130,10 +134,17 @@ class Place:
                 "conversation_key": key,
                 "direction": "inbound",
                 "author": {"role": "customer", "name": "Kim"},
+                "identities": self._identities(key),
                 "text": f"question {number}",
                 "language": "en",
             },
         }
+
+    def _identities(self, key: str) -> list[Bodies]:
+        """Who writes in a thread is always the same; every other is unknown."""
+        number = int(key.rpartition("-")[2])
+        known = CUSTOMERS[number // 2 % len(CUSTOMERS)] if number % 2 else None
+        return [{"scheme": "crm", "value": known}] if known else []
 
     async def _post(self, rows: list[Bodies]) -> None:
         token = self._keys["platform"]
@@ -145,16 +156,23 @@ class Place:
             assert result["status"] == "accepted", result
             posted = Posted(self.name, result["event_id"], result["conversation_id"])
             self._caller.ledger.posted[posted.event_id] = posted
+            self._talks.add(posted.conversation)
 
     # The agents
 
     async def serve(self, agent: str) -> None:
         """One agent at his desk until cancelled."""
         doing: set[str] = set()
+        finished: set[str] = set()
+        times: Counter[str] = Counter()
         etag: str | None = None
         await self._be_there(agent)
         async with asyncio.TaskGroup() as group:
             while True:
+                if finished:  # a customer may have written again before the task was closed
+                    doing -= finished
+                    finished.clear()
+                    etag = None
                 sent = time.monotonic()
                 answer = await self._work(agent, etag)
                 if answer.status_code == 304:
@@ -172,9 +190,12 @@ class Place:
                         doing.add(offer["id"])
                         group.create_task(self._consider(agent, offer))
                 for task in seen["tasks"]:
-                    if (once := f"{task['id']} {task['assigned_at']}") not in doing:
+                    once = f"{task['id']}-{task['assigned_at']}"
+                    if once not in doing and task["state"] == "assigned":
                         doing.add(once)
-                        group.create_task(self._handle(agent, task))
+                        times[once] += 1
+                        done = group.create_task(self._handle(agent, task, f"{once}-{times[once]}"))
+                        done.add_done_callback(lambda _, one=once: finished.add(one))
 
     async def _work(self, agent: str, etag: str | None) -> httpx.Response:
         path = f"/agents/{agent}/work?wait=2"
@@ -219,11 +240,14 @@ class Place:
             assert answer.status_code == 409, answer.text
             self._caller.ledger.counts[f"{verb} too late"] += 1
 
-    async def _handle(self, agent: str, task: Bodies) -> None:
+    async def _handle(self, agent: str, task: Bodies, once: str) -> None:
         slow = self._chance.random() < 0.2
         await asyncio.sleep(self._chance.uniform(3, 6) if slow else self._chance.uniform(0.1, 0.8))
-        once = f"{task['id']}-{task['assigned_at']}"
-        await self._reply(agent, task, f"reply-{once}")
+        if agent == BOT:
+            await self._hand_over(task, once)
+            return
+        if task["conversation_id"] in self._talks:  # else a call-back: nobody has written
+            await self._reply(agent, task, f"reply-{once}")
         path = f"/tasks/{task['id']}:complete"
         answer = await self._caller.call(
             "router", "POST", self.name, path, self._keys[agent], {}, key=f"complete-{once}"
@@ -231,8 +255,27 @@ class Place:
         if answer.status_code == 200:
             self._caller.ledger.done.append(Done(self.name, agent, task["id"]))
         else:
-            assert answer.status_code == 409, answer.text
+            assert answer.status_code in (403, 409), answer.text
             self._caller.ledger.counts["complete too late"] += 1
+
+    async def _hand_over(self, task: Bodies, once: str) -> None:
+        """The bot asks a human, and keeps the place."""
+        body = {"to": {"queue": "general"}, "note": "not for me"}
+        path = f"/tasks/{task['id']}:transfer"
+        await self.command(path, body, BOT, f"over-{once}")
+
+    async def command(self, path: str, body: Bodies, who: str, key: str) -> bool:
+        """Something done to a task of `path` by `who`; whether it was accepted. What was is noted."""
+        answer = await self._caller.call(
+            "router", "POST", self.name, path, self._keys[who], body, key=key
+        )
+        if answer.status_code == 200:
+            task, verb = path.rpartition("/")[2].split(":")
+            self._caller.ledger.steered[self.name, verb, task] += 1
+            return True
+        assert answer.status_code in (403, 409), answer.text
+        self._caller.ledger.counts[f"{path.rpartition(':')[2]} refused"] += 1
+        return False
 
     async def _reply(self, agent: str, task: Bodies, key: str) -> None:
         """The archive may be behind the offer: until it knows the conversation it is a 404."""
@@ -248,6 +291,9 @@ class Place:
                 break
             self._caller.ledger.counts["again: not yet readable"] += 1
             await asyncio.sleep(0.25)
+        if answer.status_code == 403:  # his no longer
+            self._caller.ledger.counts["reply too late"] += 1
+            return
         assert answer.status_code == 201, answer.text
         event_id = msgspec.json.decode(answer.content)["event_id"]
         self._caller.ledger.replies.append(Posted(self.name, event_id, conversation))

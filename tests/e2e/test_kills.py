@@ -22,8 +22,9 @@ from shared.testing.kafka import KafkaBroker
 from shared.testing.kill_calls import Caller, Ledger
 from shared.testing.kill_checker import check, check_journal, unfinished
 from shared.testing.kill_schedule import Kill, Mortal
+from shared.testing.kill_steering import Supervisor
 from shared.testing.kill_topics import Topics
-from shared.testing.kill_workload import AGENTS, Place
+from shared.testing.kill_workload import Place
 from shared.testing.processes import Installation, Process
 
 SEED = os.environ.get("OMNIROUTE_KILLS_SEED") or str(randrange(1_000_000))
@@ -91,8 +92,12 @@ class Centre:
         """Customers and agents at work while `faults` happen; then until `drained` says so."""
         async with asyncio.TaskGroup() as group:
             agents = [
-                group.create_task(place.serve(agent)) for place in self.places for agent in AGENTS
+                group.create_task(place.serve(agent))
+                for place in self.places
+                for agent in place.staff
             ]
+            for place in self.places:
+                group.create_task(Supervisor(place, SEED).run())
             posting = [group.create_task(place.post()) for place in self.places]
             await faults()
             for place in self.places:

@@ -115,6 +115,44 @@ def _overloaded(story):
         story.offer(f"off_{number}", f"tsk_{number}", "ana")
 
 
+def _offered_twice(story):
+    story.route("task.created", task_id="tsk_2", event_id=None)
+    story.offer("off_2", "tsk_2", "ben")
+    story.offer("off_3", "tsk_2", "ben")
+
+
+def _given_by_nobody(story):
+    story.route("task.assigned", offer_id=None, task_id="tsk_1", agent_id="ben")
+
+
+def _moved_in_words_only(story):
+    story.ledger.steered["w", "transfer", "tsk_1"] += 1
+
+
+def _moved_twice(story):
+    _moved_in_words_only(story)
+    for _ in range(2):
+        story.route("task.transferred", task_id="tsk_1", mode="warm", from_agent="ana")
+
+
+def _promised_call(story):
+    story.ledger.created.append(("w", "tsk_7"))
+
+
+def _overloaded_once_relieved(story):
+    """What a supervisor gave beyond capacity excuses no later offer."""
+    story.ledger.steered["w", "assign", "tsk_2"] += 1
+    for number in range(2, 6):
+        story.route("task.created", task_id=f"tsk_{number}", event_id=None)
+    story.route("task.assigned", offer_id=None, task_id="tsk_2", agent_id="ana", over_capacity=True)
+    for number in range(3, 6):
+        story.offer(f"off_{number}", f"tsk_{number}", "ana")
+        if number == 3:
+            story.route("offer.expired", offer_id="off_3", task_id="tsk_3", agent_id="ana")
+            story.route("task.completed", task_id="tsk_2", agent_id="ana")
+            story.offer("off_6", "tsk_3", "ana")
+
+
 def _not_honoured(story):
     story.ledger.taken.append(Taken("w", "ben", "off_7", "tsk_1"))
 
@@ -175,6 +213,12 @@ def _dead_letter(story):
         (_from_nowhere, "which is on no topic"),
         (_two_owners, "has it"),
         (_overloaded, "ana holds"),
+        (_offered_twice, "is offered to ben"),
+        (_given_by_nobody, "assign of tsk_1 was answered 0 times"),
+        (_moved_in_words_only, "happened 0 times"),
+        (_moved_twice, "happened 2 times"),
+        (_promised_call, "answered and not created"),
+        (_overloaded_once_relieved, "ana holds"),
         (_not_honoured, "did not happen"),
         (_completed_in_words_only, "not so"),
         (_missing, "before it, not"),
@@ -192,6 +236,26 @@ def test_each_broken_promise_is_found(story, fault, said):
     fault(story)
     story.finish()
     assert any(said in problem for problem in check(story.topics, story.ledger))
+
+
+def test_what_a_supervisor_may_do(story):
+    """More than fits, and from one agent to another while the first has it; wrapped up, and back again."""
+    for agent in ("ben", "ana"):
+        story.ledger.steered["w", "assign", "tsk_1"] += 1
+        story.route(
+            "task.assigned", offer_id=None, task_id="tsk_1", agent_id=agent, over_capacity=True
+        )
+    story.ledger.steered["w", "transfer", "tsk_1"] += 1
+    story.route("task.transferred", task_id="tsk_1", mode="warm", from_agent="ana")
+    story.offer("off_2", "tsk_1", "ben")
+    story.accept("off_2", "tsk_1", "ben")
+    for _ in range(2):
+        story.route("task.wrapping", task_id="tsk_1", agent_id="ben")
+        story.ledger.done.append(Done("w", "ben", "tsk_1"))
+        story.route("task.assigned", offer_id=None, task_id="tsk_1", agent_id="ben")
+    story.route("task.wrapping", task_id="tsk_1", agent_id="ana")
+    story.finish()
+    assert check(story.topics, story.ledger) == []
 
 
 def test_what_clocks_may_do(story):
