@@ -116,6 +116,8 @@ def _message(payload: dict[str, Any], name: str, request: InboundRequest, parsed
     rating = fields.obj(payload, *_RATING)
     if rating:
         event = _rated(event, payload, number, rating)
+    elif name == "message_updated" and (answer := _submitted(payload)):
+        event = _answered(event, payload, number, answer)
     parsed.events.append(event)
 
 
@@ -139,13 +141,34 @@ def _rated(
     )
 
 
+def _submitted(payload: dict[str, Any]) -> str | None:
+    """What was chosen or filled in where a bot asked."""
+    address = fields.text(payload, "content_attributes", "submitted_email")
+    lines = [_answer(each) for each in _values(payload)]
+    return "\n".join(lines) or address
+
+
+def _answered(asked: Normalised, payload: dict[str, Any], number: str, answer: str) -> Normalised:
+    """The customer's answer, which Chatwoot tells as a change of the question."""
+    event = Normalised(
+        vendor_id=f"{number}:submitted:{digest_of(answer)}",
+        conversation_key=asked.conversation_key,
+        occurred_at_us=moment(payload, "updated_at"),
+        in_reply_to=number,
+        text=answer,
+        vendor=asked.vendor,
+    )
+    _attribute(event, {"sender": None}, fields.obj(payload, "conversation"), True)
+    return event
+
+
 def _attribute(
     event: Normalised, payload: dict[str, Any], conversation: dict[str, Any], inbound: bool
 ) -> None:
     sender = fields.obj(payload, "sender")
     name, own = fields.text(sender, "name"), fields.key(sender, "id")
     attributes = fields.obj(payload, "content_attributes")
-    event.in_reply_to = fields.key(attributes, "in_reply_to")
+    event.in_reply_to = fields.key(attributes, "in_reply_to") or event.in_reply_to
     if not inbound:
         bot = fields.text(sender, "type") in ("agent_bot", "captain_assistant")
         automatic = bot or payload.get("message_type") in ("template", 3) or not sender
@@ -202,6 +225,9 @@ def _say(event: Normalised, payload: dict[str, Any]) -> None:
         if fields.text(each, "file_type") == "contact":
             event.text = event.text or _card(each)
             continue
+        if fields.text(each, "file_type") == "fallback" and not fields.text(each, "data_url"):
+            event.text = event.text or fields.text(each, "fallback_title")
+            continue
         url = fields.text(each, "data_url") or fields.text(each, "external_url")
         kind = fields.text(each, "file_type")
         media = f"{kind}/*" if kind in ("image", "audio", "video") else None
@@ -210,9 +236,6 @@ def _say(event: Normalised, payload: dict[str, Any]) -> None:
             name = _file_name(url, fields.text(each, "extension"))
             file = Attachment(name, media, size, url, vendor_id=fields.key(each, "id"))
             event.attachments.append(file)
-    submitted = [_answer(each) for each in _values(payload)]
-    if submitted and event.type == interactions.MESSAGE_EDITED:
-        event.text = "\n".join([event.text or "", *submitted]).strip()
     if not event.text and not event.attachments:
         kind = fields.text(payload, "content_type") or "?"
         event.text, event.generated = f"(unsupported message: {kind[:64]})", True

@@ -60,7 +60,9 @@ def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
         _ticket(payload, topic, item, parsed)
     elif not topic.startswith(("conversation.", "conversation_part.")):
         parsed.note("not_an_interaction", f"The topic {topic[:64]!r} is no interaction.")
-    elif fields.key(item, "id") is None:
+    elif topic == "conversation_part.tag.created":
+        parsed.note("not_an_interaction", "What is tagged has been told when it was written.")
+    elif not _id(item):
         parsed.lose("missing_conversation", "The notification has no conversation.")
     else:
         _conversation(payload, topic, item, parsed)

@@ -4,16 +4,18 @@ https://developers.messagebird.com/api/conversations/#webhooks
 https://developers.messagebird.com/api/#verifying-http-requests
 """
 
-from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
-from urllib.parse import urlencode
 
 from pydantic import Field
 
 from services.channels.connectors import fields
-from services.channels.connectors.bearer import hs256, in_time, sign_hs256
 from services.channels.connectors.chat import messagebird_history
+from services.channels.connectors.chat.bird import read_bird
+from services.channels.connectors.chat.messagebird_signature import (
+    MessageBirdHmac,
+    MessageBirdToken,
+    sign,
+)
 from services.channels.connectors.identities import PHONE, identities, phone
 from services.channels.connectors.port import (
     Connector,
@@ -22,23 +24,12 @@ from services.channels.connectors.port import (
     InboundRequest,
     Normalised,
     Parsed,
-    Secrets,
     Settings,
-    Verdict,
 )
-from services.channels.connectors.posting import URL, encoded, posted
 from services.channels.connectors.reading import digest_of, given, moment, payload_of
-from services.channels.connectors.signatures import (
-    AnyOf,
-    any_same,
-    decimal_us,
-    digest,
-    form_of,
-    fresh,
-    same,
-)
+from services.channels.connectors.signatures import AnyOf, form_of
 from shared.contracts import interactions
-from shared.contracts.instants import SECOND_US, parse_instant
+from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Attachment, Author, Delivery
 
 
@@ -50,64 +41,14 @@ class MessageBirdSettings(Settings):
 
 SETUP = """\
 1. For SMS, in Flow Builder, forward the message to the connector's inbound URL with POST; for
-   conversations, `POST /v1/webhooks` with the events `message.created` and `message.updated`.
+   conversations, `POST /v1/webhooks` with the events `message.created` and `message.updated`; on
+   Bird, webhook subscriptions of the service `channels` (`sms.inbound`, `whatsapp.inbound`, …).
 2. Put the account's signing key into `signing_key`; a list of two while you rotate it.
 3. Behind a proxy, set `public_url` to the address exactly as MessageBird calls it: it is signed.
 
 An SMS flow may leave out the message's id: add `{{id}}` to the flow, or two equal messages of the
 same second count as one.
 """
-
-_HEADER = "MessageBird-Signature-JWT"
-_ISSUER = "MessageBird"
-_TOLERANCE_S = 300
-
-
-@dataclass(frozen=True, slots=True)
-class MessageBirdHmac:
-    """The older scheme: base64 HMAC-SHA256 over the time, the sorted query and the body's hash."""
-
-    secret_names: tuple[str, ...] = ("signing_key",)
-
-    def verify(self, request: InboundRequest, secrets: Secrets) -> Verdict:
-        known = secrets.get("signing_key", ())
-        if not known:
-            return "none"
-        stamp = request.header("MessageBird-Request-Timestamp") or ""
-        at_us = decimal_us(stamp)
-        if at_us is None or not fresh(at_us, request.received_at_us, _TOLERANCE_S):
-            return "invalid"
-        query = urlencode(sorted(request.query)).encode()
-        message = b"\n".join((stamp.encode(), query, sha256(request.body).digest()))
-        expected = [digest("sha256", secret, message, "base64") for secret in known]
-        given_one = request.header("MessageBird-Signature") or ""
-        return "valid" if any_same(expected, given_one) else "invalid"
-
-
-@dataclass(frozen=True, slots=True)
-class MessageBirdToken:
-    """A JWT over the hashes of the URL and the body, in a header of its own (HS256)."""
-
-    secret_names: tuple[str, ...] = ("signing_key",)
-
-    def verify(self, request: InboundRequest, secrets: Secrets) -> Verdict:
-        known = secrets.get("signing_key", ())
-        if not known:
-            return "none"
-        claims = hs256(request.header(_HEADER) or "", known)
-        if claims is None or claims.get("iss") != _ISSUER:
-            return "invalid"
-        covered = _covers(claims, request)
-        return "valid" if covered and in_time(claims, request.received_at_us, 1) else "invalid"
-
-
-def _covers(claims: dict[str, Any], request: InboundRequest) -> bool:
-    body, url = fields.text(claims, "payload_hash"), fields.text(claims, "url_hash")
-    address = sha256(request.url.encode("utf-8", "replace")).hexdigest()
-    right_url = url is not None and same(address, url)
-    if not request.body:
-        return right_url and body is None
-    return right_url and body is not None and same(sha256(request.body).hexdigest(), body)
 
 
 def parse(request: InboundRequest, settings: MessageBirdSettings, _: Context) -> Parsed:
@@ -121,7 +62,9 @@ def parse(request: InboundRequest, settings: MessageBirdSettings, _: Context) ->
     if parsed.problems:
         return parsed
     kind = fields.text(payload, "type") or ""
-    if kind.startswith("message."):
+    if isinstance(payload.get("payload"), dict) and fields.text(payload, "service"):
+        read_bird(payload, parsed)
+    elif kind.startswith("message."):
         _message(payload, kind, parsed)
     elif kind.startswith(("conversation.", "contact.")):
         _conversation(payload, kind, parsed)
@@ -159,11 +102,13 @@ def _sms(payload: dict[str, Any], settings: MessageBirdSettings, parsed: Parsed)
         occurred_at_us=moment({"at": stamp}, "at"),
         author=Author("customer", id=sender),
         identities=identities(sms=sender, **{PHONE: phone(sender, settings.region)}),
-        text=said or "(empty message)",
-        generated=said is None,
-        flags=[] if said else ["unsupported"],
+        text=said,
+        attachments=[Attachment(url=url) for url in fields.texts(payload, "mediaUrls")],
+        subject=fields.text(payload, "subject"),
         vendor=given(payload, *_SMS),
     )
+    if not event.text and not event.attachments:
+        event.text, event.generated, event.flags = "(empty message)", True, ["unsupported"]
     parsed.events.append(event)
 
 
@@ -226,7 +171,7 @@ def _message(payload: dict[str, Any], kind: str, parsed: Parsed) -> None:
         return
     sent = fields.text(message, "direction") == "sent"
     status: Any = _STATUSES.get(fields.text(message, "status") or "")
-    if kind == "message.updated" and sent:
+    if kind != "message.created" and sent:
         if status is None:
             parsed.note("unknown_status", "A change of status is not passed on.")
             return
@@ -298,6 +243,8 @@ def _cards(content: dict[str, Any]) -> str | None:
         mails = [fields.text(one, "email") for one in fields.items(each, "emails")]
         shown = ", ".join(part for part in (*names, *numbers, *mails) if part)
         lines += [f"Contact: {shown}"] if shown else []
+    template = fields.text(content, "hsm", "templateName")
+    lines += [f"Template: {template}"] if template else []
     order = fields.obj(content, "whatsappOrder")
     for each in fields.items(order, "products"):
         what = fields.text(each, "retailerID") or fields.text(each, "productRetailerId") or "?"
@@ -320,21 +267,6 @@ def _conversation(payload: dict[str, Any], kind: str, parsed: Parsed) -> None:
         event.occurred_at_us = moment(conversation, "updatedDatetime") or event.occurred_at_us
     event.author = Author("system")
     parsed.events.append(event)
-
-
-def sign(payload: dict[str, Any], received_at_us: int, *, url: str = URL) -> InboundRequest:
-    """A payload of ours as MessageBird would send it."""
-    body = encoded(payload)
-    now_s = received_at_us // SECOND_US
-    claims = {
-        "iss": _ISSUER,
-        "nbf": now_s - 1,
-        "exp": now_s + 60,
-        "url_hash": sha256(url.encode()).hexdigest(),
-        "payload_hash": sha256(body).hexdigest(),
-    }
-    token = sign_hs256(claims, "example-signing-key")
-    return posted(payload, received_at_us, (_HEADER, token), url=url)
 
 
 def examples() -> tuple[Example, ...]:

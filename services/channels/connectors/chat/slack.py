@@ -12,6 +12,7 @@ from pydantic import Field
 from services.channels.connectors import fields
 from services.channels.connectors.chat import slack_history
 from services.channels.connectors.chat.slack_blocks import words_of
+from services.channels.connectors.chat.slack_forms import read_form
 from services.channels.connectors.chat.slack_text import text_message
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
@@ -50,7 +51,9 @@ SETUP = """\
 2. Under «Event Subscriptions» enter the connector's inbound URL (Slack tests it at once) and
    subscribe to `message.channels`, `message.groups`, `message.im`, `reaction_added`,
    `reaction_removed`.
-3. Set `bot_user_id`, so that the app's own messages are told from customers'.
+3. Slash commands and «Interactivity» may use the same URL: a command with words, and a button or choice
+   in a message, are what the person says; everything else is answered and forgotten.
+4. Set `bot_user_id`, so that the app's own messages are told from customers'.
 
 Slack gives up after three tries in six minutes: what was missed is listed every five minutes by
 `conversations.history`, once `bot_token` is there (scopes `channels:read`, `channels:history`,
@@ -65,6 +68,8 @@ _SIGNATURE = BodyHmac(
     timestamp_header="X-Slack-Request-Timestamp",
 )
 _PLAIN = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
+_FORM = "application/x-www-form-urlencoded"
+_SLACKBOT = "USLACKBOT"  # Slack's own, without a bot_id
 _SPOKEN = (None, "file_share", "thread_broadcast", "me_message", "bot_message")
 
 
@@ -88,16 +93,24 @@ def handshake(request: InboundRequest, secrets: Secrets, _: Settings) -> Handsha
 def parse(request: InboundRequest, settings: SlackSettings, _: Context) -> Parsed:
     if request.header("x-slack-retry-num"):
         return read_whole(request, settings)
-    usual = text_message(request.body, (settings.bot_user_id, *settings.agents))
+    usual = text_message(request.body, _others(settings))
     if usual is None:
         return read_whole(request, settings)
     usual.reply_text = _reply_text(usual.text)
     return Parsed([usual])
 
 
+def _others(settings: SlackSettings) -> tuple[str | None, ...]:
+    """The users who are no customers."""
+    return (_SLACKBOT, settings.bot_user_id, *settings.agents)
+
+
 def read_whole(request: InboundRequest, settings: SlackSettings) -> Parsed:
     """`parse` of any payload, also of those that `text_message` reads faster."""
     parsed = Parsed()
+    if request.media_type == _FORM:
+        read_form(request, _others(settings), parsed)
+        return parsed
     payload = payload_of(request, parsed)
     if not payload:
         return parsed
@@ -192,7 +205,7 @@ def _attribute(event: Normalised, raw: dict[str, Any], settings: SlackSettings) 
     name = fields.text(raw, "username") or fields.text(raw, "user_profile", "display_name")
     name = name or fields.text(raw, "user_profile", "real_name")
     name = name or fields.text(raw, "bot_profile", "name")
-    if bot or (user and user == settings.bot_user_id):
+    if bot or (user and user in (settings.bot_user_id, _SLACKBOT)):
         event.author, event.direction = Author("bot", name, user or bot), "outbound"
         event.flags = ["echo"]
         event.vendor |= fields.known(bot_id=bot)

@@ -4,6 +4,7 @@ https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connec
 https://github.com/microsoft/Agents/blob/main/specs/activity/protocol-activity.md
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -162,6 +163,7 @@ def _say(event: Normalised, activity: dict[str, Any], parsed: Parsed) -> None:
         event.html, text = safe(text), to_text(text).strip() or None
     quoted = _quoted(activity)
     event.in_reply_to = event.in_reply_to or fields.key(quoted, "messageId")
+    _answer(event, activity)
     event.text = text or _shown(activity) or _chosen(activity) or fields.text(activity, "summary")
     event.text = event.text or fields.text(quoted, "messagePreview")
     event.attributes = fields.known(mentions=[name for name, _ in mentions(activity)])
@@ -170,6 +172,27 @@ def _say(event: Normalised, activity: dict[str, Any], parsed: Parsed) -> None:
         shown = ", ".join(name for name in names if name)[:64] or "empty"
         event.text, event.generated = f"(unsupported message: {shown})", True
         event.flags = [*event.flags, "unsupported"]
+
+
+_QUOTE = re.compile(r"(?i)<blockquote\b[^<>]{0,300}schema\.skype\.com/Reply[^<>]{0,300}>")
+_QUOTED_ID = re.compile(r"(?i)\bitemid=[\"']?(\d{1,20})")
+_QUOTE_END = "</blockquote>"
+
+
+def _answer(event: Normalised, activity: dict[str, Any]) -> None:
+    """What answers a message that Teams repeats above it, as the HTML copy of the text marks it."""
+    copies = [fields.text(each, "content") for each in fields.items(activity, "attachments")]
+    for html in (fields.text(activity, "text"), *copies):
+        found = _QUOTE.search(html or "")
+        end = html.find(_QUOTE_END, found.end()) if html and found else -1
+        if found is None or html is None or end < 0:
+            continue
+        number = _QUOTED_ID.search(found[0])
+        event.in_reply_to = event.in_reply_to or (number[1] if number else None)
+        if "schema.skype.com/Mention" not in html:
+            said = html[: found.start()] + html[end + len(_QUOTE_END) :]
+            event.reply_text = to_text(said).strip() or None
+        return
 
 
 def mentions(activity: dict[str, Any]) -> list[tuple[str, str]]:

@@ -145,6 +145,8 @@ def _message(update: dict[str, Any], raw: dict[str, Any], name: str, parsed: Par
     author, sender = _author(raw)
     content = telegram_content.content_of(raw)
     own = fields.obj(raw, "sender_business_bot") or fields.flag(sender, "is_bot")
+    if fields.flag(raw, "is_automatic_forward"):  # the linked channel's post, copied into its group
+        content.flags = [*content.flags, "suppress"]
     if _of_the_business(raw) and not own:
         author.role, own = "agent", True
     reply = _answered(raw)

@@ -136,7 +136,7 @@ def _message(values: dict[str, Any], sid: str, settings: TwilioSmsSettings, pars
     event.attachments = _media(values)
     event.in_reply_to = fields.key(values, "OriginalRepliedMessageSid")
     event.attributes = fields.known(
-        button=fields.text(values, "ButtonPayload"),
+        button=fields.text(values, "ButtonPayload") or fields.text(values, "ListId"),
         country=fields.text(values, "FromCountry"),
         forwarded=True if fields.text(values, "Forwarded") == "true" else None,
         referral={

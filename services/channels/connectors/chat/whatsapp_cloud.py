@@ -100,7 +100,10 @@ def _change(change: dict[str, Any], settings: WhatsAppSettings, parsed: Parsed) 
     )
     if settings.phone_number_id and account.number_id != settings.phone_number_id:
         parsed.note("other_account", f"A change is for number {account.number_id}.")
-    found = False
+    if fields.text(change, "field") == "history":  # months of it, once an app's number joins
+        parsed.note("not_an_interaction", "A part of the chats from before the number joined.")
+        return
+    found, before = False, len(parsed.events)
     for name in value:
         read = _READERS.get(name)
         if read is None:
@@ -111,6 +114,9 @@ def _change(change: dict[str, Any], settings: WhatsAppSettings, parsed: Parsed) 
     for error in fields.items(value, "errors"):
         found = True
         parsed.note("vendor_error", fields.text(error, "title") or "The vendor reports an error.")
+    if fields.text(change, "field") == "standby":  # another app holds the thread
+        for event in parsed.events[before:]:
+            event.flags = [*event.flags, "standby"]
     if not found:
         _nothing(fields.text(change, "field") or "?", parsed)
 
@@ -254,7 +260,8 @@ def _changed_number(event: Normalised, raw: dict[str, Any]) -> None:
     event.author = Author(role="system")
     system = fields.obj(raw, "system")
     new = fields.key(system, "wa_id") or fields.key(system, "new_wa_id")
-    more = identities(**{"whatsapp": new, PHONE: phone(new)})
+    user = fields.key(system, "user_id")
+    more = identities(**{"whatsapp": new, "whatsapp_user": user, PHONE: phone(new)})
     event.identities = [*event.identities, *(each for each in more if each not in event.identities)]
 
 

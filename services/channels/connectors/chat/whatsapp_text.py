@@ -67,7 +67,7 @@ class _Value(_Exact):
 
 class _Change(_Exact):
     value: _Value
-    field: str | None = None
+    field: Literal["messages"] | None = None
 
 
 class _Entry(_Exact):

@@ -114,8 +114,8 @@ def _comment(payload: dict[str, Any], parsed: Parsed) -> None:
     comment = fields.obj(payload, "event", "comment")
     number = fields.key(comment, "id")
     text = fields.text(comment, "body") or fields.text(comment, "plain_body")
-    if number is None or not (text or list(fields.items(comment, "attachments"))):
-        parsed.lose("missing_id", "A comment has no id or no text.")
+    if number is None:
+        parsed.lose("missing_id", "A comment has no id.")
         return
     person = fields.obj(comment, "author")
     staff = fields.flag(person, "is_staff")
@@ -140,6 +140,8 @@ def _comment(payload: dict[str, Any], parsed: Parsed) -> None:
     )
     event.vendor["comment_id"] = number
     event.message_key = f"comment:{number}"
+    if not (event.text or event.attachments):  # files alone come as events of their own
+        event.text, event.generated = "(comment without text)", True
     if comment.get("is_public") is False:
         event.flags, event.attributes = ["suppress"], {**event.attributes, "note": True}
     parsed.events.append(event)

@@ -29,6 +29,8 @@ _AUTO_HEADERS = (
     "x-mailautoreply",
     "x-vacation",
     "x-fc-machinegenerated",
+    "x-amazon-auto-reply",
+    "x-auto-submitted",
 )
 _LIST_HEADERS = (
     "list-id", "list-unsubscribe", "list-post", "list-help", "mailing-list", "x-mailing-list",

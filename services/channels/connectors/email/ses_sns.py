@@ -85,6 +85,8 @@ def parse(request: InboundRequest, settings: SesSettings, _: Context) -> Parsed:
 def _message(
     message: dict[str, Any], sns_id: str | None, settings: SesSettings, parsed: Parsed
 ) -> None:
+    if fields.text(message, "source") == "aws.ses":  # by EventBridge
+        message = fields.obj(message, "detail")
     mail, receipt = fields.obj(message, "mail"), fields.obj(message, "receipt")
     identity = fields.key(mail, "messageId")
     kind = (

@@ -5,6 +5,7 @@ https://developers.deepgram.com/docs/callback
 
 import json
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from pydantic import Field
@@ -204,7 +205,7 @@ def _turn(message: dict[str, Any], about: _About, parsed: Parsed) -> None:
 
 
 def _recording(message: dict[str, Any], about: _About, parsed: Parsed) -> None:
-    """A whole recording: its utterances, else the text of each channel."""
+    """A whole recording: its utterances, else the text of each channel, by speaker where that is told."""
     began = about.began_us or calls.instant(fields.text(message, "metadata", "created"))
     said = calls.listed(parsed, message, "results", "utterances") or _channels(message)
     for number, each in enumerate(said):
@@ -241,8 +242,27 @@ def _channels(message: dict[str, Any]) -> list[dict[str, Any]]:
         best = next(fields.items(each, "alternatives"), {})
         words = list(fields.items(best, "words"))
         span = {"start": words[0].get("start"), "end": words[-1].get("end")} if words else {}
-        language = {"detected_language": each.get("detected_language")}
-        found.append({**best, **span, **language, "channel": number})
+        about = {"detected_language": each.get("detected_language"), "channel": number}
+        turns = _turns(words)
+        if len(turns) > 1:
+            found += [{**turn, **about} for turn in turns]
+        else:
+            found.append({**best, **span, **about})
+    return found[: calls.MAX_TURNS]
+
+
+def _turns(words: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The words of a channel in turns, where diarisation names the speaker of each."""
+    if not any("speaker" in word for word in words):
+        return []
+    found: list[dict[str, Any]] = []
+    for speaker, group in groupby(words, lambda word: fields.integer(word, "speaker")):
+        said = list(group)
+        shown = (fields.text(word, "punctuated_word") or fields.text(word, "word") for word in said)
+        turn = {"transcript": " ".join(word for word in shown if word), "speaker": speaker}
+        confidence = calls.confidence_in(said)
+        span = {"start": said[0].get("start"), "end": said[-1].get("end")}
+        found.append({**turn, **span, "confidence": confidence})
     return found
 
 

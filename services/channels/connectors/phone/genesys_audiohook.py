@@ -85,13 +85,18 @@ def parse(request: InboundRequest, settings: AudioHookSettings, _: Context) -> P
         vendor = fields.known(session=session, reason=fields.key(message, "parameters", "reason"))
         ended = calls.boundary(call[:512], f"{session}:ended", "ended", None, vendor=vendor)
         parsed.events.append(ended)
-    elif kind in ("ping", "pong", "error", "paused", "resumed", "discarded", "update"):
+    elif kind in _QUIET:
         parsed.note("not_an_interaction", f"A message of the type {kind}.")
     else:
         parsed.lose("unknown_event", f"The type {kind[:64]!r} is not known.")
     if not (parsed.events or parsed.problems):
         parsed.note("not_an_interaction", "The event holds no transcript.")
     return parsed
+
+
+_QUIET = ("ping", "pong", "error", "pause", "paused", "resume", "resumed", "discarded", "update",
+          "updated", "dtmf", "playback_started", "playback_completed", "reconnect", "reconnecting",
+          "reconnected")  # fmt: skip
 
 
 def _open(call: str, session: str, told: dict[str, Any], parsed: Parsed) -> None:

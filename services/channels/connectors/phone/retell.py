@@ -91,6 +91,8 @@ def parse(request: InboundRequest, settings: Settings, _: Context) -> Parsed:
         parsed.lose("unusable_payload", "The payload names no event.")
     elif event.startswith("chat_"):
         retell_chat.parse(event, fields.obj(payload, "chat"), parsed)
+    elif event == "call_inbound":
+        parsed.note("not_an_interaction", "Retell asks who takes a call; the call itself follows.")
     elif call is None:
         parsed.lose("missing_call", f"The event {event[:64]!r} names no call.")
     elif event == "call_started":

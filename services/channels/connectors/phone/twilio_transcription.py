@@ -1,4 +1,4 @@
-"""Twilio real-time transcription: a form per utterance of a call.
+"""Twilio real-time transcription: a form per utterance of a call; voicemails too.
 
 https://www.twilio.com/docs/voice/twiml/transcription
 """
@@ -10,12 +10,15 @@ from urllib.parse import urlencode
 from pydantic import Field
 
 from services.channels.connectors import calls, fields
+from services.channels.connectors.fetching import file
 from services.channels.connectors.identities import PHONE, identities, phone
+from services.channels.connectors.phone.twilio_voicemail import read_call
 from services.channels.connectors.port import (
     DAY_S,
     Connector,
     Context,
     Example,
+    Fetch,
     InboundRequest,
     Normalised,
     Parsed,
@@ -45,6 +48,8 @@ SETUP = """\
 4. Set `customer_track` to `outbound_track` for calls that you place.
 5. Add `?from={caller}` to the URL where the caller's number should become an identity, and
    `#rc=3&rp=all` so that Twilio repeats what it could not deliver.
+6. For voicemails give the URL to `<Record>` as `transcribeCallback` (the message with its text) or
+   as `recordingStatusCallback` (the recording alone).
 """
 
 _SIGNATURE = TwilioSignature()
@@ -78,7 +83,7 @@ def parse(request: InboundRequest, settings: TwilioTranscriptionSettings, _: Con
     elif event == "transcription-error":
         parsed.events.append(_error(form, call, request))
     else:
-        parsed.lose("unknown_event", f"TranscriptionEvent is {event[:64]!r}.")
+        read_call(form, call, request, parsed)
     return parsed
 
 
@@ -227,4 +232,14 @@ CONNECTOR = Connector(
     settings=TwilioTranscriptionSettings,
     secrets={"auth_token": "Auth token of the Twilio account: signs each request."},
     retry_horizon_s=DAY_S,
+    fetches=(
+        Fetch(
+            "media",
+            "GET {url}",
+            secret="auth_token",
+            auth="basic:AccountSid",
+            hosts=("twilio.com",),
+            read=file,
+        ),
+    ),
 )

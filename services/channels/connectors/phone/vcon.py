@@ -197,7 +197,7 @@ class _Reader:
 
     def analysis(self, number: int, analysis: dict[str, Any]) -> None:
         kind = fields.key(analysis, "type") or "analysis"
-        text = _readable(analysis.get("body"))
+        text = _readable(_unfolded(analysis))
         if text is None:
             self._parsed.note("not_an_interaction", f"The analysis {number} ({kind}) is no text.")
             return
@@ -229,8 +229,18 @@ def _identities(party: dict[str, Any]) -> list[Identity]:
     return identities(**{PHONE: phone(number), EMAIL: email(address)})
 
 
+def _unfolded(analysis: dict[str, Any]) -> Any:
+    """The body; what is JSON in a text, as JSON."""
+    body = analysis.get("body")
+    if fields.text(analysis, "encoding") != "json" or not isinstance(body, str):
+        return body
+    found = fields.decode_json(body.encode("utf-8", "replace"), Parsed())
+    return found if isinstance(found, dict | list) else body
+
+
 def _readable(body: Any) -> str | None:
-    """The text of an analysis: as it is, of a list of utterances, or of Deepgram's answer."""
+    """The text of an analysis: as it is, of a list of utterances, of the World Transcription Format
+    (draft-howe-vcon-wtf-extension), or of Deepgram's answer."""
     if isinstance(body, str):
         return fields.clean(body).strip() or None
     if isinstance(body, list):
@@ -239,7 +249,9 @@ def _readable(body: Any) -> str | None:
     channels = fields.items(body, "results", "channels")
     best = (next(fields.items(each, "alternatives"), {}) for each in channels)
     texts = [text for each in best if (text := fields.text(each, "transcript"))]
-    return "\n".join(texts) or fields.text(body, "text") or fields.text(body, "transcript")
+    told = fields.text(body, "text") or fields.text(body, "transcript")
+    told = told or fields.text(body, "transcript", "text") or fields.text(body, "summary")
+    return "\n".join(texts) or told or _readable(list(fields.items(body, "segments")))
 
 
 URL = "https://omniroute.example/v1/workspaces/demo/connectors/vcons/inbound/a-long-random-word"

@@ -108,6 +108,7 @@ def _review(raw: dict[str, Any], parsed: Parsed) -> None:
         occurred_at_us=moment(raw, "createTime"),
         author=Author("customer", fields.text(person, "displayName")),
         identities=identities(google_review=name),
+        reply_text=_as_written(said),
         text=said or (f"Rated {stars} of 5" if stars else "(empty review)"),
         generated=said is None,
         attributes=fields.known(public=True, rating=stars),
@@ -127,6 +128,19 @@ def _review(raw: dict[str, Any], parsed: Parsed) -> None:
         parsed.events.append(_answer(event, reply))
 
 
+_TRANSLATED = "(Translated by Google)"
+_ORIGINAL = "(Original)"
+
+
+def _as_written(said: str | None) -> str | None:
+    """The reviewer's own words, where Google adds its translation before or behind them."""
+    if said is None or _TRANSLATED not in said:
+        return None
+    before, _, behind = said.partition(_TRANSLATED)
+    original = behind.partition(_ORIGINAL)[2] if _ORIGINAL in behind else before
+    return original.strip() or None
+
+
 def _answer(review: Normalised, reply: dict[str, Any]) -> Normalised:
     """The owner's answer; another text is another version of it."""
     stamp = fields.key(reply, "updateTime") or digest_of(reply.get("comment"))
@@ -134,6 +148,7 @@ def _answer(review: Normalised, reply: dict[str, Any]) -> Normalised:
         review,
         vendor_id=f"{review.vendor_id}:reply:{stamp}",
         message_key=f"{review.vendor_id}:reply",
+        reply_text=_as_written(fields.text(reply, "comment")),
         occurred_at_us=moment(reply, "updateTime"),
         author=Author("agent"),
         direction="outbound",

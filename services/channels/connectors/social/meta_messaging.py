@@ -15,45 +15,20 @@ from shared.contracts.instants import parse_instant
 from shared.contracts.interactions import Attachment, Author, Delivery, Flag
 
 _HANDOVER = (
-    "pass_thread_control",
-    "take_thread_control",
-    "request_thread_control",
-    "app_roles",
-    "policy_enforcement",
-    "account_linking",
-    "game_play",
-    "typing_on",
-    "typing_off",
-    "payment",
-    "pre_checkout",
-    "checkout_update",
-    "response_feedback",
-    "policy-enforcement",
-    "message_context",
-    "mark_seen",
-    "messaging_in_thread_lead_form_submit",
-)
+    "pass_thread_control", "take_thread_control", "request_thread_control", "app_roles",
+    "policy_enforcement", "account_linking", "game_play", "typing_on", "typing_off", "payment",
+    "pre_checkout", "checkout_update", "response_feedback", "policy-enforcement",
+    "message_context", "mark_seen", "messaging_in_thread_lead_form_submit", "calls",
+    "inbox_labels", "marketing_message_clicks",
+    "marketing_message_delivery_failed", "marketing_message_echoes",
+)  # fmt: skip
 
-_CHANGES = frozenset(
-    [
-        "messages",
-        "message_edit",
-        "message_edits",
-        "message_echoes",
-        "message_reactions",
-        "message_reads",
-        "message_deliveries",
-        "messaging_postbacks",
-        "messaging_seen",
-        "messaging_referral",
-        "messaging_referrals",
-        "messaging_handover",
-        "messaging_handovers",
-        "messaging_optins",
-        "messaging_feedback",
-        "standby",
-    ]
-)
+_CHANGES = frozenset((
+    "messages", "message_edit", "message_edits", "message_echoes", "message_reactions",
+    "message_reads", "message_deliveries", "messaging_postbacks", "messaging_seen",
+    "messaging_referral", "messaging_referrals", "messaging_handover", "messaging_handovers",
+    "messaging_optins", "messaging_feedback", "standby",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +76,9 @@ def read_item(
     customer, owner = (recipient, sender) if echo else (sender, recipient)
     if customer is None:
         customer = fields.key(raw, "sender", "user_ref")
+    if customer is None and _says_nothing(raw):
+        parsed.note("not_an_interaction", "An item without words, and without a sender.")
+        return
     if customer is None:
         whose = "recipient" if echo else "sender"
         parsed.lose(f"missing_{whose}", f"A messaging item has no {whose} id.")
@@ -122,6 +100,17 @@ def read_change(change: dict[str, Any], scheme: str, page: str | None, parsed: P
         return False
     read_item(fields.obj(change, "value"), scheme, page, field == "standby", parsed)
     return True
+
+
+def _says_nothing(raw: dict[str, Any]) -> bool:
+    """An opt-in of a plugin on a web page, whose visitor has no id yet; the first «edit» that
+    Instagram tells of a message it says nothing else about."""
+    return isinstance(raw.get("optin"), dict) or _not_edited(fields.obj(raw, "message_edit"))
+
+
+def _not_edited(edit: dict[str, Any]) -> bool:
+    """Meta also sends an edit number 0 of what nobody has edited."""
+    return fields.integer(edit, "num_edit") == 0 and not fields.text(edit, "text")
 
 
 def _rest(raw: dict[str, Any], parsed: Parsed) -> None:
@@ -217,6 +206,8 @@ def _described(attachment: dict[str, Any]) -> str | None:
     if place:
         spot = f"{fields.number(place, 'lat')}, {fields.number(place, 'long')}"
         return f"Location: {title + ' ' if title else ''}({spot})"
+    if kind == "like_heart":
+        return "❤"
     if kind == "template":
         return "\n".join(dict.fromkeys(_offered(attachment, title))) or "(template)"
     if kind in ("fallback", "share", "story_mention", "ig_reel", "reel"):
@@ -277,6 +268,9 @@ def _edit(item: Item, edit: dict[str, Any], parsed: Parsed) -> None:
     mid = fields.key(edit, "mid")
     if mid is None:
         parsed.lose("missing_id", "An edit has no mid.")
+        return
+    if _not_edited(edit):
+        parsed.note("not_an_interaction", "An edit that has changed nothing.")
         return
     number = max(fields.integer(edit, "num_edit") or 1, 1)
     parsed.events.append(
@@ -354,6 +348,21 @@ def _feedback(item: Item, told: dict[str, Any], parsed: Parsed) -> None:
         parsed.lose("unknown_event", "A feedback without an answer that could be read.")
 
 
+def _filled_in(item: Item, told: dict[str, Any], parsed: Parsed) -> None:
+    """What a customer filled in where the business asked for an address or the like."""
+    answers = [
+        f"{fields.text(each, 'key') or '?'}: {fields.text(each, 'value') or ''}"
+        for screen in fields.items(told, "screens")
+        for each in fields.items(screen, "responses")
+    ]
+    stamp = fields.key(item.raw, "timestamp") or ""
+    event = item.event(f"information:{item.customer}:{stamp}", text="\n".join(answers) or None)
+    if event.text is None:
+        event.text, event.generated = "(empty form)", True
+        event.flags.append("unsupported")
+    parsed.events.append(event)
+
+
 def _optin(item: Item, optin: dict[str, Any], parsed: Parsed) -> None:
     parsed.note("not_an_interaction", "optin is no interaction.")
 
@@ -368,4 +377,5 @@ _READERS: dict[str, Callable[[Item, dict[str, Any], Parsed], None]] = {
     "referral": _referral,
     "optin": _optin,
     "messaging_feedback": _feedback,
+    "messaging_customer_information": _filled_in,
 }

@@ -137,6 +137,9 @@ def _message(payload: dict[str, Any], content: dict[str, Any], parsed: Parsed) -
     parsed.events.append(event)
 
 
+_SEEN = {"image": "image/*", "emoji": "image/*", "sticker": "image/*", "video": "video/*"}
+
+
 def _say(event: Normalised, content: dict[str, Any]) -> None:
     kind = fields.text(content, "type") or "?"
     event.text = fields.text(content, "text", "body")
@@ -144,6 +147,9 @@ def _say(event: Normalised, content: dict[str, Any]) -> None:
     if media:
         name = "image/*" if kind == "image" else "video/*"
         event.attachments = [Attachment(content_type=name, vendor_id=media)]
+    url = fields.text(content, kind, "url")
+    if url and not media:
+        event.attachments = [Attachment(content_type=_SEEN.get(kind), url=url)]
     shared = fields.obj(content, "share_post")
     if shared:
         event.text = fields.text(shared, "embed_url") or fields.text(shared, "video_id")

@@ -55,28 +55,36 @@ def parse(request: InboundRequest, settings: YouTubeSettings, _: Context) -> Par
         snippet = fields.obj(raw, "snippet")
         top = fields.obj(snippet, "topLevelComment")
         if top:
+            owner = settings.channel_id or _owner(raw)
             thread = fields.key(raw, "id") or fields.key(top, "id") or ""
             video = fields.key(snippet, "videoId")
-            _comment(top, thread, video, settings, parsed)
+            _comment(top, thread, video, owner, parsed)
             for reply in fields.items(raw, "replies", "comments"):
-                _comment(reply, thread, video, settings, parsed)
+                _comment(reply, thread, video, owner, parsed)
         elif "textOriginal" in snippet or "textDisplay" in snippet:
             thread = fields.key(snippet, "parentId") or fields.key(raw, "id") or ""
-            _comment(raw, thread, fields.key(snippet, "videoId"), settings, parsed)
+            owner = settings.channel_id or fields.key(snippet, "channelId")
+            _comment(raw, thread, fields.key(snippet, "videoId"), owner, parsed)
         else:
             parsed.lose("unknown_event", "An item that is neither a thread nor a comment.")
     return parsed
 
 
+def _owner(thread: dict[str, Any]) -> str | None:
+    """The channel whose videos the thread is below, as YouTube tells it."""
+    named = fields.key(thread, "snippet", "channelId")
+    return named or fields.key(thread, "snippet", "topLevelComment", "snippet", "channelId")
+
+
 def _comment(
-    raw: dict[str, Any], thread: str, video: str | None, settings: YouTubeSettings, parsed: Parsed
+    raw: dict[str, Any], thread: str, video: str | None, owner: str | None, parsed: Parsed
 ) -> None:
     number, snippet = fields.key(raw, "id"), fields.obj(raw, "snippet")
     if number is None:
         parsed.lose("missing_id", "A comment has no id.")
         return
     who = fields.key(snippet, "authorChannelId", "value")
-    ours = who is not None and who == settings.channel_id
+    ours = who is not None and who == owner
     text = fields.text(snippet, "textOriginal")
     text = text or to_text(fields.text(snippet, "textDisplay") or "").strip() or None
     parent = fields.key(snippet, "parentId")
