@@ -61,6 +61,27 @@ def test_a_new_user_id_in_whatsapp_is_the_same_person() -> None:
     assert ("whatsapp", "4915112345678") in {(each.scheme, each.value) for each in data.identities}
 
 
+def test_a_form_filled_in_whatsapp_is_read_line_by_line() -> None:
+    answers = {
+        "flow_token": "x",
+        "name": "Kim",
+        "topics": ["a", "b"],
+        "news": False,
+        "at": {"zip": 1},
+    }
+    flow = {
+        "type": "nfm_reply",
+        "nfm_reply": {"body": "Sent", "response_json": json.dumps(answers)},
+    }
+    _, data = only(whatsapp("messages", type="interactive", interactive=flow))
+    assert data.text == "Sent\nname: Kim\ntopics: a, b\nnews: no\nat.zip: 1"
+    assert json.loads(data.attributes["interactive"]["response_json"]) == answers
+    told = {"From": "whatsapp:+4915112345678", "To": "whatsapp:+4930123456", "Body": ""}
+    told |= {"MessageSid": "SM2", "FlowData": json.dumps(answers)}
+    _, data = only(run("twilio_sms", told, FORM))
+    assert data.text == "name: Kim\ntopics: a, b\nnews: no\nat.zip: 1"
+
+
 @pytest.mark.parametrize("kind", ["messenger", "instagram"])
 def test_metas_edit_number_0_edits_nothing(kind: str) -> None:
     quiet(meta(kind, message_edit={"mid": "m1", "num_edit": 0}))
@@ -151,6 +172,19 @@ def test_slacks_dialogs_and_shortcuts_are_only_answered() -> None:
     for kind in ("view_submission", "view_closed", "shortcut", "message_action"):
         quiet(pressed(kind))
     quiet(pressed("block_actions", {"type": "button", "value": "x"}, message={}, channel={}))
+
+
+def test_the_same_told_without_a_form() -> None:
+    action = {
+        "type": "button",
+        "text": {"text": "Yes"},
+        "action_id": "a",
+        "action_ts": "1772443200.5",
+    }
+    told = {"user": {"id": "U1"}, "channel": {"id": "C1"}, "message": {"ts": "1772443100.1"}}
+    _, data = only(run("slack", {"type": "block_actions", **told, "actions": [action]}))
+    assert data.text == "Yes"
+    quiet(run("slack", {"type": "view_submission", "user": {"id": "U1"}, "view": {"id": "V1"}}))
 
 
 def test_slackbot_is_no_customer() -> None:
@@ -271,78 +305,3 @@ def test_pictures_of_an_mms_are_kept() -> None:
     _, data = only(run("messagebird", {**mms, "mediaUrls": ["https://m.example/1.jpg"]}))
     assert [each.url for each in data.attachments] == ["https://m.example/1.jpg"]
     assert (data.text, data.flags) == (None, [])
-
-
-# --- helpdesks ------------------------------------------------------------------------------------
-
-
-def chatwoot(**more: Any) -> Handled:
-    payload = {
-        "event": "message_updated",
-        "id": 9,
-        "content": "What is it about?",
-        "message_type": "template",
-        "account": {"id": 1},
-        "conversation": {"id": 3, "meta": {"sender": {"id": 5, "name": "Kim"}}},
-        **more,
-    }
-    return run("chatwoot", payload)
-
-
-def test_what_a_customer_chooses_in_chatwoot_is_his_message() -> None:
-    chosen = {"submitted_values": [{"title": "Billing", "value": "b"}]}
-    kind, data = only(chatwoot(content_type="input_select", content_attributes=chosen))
-    assert (kind, data.text, data.author.name) == (interactions.MESSAGE, "Billing: b", "Kim")
-    assert (data.direction, data.flags, data.in_reply_to) == ("inbound", [], "9")
-    address = {"submitted_email": "kim@example.org"}
-    _, data = only(chatwoot(content_type="input_email", content_attributes=address))
-    assert data.text == "kim@example.org"
-
-
-def test_a_shared_link_without_an_address_is_its_title() -> None:
-    link = {"id": 1, "file_type": "fallback", "fallback_title": "Our shop"}
-    said = {"event": "message_created", "message_type": "incoming", "content": None}
-    _, data = only(chatwoot(**said, attachments=[link]))
-    assert (data.text, data.attachments, data.flags) == ("Our shop", [], [])
-
-
-def intercom(topic: str, **item: Any) -> Handled:
-    return run(
-        "intercom", {"topic": topic, "id": "n1", "created_at": SECONDS, "data": {"item": item}}
-    )
-
-
-def test_a_tag_says_nothing_again_and_a_deletion_ends_by_the_conversations_id() -> None:
-    part = {"type": "conversation_part", "id": "7", "body": "<p>Said before</p>"}
-    quiet(intercom("conversation_part.tag.created", **part))
-    kind, data = only(intercom("conversation.deleted", type="conversation", conversation_id="9"))
-    assert (kind, data.conversation_key) == (interactions.CONVERSATION_ENDED, "9")
-
-
-def test_a_comment_in_zendesk_whose_files_come_apart_is_a_message() -> None:
-    comment = {"id": "5", "body": "", "author": {"id": "8"}, "is_public": True}
-    payload = {
-        "type": "zen:event-type:ticket.comment_added",
-        "id": "E1",
-        "detail": {"id": "35"},
-        "event": {"comment": comment},
-    }
-    _, data = only(run("zendesk", payload))
-    assert (data.text, data.author.role) == ("(comment without text)", "customer")
-
-
-def test_the_answer_to_a_quoted_message_in_teams() -> None:
-    quote = (
-        '<blockquote itemtype="http://schema.skype.com/Reply" itemid="42"><p>Old</p></blockquote>'
-    )
-    activity = {
-        "type": "message",
-        "id": "2",
-        "conversation": {"id": "a:1"},
-        "from": {"id": "29:1"},
-        "text": "Old\nIt still burns",
-        "attachments": [{"contentType": "text/html", "content": f"{quote}<p>It still burns</p>"}],
-    }
-    _, data = only(run("teams", activity))
-    assert (data.text, data.reply_text) == ("Old\nIt still burns", "It still burns")
-    assert data.in_reply_to == "42"

@@ -166,7 +166,7 @@ def whatsapp(kind: str, content: Any, part: str = "messages", **more: Any) -> Ha
         ("reaction", {"message_id": "w0"}, "Removed the reaction"),
         ("button", {"text": "Yes", "payload": "y"}, "Yes"),
         ("interactive", {"type": "list_reply", "list_reply": {"id": "1", "title": "One"}}, "One"),
-        ("interactive", {"nfm_reply": {"body": "Sent", "response_json": "{}"}}, "Sent: {}"),
+        ("interactive", {"nfm_reply": {"body": "Sent", "response_json": "{}"}}, "Sent"),
         ("order", {"product_items": [{"product_retailer_id": "SKU", "quantity": 2,
          "item_price": 10, "currency": "EUR"}]}, "Order:\n2 × SKU (10 EUR each)"),
         ("image", {"id": "9", "mime_type": "image/jpeg", "caption": "Look"}, "Look"),

@@ -12,7 +12,11 @@ from pydantic import Field
 from services.channels.connectors import fields
 from services.channels.connectors.chat import slack_history
 from services.channels.connectors.chat.slack_blocks import words_of
-from services.channels.connectors.chat.slack_forms import read_form
+from services.channels.connectors.chat.slack_forms import (
+    INTERACTIONS,
+    read_form,
+    read_interaction,
+)
 from services.channels.connectors.chat.slack_text import text_message
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
@@ -115,6 +119,9 @@ def read_whole(request: InboundRequest, settings: SlackSettings) -> Parsed:
     if not payload:
         return parsed
     kind = fields.text(payload, "type")
+    if kind in INTERACTIONS:
+        read_interaction(payload, _others(settings), parsed)
+        return parsed
     if kind != "event_callback":
         known = kind in ("url_verification", "app_rate_limited")
         tell = parsed.note if known else parsed.lose

@@ -14,14 +14,21 @@ from services.channels.connectors.reading import digest_of, given, moment
 from services.channels.connectors.signatures import form_of
 from shared.contracts.interactions import Author
 
+INTERACTIONS = frozenset((
+    "block_actions", "interactive_message", "block_suggestion", "dialog_submission",
+    "dialog_cancellation", "dialog_suggestion", "message_action", "shortcut", "view_submission",
+    "view_closed", "workflow_step_edit",
+))  # fmt: skip
+Others = Collection[str | None]
 
-def read_form(request: InboundRequest, ours: Collection[str | None], parsed: Parsed) -> None:
+
+def read_form(request: InboundRequest, ours: Others, parsed: Parsed) -> None:
     """Append what a form means: a command with words, or a choice in a message, is what a customer
     says; all else is only answered. `ours` are the users who are no customers."""
     form = {name: fields.clean(value) for name, value in reversed(form_of(request.body) or [])}
     if "payload" in form:
         told = fields.decode_json(form["payload"].encode("utf-8", "replace"), parsed)
-        _interaction(fields.obj({"told": told}, "told"), ours, parsed)
+        read_interaction(fields.obj({"told": told}, "told"), ours, parsed)
     elif fields.text(form, "command"):
         _command(form, ours, parsed)
     elif "ssl_check" in form:
@@ -30,7 +37,7 @@ def read_form(request: InboundRequest, ours: Collection[str | None], parsed: Par
         parsed.lose("unusable_payload", "The form is neither a command nor an interaction.")
 
 
-def _command(form: dict[str, str], ours: Collection[str | None], parsed: Parsed) -> None:
+def _command(form: dict[str, str], ours: Others, parsed: Parsed) -> None:
     name, text = form["command"], form.get("text", "").strip()
     user, channel = fields.key(form, "user_id"), fields.key(form, "channel_id")
     if not text or user in ours:
@@ -58,7 +65,8 @@ def _command(form: dict[str, str], ours: Collection[str | None], parsed: Parsed)
     parsed.events.append(event)
 
 
-def _interaction(told: dict[str, Any], ours: Collection[str | None], parsed: Parsed) -> None:
+def read_interaction(told: dict[str, Any], ours: Others, parsed: Parsed) -> None:
+    """Append what is chosen in a message. An app in Socket Mode is told the same without a form."""
     kind = fields.text(told, "type") or "?"
     user, channel = fields.key(told, "user", "id"), fields.key(told, "channel", "id")
     channel = channel or fields.key(told, "container", "channel_id")

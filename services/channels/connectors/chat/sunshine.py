@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.channels.connectors import fields
+from services.channels.connectors.chat.sunshine_v1 import as_v2
 from services.channels.connectors.email.markup import safe, to_text
 from services.channels.connectors.fetching import MEDIA_BY_URL
 from services.channels.connectors.identities import EMAIL, email, identities
@@ -44,10 +45,12 @@ def parse(request: InboundRequest, _: Settings, __: Context) -> Parsed:
     payload = payload_of(request, parsed)
     if not payload:
         return parsed
+    if fields.text(payload, "trigger"):
+        payload = {**payload, "events": as_v2(payload)}
     if not isinstance(payload.get("events"), list):
-        parsed.lose("unusable_payload", "The payload has no events; version v2 is needed.")
+        parsed.lose("unusable_payload", "The payload has neither events nor a trigger.")
         return parsed
-    app = fields.key(payload, "app", "id") or ""
+    app = fields.key(payload, "app", "id") or fields.key(payload, "app", "_id") or ""
     for raw in fields.items(payload, "events"):
         kind = fields.text(raw, "type") or "?"
         read = _READERS.get(kind)
@@ -110,7 +113,10 @@ def _message(app: str, raw: dict[str, Any], body: dict[str, Any], parsed: Parsed
         event.direction, event.flags = "outbound", ["echo"]
     event.vendor |= fields.known(source=fields.text(message, "source", "type"))
     event.vendor |= fields.known(original_id=fields.key(message, "source", "originalMessageId"))
-    event.in_reply_to = fields.key(message, "quotedMessage", "message", "id")
+    quoted = fields.obj(message, "quotedMessage")
+    event.in_reply_to = fields.key(quoted, "message", "id") or fields.key(
+        quoted, "externalMessageId"
+    )
     _say(event, fields.obj(message, "content"))
     parsed.events.append(event)
 

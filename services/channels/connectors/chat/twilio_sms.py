@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from services.channels.connectors import fields
+from services.channels.connectors.answers import lines_of
 from services.channels.connectors.chat import twilio_history
 from services.channels.connectors.chat.twilio_forms import (
     ANSWERS,
@@ -154,8 +155,10 @@ def _message(values: dict[str, Any], sid: str, settings: TwilioSmsSettings, pars
 
 
 def _describe(event: Normalised, values: dict[str, Any], place: dict[str, Any]) -> None:
-    named = ("ButtonText", "ListTitle", "Label", "FlowData", "InteractiveData")
+    named = ("ButtonText", "ListTitle", "Label")
     event.text = next((text for name in named if (text := fields.text(values, name))), None)
+    for name in ("FlowData", "InteractiveData"):
+        event.text = event.text or lines_of(fields.text(values, name) or "{}")
     if place:
         spot = f"{place.get('latitude')}, {place.get('longitude')}"
         label = event.text or fields.text(values, "Address")

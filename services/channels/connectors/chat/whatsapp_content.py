@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from services.channels.connectors import fields
+from services.channels.connectors.answers import lines_of
 from shared.contracts.interactions import Attachment, Flag
 
 
@@ -136,8 +137,9 @@ def _interactive(message: dict[str, Any], part: dict[str, Any]) -> Content:
     if form:
         answers = fields.text(form, "response_json")
         named = fields.known(name=fields.text(form, "name"), response_json=answers)
-        text = fields.text(form, "body") or fields.text(form, "name")
-        shown = f"{text or 'Form'}: {answers}" if answers else text
+        text = fields.text(form, "body") or fields.text(form, "name") or "Form"
+        told = lines_of(answers) if answers else None
+        shown = f"{text}\n{told}" if told else text
         return Content(text=shown, attributes={"interactive": named})
     return _permission(part)
 

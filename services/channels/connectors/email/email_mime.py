@@ -7,6 +7,7 @@ from pydantic import Field
 
 from services.channels.connectors.email import automatic, bounces, threading
 from services.channels.connectors.email.mime import Mail, parse_mail
+from services.channels.connectors.email.writer import writer_of
 from services.channels.connectors.identities import EMAIL, email, identities
 from services.channels.connectors.port import (
     DAY_S,
@@ -58,11 +59,15 @@ def parse(request: InboundRequest, settings: EmailSettings, _: Context) -> Parse
     return parsed
 
 
+def _own(settings: EmailSettings) -> set[str]:
+    return {address for each in settings.addresses if (address := email(each))}
+
+
 def thread_candidates(mail: Mail, settings: EmailSettings) -> list[str]:
     """What the thread index may know this mail by, best first; see `threading`."""
     ids = (*mail.in_reply_to, *reversed(mail.references))
     token = threading.token_of(mail.recipients, settings.addresses)
-    sender = next(iter(mail.sender), None)
+    sender = writer_of(mail, _own(settings))
     return threading.candidates(
         mail.headers,
         sender=email(sender.address) if sender else None,
@@ -76,8 +81,8 @@ def thread_candidates(mail: Mail, settings: EmailSettings) -> list[str]:
 
 def normalise(mail: Mail, settings: EmailSettings) -> Normalised:
     """The event of a mail; connectors of providers that hand over raw mail use it too."""
-    own = {address for each in settings.addresses if (address := email(each))}
-    sender = _writer(mail, own)
+    own = _own(settings)
+    sender = writer_of(mail, own)
     address = email(sender.address) if sender else None
     own_loop = _own_loop(mail, address, own, settings.message_id_domains)
     flags = automatic.flags_of(
@@ -101,18 +106,6 @@ def normalise(mail: Mail, settings: EmailSettings) -> Normalised:
         vendor={"message_id": mail.message_id} | ({"synthetic_id": True} if mail.synthetic else {}),
         thread_candidates=thread_candidates(mail, settings),
     )
-
-
-def _writer(mail: Mail, own: set[str]) -> Address | None:
-    """Who wrote it. A form on our own site writes to us in our name and puts the customer into
-    Reply-To; taken for our own mail coming back it would be lost."""
-    sender = next(iter(mail.sender), None)
-    answer_to = next(iter(mail.reply_to), None)
-    if sender is None or answer_to is None or not answer_to.address or mail.in_reply_to:
-        return sender
-    to_us = any(email(each.address) in own for each in mail.to)
-    form = to_us and email(sender.address) in own and email(answer_to.address) not in own
-    return answer_to if form else sender
 
 
 def _author(mail: Mail, sender: Address | None, own_loop: bool) -> Author:

@@ -1,0 +1,118 @@
+"""What helpdesks and bots' platforms send every day beside plain messages."""
+
+from typing import Any
+
+from services.channels.connectors.handling import Handled
+from shared.contracts import interactions
+from tests.unit.test_connector_ordinary_life import quiet
+from tests.unit.test_connector_rare_messages import SECONDS, only, run
+
+
+def chatwoot(**more: Any) -> Handled:
+    payload = {
+        "event": "message_updated",
+        "id": 9,
+        "content": "What is it about?",
+        "message_type": "template",
+        "account": {"id": 1},
+        "conversation": {"id": 3, "meta": {"sender": {"id": 5, "name": "Kim"}}},
+        **more,
+    }
+    return run("chatwoot", payload)
+
+
+def test_what_a_customer_chooses_in_chatwoot_is_his_message() -> None:
+    chosen = {"submitted_values": [{"title": "Billing", "value": "b"}]}
+    kind, data = only(chatwoot(content_type="input_select", content_attributes=chosen))
+    assert (kind, data.text, data.author.name) == (interactions.MESSAGE, "Billing: b", "Kim")
+    assert (data.direction, data.flags, data.in_reply_to) == ("inbound", [], "9")
+    address = {"submitted_email": "kim@example.org"}
+    _, data = only(chatwoot(content_type="input_email", content_attributes=address))
+    assert data.text == "kim@example.org"
+
+
+def test_a_shared_link_without_an_address_is_its_title() -> None:
+    link = {"id": 1, "file_type": "fallback", "fallback_title": "Our shop"}
+    said = {"event": "message_created", "message_type": "incoming", "content": None}
+    _, data = only(chatwoot(**said, attachments=[link]))
+    assert (data.text, data.attachments, data.flags) == ("Our shop", [], [])
+
+
+def intercom(topic: str, **item: Any) -> Handled:
+    return run(
+        "intercom", {"topic": topic, "id": "n1", "created_at": SECONDS, "data": {"item": item}}
+    )
+
+
+def test_a_tag_says_nothing_again_and_a_deletion_ends_by_the_conversations_id() -> None:
+    part = {"type": "conversation_part", "id": "7", "body": "<p>Said before</p>"}
+    quiet(intercom("conversation_part.tag.created", **part))
+    kind, data = only(intercom("conversation.deleted", type="conversation", conversation_id="9"))
+    assert (kind, data.conversation_key) == (interactions.CONVERSATION_ENDED, "9")
+
+
+def test_a_comment_in_zendesk_whose_files_come_apart_is_a_message() -> None:
+    comment = {"id": "5", "body": "", "author": {"id": "8"}, "is_public": True}
+    payload = {
+        "type": "zen:event-type:ticket.comment_added",
+        "id": "E1",
+        "detail": {"id": "35"},
+        "event": {"comment": comment},
+    }
+    _, data = only(run("zendesk", payload))
+    assert (data.text, data.author.role) == ("(comment without text)", "customer")
+
+
+def test_the_answer_to_a_quoted_message_in_teams() -> None:
+    quote = (
+        '<blockquote itemtype="http://schema.skype.com/Reply" itemid="42"><p>Old</p></blockquote>'
+    )
+    activity = {
+        "type": "message",
+        "id": "2",
+        "conversation": {"id": "a:1"},
+        "from": {"id": "29:1"},
+        "text": "Old\nIt still burns",
+        "attachments": [{"contentType": "text/html", "content": f"{quote}<p>It still burns</p>"}],
+    }
+    _, data = only(run("teams", activity))
+    assert (data.text, data.reply_text) == ("Old\nIt still burns", "It still burns")
+    assert data.in_reply_to == "42"
+
+
+def sunshine_v1(trigger: str, **more: Any) -> Handled:
+    person = {"_id": "u1", "userId": "kim-7", "givenName": "Kim", "email": "kim@example.org"}
+    payload = {
+        "trigger": trigger,
+        "version": "v1.1",
+        "app": {"_id": "a1"},
+        "appUser": person,
+        "conversation": {"_id": "c1"},
+        "timestamp": SECONDS - 1.5,
+        **more,
+    }
+    return run("sunshine", payload)
+
+
+def test_sunshines_older_webhooks_are_read_as_the_present_ones() -> None:
+    said = {
+        "_id": "m1",
+        "role": "appUser",
+        "type": "text",
+        "text": "Hi",
+        "received": SECONDS - 2.25,
+    }
+    handled = sunshine_v1("message:appUser", messages=[{**said, "source": {"type": "messenger"}}])
+    _, data = only(handled)
+    assert (data.text, data.author.name, data.conversation_key) == ("Hi", "Kim", "c1")
+    assert {each.scheme for each in data.identities} == {"sunshine", "external", "email"}
+    assert handled.events[0].envelope.time == "2026-03-02T09:19:57.750000Z"
+    _, data = only(sunshine_v1("message:appMaker", messages=[{**said, "role": "appMaker"}]))
+    assert data.flags == ["echo"]
+    _, data = only(sunshine_v1("postback", postbacks=[{"action": {"payload": "P", "text": "Yes"}}]))
+    assert (data.text, data.attributes["postback"]) == ("Yes", "P")
+    failed = {"message": {"_id": "m2"}, "error": {"code": "blocked"}}
+    kind, data = only(sunshine_v1("message:delivery:failure", **failed))
+    assert kind == interactions.DELIVERY_STATUS and data.delivery_status is not None
+    assert (data.delivery_status.message_id, data.delivery_status.status) == ("m2", "failed")
+    quiet(sunshine_v1("typing:appUser"))
