@@ -116,3 +116,67 @@ def test_sunshines_older_webhooks_are_read_as_the_present_ones() -> None:
     assert kind == interactions.DELIVERY_STATUS and data.delivery_status is not None
     assert (data.delivery_status.message_id, data.delivery_status.status) == ("m2", "failed")
     quiet(sunshine_v1("typing:appUser"))
+
+
+def test_a_button_in_teams_that_asks_the_bot_is_the_answer_of_who_pressed_it() -> None:
+    action = {"type": "Action.Execute", "verb": "person", "data": {"topic": "Billing"}}
+    activity = {
+        "type": "invoke",
+        "name": "adaptiveCard/action",
+        "id": "f:1",
+        "conversation": {"id": "a:1"},
+        "from": {"id": "29:1"},
+        "replyToId": "7",
+        "value": {"action": action},
+    }
+    handled = run("teams", activity)
+    _, data = only(handled)
+    assert (data.text, data.in_reply_to) == ("topic: Billing", "7")
+    assert data.attributes["button"] == "person"
+    assert "activity.message" in handled.answer.body and handled.answer.status == 200
+    quiet(run("teams", {**activity, "name": "composeExtension/query"}))
+
+
+def test_twilios_event_streams_tell_what_its_forms_tell() -> None:
+    data = {"messageSid": "SM1", "from": "+4915112345678", "to": "+4930123456"}
+    received = {
+        "specversion": "1.0",
+        "type": "com.twilio.messaging.inbound-message.received",
+        "data": {**data, "body": "Hello", "timestamp": "2026-03-02T09:19:59Z"},
+    }
+    sent = {"messageSid": "SM2", "from": "+4930123456", "to": "+4915112345678"}
+    delivered = {"specversion": "1.0", "type": "com.twilio.messaging.message.delivered"}
+    other = {"specversion": "1.0", "type": "com.twilio.voice.status-callback.call.completed"}
+    events = [received, {**delivered, "data": {**sent, "messageStatus": "DELIVERED"}}, other]
+    first, second = run("twilio_sms", events).events
+    assert (first.interaction.text, first.envelope.time) == ("Hello", "2026-03-02T09:19:59Z")
+    assert second.interaction.delivery_status is not None
+    assert second.interaction.delivery_status.status == "delivered"
+    assert first.interaction.conversation_id == second.interaction.conversation_id
+
+
+def test_a_contact_that_contact_lens_analysed_afterwards() -> None:
+    said = {"Id": "t1", "ParticipantId": "p1", "Content": "Hello", "BeginOffsetMillis": 0}
+    answer = {"Id": "t2", "ParticipantId": "p2", "Content": "Good day", "BeginOffsetMillis": 900}
+    people = [
+        {"ParticipantId": "p1", "ParticipantRole": "CUSTOMER"},
+        {"ParticipantId": "p2", "ParticipantRole": "AGENT"},
+    ]
+    summary = {"PostContactSummary": {"Content": "A greeting."}}
+    file = {
+        "Channel": "VOICE",
+        "LanguageCode": "en-US",
+        "CustomerMetadata": {"ContactId": "c1", "InstanceId": "i1"},
+        "Participants": people,
+        "Transcript": [said, answer],
+        "ConversationCharacteristics": {"ContactSummary": summary},
+    }
+    events = [each.interaction for each in run("connect_contact_lens", file).events]
+    assert [(each.text, each.author.role) for each in events] == [
+        ("Hello", "customer"),
+        ("Good day", "agent"),
+        ("Summary: A greeting.", "system"),
+    ]
+    assert {each.conversation_key for each in events} == {"c1"}
+    rule = {"detail-type": "Contact Lens Post Call Rules Matched", "detail": {"ruleName": "R"}}
+    quiet(run("connect_contact_lens", rule))

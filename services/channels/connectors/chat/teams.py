@@ -4,7 +4,6 @@ https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connec
 https://github.com/microsoft/Agents/blob/main/specs/activity/protocol-activity.md
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,7 +11,7 @@ from typing import Any
 
 from services.channels.connectors import fields
 from services.channels.connectors.bearer import bearer_of, decode, in_time, public_keys
-from services.channels.connectors.chat import teams_cards
+from services.channels.connectors.chat import teams_cards, teams_quotes
 from services.channels.connectors.chat.teams_examples import ISSUER, examples
 from services.channels.connectors.email.markup import safe, to_text
 from services.channels.connectors.email.pictures import data_of
@@ -161,9 +160,9 @@ def _say(event: Normalised, activity: dict[str, Any], parsed: Parsed) -> None:
     ]
     if text and fields.text(activity, "textFormat") in ("xml", "html"):
         event.html, text = safe(text), to_text(text).strip() or None
-    quoted = _quoted(activity)
+    quoted = teams_quotes.quoted(activity)
     event.in_reply_to = event.in_reply_to or fields.key(quoted, "messageId")
-    _answer(event, activity)
+    teams_quotes.answer(event, activity)
     event.text = text or _shown(activity) or _chosen(activity) or fields.text(activity, "summary")
     event.text = event.text or fields.text(quoted, "messagePreview")
     event.attributes = fields.known(mentions=[name for name, _ in mentions(activity)])
@@ -172,27 +171,6 @@ def _say(event: Normalised, activity: dict[str, Any], parsed: Parsed) -> None:
         shown = ", ".join(name for name in names if name)[:64] or "empty"
         event.text, event.generated = f"(unsupported message: {shown})", True
         event.flags = [*event.flags, "unsupported"]
-
-
-_QUOTE = re.compile(r"(?i)<blockquote\b[^<>]{0,300}schema\.skype\.com/Reply[^<>]{0,300}>")
-_QUOTED_ID = re.compile(r"(?i)\bitemid=[\"']?(\d{1,20})")
-_QUOTE_END = "</blockquote>"
-
-
-def _answer(event: Normalised, activity: dict[str, Any]) -> None:
-    """What answers a message that Teams repeats above it, as the HTML copy of the text marks it."""
-    copies = [fields.text(each, "content") for each in fields.items(activity, "attachments")]
-    for html in (fields.text(activity, "text"), *copies):
-        found = _QUOTE.search(html or "")
-        end = html.find(_QUOTE_END, found.end()) if html and found else -1
-        if found is None or html is None or end < 0:
-            continue
-        number = _QUOTED_ID.search(found[0])
-        event.in_reply_to = event.in_reply_to or (number[1] if number else None)
-        if "schema.skype.com/Mention" not in html:
-            said = html[: found.start()] + html[end + len(_QUOTE_END) :]
-            event.reply_text = to_text(said).strip() or None
-        return
 
 
 def mentions(activity: dict[str, Any]) -> list[tuple[str, str]]:
@@ -234,16 +212,6 @@ def _shown(activity: dict[str, Any]) -> str | None:
     return None
 
 
-def _quoted(activity: dict[str, Any]) -> dict[str, Any]:
-    """The message that a reply or a forward is about."""
-    for each in fields.items(activity, "attachments"):
-        content = fields.text(each, "content")
-        if fields.text(each, "contentType") == "messageReference" and content:
-            told = fields.decode_json(content.encode("utf-8", "replace"), Parsed())
-            return told if isinstance(told, dict) else {}
-    return {}
-
-
 def _chosen(activity: dict[str, Any]) -> str | None:
     """What was chosen on a card: the words of its value."""
     value = activity.get("value")
@@ -280,6 +248,23 @@ def _embedded(raw: dict[str, Any]) -> tuple[str, bytes] | None:
     """A file that stands in its address, as channels other than Teams send it."""
     address = fields.at(raw, "contentUrl")
     return data_of(address) if isinstance(address, str) else None
+
+
+def _pressed(activity: dict[str, Any], parsed: Parsed) -> None:
+    """A button of an Adaptive Card that asks the bot itself (Action.Execute). Teams shows an error
+    where no answer of this form comes back."""
+    name, action = fields.text(activity, "name") or "?", fields.obj(activity, "value", "action")
+    if name != "adaptiveCard/action" or not action:
+        parsed.note("not_an_interaction", f"The call {name[:64]!r} is no interaction.")
+        return
+    event = _event(activity, in_reply_to=fields.key(activity, "replyToId"))
+    chosen = _chosen({"value": action.get("data")})
+    event.text = fields.text(action, "title") or chosen or fields.text(action, "verb")
+    event.attributes = fields.known(button=fields.text(action, "verb"))
+    if event.text is None:
+        event.text, event.generated = "(button)", True
+    parsed.events.append(event)
+    parsed.answer = teams_cards.RECEIVED
 
 
 def _update(activity: dict[str, Any], parsed: Parsed) -> None:
@@ -348,6 +333,7 @@ _READERS: dict[str, Callable[[dict[str, Any], Parsed], None]] = {
     "messageDelete": _delete,
     "messageReaction": _reaction,
     "event": _told,
+    "invoke": _pressed,
     "conversationUpdate": _conversation,
     "contactRelationUpdate": _conversation,
     "installationUpdate": _conversation,

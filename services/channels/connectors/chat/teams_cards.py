@@ -6,6 +6,14 @@ https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards
 from typing import Any
 
 from services.channels.connectors import fields
+from services.channels.connectors.port import Answer
+
+RECEIVED = Answer(
+    200,
+    '{"statusCode":200,"type":"application/vnd.microsoft.activity.message","value":"✓"}',
+    (("Content-Type", "application/json"),),
+)
+"""To a button that asks the bot: the card stays as it is."""
 
 _MAX_DEPTH = 8
 _MAX_LINES = 200

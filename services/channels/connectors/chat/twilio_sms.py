@@ -18,6 +18,7 @@ from services.channels.connectors.chat.twilio_forms import (
     form,
     request_of,
 )
+from services.channels.connectors.chat.twilio_streams import as_form, events_in
 from services.channels.connectors.identities import PHONE, identities, phone
 from services.channels.connectors.port import (
     Connector,
@@ -51,6 +52,7 @@ SETUP = """\
    messages and as status callback; add `#rc=5&rp=all` to it, for Twilio otherwise tries once.
 2. Put the account's auth token into `auth_token`; a list of two during rotation.
 3. Behind a proxy, set `public_url` to the address exactly as Twilio calls it: Twilio signs it.
+   A webhook sink of Event Streams may take the place of the forms; it tells of no files.
 
 Twilio does not repeat what nobody answered: what was missed is listed every five minutes by the
 Messages API, once `account_sid` is set. Twilio sends no time with a message: it is dated by its
@@ -92,14 +94,40 @@ _REFERRAL = {
 
 def parse(request: InboundRequest, settings: TwilioSmsSettings, _: Context) -> Parsed:
     parsed = Parsed()
+    if request.media_type in _STREAMED:
+        streamed = events_in(fields.decode_json(request.body, Parsed()))
+        for event in streamed:
+            _streamed(event, settings, parsed)
+        if streamed:
+            return parsed
     values = form(request, parsed)
-    if not values:
-        return parsed
+    if values:
+        _read(values, settings, parsed)
+    return parsed
+
+
+_STREAMED = (
+    "application/json",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+)
+
+
+def _streamed(event: dict[str, Any], settings: TwilioSmsSettings, parsed: Parsed) -> None:
+    values = as_form(event)
+    if values is None:
+        kind = (fields.text(event, "type") or "?")[:64]
+        parsed.note("not_an_interaction", f"The event {kind!r} is no message.")
+    else:
+        _read(values, settings, parsed)
+
+
+def _read(values: dict[str, Any], settings: TwilioSmsSettings, parsed: Parsed) -> None:
     sid = fields.key(values, "MessageSid") or fields.key(values, "SmsSid")
     sid = sid or fields.key(values, "SmsMessageSid")
     if sid is None:
         parsed.lose("missing_id", "The form has no MessageSid.")
-        return parsed
+        return
     status = (
         fields.text(values, "MessageStatus") or fields.text(values, "SmsStatus") or ""
     ).lower()
@@ -109,7 +137,6 @@ def parse(request: InboundRequest, settings: TwilioSmsSettings, _: Context) -> P
         parsed.lose("missing_sender", "A message has no From.")
     else:
         _message(values, sid, settings, parsed)
-    return parsed
 
 
 def _event(

@@ -11,6 +11,7 @@ from typing import Any
 
 from services.channels.connectors import calls, fields
 from services.channels.connectors.identities import PHONE, identities, phone
+from services.channels.connectors.phone.contact_lens_analysis import as_record
 from services.channels.connectors.port import (
     DAY_S,
     Answer,
@@ -39,6 +40,7 @@ SETUP = """\
 4. Records carry no wall clock, only milliseconds from the start of the contact. Post Connect's
    contact events (EventBridge), or the event of a contact flow, to the same URL as well: they carry
    the caller's number and when the contact began and ended.
+5. Files of contacts that were analysed afterwards may be posted too, each as it lies in the bucket.
 """
 
 _ROLES: dict[str, Role] = {"CUSTOMER": "customer", "AGENT": "agent", "SYSTEM": "system"}
@@ -93,6 +95,10 @@ def _contact(record: dict[str, Any], parsed: Parsed) -> bool:
     """
     told = fields.obj(record, "Details", "ContactData") or fields.obj(record, "detail")
     contact = fields.key(told, "ContactId") or fields.key(told, "contactId")
+    kind = fields.text(record, "detail-type") or ""
+    if kind and contact is None:
+        parsed.note("not_an_interaction", f"The event {kind[:64]!r} is no interaction.")
+        return True
     if contact is None:
         return False
     event = fields.key(told, "eventType") or "INITIATED"
@@ -123,6 +129,7 @@ def _channel(name: str | None) -> Channel | None:
 def _record(record: dict[str, Any], at_us: int | None, parsed: Parsed) -> None:
     if _contact(record, parsed):
         return
+    record = as_record(record) or record
     contact, kind = fields.key(record, "ContactId"), fields.text(record, "EventType")
     if contact is None or kind is None:
         parsed.lose("missing_id", "A record lacks its contact or its type.")
