@@ -50,6 +50,29 @@ def test_a_channels_post_that_telegram_copies_into_its_group_opens_nothing() -> 
     assert data.flags == ["suppress"]
 
 
+def telegram(kind: str, **more: Any) -> Any:
+    chat = {"id": 7, "type": "private"}
+    message = {"message_id": 1, "date": SECONDS, "chat": chat, "from": {"id": 7}, **more}
+    return run("telegram", {"update_id": 1, kind: message})
+
+
+def test_what_telegram_has_added_of_late() -> None:
+    _, data = only(telegram("guest_message", text="Please help me here"))
+    assert (data.text, data.author.role) == ("Please help me here", "customer")
+    _, data = only(telegram("message", live_photo={"file_id": "L1", "mime_type": "video/mp4"}))
+    assert [each.vendor_id for each in data.attachments] == ["L1"]
+    for quiet in (telegram("managed_bot"), telegram("message", chat_owner_left={})):
+        assert quiet.events == [] and quiet.dead_letter is None
+
+
+def test_a_whatsapp_calls_other_events_are_no_dead_letters() -> None:
+    call = {"id": "c1", "from": "4915112345678", "event": "media_update", "timestamp": "1"}
+    value = {"metadata": {"phone_number_id": "7"}, "calls": [call]}
+    payload = {"entry": [{"id": "W", "changes": [{"field": "calls", "value": value}]}]}
+    handled = run("whatsapp_cloud", payload)
+    assert handled.events == [] and handled.dead_letter is None
+
+
 def test_tiktoks_stickers_are_pictures() -> None:
     content = {"message_id": "m", "conversation_id": "c", "type": "emoji"}
     content |= {"from_user": {"id": "u"}, "emoji": {"url": "https://t.example/e.png"}}

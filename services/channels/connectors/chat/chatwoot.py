@@ -214,7 +214,9 @@ def _change(event: Normalised, payload: dict[str, Any], number: str, parsed: Par
 
 def _say(event: Normalised, payload: dict[str, Any]) -> None:
     event.text = fields.text(payload, "content")
-    event.subject = fields.text(payload, "conversation", "additional_attributes", "mail_subject")
+    event.subject = fields.text(
+        payload, "conversation", "additional_attributes", "mail_subject"
+    ) or fields.text(payload, "content_attributes", "email", "subject")
     for each in fields.items(payload, "attachments"):
         place = fields.number(each, "coordinates_lat"), fields.number(each, "coordinates_long")
         if fields.text(each, "file_type") == "location":

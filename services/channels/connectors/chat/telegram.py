@@ -35,8 +35,8 @@ SETUP = """\
 1. Choose a secret of 1 to 256 letters, digits, `_` and `-`; put it into `secret_token`.
 2. Call `setWebhook` with the connector's inbound URL, that `secret_token` and `allowed_updates`
    `["message","edited_message","channel_post","edited_channel_post","business_message",
-   "edited_business_message","deleted_business_messages","callback_query","message_reaction",
-   "my_chat_member"]`.
+   "edited_business_message","deleted_business_messages","guest_message","callback_query",
+   "message_reaction","my_chat_member"]`.
 3. While you rotate it, list the old and the new secret.
 
 Files come as `file_id`s; fetching them (`getFile`) needs `bot_token`. Telegram keeps undelivered
@@ -58,6 +58,8 @@ _SILENT = (
     "message_reaction_count",
     "business_connection",
     "purchased_paid_media",
+    "managed_bot",
+    "subscription",
 )
 
 
@@ -275,6 +277,7 @@ _READERS: dict[str, Callable[[dict[str, Any], dict[str, Any], str, Parsed], None
             "edited_channel_post",
             "business_message",
             "edited_business_message",
+            "guest_message",
         ),
         _message,
     ),

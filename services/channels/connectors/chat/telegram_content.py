@@ -30,6 +30,7 @@ _FILES = {
     "video_note": "video/mp4",
     "animation": "video/mp4",
     "sticker": "image/webp",
+    "live_photo": "video/mp4",
 }
 _SERVICE = (
     "new_chat_members",
@@ -70,6 +71,11 @@ _SERVICE = (
     "giveaway_created",
     "giveaway_completed",
     "connected_website",
+    "chat_owner_left",
+    "chat_owner_changed",
+    "managed_bot_created",
+    "poll_option_added",
+    "poll_option_deleted",
 )
 
 

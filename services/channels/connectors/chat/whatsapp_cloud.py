@@ -315,8 +315,11 @@ def _call(account: Account, raw: dict[str, Any], parsed: Parsed) -> None:
     wa_id = fields.key(raw, "to" if ours else "from")
     person = _person(account, wa_id, fields.key(raw, "to_user_id" if ours else "from_user_id"))
     call, name = fields.key(raw, "id"), fields.text(raw, "event") or ""
-    if call is None or person.id is None or name not in ("connect", "terminate"):
+    if call is None or person.id is None:
         parsed.lose("unknown_call", f"A call of unknown shape (event {name[:32]!r}).")
+        return
+    if name not in ("connect", "terminate"):
+        parsed.note("not_an_interaction", f"The call's event {name[:32]!r} is no interaction.")
         return
     event = _event(account, person, raw, f"{call}:{name}", vendor={"event": name}, generated=True)
     if name == "connect":
