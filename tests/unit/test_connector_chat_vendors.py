@@ -12,7 +12,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from services.channels.connectors.bearer import sign_hs256
 from services.channels.connectors.chat import messagebird, teams_examples, zendesk
-from services.channels.connectors.chat.slack import plain
+from services.channels.connectors.chat.slack_blocks import plain
 from services.channels.connectors.handling import Handled
 from services.channels.connectors.port import InboundRequest
 from services.channels.connectors.posting import encoded, posted

@@ -187,6 +187,36 @@ def test_the_same_told_without_a_form() -> None:
     quiet(run("slack", {"type": "view_submission", "user": {"id": "U1"}, "view": {"id": "V1"}}))
 
 
+def slack(**said: Any) -> Handled:
+    event = {"type": "message", "channel": "C1", "ts": f"{SECONDS}.1", "user": "U1"}
+    event |= {"event_ts": f"{SECONDS}.1", **said}
+    return run(
+        "slack", {"type": "event_callback", "team_id": "T1", "event_id": "E1", "event": event}
+    )
+
+
+@pytest.mark.parametrize(
+    ("marked", "words"),
+    [
+        ("<http://shop.example|shop.example>", "shop.example"),
+        ("<mailto:kim@example.org|kim@example.org>", "kim@example.org"),
+        ("<https://shop.example/a|our shop>", "our shop (https://shop.example/a)"),
+        ("<!subteam^S1|@team> <#C2|general>", "@team #general"),
+        ("<!date^1392734382^Posted {date}|Posted 2014-02-18>", "Posted 2014-02-18"),
+    ],
+)
+def test_slacks_markup_is_read_as_it_looks(marked: str, words: str) -> None:
+    _, data = only(slack(text=f"See {marked} &amp; go"))
+    assert (data.text, data.reply_text) == (f"See {marked} &amp; go", f"See {words} & go")
+
+
+def test_a_voice_clip_in_slack_says_what_slack_understood() -> None:
+    heard = {"status": "complete", "preview": {"content": "I need help", "has_more": False}}
+    clip = {"id": "F1", "name": "clip.m4a", "mimetype": "audio/mp4", "transcription": heard}
+    _, data = only(slack(subtype="file_share", text="", files=[clip]))
+    assert (data.text, len(data.attachments)) == ("I need help", 1)
+
+
 def test_slackbot_is_no_customer() -> None:
     event = {"type": "message", "channel": "C1", "ts": f"{SECONDS}.1", "user": "USLACKBOT"}
     event |= {"event_ts": f"{SECONDS}.1", "text": "Reminder: stand-up"}

@@ -4,14 +4,13 @@ https://docs.slack.dev/apis/events-api/
 """
 
 import json
-import re
 from typing import Any
 
 from pydantic import Field
 
 from services.channels.connectors import fields
 from services.channels.connectors.chat import slack_history
-from services.channels.connectors.chat.slack_blocks import words_of
+from services.channels.connectors.chat.slack_blocks import plain, spoken_in, words_of
 from services.channels.connectors.chat.slack_forms import (
     INTERACTIONS,
     read_form,
@@ -230,11 +229,8 @@ def _parent(raw: dict[str, Any]) -> str | None:
     return thread if thread and thread != own else None
 
 
-_MARKUP = re.compile(r"<([^<>]{1,2000})>")
-
-
 def _say(event: Normalised, raw: dict[str, Any]) -> None:
-    event.text = fields.text(raw, "text") or words_of(raw)
+    event.text = fields.text(raw, "text") or words_of(raw) or spoken_in(raw)
     event.attachments = [_file(each) for each in fields.items(raw, "files")]
     if not event.text and not event.attachments:
         event.text, event.generated = "(unsupported message)", True
@@ -248,19 +244,6 @@ def _reply_text(said: str | None) -> str | None:
         return None
     words = plain(said)
     return words if words != said else None
-
-
-def plain(text: str) -> str:
-    """Slack's markup as words: links by their label, users and channels by name or id."""
-
-    def word(found: re.Match[str]) -> str:
-        target, _, label = found[1].partition("|")
-        if target[:1] in "@#!":
-            return f"{target[:1].replace('!', '@')}{label or target[1:]}"
-        return f"{label} ({target})" if label and label != target else target
-
-    words = _MARKUP.sub(word, text)
-    return words.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _file(raw: dict[str, Any]) -> Attachment:

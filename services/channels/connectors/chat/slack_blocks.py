@@ -1,13 +1,44 @@
-"""The words of Slack's blocks and shared attachments, for messages that have no text of their own.
+"""The words of Slack's markup, and those of blocks, shared attachments and voice clips, for messages
+that have no text of their own.
 
 https://docs.slack.dev/reference/block-kit/blocks
 """
 
+import re
 from typing import Any
 
 from services.channels.connectors import fields
 
 _MAX_DEPTH = 6
+_MARKUP = re.compile(r"<([^<>]{1,2000})>")
+_SCHEMES = ("http://", "https://", "mailto:", "tel:")
+
+
+def plain(text: str) -> str:
+    """Slack's markup as words: links by their label, users and channels by name or id."""
+    words = _MARKUP.sub(lambda found: _word(found[1]), text)
+    return words.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def _word(marked: str) -> str:
+    target, _, label = marked.partition("|")
+    if target.startswith("!date^"):
+        return label or target
+    if target[:1] in ("@", "#", "!"):
+        named = label.lstrip("@#") or target[1:]
+        return f"{target[:1].replace('!', '@')}{named}"
+    if not label or label == target or target in [f"{scheme}{label}" for scheme in _SCHEMES]:
+        return label or target
+    return f"{label} ({target})"
+
+
+def spoken_in(message: dict[str, Any]) -> str | None:
+    """What Slack understood of voice clips."""
+    found = [
+        fields.text(each, "transcription", "preview", "content")
+        for each in fields.items(message, "files")
+    ]
+    return "\n".join(said for said in found if said) or None
 
 
 def words_of(message: dict[str, Any]) -> str | None:
