@@ -551,6 +551,22 @@ async def test_a_kind_that_cannot_sign_has_an_unguessable_address(house):
     assert (await house.open.post(path, content=mail, headers=headers)).status_code < 300
 
 
+async def test_head_says_whether_the_address_is_there(house):
+    """Intercom takes an address only once it has answered a HEAD."""
+    await put(house, "desk", {"kind": "intercom", "secrets": {"client_secret": "x"}})
+    base = "/v1/workspaces/acme/connectors"
+    found = await house.open.head(f"{base}/desk/inbound")
+    assert (found.status_code, found.content) == (200, b"")
+    assert (await house.open.head(f"{base}/nobody/inbound")).status_code == 404
+    shown = (await put(house, "box", {"kind": "email_mime"})).json()
+    path = httpx.URL(shown["inbound_url"]).path
+    assert (await house.open.head(path)).status_code == 200
+    for wrong in (f"{base}/box/inbound", f"{base}/box/inbound/guess"):
+        assert (await house.open.head(wrong)).status_code == 404
+    await put(house, "desk", {"kind": "intercom", "enabled": False})
+    assert (await house.open.head(f"{base}/desk/inbound")).status_code == 404
+
+
 def mail_of(name, refers=(), text="hello there"):
     lines = [
         "From: Kim <kim@example.org>",

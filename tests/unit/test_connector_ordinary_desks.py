@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from services.channels.connectors.handling import Handled
+from services.channels.connectors import registry
+from services.channels.connectors.handling import Handled, handle
+from services.channels.connectors.port import InboundRequest
 from shared.contracts import interactions
 from tests.unit.test_connector_ordinary_life import quiet
 from tests.unit.test_connector_rare_messages import SECONDS, only, run
@@ -49,6 +51,19 @@ def test_a_tag_says_nothing_again_and_a_deletion_ends_by_the_conversations_id() 
     quiet(intercom("conversation_part.tag.created", **part))
     kind, data = only(intercom("conversation.deleted", type="conversation", conversation_id="9"))
     assert (kind, data.conversation_key) == (interactions.CONVERSATION_ENDED, "9")
+
+
+def test_a_head_asks_only_whether_the_address_is_there() -> None:
+    connector = registry.get("intercom")
+    handled = handle(
+        connector,
+        connector.settings(),
+        {},
+        InboundRequest("HEAD", "https://omniroute.example/inbound", (), b"", 0),
+        connector_id="desk",
+        workspace="acme",
+    )
+    assert (handled.answer.status, handled.accepted, handled.problems) == (200, False, [])
 
 
 def test_a_comment_in_zendesk_whose_files_come_apart_is_a_message() -> None:

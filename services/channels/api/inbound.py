@@ -43,7 +43,18 @@ async def inbound_by_token(request: Request) -> Response:
     return await _by_token(request)
 
 
+async def reachable(request: Request) -> Response:
+    """Whether the address is there: Intercom, and others, ask by HEAD before they take it."""
+    return Response() if await _addressed(request) else Response(status_code=404)
+
+
 for path, endpoint in (("", inbound), ("/{token}", inbound_by_token)):
+    router.add_api_route(
+        f"/connectors/{{connector}}/inbound{path}",
+        reachable,
+        methods=["HEAD"],
+        include_in_schema=False,
+    )
     router.add_api_route(
         f"/connectors/{{connector}}/inbound{path}",
         endpoint,
@@ -51,6 +62,14 @@ for path, endpoint in (("", inbound), ("/{token}", inbound_by_token)):
         max_body_size=MAX_INBOUND_BYTES,
         route_class_override=DirectRoute,
     )
+
+
+async def _addressed(request: Request) -> bool:
+    stored = await _known(request)
+    token = request.path_params.get("token")
+    if token is None:
+        return stored.enabled and registry.get(stored.kind).signed
+    return stored.enabled and hmac.compare_digest(token.encode(), stored.inbound_token.encode())
 
 
 async def _by_signature(request: Request) -> Response:

@@ -113,6 +113,8 @@ def handle(
             accepted = done.verdict == "valid" or trial
             return Handled(done.verdict, accepted, done.answer, connector.answers.unavailable)
     answers = connector.answers
+    if request.method.upper() == "HEAD":  # asks whether the address is there
+        return Handled("none", False, Answer(200), answers.unavailable)
     if request.method.upper() != "POST" and not _is_queried(connector, request):
         problem = Problem(
             "method", f"{request.method[:16]} carries no payload: send it by POST.", lost=False
