@@ -57,9 +57,34 @@ def test_a_customer_is_never_paired_with_an_agent():
     driver.put("customer", "kim", **KIM)
     assert offered(driver, "ana") == ["c1"]
     driver.put("customer", "kim", never_pair=["ana"], **KIM)
-    driver.wait(21)
+    assert offered(driver, "ana") == [], "the offer that was open is revoked"
+    assert [one["reason"] for one in driver.found("offer.revoked")] == ["never_pair"]
     come(driver, "ben")
     assert offered(driver, "ben") == ["c1"]
+
+
+def test_of_several_offers_only_that_to_whom_is_never_paired_is_revoked():
+    driver = come(centre({"ana": {}, "ben": {}, "cleo": {}}, offer={"parallel": 2}), "ana", "ben")
+    driver.put("customer", "kim", **KIM)
+    driver.say("c1", identities=HER)
+    come(driver, "cleo")
+    driver.put("customer", "kim", never_pair=["ana"], **KIM)
+    assert (offered(driver, "ana"), offered(driver, "ben")) == ([], ["c1"])
+    assert offered(driver, "cleo") == ["c1"]
+    assert task_of(driver, "c1")["state"] == "reserved"
+
+
+def test_a_warm_transfers_offer_is_revoked_and_who_has_the_work_keeps_it():
+    driver = come(centre({"ana": {}, "ben": {}}), "ana")
+    driver.put("customer", "kim", **KIM)
+    driver.say("c1", identities=HER)
+    name = accept(driver, "ana")
+    come(driver, "ben")
+    driver.command(cmd.TransferTask(task=name, to=cmd.TransferTo(agent="ben"), mode="warm"))
+    assert offered(driver, "ben") == ["c1"]
+    driver.put("customer", "kim", never_pair=["ana", "ben"], **KIM)
+    assert offered(driver, "ben") == [] and has(driver, "ana") == ["c1"]
+    assert invariants.check(driver.core) == []
 
 
 def test_preferred_skills_put_agents_in_order_and_rule_nobody_out():

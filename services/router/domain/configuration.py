@@ -15,6 +15,7 @@ from services.router.domain import (  # fmt: skip
     last_agents,
     lifecycle,
     membership,
+    pairing,
     planning,
     presence,
     shift_zones,
@@ -203,7 +204,7 @@ def write(
     if kind == "queue" and _parallel(ws, name) != parallel:
         membership.offers_changed(ws, name)
     if kind == "customer" and _never_pair(ws, name) != paired:
-        pair_again(ws)
+        pairing.all_anew(ws)
     desktops.wake(ws, seen)
     return version
 
@@ -293,7 +294,7 @@ def _replan(ws: Workspace, policy_id: str) -> None:
     for task in _in_order(ws):
         if task.state not in SEEKING or task.policy is None or task.policy.id != policy_id:
             continue
-        if policy.policy.on_edit == "take" or task.reason == planning.NO_RULE:
+        if planning.takes_edit(task, policy):
             _plan_again(ws, task, policy_id)
 
 
@@ -303,13 +304,6 @@ def _plan_again(ws: Workspace, task: Task, policy_id: str) -> None:
     task.admitted = True
     planning.again(ws, task, policy_id)
     planning.start_waiting(ws, task)
-
-
-def pair_again(ws: Workspace) -> None:
-    """Some customers are never to be paired with other agents than before."""
-    for task in _in_order(ws):
-        if task.customer_id is not None:
-            planning.pair_anew(ws, task)
 
 
 def _reweigh(ws: Workspace) -> None:

@@ -6,7 +6,7 @@ goes to whoever has it. Everything else only updates.
 
 import msgspec
 
-from services.router.domain import histories, ladders, lifecycle, opening, planning, tasks
+from services.router.domain import histories, ladders, lifecycle, opening, pairing, tasks
 from services.router.domain.state import OPEN, Conversation, EarlyEdit, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import interactions, routing
@@ -88,7 +88,7 @@ def _identify(ws: Workspace, task: Task, thread: Conversation) -> None:
     if task.customer_id is None and thread.customer_id is not None:
         ws.task(task).customer_id = thread.customer_id
         histories.note_task(ws, task)
-        planning.pair_anew(ws, task)
+        pairing.anew(ws, task)
 
 
 def _later_message(
@@ -112,12 +112,20 @@ def _later_message(
 
 
 def _agent_spoke(ws: Workspace, data: Interaction) -> None:
-    """An agent's answer: nothing is unread or unanswered any more."""
+    """An answer of an agent, or of a bot that has the task: nothing is unread or unanswered any more."""
     task = open_task(ws, data.conversation_id)
-    if task is None or data.author.role != "agent" or data.direction != "outbound":
+    if task is None or data.direction != "outbound" or not _answers(ws, task, data):
         return
     ws.task(task).unread = 0
     task.unanswered_us = task.respond_us = None
+
+
+def _answers(ws: Workspace, task: Task, data: Interaction) -> bool:
+    """What other bots say, such as an automatic greeting, is no answer to who waits for an agent's."""
+    if data.author.role != "bot":
+        return data.author.role == "agent"
+    desk = ws.desks.get(task.agent_id or "")
+    return desk is not None and desk.config.kind == "bot"
 
 
 # -- edits

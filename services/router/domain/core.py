@@ -35,7 +35,7 @@ from services.router.domain.workspace import Workspace, pack, unpack
 from shared.contracts.core import BEHIND, LIVE, Entity, Input, Outcome
 from shared.contracts.problems import Refused
 
-VERSION = "4"
+VERSION = "5"
 _encode = msgspec.json.Encoder().encode
 _place = attrgetter("kind", "key")
 _META = ("meta", "meta")

@@ -1,17 +1,45 @@
-"""Who had a customer's work last, on any channel: stored, since a new conversation may go to him."""
+"""Who had a conversation last, and who a customer's work on any channel: stored, since what comes next may
+go to him. A bot takes no human's place: where bots come first, they would be the last of everybody."""
 
-from services.router.domain.state import LastAgent
+from services.router.domain.desk import Desk
+from services.router.domain.state import LastAgent, Task
 from services.router.domain.workspace import Workspace
 
 KIND = "last_agent"
 
 
-def note(ws: Workspace, customer_id: str, agent_id: str) -> None:
-    """The agent has got a task of the customer: as he was written, whomever he was merged into, and
-    who may have been deleted since it came."""
-    if ws.customers.get(customer_id) is None:
+def remember(ws: Workspace, task: Task, desk: Desk) -> None:
+    """The agent has got the task. It is noted for the customer as he was written, whomever he was merged
+    into, and who may have been deleted since it came."""
+    conversation = ws.conversations.get(task.conversation_id)
+    if conversation is not None and _counts(ws, desk, conversation.last_agent):
+        ws.edit("conversation", conversation.id, conversation).last_agent = desk.id
+    if task.customer_id is None:
         return
-    ws.add(KIND, customer_id, LastAgent(customer_id, agent_id, ws.meta.seq))
+    name = (conversation.customer_id if conversation else None) or task.customer_id
+    known = ws.stored[KIND].get(name)
+    if ws.customers.get(name) is not None and _counts(ws, desk, known and known.agent_id):
+        ws.add(KIND, name, LastAgent(name, desk.id, ws.meta.seq))
+
+
+def _counts(ws: Workspace, desk: Desk, before: str | None) -> bool:
+    """Whether he is the last one from now on."""
+    return desk.config.kind == "human" or not _is_human(ws, before)
+
+
+def _is_human(ws: Workspace, agent_id: str | None) -> bool:
+    desk = ws.desks.get(agent_id or "")
+    return desk is not None and desk.config.kind == "human"
+
+
+def of_task(ws: Workspace, task: Task) -> str | None:
+    """Who had the conversation last; of one that no human has had, who had its customer's work last."""
+    known = ws.conversations.get(task.conversation_id)
+    own = known.last_agent if known is not None else None
+    if task.customer_id is None or _is_human(ws, own):
+        return own
+    his = of(ws, task.customer_id)
+    return his if own is None or _is_human(ws, his) else own
 
 
 def of(ws: Workspace, customer_id: str) -> str | None:

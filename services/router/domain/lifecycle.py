@@ -127,12 +127,7 @@ def assign(
         )
     )  # fmt: skip
     decide(ws, task, seq, "assigned", offer.why if offer else "assigned by hand", winner=desk.id)
-    conversation = ws.conversations.get(task.conversation_id)
-    if conversation is not None:
-        ws.edit("conversation", conversation.id, conversation).last_agent = desk.id
-    if task.customer_id is not None:
-        own_id = conversation.customer_id if conversation is not None else None
-        last_agents.note(ws, own_id or task.customer_id, desk.id)
+    last_agents.remember(ws, task, desk)
     if first and queue is not None:
         note_figures(ws, queue, task.waiting_since_us if waited else None)
     task.unanswered_us = ws.now if task.unread else None

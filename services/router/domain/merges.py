@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from services.router.domain import commands as cmd
-from services.router.domain import configuration, desktops, histories
+from services.router.domain import desktops, histories, pairing
 from services.router.domain.state import OPEN, CustomerMerge, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -79,7 +79,7 @@ def _announce(ws: Workspace, name: str, paired: dict[str, tuple[str, ...]]) -> N
     version = found.version if found is not None else 0
     ws.emit(routing.ConfigChanged(*ws.head(), kind="customer", id=name, version=version), key=name)
     if _paired(ws, paired) != paired:
-        configuration.pair_again(ws)
+        pairing.all_anew(ws)
 
 
 def profile(ws: Workspace, name: str) -> dict[str, Any]:

@@ -169,8 +169,8 @@ def _start(ws: Workspace, task: Task) -> None:
     else:
         lifecycle.count_pending(ws, task, 1)
     planning.announce(ws, task)
-    if task.queues:
-        surge.arrived(ws, task.queues[0])
+    if not scheduled:
+        surge.came(ws, task)
     if task.not_after_us is not None:
         ws.at_time(task.not_after_us, timers.AFTER, task.number, task.id)
     if scheduled:
@@ -180,14 +180,21 @@ def _start(ws: Workspace, task: Task) -> None:
 
 
 def begin(ws: Workspace, task: Task) -> None:
-    """A scheduled task's time has come (or its customer has written)."""
+    """A scheduled task's time has come (or its customer has written). Who could take it and who is to be
+    waited for is judged only now; a policy that was edited meanwhile holds as for waiting tasks."""
     ws.task(task)
     lifecycle.set_state(ws, task, "pending", task.reason)
     task.waiting_since_us = ws.now
     task.relaxed_to_us = 0
     task.not_before_us = None
     task.admitted = True
-    ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues))
+    policy = ws.policies.get(task.policy.id) if task.policy else None
+    if policy is not None and planning.takes_edit(task, policy):
+        planning.again(ws, task, policy.policy.id)
+    else:
+        lifecycle.set_queues(ws, task, planning.begun_queues(ws, task))
+        preference.due(ws, task)
+    surge.came(ws, task)
     planning.start_waiting(ws, task)
 
 

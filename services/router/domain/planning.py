@@ -157,6 +157,26 @@ def _begin_ladder(task: Task, ladder: str | None) -> None:
         task.raised, task.relax_all, task.dropped = 0, False, []
 
 
+def takes_edit(task: Task, policy: CompiledPolicy) -> bool:
+    """Whether a task that nobody has yet takes its policy as it is written now: where the policy says so,
+    and always where no rule fitted."""
+    if task.reason == NO_RULE:
+        return True
+    edited = task.policy is not None and task.policy.version != policy.version
+    return edited and policy.policy.on_edit == "take"
+
+
+def begun_queues(ws: Workspace, task: Task) -> list[str]:
+    """The queues of the step in which it begins now, and what ladders have added."""
+    if task.policy is None or not task.steps:
+        return task.queues
+    before = queues_at(task.steps, task.policy.step)
+    added = [queue for queue in task.queues if queue not in before]
+    task.policy.step = first_step(task.steps, 0, lambda step: _could(ws, task, step))
+    wanted = queues_at(task.steps, task.policy.step)
+    return [*wanted, *(queue for queue in added if queue not in wanted)]
+
+
 def has_its_queues(ws: Workspace, task: Task) -> bool:
     """Whether the queues of its plan are all still there."""
     return all(name in ws.queues for name in (*task.queues, *(step.queue for step in task.steps)))
@@ -186,18 +206,6 @@ def never_pair(ws: Workspace, task: Task) -> tuple[str, ...]:
     """The agents who get none of this customer's work."""
     customer = ws.customers.get(task.customer_id) if task.customer_id else None
     return customer.never_pair if customer else ()
-
-
-def pair_anew(ws: Workspace, task: Task) -> None:
-    """Its customer is never paired with others than before, or is known only now."""
-    never = never_pair(ws, task)
-    if never == task.never:
-        return
-    membership.leave(ws, task)
-    ws.task(task).never = never
-    for agent_id in never:
-        lifecycle.refuse(ws, task, agent_id, 0)  # nothing is kept for him any more
-    membership.enter(ws, task)
 
 
 def _could(ws: Workspace, task: Task, step: Step) -> bool:

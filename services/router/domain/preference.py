@@ -15,16 +15,8 @@ def settle(ws: Workspace, task: Task, prefer: Prefer | None) -> None:
         task.prefer_agent = task.hold_until_us = None
     if prefer is None:
         return
-    name = _last_agent(ws, task) if prefer.agent == LAST_AGENT else prefer.agent
+    name = last_agents.of_task(ws, task) if prefer.agent == LAST_AGENT else prefer.agent
     _hold_for(ws, task, name, prefer)
-
-
-def _last_agent(ws: Workspace, task: Task) -> str | None:
-    """Who had the conversation last; of one that nobody has had, who had its customer's work last."""
-    known = ws.conversations.get(task.conversation_id)
-    if known is not None and known.last_agent is not None:
-        return known.last_agent
-    return last_agents.of(ws, task.customer_id) if task.customer_id is not None else None
 
 
 def _hold_for(ws: Workspace, task: Task, agent_id: str | None, prefer: Prefer | None) -> None:
@@ -40,6 +32,13 @@ def _hold_for(ws: Workspace, task: Task, agent_id: str | None, prefer: Prefer | 
         task.hold_until_us = NEVER_US
     elif prefer.hold_s > 0 and _could_take(ws, task, agent_id):
         task.hold_until_us = ws.now + span_us(prefer.hold_s)
+
+
+def due(ws: Workspace, task: Task) -> None:
+    """A scheduled task's time has come: who is there now, and who had the customer's work last by now."""
+    rule = _rule(ws, task)
+    if rule is not None:
+        settle(ws, task, rule)
 
 
 def again(ws: Workspace, task: Task, agent_id: str | None) -> None:

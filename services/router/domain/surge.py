@@ -11,7 +11,7 @@ from typing import Any
 
 from services.router.domain import timers
 from services.router.domain.config import Queue
-from services.router.domain.state import QueueFigures
+from services.router.domain.state import QueueFigures, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
 from shared.contracts.instants import SECOND_US
@@ -21,6 +21,12 @@ USUAL_MINUTES = 30  # a minute counts one thirtieth of the usual rate
 KNOWN_MINUTES = 5  # before so many minutes nothing is usual
 IDLE_MINUTES_MAX = 600  # after a longer silence the usual rate has faded anyway
 CALM = 0.75
+
+
+def came(ws: Workspace, task: Task) -> None:
+    """A task begins to wait."""
+    if task.queues:
+        arrived(ws, task.queues[0])
 
 
 def arrived(ws: Workspace, name: str) -> None:
