@@ -54,6 +54,25 @@ async def test_customers_are_imported_row_by_row(running: System) -> None:
             assert answer.headers["content-type"] == "application/problem+json"
 
 
+async def test_an_import_keeps_what_it_does_not_name_and_tells_what_is_doubtful(
+    running: System,
+) -> None:
+    async with await client(running, "admin") as admin:
+        await ok(await admin.put("/customers/kim", json={"name": "Kim", "never_pair": ["ana"]}))
+        table = "id;tier;email\nkim;gold;k@example.org\nlee;;k@example.org\nkim;silver;\n"
+        result = await imported(admin, table, CSV)
+        assert (result["created"], result["changed"], result["rejected"]) == (1, 2, 0)
+        doubts = {(one["line"], one["id"]): one["warnings"] for one in result["warnings"]}
+        assert "kim" in str(doubts[3, "lee"]) and result["warned"] == len(doubts)
+        shown = await ok(await admin.get("/customers/kim"))
+        assert (shown["tier"], shown["name"], shown["never_pair"]) == ("silver", "Kim", ["ana"])
+        result = await imported(admin, table, CSV)
+        assert (result["created"], result["changed"]) == (0, 2), "gold, then silver again"
+        latin = b'{"id": "x", "name": "\xfc"}\n'
+        answer = await admin.post("/customers:import", content=latin, headers=NDJSON)
+        assert msgspec.json.decode(answer.content)["result"]["rejected"] == 1
+
+
 async def test_progress_is_told_while_an_import_goes_on(running: System) -> None:
     async with await client(running, "admin") as admin:
         rows = "".join(f'{{"id": "c{n}"}}\n' for n in range(1_200))

@@ -1,7 +1,7 @@
 """Customers beyond their resource: one profile over all channels, merges, identities, import."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +12,8 @@ from services.router.api.context import Router, Service, Written, act
 from services.router.domain import commands as cmd
 from services.router.domain import merges
 from services.router.domain.customers import RULES
-from services.router.importing import CSV, NDJSON, ImportRow, rows
+from services.router.domain.workspace import Workspace
+from services.router.importing import CSV, NDJSON, ImportRow, rows, told
 from shared.contracts.core import Input
 from shared.contracts.interactions import Identity
 from shared.contracts.problems import Refused, invalid
@@ -23,7 +24,8 @@ from shared.http.routes import api_router
 
 AT_ONCE = 64  # rows of an import that wait for their commit together
 PROGRESS_EVERY = 500  # rows
-REJECTED_SHOWN_MAX = 1_000
+ROWS_SHOWN_MAX = 1_000  # rejected, and as many doubtful ones
+WRITES_MAX = 5  # of a row while others write the same customer
 IDENTITIES_MAX = 50
 
 router = api_router("customers")
@@ -73,25 +75,40 @@ async def resolve(request: Request, caller: Reads, service: Service) -> Response
 
 
 class Tally(msgspec.Struct):
-    """What became of the rows so far; those that said nothing new are in no count but `done`."""
+    """What became of the rows so far; those that said nothing new are in no count but `done`.
+    `warned`: of rows that were taken, but are doubtful."""
 
     total: int
     done: int = 0
     created: int = 0
     changed: int = 0
     rejected: int = 0
+    warned: int = 0
     rejections: list[dict[str, Any]] = []
+    warnings: list[dict[str, Any]] = []
 
     def reject(self, row: ImportRow, errors: list[Any]) -> None:
         self.rejected += 1
-        if len(self.rejections) < REJECTED_SHOWN_MAX:
-            self.rejections.append({"row": row.row, "id": row.id or None, "errors": errors})
+        if len(self.rejections) < ROWS_SHOWN_MAX:
+            self.rejections.append({**_place(row), "errors": errors})
+
+    def take(self, row: ImportRow, written: Written) -> None:
+        self.created += written.created
+        self.changed += written.changed and not written.created
+        self.warned += bool(written.warnings)
+        if written.warnings and len(self.warnings) < ROWS_SHOWN_MAX:
+            self.warnings.append({**_place(row), "warnings": written.warnings})
+
+
+def _place(row: ImportRow) -> dict[str, Any]:
+    return {"row": row.row, "line": row.line, "id": row.id or None}
 
 
 @router.post("/customers:import")
 async def import_customers(request: Request, caller: Writes, service: Service) -> Response:
     """NDJSON (a customer a line) or CSV. Answers NDJSON: lines of progress, at last the result. A
-    bad row holds back no other; the same file again changes nothing."""
+    bad row holds back no other; what a row does not name stays as it is, and the same file again changes
+    nothing."""
     kind = check_content_type(request, (NDJSON, CSV))
     given = await asyncio.to_thread(rows, await request.body(), kind)
     lines = _import(caller, service, given)
@@ -99,14 +116,28 @@ async def import_customers(request: Request, caller: Writes, service: Service) -
 
 
 async def _import(caller: Caller, service: Router, given: list[ImportRow]) -> AsyncIterator[bytes]:
-    tally = Tally(len(given), rejections=[])
-    for start in range(0, len(given), AT_ONCE):
-        piece = given[start : start + AT_ONCE]
+    tally = Tally(len(given), rejections=[], warnings=[])
+    tell_at = PROGRESS_EVERY
+    for piece in _pieces(given):
         await asyncio.gather(*(_take(caller, service, row, tally) for row in piece))
         tally.done += len(piece)
-        if tally.done % PROGRESS_EVERY < AT_ONCE and tally.done < tally.total:
+        if tell_at <= tally.done < tally.total:
+            tell_at = tally.done + PROGRESS_EVERY
             yield _line({"progress": {"done": tally.done, "total": tally.total}})
     yield _line({"result": tally})
+
+
+def _pieces(given: list[ImportRow]) -> Iterator[list[ImportRow]]:
+    """Rows that may be written together: of one customer only one, so that his last row is the last."""
+    piece: dict[str, ImportRow] = {}
+    for row in given:
+        name = row.id or f"row {row.row}"
+        if name in piece or len(piece) >= AT_ONCE:
+            yield list(piece.values())
+            piece = {}
+        piece[name] = row
+    if piece:
+        yield list(piece.values())
 
 
 def _line(shown: dict[str, Any]) -> bytes:
@@ -117,13 +148,34 @@ async def _take(caller: Caller, service: Router, row: ImportRow, tally: Tally) -
     if row.faults:
         tally.reject(row, [msgspec.to_builtins(one) for one in row.faults])
         return
-    command = cmd.PutResource(resource="customer", id=row.id, body=msgspec.Raw(row.body))
+    try:
+        tally.take(row, await _write(caller, service, row))
+    except Refused as refused:
+        errors = [msgspec.to_builtins(one) for one in refused.errors]
+        tally.reject(row, errors or [{"code": refused.kind, "message": refused.detail}])
+
+
+async def _write(
+    caller: Caller, service: Router, row: ImportRow, tries: int = WRITES_MAX
+) -> Written:
+    """The customer as he is with what the row says; anew where somebody else wrote him meanwhile."""
+    version, body = await service.look(caller.workspace, lambda ws: _known(ws, row.id))
+    parsed = told(row, msgspec.json.decode(body, type=dict[str, Any]) if body else None)
+    if parsed.canonical is None:
+        raise Refused("validation", parsed.faults[0].message, errors=parsed.faults)
+    raw = msgspec.Raw(msgspec.json.encode(parsed.canonical))
+    command = cmd.PutResource(resource="customer", id=row.id, body=raw, if_version=version)
     what = Input("command", "PutResource", cmd.encode(command), actor=caller.actor)
     try:
         reply = await service.runtime.submit(caller.workspace, what)
     except Refused as refused:
-        tally.reject(row, [{"code": refused.kind, "message": refused.detail}])
-        return
-    written = msgspec.json.decode(reply.body, type=Written)
-    tally.created += written.created
-    tally.changed += written.changed and not written.created
+        if refused.kind != "precondition-failed" or tries <= 1:
+            raise
+        return await _write(caller, service, row, tries - 1)
+    return msgspec.json.decode(reply.body, type=Written)
+
+
+def _known(ws: Workspace, name: str) -> tuple[int, bytes]:
+    """Version (0: there is none) and body of a customer as he was written."""
+    found = ws.resource("customer", name)
+    return (found.version, found.body) if found is not None and found.body else (0, b"")
