@@ -2,7 +2,7 @@
 
 from services.router.domain import commands as cmd
 from services.router.driver import Driver
-from tests.unit.router_centre import accept, centre, come, complete, has, offered, task_of
+from tests.unit.router_centre import accept, centre, come, complete, has, leave, offered, task_of
 
 KIM = [{"scheme": "crm", "value": "kim"}]
 LAST = {"prefer": {"agent": "last", "hold_s": 30}}
@@ -81,3 +81,29 @@ def test_what_a_bot_says_answers_for_no_human():
     said(driver, "c1", "bot")
     driver.wait(60)
     assert [one["reason"] for one in driver.found("task.requeued")] == ["no_response"]
+
+
+def full(driver: Driver, **limit: object) -> None:
+    """One waits in the queue of the humans, and no more may."""
+    leave(driver, "ana")
+    leave(driver, "ben")
+    driver.put("queue", "relief")
+    driver.put("queue", "main", limit={"waiting": 1, **limit})
+    for thread in ("c1", "c2"):
+        driver.say(thread)
+        hand_over(driver, thread)
+
+
+def test_what_a_bot_hands_over_goes_where_a_full_queue_overflows_to():
+    driver = house()
+    full(driver, overflow_to="relief")
+    assert task_of(driver, "c1")["queues"] == ["main"]
+    assert task_of(driver, "c2")["queues"] == ["relief"]
+
+
+def test_what_a_bot_hands_over_is_never_cancelled_for_a_full_queue():
+    driver = house()
+    full(driver)
+    assert task_of(driver, "c2")["state"] == "pending"
+    driver.say("c2", "still there?")
+    assert task_of(driver, "c2")["queues"] == ["main"]

@@ -151,69 +151,6 @@ def test_positions_follow_a_random_history():
     assert invariants.check(driver.core) == []
 
 
-# -- surges
-
-
-def test_a_surge_begins_and_ends_and_policies_see_it():
-    driver = centre({})
-    driver.put("queue", "relief")
-    rules = [
-        {"when": "queues.main.surge", "name": "relief", "steps": [{"queue": "relief"}]},
-        {"steps": [{"queue": "main"}]},
-    ]
-    driver.put("policy", "default", rules=rules)
-    for number in range(40):
-        driver.say(f"usual{number}")
-        driver.wait(15)
-    assert driver.found("queue.surge") == []
-    for number in range(20):
-        driver.say(f"much{number}")
-        driver.wait(1)
-    [event] = driver.found("queue.surge")
-    assert (event["queue"], event["surging"], event["rate_per_min"]) == ("main", True, 10)
-    assert event["usual_per_min"] == pytest.approx(4, abs=0.5)
-    assert views.queue_status(driver.core, "main")["surge"] is True
-    assert task_of(driver, "much19")["policy"]["rule"] == "relief"
-    driver.wait(200)
-    assert [one["surging"] for one in driver.found("queue.surge")] == [True, False]
-    assert driver.core.wake_at_us() is not None
-    driver.say("after")
-    assert task_of(driver, "after")["queue"] == "main"
-
-
-def test_nothing_is_unusual_in_the_first_minutes():
-    driver = centre({})
-    for number in range(50):
-        driver.say(f"c{number}")
-    assert driver.found("queue.surge") == []
-
-
-def test_what_lasts_becomes_usual():
-    driver = centre({})
-    for number in range(40):
-        driver.say(f"few{number}")
-        driver.wait(15)
-    for number in range(900):
-        driver.say(f"many{number}")
-        driver.wait(4)
-    assert [one["surging"] for one in driver.found("queue.surge")] == [True, False]
-
-
-def test_assignments_alone_make_nothing_usual():
-    driver = come(centre({"ana": {"capacity": 9_999, "channels": {"chat": 99}}}), "ana")
-    driver.put("queue", "other")
-    driver.say("first")
-    name = accept(driver, "ana")
-    driver.command(cmd.TransferTask(task=name, to=cmd.TransferTo(queue="other")))
-    driver.wait(61)
-    accept(driver, "ana")
-    driver.put("policy", "default", rules=[{"steps": [{"queue": "other"}]}])
-    for number in range(60):
-        driver.say(f"c{number}")
-        driver.wait(4)
-    assert driver.found("queue.surge") == []
-
-
 def test_a_wait_that_nobody_can_tell_is_looked_at_ever_more_seldom():
     driver = centre({})
     driver.say("c1")

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.router.domain import capacity, planning
+from services.router.domain import capacity, planning, task_facts
 from services.router.domain.config import Customer, Policy, Queue
 from services.router.domain.desk import Desk
 from services.router.domain.policy import CompiledPolicy, Plan, first_step, queues_at
@@ -89,7 +89,7 @@ def _result(
 ) -> dict[str, Any]:
     task = _task(ws, sample, pointer, spoken=asked.spoken)
     message = _message(ws, sample) if asked.spoken else None
-    facts = planning.facts(ws, task, message).replaced(
+    facts = task_facts.of(ws, task, message).replaced(
         now_us=asked.now_us,
         customer=_customer(sample),
         conversation=_conversation(ws, sample) if asked.spoken else None,

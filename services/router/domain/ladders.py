@@ -9,6 +9,7 @@ from services.router.domain import (
     membership,
     offers,
     planning,
+    task_facts,
     timers,
     withdrawals,
 )
@@ -95,7 +96,7 @@ def view(ws: Workspace, task: Task, message: "Interaction | None") -> TaskView:
         reopened=task.cycle - 1,
         sla_used={metric: share for metric, share in used.items() if share > 0},
         sla_breached=frozenset(note.metric for note in task.clocks if note.breached),
-        message=planning.facts(ws, task, message).variables if message is not None else None,
+        message=task_facts.of(ws, task, message).variables if message is not None else None,
     )
 
 

@@ -51,6 +51,7 @@ def slices(ws: Workspace) -> Iterator[None]:
     yield from _conversations(ws)
     for name, figures in ws.figures.items():
         if figures.surge:
+            ws.surging.add(name)
             ws.at_time(figures.minute_us + surge.MINUTE_US, timers.SURGE, 0, name)
     ws.freed.clear()
     ws.untold.clear()

@@ -41,8 +41,7 @@ def open_from_message(
         waiting_since_us=said_us,
         unread=1,
     )
-    planning.plan(ws, task, data)
-    _start(ws, task)
+    _start(ws, task, planning.plan(ws, task, data))
     if task.ladder is not None:
         ladders.review(ws, task, data)
     return task
@@ -66,10 +65,10 @@ def create(ws: Workspace, command: cmd.CreateTask) -> Task:
     )
     if command.priority is not None:
         task.priority = command.priority  # for rules to read; it holds whatever they say
-    planning.plan(ws, task)
+    place = planning.plan(ws, task)
     if command.priority is not None:
         task.priority = command.priority
-    _start(ws, task)
+    _start(ws, task, place)
     return task
 
 
@@ -161,16 +160,16 @@ def _new(
     return task
 
 
-def _start(ws: Workspace, task: Task) -> None:
-    """Announce a planned task; it waits from now on, or from `not_before`."""
+def _start(ws: Workspace, task: Task, place: str | None) -> None:
+    """Announce a planned task that came to the queue `place`; it waits from now on, or from `not_before`."""
     scheduled = task.not_before_us is not None and task.not_before_us > ws.now
     if scheduled:
         task.state = "scheduled"
     else:
         lifecycle.count_pending(ws, task, 1)
     planning.announce(ws, task)
-    if not scheduled:
-        surge.came(ws, task)
+    if place is not None and not scheduled:
+        surge.arrived(ws, place)
     if task.not_after_us is not None:
         ws.at_time(task.not_after_us, timers.AFTER, task.number, task.id)
     if scheduled:
@@ -190,11 +189,13 @@ def begin(ws: Workspace, task: Task) -> None:
     task.admitted = True
     policy = ws.policies.get(task.policy.id) if task.policy else None
     if policy is not None and planning.takes_edit(task, policy):
-        planning.again(ws, task, policy.policy.id)
+        place = planning.again(ws, task, policy.policy.id)
     else:
         lifecycle.set_queues(ws, task, planning.begun_queues(ws, task))
         preference.due(ws, task)
-    surge.came(ws, task)
+        place = task.queues[0] if task.queues else None
+    if place is not None:
+        surge.arrived(ws, place)
     planning.start_waiting(ws, task)
 
 
@@ -213,7 +214,7 @@ def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us:
     task.unread, task.waiting_since_us = 1, said_us
     task.ended_us = task.forget_us = None
     task.queue = task.disposition = None
-    task.admitted = False
+    task.admitted = task.handed_over = False
     task.never = planning.never_pair(ws, task)
     if task.policy is not None and task.steps:
         task.queues = list(queues_at(task.steps, task.policy.step))

@@ -1,8 +1,5 @@
 """How a task finds its queue: the policy's plan, its steps, and the relaxing of requirements."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from operator import attrgetter
 from typing import Any
 
 from services.router.domain import (
@@ -11,13 +8,12 @@ from services.router.domain import (
     lifecycle,
     membership,
     preference,
-    surge,
+    task_facts,
     task_shape,
     timers,
     withdrawals,
 )
 from services.router.domain.config import Customer, Step
-from services.router.domain.facts import Fields, Made, TaskFacts
 from services.router.domain.policy import CompiledPolicy, Plan, first_step, queues_at
 from services.router.domain.requirements import Requirement, are_firm, next_relaxation_us
 from services.router.domain.state import SEEKING, PolicyRef, Task, waited_us
@@ -30,95 +26,18 @@ DEFAULT_POLICY = "default"
 NO_RULE = "no_rule"
 
 
-def facts(ws: Workspace, task: Task, message: Interaction | None = None) -> TaskFacts:
-    """What rules see of a task now. To be read before anything changes: what no rule reads is not
-    even gathered."""
-    given = Made(task=Fields(task, _TASK))
-    given.make = partial(_gather, ws, task, message)
-    return TaskFacts(ws.now, given)
-
-
-def _gather(ws: Workspace, task: Task, message: Interaction | None, name: str) -> Mapping[str, Any]:
-    match name:
-        case "customer":
-            return _customer(ws.customers.get(task.customer_id or ""))
-        case "conversation":
-            return _conversation(ws, task, message)
-        case "message":
-            return _message(task, message)
-        case _:
-            return surge.QueueFacts(ws)
-
-
-def _priority(task: Task) -> int | float:
-    """A whole one as a whole number, however it came: CEL does not add 1 to 5.0."""
-    given = task.priority
-    return int(given) if given == int(given) else given
-
-
-_TASK: dict[str, Callable[[Task], Any]] = {
-    "id": attrgetter("id"),
-    "channel": attrgetter("channel"),
-    "language": attrgetter("language"),
-    "attributes": attrgetter("attributes"),
-    "kind": attrgetter("kind"),
-    "priority": _priority,
-    "subject": attrgetter("subject"),
-    "state": attrgetter("state"),
-    "queue": lambda task: task.queues[0] if task.queues else None,
-    "tags": attrgetter("tags"),
-    "held": attrgetter("held"),
-    "reopened": lambda task: task.cycle > 1,
-    "declines": attrgetter("declines"),
-}
-
-
-def _customer(customer: Customer | None) -> dict[str, Any]:
-    if customer is None:
-        return {}
-    return {
-        "id": customer.id,
-        "name": customer.name,
-        "tier": customer.tier,
-        "language": customer.language,
-        "attributes": customer.attributes,
-    }
-
-
-def _conversation(ws: Workspace, task: Task, message: Interaction | None) -> dict[str, Any]:
-    known = ws.conversations.get(task.conversation_id)
-    return {
-        "id": task.conversation_id,
-        "channel": task.channel,
-        "key": message.conversation_key if message else None,
-        "messages": len(known.messages) if known else 0,
-    }
-
-
-def _message(task: Task, message: Interaction | None) -> dict[str, Any]:
-    if message is None:
-        return {"text": task.text, "subject": task.subject, "language": task.language}
-    return {
-        "id": message.message_id,
-        "text": message.reply_text or message.text,
-        "subject": message.subject,
-        "language": message.language,
-        "flags": list(message.flags),
-        "attributes": message.attributes,
-        "author": message.author.role,
-        "direction": message.direction,
-    }
-
-
 # -- planning
 
 
 def plan(
     ws: Workspace, task: Task, message: Interaction | None = None, policy_id: str = DEFAULT_POLICY
-) -> None:
-    """Give a task the plan of its policy; without one it waits in no queue, reason no_rule."""
+) -> str | None:
+    """Give a task the plan of its policy; without one it waits in no queue, reason no_rule. Returns the
+    queue to which it comes, any surge aside: a surge does not end by what its rules turn elsewhere."""
     policy = ws.policies.get(policy_id)
-    found = policy.plan(facts(ws, task, message)) if policy else None
+    found = calm = policy.plan(task_facts.of(ws, task, message)) if policy else None
+    if ws.surging and policy is not None:
+        calm = policy.plan(task_facts.of_calm(ws, task, message))
     ws.task(task)
     task.never = never_pair(ws, task)
     if task.effects:
@@ -127,8 +46,11 @@ def plan(
         task.policy = PolicyRef(policy_id, policy.version if policy else 0, -1, None)
         task.reason = NO_RULE
         task.queues, task.requires, task.steps, task.ladder = [], (), (), None
-        return
-    _take(ws, task, policy, found)
+    else:
+        _take(ws, task, policy, found)
+    if calm is not None and (found is None or calm.rule != found.rule):
+        return calm.steps[0].queue
+    return task.queues[0] if task.queues else None
 
 
 def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> None:
@@ -184,13 +106,14 @@ def has_its_queues(ws: Workspace, task: Task) -> bool:
 
 def again(
     ws: Workspace, task: Task, policy_id: str, message: Interaction | None = None
-) -> None:  # fmt: skip
-    """A task that there is already is planned as a new one would be, and this is told."""
+) -> str | None:  # fmt: skip
+    """A task that there is already is planned as a new one would be, and this is told. Returns what
+    `plan` does."""
     before = task.priority
     waits = task.state == "pending"
     if waits:
         lifecycle.count_pending(ws, task, -1)
-    plan(ws, task, message, policy_id)
+    place = plan(ws, task, message, policy_id)
     if waits:
         lifecycle.count_pending(ws, task, 1)
     note_plan(ws, task, ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues)))
@@ -200,6 +123,7 @@ def again(
                 *ws.of(task), before=before, after=task.priority, by="policy"
             )
         )
+    return place
 
 
 def never_pair(ws: Workspace, task: Task) -> tuple[str, ...]:

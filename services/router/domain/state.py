@@ -92,7 +92,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     `estimate_us`: when it is reviewed. `skipped`: levels that are due while nobody is on duty.
     `effects`: what levels did in this cycle for warnings and breaches.
     `arrived`: it began to wait while the log was behind, and its queue's limit is still to be judged.
-    `admitted`: no queue's limit is for it in this cycle; `raised`: what ladders added to its priority in it.
+    `admitted`: no queue's limit is for it in this cycle; `handed_over`: a bot has; `raised`: what ladders added to its priority in it.
     """
 
     id: str
@@ -172,6 +172,7 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     called: int = 0
     admitted: bool = False
     raised: int | float = 0
+    handed_over: bool = False
 
 
 def waited_us(task: Task, now_us: int) -> int:
@@ -301,7 +302,8 @@ class CustomerMerge(msgspec.Struct, array_like=True, kw_only=True, gc=False):
 
 class QueueFigures(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """How fast a queue moves: a running mean of the time between assignments (0: not yet known), and
-    `pressed_us`, the same of those that somebody had to wait for; and what comes: arrivals in the minute from `minute_us`, the usual number per minute."""
+    `pressed_us`, the same of those that somebody had to wait for; and what comes: arrivals in the minute from
+    `minute_us` and in the minutes before it since `hour_us`, in its hour; the number per minute of late."""
 
     id: str
     interval_us: int = 0
@@ -312,6 +314,15 @@ class QueueFigures(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     minutes: int = 0
     surge: bool = False
     pressed_us: int = 0
+    hour_us: int = 0
+    hour_arrivals: int = 0
+
+
+class QueueWeek(msgspec.Struct, array_like=True, kw_only=True, gc=False):
+    """What comes to a queue per minute in each hour of a week (week.py)."""
+
+    id: str
+    hours: list[float] = []
 
 
 class Meta(msgspec.Struct, array_like=True, kw_only=True, gc=False):
@@ -344,6 +355,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "calendar": Resource,
     "workspace": Resource,
     "queue_figures": QueueFigures,
+    "queue_week": QueueWeek,
     "customer_merge": CustomerMerge,
     "last_agent": LastAgent,
     "meta": Meta,

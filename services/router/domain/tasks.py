@@ -10,6 +10,7 @@ from services.router.domain import (
     offers,
     planning,
     presence,
+    surge,
     timers,
     withdrawals,
 )
@@ -157,8 +158,12 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
         _let_go(ws, task, former)
     task.warm = warm
     task.waiting_since_us = task.waiting_since_us if command.keep_place else ws.now
-    task.admitted = True
-    _aim(ws, task, target)
+    desk = ws.desks.get(former or "")
+    task.handed_over = not warm and desk is not None and desk.config.kind == "bot"
+    task.admitted = not task.handed_over
+    place = _aim(ws, task, target)
+    if task.handed_over and place is not None:
+        surge.arrived(ws, place)
     if task.prefer_agent == former:  # who gives it away does not want it back
         task.prefer_agent = task.hold_until_us = None
     planning.start_waiting(ws, task)
@@ -213,15 +218,16 @@ def _let_go(ws: Workspace, task: Task, former: str | None) -> None:
     task.queue = task.unanswered_us = None
 
 
-def _aim(ws: Workspace, task: Task, target: dict[str, str | None]) -> None:
+def _aim(ws: Workspace, task: Task, target: dict[str, str | None]) -> str | None:
+    """Returns the queue to which it comes."""
     if target["agent"] is not None:
         task.target_agent = target["agent"]
-        return
+        return None
     if target["queue"] is not None:
         task.steps = ()
         lifecycle.set_queues(ws, task, [target["queue"]])
-        return
-    planning.again(ws, task, target["policy"] or planning.DEFAULT_POLICY)
+        return target["queue"]
+    return planning.again(ws, task, target["policy"] or planning.DEFAULT_POLICY)
 
 
 def requeue(ws: Workspace, command: cmd.RequeueTask) -> Task:
@@ -311,8 +317,8 @@ def reprioritize(ws: Workspace, command: cmd.ReprioritizeTask) -> Task:
 
 def overflow(ws: Workspace, task: Task, seen: tuple[str, ...]) -> bool:
     """A queue's limit of pending tasks, judged after the task was offered in vain: the newcomer
-    moves to `overflow_to`; where there is none, or it has been there, it is cancelled. Returns
-    whether the limit was reached."""
+    moves to `overflow_to`; where there is none, or it has been there, it is cancelled, unless a bot has
+    handed it over. Returns whether the limit was reached."""
     queue = ws.queues.get(task.queues[0]) if task.queues else None
     if task.state != "pending" or task.admitted or queue is None or queue.limit is None:
         return False
@@ -320,6 +326,9 @@ def overflow(ws: Workspace, task: Task, seen: tuple[str, ...]) -> bool:
         return False
     target = queue.limit.overflow_to
     if target is None or target in seen or target not in ws.queues:
+        if task.handed_over:
+            ws.task(task).admitted = True
+            return False
         cancel(ws, task, "queue_full")
         return True
     membership.leave(ws, task)

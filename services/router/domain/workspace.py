@@ -23,6 +23,7 @@ from services.router.domain.state import (
     Meta,
     Offer,
     QueueFigures,
+    QueueWeek,
     Resource,
     Task,
 )
@@ -76,6 +77,7 @@ class Workspace:
         self.agents: dict[str, Agent] = self.stored["agent"]
         self.conversations: dict[str, Conversation] = self.stored["conversation"]
         self.figures: dict[str, QueueFigures] = self.stored["queue_figures"]
+        self.weeks: dict[str, QueueWeek] = self.stored["queue_week"]
         self.meta = Meta()
         self.stored["meta"]["meta"] = self.meta
         # What has changed since it was last stored: kind → key → the entity, None where it is gone for
@@ -115,6 +117,7 @@ class Workspace:
         self.team_members: dict[str, list[str]] = {}
         self.teams: dict[str, Team] = {}
         self.has_shifts = False
+        self.surging: set[str] = set()
         self.skipped: dict[str, None] = {}
         self.zones_wanted: list[Wanted] | None = None  # None: to be looked for (shift_zones.py)
         self.drains: dict[str, str] = {}

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from services.router.domain import capacity, planning
+from services.router.domain import capacity, planning, task_facts
 from services.router.domain.config import Escalation
 from services.router.domain.core import RouterCore
 from services.router.domain.policy import Plan
@@ -69,7 +69,7 @@ def _plan(core: RouterCore, one: ContactClass) -> Plan | None:
         created_us=core.now, waiting_since_us=core.now,
     )  # fmt: skip
     policy = core.policies.get(planning.DEFAULT_POLICY)
-    return policy.plan(planning.facts(core, task, message)) if policy else None
+    return policy.plan(task_facts.of(core, task, message)) if policy else None
 
 
 def _able(core: RouterCore, groups: list[Group], one: ContactClass, plan: Plan) -> list[str]:
