@@ -205,3 +205,23 @@ def test_an_interval_alone_at_most_doubles_the_mean():
     accept(driver, "ana")
     driver.say("next")
     assert wait_s(driver, "next") <= 120
+
+
+def test_who_waits_in_several_queues_is_told_of_the_one_that_serves_him_soonest():
+    driver = come(centre(ONE), "ana")
+    steady(driver, 3, 60)
+    driver.put("queue", "special")
+    steps = [{"queue": "special", "timeout_s": 10}, {"queue": "main", "keep_previous": True}]
+    driver.put("policy", "default", rules=[{"steps": steps}])
+    driver.put("agent", "ana", channels={"chat": 1}, queues=[{"queue": "main"}])
+    driver.say("now")
+    driver.wait(11)
+    assert has(driver, "ana") == [] and offered(driver, "ana") == ["now"]
+    accept(driver, "ana")
+    driver.say("next")
+    assert wait_s(driver, "next") is None, "nothing has been assigned in the first queue"
+    driver.wait(11)
+    assert task_of(driver, "next")["queues"] == ["special", "main"]
+    assert wait_s(driver, "next") is not None
+    driver.wait(15)
+    assert told(driver, "next")[-1][1] is not None

@@ -5,7 +5,7 @@ import pytest
 from services.router.domain import commands as cmd
 from services.router.domain import views, week
 from services.router.driver import Driver
-from tests.unit.router_centre import accept, centre, come, has, task_of
+from tests.unit.router_centre import accept, centre, come, task_of
 
 HOUR_S = 3_600
 DAY_S = 24 * HOUR_S
@@ -127,7 +127,8 @@ def test_a_surge_begins_and_ends_and_policies_see_it():
     [event] = driver.found("queue.surge")
     assert (event["queue"], event["surging"], event["rate_per_min"]) == ("main", True, 10)
     assert event["usual_per_min"] == pytest.approx(4, abs=0.5)
-    assert views.queue_status(driver.core, "main")["surge"] is True
+    status = views.queue_status(driver.core, "main")
+    assert status and status["surge"] is True
     assert task_of(driver, "much19")["policy"]["rule"] == "relief"
     driver.wait(200)
     assert [one["surging"] for one in driver.found("queue.surge")] == [True, False]

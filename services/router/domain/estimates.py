@@ -2,7 +2,7 @@
 
 Method `recent_assignments`: position × the running mean of the time between the queue's assignments, of
 those that somebody had to wait for where there have been any; of a closed queue the time until it opens
-is added. The position counts the tasks that come before it in the queue's own order, whatever they ask
+is added. A task that waits in several queues is told of the one that serves it soonest. The position counts the tasks that come before it in the queue's own order, whatever they ask
 of an agent. How well the first estimate was met is told
 with the assignment (`estimated_s`, `actual_s`) and published as a metric.
 """
@@ -41,14 +41,30 @@ class Estimate(msgspec.Struct, frozen=True, gc=False):
 
 
 def estimate(ws: Workspace, task: Task) -> Estimate | None:
-    """Of a task that waits in a queue, else None."""
-    if task.state not in SEEKING or not task.queues:
+    """Of a task that waits in a queue, else None; of several queues that of the soonest."""
+    if task.state not in SEEKING:
         return None
-    queue = ws.queues.get(task.queues[0])
+    best: Estimate | None = None
+    for name in task.queues:
+        found = _in_queue(ws, name, task)
+        if found is not None and (best is None or _is_sooner(found, best)):
+            best = found
+    return best
+
+
+def _in_queue(ws: Workspace, name: str, task: Task) -> Estimate | None:
+    queue = ws.queues.get(name)
     if queue is None:
         return None
     ahead = position(ws, queue, task)
-    return Estimate(ahead, expected_wait_us(ws, queue.id, ahead, task.waiting_since_us))
+    return Estimate(ahead, expected_wait_us(ws, name, ahead, task.waiting_since_us))
+
+
+def _is_sooner(one: Estimate, other: Estimate) -> bool:
+    """A wait that is known before one that is not."""
+    if one.wait_us is None or other.wait_us is None:
+        return one.wait_us is not None
+    return one.wait_us < other.wait_us
 
 
 def expected_wait_us(ws: Workspace, queue: str, ahead: int, since_us: int) -> int | None:
