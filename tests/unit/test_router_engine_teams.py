@@ -206,3 +206,22 @@ def test_a_shift_is_judged_in_the_zone_of_its_calendar():
     assert on_duty(14) == ["ana", "ben"]
     assert on_duty(17) == ["ben"], "half past five in Berlin"
     assert on_duty(22) == []
+
+
+@pytest.mark.parametrize("reclaims_first", [True, False])
+def test_what_a_level_takes_back_it_offers_in_whichever_order_that_is_written(reclaims_first: bool):
+    driver = come(centre({"ana": {}}), "ana")
+    actions = [{"reclaim": "keep_place"}, {"offer_to": "sam"}]
+    do = actions if reclaims_first else actions[::-1]
+    level = {"name": "manager", "when": {"cel": 'message.text.contains("manager")'}, "do": do}
+    driver.put("queue", "other")
+    driver.put("agent", "sam", channels={"chat": 9}, queues=[{"queue": "other"}])
+    driver.put("escalation", "calls", levels=[level])
+    driver.put("policy", "default", rules=[{"steps": [{"queue": "main"}], "escalation": "calls"}])
+    driver.say("c1")
+    accept(driver, "ana")
+    come(driver, "sam")
+    driver.say("c1", "your manager, please")
+    assert offered(driver, "sam") == ["c1"]
+    assert driver.found("task.escalated")[-1]["actions"] == do
+    assert check(driver.core) == []

@@ -4,7 +4,7 @@ Each level fires once per cycle (creation or reopening to completion). The engin
 that have fired and carries the actions out.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -98,12 +98,17 @@ def compile_ladder(escalation: Escalation) -> Ladder:
             condition=None
             if level.when.cel is None
             else compile_condition(level.when.cel, TASK_NAMES),
-            actions=tuple(act(action) for action in level.do),
+            actions=_in_turn(act(action) for action in level.do),
             written=tuple(msgspec.to_builtins(action) for action in level.do),
         )
         for level in escalation.levels
     )
     return Ladder(escalation.id, levels)
+
+
+def _in_turn(actions: Iterable[Act]) -> tuple[Act, ...]:
+    """As they are written, offers last: what the same level takes back from its agent can then be offered."""
+    return tuple(sorted(actions, key=lambda action: isinstance(action, OfferTo)))
 
 
 def act(action: Action) -> Act:
