@@ -4,6 +4,7 @@ Validators raise `fault(code, …)`; `services/router/resources.py` turns that i
 """
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from services.router.domain.facts import AGENT_NAMES, TASK_NAMES
 from shared.contracts.ids import CLIENT_ID
 from shared.rules import RuleError, compile_condition, compile_value
+from shared.rules.limits import TOTAL_MAX_WEIGHT
 
 RULES_MAX = 200
 REQUIRES_MAX = 20
@@ -75,6 +77,20 @@ def as_priority(value: Any) -> Any:
     except RuleError as error:
         raise _rule_fault(error) from None
     return value
+
+
+def check_weights(conditions: Iterable[str | None], values: Iterable[Any], at: str) -> None:
+    """Refuse what one task would be held against for too long: each rule keeps its limits, but
+    there are many of them."""
+    weight = sum(compile_condition(one, TASK_NAMES).weight for one in conditions if one is not None)
+    weight += sum(compile_value(one, TASK_NAMES).weight for one in values)
+    if weight > TOTAL_MAX_WEIGHT:
+        raise fault(
+            "too_costly",
+            f"the rules together may take {weight * 10 // 1_000} ms for one task",
+            f"at most {TOTAL_MAX_WEIGHT * 10 // 1_000} ms: shorter patterns, fewer macros",
+            at,
+        )
 
 
 def _client_id(text: str) -> str:

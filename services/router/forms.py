@@ -44,6 +44,7 @@ from services.router.fields import (
     as_cel,
     as_priority,
     as_queue,
+    check_weights,
     fault,
 )
 from shared.contracts.ids import CLIENT_ID
@@ -249,6 +250,13 @@ class PolicyForm(Form):
     on_edit: Literal["keep", "take"] = "keep"
     rules: Annotated[list[RuleForm], Field(max_length=RULES_MAX)]
 
+    @model_validator(mode="after")
+    def _in_time(self) -> Self:
+        check_weights(
+            (rule.when for rule in self.rules), (rule.priority for rule in self.rules), "/rules"
+        )
+        return self
+
 
 class SlaTriggerForm(Form):
     metric: Id
@@ -325,6 +333,7 @@ class EscalationForm(Form):
                     "duplicate", f"{level.name!r} is named twice", "", f"/levels/{place}/name"
                 )
             seen.add(level.name)
+        check_weights((level.when.cel for level in self.levels), (), "/levels")
         return self
 
 

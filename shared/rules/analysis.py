@@ -8,13 +8,17 @@ from typing import NamedTuple
 from shared.rules.faults import RuleError, nearest
 from shared.rules.limits import (
     DEPTH_MAX,
+    LIST_MAX_ITEMS,
     LITERAL_MAX_CHARS,
     LITERAL_MAX_ITEMS,
+    MACRO_MAX_WEIGHT,
     MACROS_MAX,
     PATTERN_MAX_CHARS,
     PATTERN_MAX_WEIGHT,
     PLUS_IN_MACRO_MAX,
     PLUS_MAX,
+    TEXT_MAX_CHARS,
+    VALUES_MAX_CHARS,
 )
 from shared.rules.patterns import is_word_list, weight
 from shared.rules.tokens import RESERVED, Token, string_value
@@ -32,6 +36,8 @@ FUNCTIONS = frozenset(
     {"size", "has", "int", "uint", "double", "string", "bytes", "type", "dyn", "timestamp", "duration", "matches"}
 )  # fmt: skip
 SKILL = "skill"
+TOKENS_A_WEIGHT = 20  # so many words and signs are evaluated in 10 µs
+WORD_CHARS_A_WEIGHT = 10  # so many characters of a word list are looked for in 10 µs
 
 Path = tuple[str, ...]
 
@@ -39,11 +45,12 @@ Path = tuple[str, ...]
 class Analysis(NamedTuple):
     """`paths`: every chain of names that the source reads, as far as it is fixed, with its place.
     `word_lists`: indexes of `matches` tokens whose pattern is a word list. `skills`: indexes of
-    `skill` tokens."""
+    `skill` tokens. `weight`: about how long it takes at worst, in 10 µs."""
 
     paths: tuple[tuple[Path, int], ...]
     word_lists: frozenset[int]
     skills: frozenset[int]
+    weight: int = 0
 
 
 class _Frame:
@@ -64,7 +71,7 @@ class Analyser:
         self._declared = declared
         self._skill_allowed = skills
         self._frames: list[_Frame] = []
-        self._macros = self._plus = self._weight = 0
+        self._macros = self._plus = self._weight = self._in_macros = self._words_weight = 0
         self._paths: list[tuple[Path, int]] = []
         self._word_lists: set[int] = set()
         self._skills: set[int] = set()
@@ -72,6 +79,7 @@ class Analyser:
     def run(self) -> Analysis:
         """Raises RuleError at the first fault."""
         for index, token in enumerate(self._tokens):
+            self._in_macros += self._macro_frame() is not None
             match token.kind:
                 case "string":
                     self._string(token)
@@ -79,9 +87,34 @@ class Analyser:
                     self._ident(index, token)
                 case "op":
                     self._op(index, token)
+                case "other":
+                    raise self._no_cel(token)
                 case _:
                     pass
-        return Analysis(tuple(self._paths), frozenset(self._word_lists), frozenset(self._skills))
+        return Analysis(
+            tuple(self._paths),
+            frozenset(self._word_lists),
+            frozenset(self._skills),
+            self._weight + self._words_weight + self._weight_of_macros(),
+        )
+
+    def _no_cel(self, token: Token) -> RuleError:
+        """What the engine reads otherwise than this class would be judged otherwise, too."""
+        return RuleError("cel_syntax", f"{token.text!r} is no sign of CEL", token.start)
+
+    def _weight_of_macros(self) -> int:
+        """Each addition may make the lists one list longer. Raises RuleError."""
+        times = LIST_MAX_ITEMS * (1 + self._plus)
+        found = self._in_macros * times // TOKENS_A_WEIGHT
+        if found > MACRO_MAX_WEIGHT:
+            raise RuleError(
+                "cel_costly_macro",
+                f"the macros of this rule are too costly: {self._in_macros} words and signs in them, "
+                f"for up to {times} items",
+                0,
+                "shorter macros, or fewer additions beside them",
+            )
+        return found
 
     # -- looking around
 
@@ -282,7 +315,7 @@ class Analyser:
                 f"at most {PATTERN_MAX_CHARS} characters",
             )
         if is_word_list(pattern):
-            self._word_lists.add(index)
+            self._word_list(index, literal, pattern)
             return
         self._weight += weight(pattern)
         if self._weight > PATTERN_MAX_WEIGHT:
@@ -299,3 +332,16 @@ class Analyser:
                 literal.start,
                 "a pattern without repetition or classes",
             )
+
+    def _word_list(self, index: int, literal: Token, pattern: str) -> None:
+        macro = self._macro_frame()
+        if macro and macro.plus:  # a new text for each item
+            raise RuleError(
+                "cel_costly_macro",
+                "beside matches inside a macro there may be no additions",
+                literal.start,
+                "additions in another rule",
+            )
+        texts = VALUES_MAX_CHARS // TEXT_MAX_CHARS if macro else 1
+        self._words_weight += texts * (1 + len(pattern) // WORD_CHARS_A_WEIGHT)
+        self._word_lists.add(index)

@@ -38,12 +38,13 @@ class _Failure(NamedTuple):
 
 
 class _Rule:
-    __slots__ = ("_absent_as", "_program", "needs", "paths", "source")
+    __slots__ = ("_absent_as", "_program", "needs", "paths", "source", "weight")
 
     def __init__(self, source: str, program: cel.Program, analysis: Analysis) -> None:
         self.source = source
         self.paths: tuple[Path, ...] = tuple(dict.fromkeys(path for path, _ in analysis.paths))
         self.needs = _needs(self.paths, bool(analysis.skills))
+        self.weight = analysis.weight
         self._program = program
         self._absent_as = "skill " if analysis.skills else ""
 
@@ -141,6 +142,7 @@ class Constant:
 
     __slots__ = ("number",)
     paths: tuple[Path, ...] = ()
+    weight = 0
 
     def __init__(self, number: int | float) -> None:
         self.number = number

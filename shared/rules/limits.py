@@ -14,6 +14,9 @@ PLUS_IN_MACRO_MAX = 2
 
 PATTERN_MAX_CHARS = 200
 PATTERN_MAX_WEIGHT = 300  # of all patterns that only the full engine can match; about 10 µs each
+MACRO_MAX_WEIGHT = 2_000  # of all macros, each over the longest list there may be; about 10 µs each
+# Of all the conditions that one thing may have to be held against (a policy's rules).
+TOTAL_MAX_WEIGHT = 20_000
 
 # What CEL gets to see. Longer texts and lists are cut, deeper values are null.
 TEXT_MAX_CHARS = 4_000

@@ -181,6 +181,17 @@ def test_the_canonical_form_is_stable(kind: str, body: dict[str, Any]):
     assert (again.resource, again.canonical) == (parsed.resource, parsed.canonical)
 
 
+def test_rules_that_together_cost_too_much_are_refused():
+    """Each keeps its limits; all of them are held against every message."""
+    costly = policy(when=r'message.text.matches("\\w{9}a")')["rules"] * 200
+    assert refused("policy", {"rules": costly})[0][:2] == ("/rules", "too_costly")
+    levels = [
+        {"name": f"l{n}", "when": {"cel": 'task.tags.exists(t, t != "a" || t != "b")'}, "do": [{"relax": "all"}]}
+        for n in range(50)
+    ]
+    assert parse("escalation", {"levels": levels}, "x").faults == []
+
+
 def test_short_forms_and_defaults():
     ana = parse("agent", AGENTS[0], "ana").resource
     assert ana.queues == (

@@ -1,12 +1,15 @@
 """What is refused when a rule is written, and that what is accepted cannot take long."""
 
+import re
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.rules import Declared, RuleError, Variables, compile_condition, compile_value
 from shared.rules.limits import SOURCE_MAX_CHARS
-from shared.rules.patterns import weight
+from shared.rules.patterns import folded, is_word_list, matches_words, weight
 
 NAMES = Declared(
     {
@@ -58,6 +61,25 @@ NAMES = Declared(
         ("[1].map(x, task.attributes) == []", "cel_costly_macro", 11, None),
         ("[1].map(x, [x, x]) == []", "cel_costly_macro", 11, None),
         ("[" * 30 + "]" * 30 + " == 1", "cel_too_complex", 24, None),
+        # In raw texts a backslash escapes no quotation mark.
+        (
+            r"r'\' == r'\' && [1].all(x, [2].all(y, x < y)) && r'\' == r'\'",
+            "cel_nested_macro",
+            31,
+            "one macro after another",
+        ),
+        (
+            "task.attributes.l.exists(x, " + "||".join(["x == 1"] * 180) + ") && 1 + 1 + 1 > 2",
+            "cel_costly_macro",
+            0,
+            "shorter macros, or fewer additions beside them",
+        ),
+        (
+            '["a"].exists(x, (x + message.text).matches("a|b"))',
+            "cel_costly_macro",
+            43,
+            "additions in another rule",
+        ),
         ("x" * (SOURCE_MAX_CHARS + 1), "cel_too_long", SOURCE_MAX_CHARS, "at most 2000 characters"),
     ],
 )
@@ -93,6 +115,8 @@ def test_a_value_is_finite(number: float):
         "[\\\\w\\\\W\\\\pL]{90}",
         "a{1000}",
         "(a|b){999999999999}",
+        "\\\\w{ 200 }",
+        "(?x)\\\\w{ 1 , 200 }",
     ],
 )
 def test_costly_patterns_are_refused(pattern: str):
@@ -131,6 +155,7 @@ LARGE = Variables(
     },
 )
 LIST = "task.attributes.list"
+WORDS = "(?i)" + "|".join(f"a{letter}b" for letter in "bcdefghijklmnopqrstuvwxyz" * 2)[:190]
 CPU_MAX_S = 0.05  # measured: at most 4 ms; the margin is for slow machines
 
 
@@ -150,6 +175,8 @@ CPU_MAX_S = 0.05  # measured: at most 4 ms; the margin is for slow machines
         'message.text.matches("(a|aa)+b")',
         'message.text.matches("(?i)\\\\w{14}b")',
         'task.attributes.texts.exists(t, t.matches("(?i)ab|ba|aab"))',
+        f"{LIST}.exists(x, " + "||".join([f'message.text.matches("{WORDS}")'] * 7) + ")",
+        f"({'+'.join([LIST] * 8)}).exists(x, message.text.matches('{WORDS}'))",
         " && ".join(['message.text.contains("ab") == false'] * 40),
         "!" * 1_000 + "true",
     ],
@@ -180,3 +207,29 @@ def test_a_thousand_refusals_take_no_time():
         with pytest.raises(RuleError):
             compile_condition(source, NAMES)
     assert time.thread_time() - started < 1
+
+
+LETTERS = st.sampled_from("aAbBiIİısſSkK\u212aµμßẞςσΣéÉ _")
+WORD = st.lists(LETTERS | st.just("\\b"), max_size=4).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(WORD, min_size=1, max_size=4), st.booleans(), st.text(LETTERS, max_size=12))
+def test_word_lists_find_what_re_finds(words: list[str], folds: bool, text: str):
+    pattern = ("(?i)" if folds else "") + "|".join(words)
+    assert is_word_list(pattern)
+    assert matches_words(text, pattern) is (re.search(pattern, text) is not None)
+
+
+def test_characters_are_folded_as_re_folds_them():
+    """All that `re` takes for one another are one, and nothing else."""
+    alike: dict[str, set[str]] = {}
+    for code in range(0x110000):
+        char = chr(code)
+        if char.lower() != char or char.upper() != char:
+            alike.setdefault(folded(char), set()).add(char)
+    for chars in alike.values():
+        one = re.compile(min(chars), re.IGNORECASE)
+        assert all(one.fullmatch(char) for char in chars), chars
+    for one, other in (("\u0390", "\u1fd3"), ("\u03b0", "\u1fe3"), ("\ufb05", "\ufb06")):
+        assert folded(one) == folded(other)
