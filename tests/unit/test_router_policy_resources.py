@@ -186,7 +186,11 @@ def test_rules_that_together_cost_too_much_are_refused():
     costly = policy(when=r'message.text.matches("\\w{9}a")')["rules"] * 200
     assert refused("policy", {"rules": costly})[0][:2] == ("/rules", "too_costly")
     levels = [
-        {"name": f"l{n}", "when": {"cel": 'task.tags.exists(t, t != "a" || t != "b")'}, "do": [{"relax": "all"}]}
+        {
+            "name": f"l{n}",
+            "when": {"cel": 'task.tags.exists(t, t != "a" || t != "b")'},
+            "do": [{"relax": "all"}],
+        }
         for n in range(50)
     ]
     assert parse("escalation", {"levels": levels}, "x").faults == []
