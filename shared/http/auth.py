@@ -18,6 +18,8 @@ from shared.http.principals import ANY_WORKSPACE, KeyLookup, Principal, Tickets,
 MAX_TOKEN_CHARS = 16_384
 # Workspaces are not deleted: that one exists may be remembered.
 EXISTS_S = 30.0
+# What waits for a token's end looks at the clock so often: the wall clock may be set meanwhile.
+LOOK_S = 60.0
 MAX_REMEMBERED = 10_000
 ACTION = "omniroute_action"
 
@@ -90,20 +92,21 @@ class Authenticator:
     async def ticket(self, ticket: str, workspace: str) -> Principal:
         """The principal whose one-time ticket this is. Raises Refused("unauthenticated")."""
         found = None if self._tickets is None else await self._tickets.consume(ticket)
-        if found is None or found[1] != workspace:
+        if found is None or found[1] != workspace or not found[0].left_s(time.time()):
             raise Refused(
                 "unauthenticated", "The ticket is unknown, used or expired.", reason="invalid_token"
             )
         return found[0]
 
     async def ended(self, principal: Principal) -> None:
-        """Return once the key that the principal came with is revoked or has another token; for who
-        came with a JWT, never."""
+        """Return once the key that the principal came with is revoked or has another token, or the
+        JWT has expired."""
         kind, _, key_id = principal.id.partition(":")
         if kind == "key":
             await self._keys.ended(key_id)
-        else:
-            await asyncio.Event().wait()
+            return
+        while (left_s := principal.left_s(time.time())) > 0:
+            await asyncio.sleep(min(left_s, LOOK_S))
 
 
 class Access:
@@ -181,8 +184,8 @@ def _may_not(principal: Principal, action: Action) -> str:
 
 
 async def until_revoked(request: Request) -> None:
-    """Return once the request's caller may no longer go on: a stream ends with its key. Never for a
-    request whose route authenticates it otherwise."""
+    """Return once the request's caller may no longer go on: a stream ends with its key or token.
+    Never for a request whose route authenticates it otherwise."""
     scope = request.scope
     principal = scope.get("omniroute.principal") or scope.get("omniroute.authenticated")
     if principal is not None:

@@ -1,5 +1,6 @@
 """Who calls: principals, and the ports by which their credentials are looked up."""
 
+import math
 from typing import Literal, Protocol
 
 import msgspec
@@ -15,7 +16,8 @@ class Principal(msgspec.Struct, frozen=True):
 
     `id` is stable over its tokens' refreshes ("key:…", "jwt:<issuer>:<subject>"): idempotency keys
     and the journal's actor hang on it. `workspace` may be "*". `agent` is set where a role is
-    "agent". `known` says that our own store vouches for the workspace's existence.
+    "agent". `known` says that our own store vouches for the workspace's existence. `ends` is when
+    the token expires, in seconds since 1970; None: not by time.
     """
 
     id: str
@@ -23,6 +25,11 @@ class Principal(msgspec.Struct, frozen=True):
     roles: tuple[Role, ...]
     agent: str | None = None
     known: bool = False
+    ends: float | None = None
+
+    def left_s(self, now_s: float) -> float:
+        """How long the token is good for; infinite where it does not expire."""
+        return math.inf if self.ends is None else max(0.0, self.ends - now_s)
 
 
 class KeyRecord(msgspec.Struct, frozen=True):

@@ -222,6 +222,7 @@ class JwtVerifier:
             workspace=workspace,
             roles=_roles(_claim(claims, settings.roles_claim)),
             agent=agent,
+            ends=float(claims["exp"]) + settings.leeway_s,
         )
 
 

@@ -74,7 +74,9 @@ async def refused(verifier, text):
 
 @pytest.mark.parametrize("kid", ["rsa", "ec", "ed"])
 async def test_a_good_token_of_each_algorithm(kid):
-    principal = await Issuer(kid).verifier().verify(token(kid))
+    exp = time.time() + 60
+    principal = await Issuer(kid).verifier(leeway_s=5).verify(token(kid, exp=exp))
+    assert principal.ends == pytest.approx(exp + 5, abs=1)
     assert principal.id == f"jwt:{ISSUER}:u1"
     assert (principal.workspace, principal.roles, principal.agent) == ("acme", ("agent",), "ana")
 

@@ -142,8 +142,9 @@ async def listen(
         _admit(channels, request, claims)
         place = (stored.workspace, claims.conversation_id)
         found = await _arrived(channels, place, after)
-        if not found and wait:
-            found = await _awaited(channels, place, after, wait, stopping_of(request))
+        wait_s = min(wait, claims.ends - wall_us() / SECOND_US)
+        if not found and wait_s > 0:
+            found = await _awaited(channels, place, after, wait_s, stopping_of(request))
         shown = [one for at, row in enumerate(found, after + 1) if (one := _shown(row, at))]
         return json_reply({"messages": shown, "next": after + len(found)})
 

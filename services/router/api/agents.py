@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -68,12 +69,14 @@ _wait = TypeAdapter[float](Annotated[float, Field(ge=0, le=MAX_WAIT_S)])
 
 async def get_work(request: Request) -> Response:
     """The agent's offers and tasks: at once, or with If-None-Match as soon as they change; 304
-    after `wait` seconds. The agent's own call renews his presence lease, also while it waits."""
+    after `wait` seconds, sooner where the token expires. The agent's own call renews his presence
+    lease, also while it waits."""
     caller = await _enter_work(request)
     service = router_of(request)
     agent: str = request.path_params["agent"]
     clock = asyncio.get_running_loop().time
-    deadline = clock() + _wait_of(request)
+    wait_s = min(_wait_of(request), caller.principal.left_s(time.time()))
+    deadline = clock() + wait_s
     own, renew_s = _is_agent(caller, agent), float(MAX_WAIT_S)
     if own:
         await service.presence.renew(caller.workspace, agent)
