@@ -9,11 +9,14 @@ from shared.contracts import topics
 from shared.contracts.core import Input
 from shared.contracts.envelope import EnvelopeError, from_record
 from shared.contracts.ids import dedupe_key
-from shared.contracts.instants import parse_instant
+from shared.contracts.instants import is_ours, parse_instant
 from shared.runtime.port import IdempotencyKey, Reply
 
 # Our own services number what they publish; all else is known by its id.
 SEQUENCED: frozenset[str] = frozenset(topics.WRITTEN_BY)
+
+
+SEQUENCE_DIGITS = 18  # more is no number that PostgreSQL keeps
 
 
 class Arrival(msgspec.Struct):
@@ -82,7 +85,9 @@ def _read(record: Record) -> _Read:
         raise EnvelopeError("the record is no CloudEvent")
     if record.value is None:
         raise EnvelopeError("the record has no value")
-    time_us = parse_instant(time) if time else record.timestamp_ms * 1000
+    time_us = parse_instant(time) if time else max(0, record.timestamp_ms * 1000)
+    if not is_ours(time_us):
+        raise EnvelopeError("ce_time is before 1970 or after 9999")
     what = Input("event", name, record.value, event_id, "", time_us, source)
     sequence = attributes.get("ce_sequence") if record.topic in SEQUENCED else None
     if sequence is None:
@@ -99,10 +104,11 @@ def seen_key(workspace: str, source: str, event_id: str) -> bytes:
 
 
 def _number(sequence: bytes) -> int:
-    if not sequence.isdigit():
-        raise EnvelopeError("ce_sequence is no number")
+    if not sequence.isdigit() or len(sequence) > SEQUENCE_DIGITS:
+        raise EnvelopeError("ce_sequence is no number of ours")
     return int(sequence)
 
 
 def _previous(text: bytes | None) -> int:
-    return int(text) if text is not None and text.isdigit() else -1
+    known = text is not None and text.isdigit() and len(text) <= SEQUENCE_DIGITS
+    return int(text) if known and text else -1

@@ -25,7 +25,7 @@ def bury(
     if record.topic == topics.DEADLETTER:
         return None
     said = {
-        name: text.decode("utf-8", "replace")
+        name: text.decode("utf-8", "replace").replace("\x00", "\ufffd")  # PostgreSQL takes no NUL
         for name, text in record.headers
         if name in ("ce_id", "ce_type", "ce_workspace")
     }

@@ -11,6 +11,7 @@ from shared.contracts.deadletter import DEAD_LETTER
 from shared.contracts.envelope import Envelope, from_record, to_headers
 from shared.contracts.instants import format_instant
 from shared.runtime.arrivals import of_record, seen_key
+from shared.runtime.deadletters import bury
 from shared.runtime.outbox import event_id, to_outgoing
 from shared.runtime.store.port import JournalRow
 
@@ -90,7 +91,11 @@ GOOD = dict(to_headers(Envelope("m-1", "crm", "t", format_instant(NOW_US), "w", 
         ({"ce_workspace": b""}, "ce_workspace"),
         ({"ce_source": b"\xff"}, "UTF-8"),
         ({"ce_time": b"yesterday"}, "yesterday"),
+        ({"ce_time": b"0001-01-01T00:00:00+14:00"}, "1970"),
+        ({"ce_time": b"1969-12-31T23:59:59Z"}, "1970"),
         ({"ce_sequence": b"-1"}, "sequence"),
+        ({"ce_sequence": b"9" * 19}, "sequence"),
+        ({"ce_sequence": b"9" * 5_000}, "sequence"),
     ],
 )
 def test_what_is_no_cloud_event_says_why(change, told):
@@ -98,6 +103,11 @@ def test_what_is_no_cloud_event_says_why(change, told):
     workspace, arrival = of_record(record(headers.items()))
     assert (workspace, arrival.what) == ("", None)
     assert told in arrival.fault
+
+
+def test_a_dead_letter_says_nothing_that_postgresql_refuses():
+    letter = bury(record([("ce_id", b"a\x00b")]), "router", "", "r", "d", NOW_US)
+    assert letter is not None and letter.event_id == "a\ufffdb"
 
 
 def test_a_record_without_value_is_no_event():

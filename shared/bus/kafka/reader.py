@@ -170,7 +170,7 @@ class KafkaReader:
 
 def _record(fetched: ConsumerRecord[Any, Any]) -> Record:
     headers: tuple[tuple[str, Any], ...] = tuple(fetched.headers)
-    if None in dict(headers).values():
+    if None in [value for _, value in headers]:  # the same name may come twice
         headers = tuple((name, value or b"") for name, value in headers)
     return Record(
         fetched.topic,

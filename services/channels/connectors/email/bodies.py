@@ -56,6 +56,24 @@ class Section(msgspec.Struct):
     html: str = ""
 
 
+MAX_PLAIN = 2_000_000
+
+
+class Room(msgspec.Struct):
+    """How many more characters of a mail are read, of all its parts together: a part may be as large
+    as a mail."""
+
+    plain: int = MAX_PLAIN
+    html: int = markup.MAX_SOURCE + 1  # by the last one it is known that there was more
+
+    def section(self, plain: str = "", html: str = "") -> Section:
+        """As much of a stretch as there is room for."""
+        kept = Section(plain[: self.plain], html[: self.html])
+        self.plain -= len(kept.plain)
+        self.html -= len(kept.html)
+        return kept
+
+
 class Bodies(msgspec.Struct):
     """What a mail holds. `charset` is the first that a text part declares, `spare` what a wrapping
     of Outlook or an invitation says beside the mail's own text, `wrappings` how many signatures
@@ -66,6 +84,7 @@ class Bodies(msgspec.Struct):
     files: list[File] = []
     charset: str | None = None
     wrappings: int = 0
+    room: Room = msgspec.field(default_factory=Room)
 
     def text(self) -> str:
         """The plain text, made from HTML where a section has no other."""
@@ -104,7 +123,7 @@ def _walk(part: Part, found: Bodies, parent: str) -> None:
 
 def _alternatives(children: list[Part], found: Bodies) -> None:
     """The same content several times: one section with the best of each form."""
-    inner = Bodies(wrappings=found.wrappings)
+    inner = Bodies(wrappings=found.wrappings, room=found.room)
     for child in children:
         _walk(child, inner, "multipart/alternative")
     plain = "\n\n".join(each.plain for each in inner.sections if each.plain.strip())
@@ -164,7 +183,7 @@ def _leaf(part: Part, found: Bodies, parent: str) -> None:
         return
     if kind == "text/calendar":
         invited = invitations.words_of(charsets.decode(_content(part, text=True)))
-        found.spare += [Section(clean(invited, 10**9))] if invited else []
+        found.spare += [found.room.section(clean(invited, 10**9))] if invited else []
     name = name or _usual_name(part)
     content_id = _header(part, "content-id").strip("<> ") or None
     found.files.append(
@@ -212,7 +231,8 @@ def _unwrapped(part: Part, found: Bodies) -> bool:
     if inside is None:
         return False
     if inside.plain.strip() or inside.html.strip():
-        found.spare.append(Section(clean(inside.plain, 10**9), clean(inside.html, 10**9)))
+        words = clean(inside.plain, 10**9), clean(inside.html, 10**9)
+        found.spare.append(found.room.section(*words))
     for one in inside.files:
         name = " ".join(clean(re.split(r"[\\/]", one.name or "")[-1], 255).split()) or None
         kind = media_type(one.content_type or "") or "application/octet-stream"
@@ -235,16 +255,27 @@ def _body(part: Part, found: Bodies) -> None:
     found.charset = found.charset or charset
     text = charsets.decode(content, charset).removeprefix("\ufeff")
     if part.kind == "text/html" or (not part.declared and _HTML.match(text)):
-        found.sections.append(Section(html=_pictured(text, found)))
+        found.sections.append(found.room.section(html=_pictured(text, found)))
     elif part.kind in _ENRICHED:
-        found.sections.append(Section(plain=_unenriched(text)))
+        found.sections.append(found.room.section(_unenriched(text[: found.room.plain])))
     else:
+        text = _read_of(text, found.room.plain)
         if part.parameters.get("format", "").lower() == "flowed":
             deleted = part.parameters.get("delsp", "").lower() == "yes"
             text = unflowed(text, delete_space=deleted)
         text, files = extract_uuencoded(text)
         found.files += files
-        found.sections.append(Section(plain=text))
+        found.sections.append(found.room.section(text))
+
+
+_UU_LINE = 20  # characters: fewer in a line, and it is no file
+
+
+def _read_of(text: str, room: int) -> str:
+    """What is looked at of a plain text: all of it where files may stand in it, uuencoded."""
+    if len(text) <= room or ("\nbegin " in text and text.count("\n") * _UU_LINE < len(text)):
+        return text
+    return text[:room]
 
 
 def _pictured(html: str, found: Bodies) -> str:

@@ -8,6 +8,7 @@ from charset_normalizer import from_bytes
 
 _GUESS_FROM = 32  # bytes; below it charset-normalizer is no better than a coin
 _GUESS_UPTO = 4096
+_BY_HAND_UPTO = 1024 * 1024
 
 # Names that mail uses and Python lacks or reads too narrowly (as WHATWG's encoding labels do).
 _ALIASES = {
@@ -94,7 +95,7 @@ def _damaged(raw: bytes, name: str | None) -> str:
     """Text that no charset reads whole: damaged UTF-8, a damaged wide charset, else a guess."""
     utf8 = raw.decode("utf-8", "replace")
     lost = utf8.count("\ufffd")
-    good = sum(1 for character in utf8 if character > "\x7f") - lost
+    good = len(utf8) - len(utf8.encode("ascii", "ignore")) - lost
     if good >= 4 * lost:
         return utf8
     if name in _WIDE:
@@ -119,7 +120,7 @@ def _japanese(raw: bytes, name: str) -> str | None:
         return text
     if b"\x1b" not in raw:
         return _strict(raw, "cp932")
-    pieces = _ESCAPE.split(raw)
+    pieces = _ESCAPE.split(raw[:_BY_HAND_UPTO])
     out = [pieces[0].decode("cp1252", "replace")]
     for escape, chunk in zip(pieces[1::2], pieces[2::2], strict=False):
         out.append(_jis(escape, chunk))

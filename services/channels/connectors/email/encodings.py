@@ -61,17 +61,18 @@ def _mixed(body: bytes) -> bytes:
     """A text of which some lines are base64: those decoded, the others as they are."""
     if (meant := _littered(body)) is not None:
         return meant
-    lines = body.splitlines(keepends=True)
+    lines = body[:_MIXED_UPTO].splitlines(keepends=True)
     at = 0
     while at < len(lines) and _is_base64(lines[at].translate(None, b"\t\r\n")):
         at += 1
     good = b"".join(lines[:at]).translate(None, _BLANKS)
     if len(good) < 8:
         return body
-    rest = b"".join(lines[at:])
+    rest = b"".join(lines[at:]) + body[_MIXED_UPTO:]
     return padded(good.rstrip(b"=")) + (b"\n\n" + rest if rest.strip() else b"")
 
 
+_MIXED_UPTO = 4 * 1024 * 1024  # bytes that are looked at line by line
 _MAX_LITTER = 0.15
 
 
@@ -87,7 +88,7 @@ def _littered(body: bytes) -> bytes | None:
     content = padded(good)
     if content.translate(None, _CONTROLS) != content:
         return None
-    other = sum(byte > 0x7F for byte in content)
+    other = len(content) - len(content.translate(None, _BEYOND_ASCII))
     return content if other < 0.3 * len(content) or _is_utf8(content) else None
 
 
@@ -99,13 +100,18 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
+_BEYOND_ASCII = bytes(range(0x80, 0x100))
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\x1b")) + b"\x7f"
+
+
+_LINE = re.compile(rb"[^\r\n]+")
 
 
 def uudecoded(body: bytes) -> bytes:
     """The bytes of a uuencoded body, from its "begin" (or its first line) to its "end"."""
     chunks: list[bytes] = []
-    for line in body.splitlines():
+    for found in _LINE.finditer(body):
+        line = found[0]
         if line.startswith(b"begin ") or not line.strip(b"` "):
             continue
         if line.strip() == b"end":

@@ -155,7 +155,7 @@ def _attachments(found: Bodies, parsed: Parsed) -> list[Attachment]:
 def _digest(head: Headers, raw: bytes) -> str:
     """What two deliveries of a mail share and two mails do not: sender, date, subject and body, but
     no trace of the route."""
-    body = b"\n".join(raw.split(b"\r\n")).partition(b"\n\n")[2].strip()
+    body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")[2].strip()
     parts = [head.raw(name) for name in ("message-id", "from", "date", "to", "subject")]
     known = "\x00".join(parts).encode("utf-8", "replace")
     return sha256(known + b"\x00" + body).hexdigest()[:32]

@@ -16,6 +16,8 @@ MAX_DEPTH = 60
 MAX_HEAD = 256 * 1024
 """Most bytes of one entity's headers; what is beyond them is body."""
 MAX_FIELDS = 1000
+MAX_PIECES = 1000
+"""Of one multipart; what follows them is one more."""
 
 
 class Part(msgspec.Struct):
@@ -116,25 +118,23 @@ def _unfolded(value: bytes) -> bytes:
 def _broken_fields(head: bytes) -> tuple[list[tuple[str, bytes]], int]:
     """`_fields` where a line is neither a header nor a continuation: it is left out while a header
     that everybody knows still follows; else the body begins with it."""
-    fields: list[tuple[str, bytes]] = []
+    fields: list[tuple[str, list[bytes]]] = []
     at = 0
     known = -1
     for line in head.splitlines(keepends=True):
         if line[:1] in (b" ", b"\t") and fields:
-            name, value = fields[-1]
-            fields[-1] = (name, value + b" " + line.strip())
+            fields[-1][1].append(line.strip())
         elif found := _FIELD.match(line):
             if len(fields) < MAX_FIELDS:
-                fields.append((found[1].lower().decode("ascii"), line[found.end() :].strip()))
+                fields.append((found[1].lower().decode("ascii"), [line[found.end() :].strip()]))
         elif not (line.startswith((b"From ", b">From ")) or line.isspace()):
             known = known if known >= 0 else _last_known(head)
             if at >= known:
-                return fields, at
+                break
             if fields and fields[-1][0] in _LISTED and b"@" in line and b"<?" not in line:
-                name, value = fields[-1]
-                fields[-1] = (name, value + b" " + line.strip())
+                fields[-1][1].append(line.strip())
         at += len(line)
-    return fields, at
+    return [(name, b" ".join(lines)) for name, lines in fields], at
 
 
 def _last_known(head: bytes) -> int:
@@ -185,6 +185,8 @@ def _between(body: bytes, boundary: bytes) -> tuple[list[bytes], bytes]:
             above = body[max(start, 0) : _before_newline(body, at)]
             if start < 0:
                 before = above
+            elif len(pieces) >= MAX_PIECES:
+                break
             else:
                 pieces.append(above)
             start, closed = line
