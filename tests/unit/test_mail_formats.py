@@ -8,6 +8,7 @@ from services.channels.connectors.email.headers import addresses
 from services.channels.connectors.email.headers import decoded as words
 from services.channels.connectors.email.mime import Mail, parse_mail
 from services.channels.connectors.email.parameters import parameters
+from services.channels.connectors.email.readable_html import readable_html
 from services.channels.connectors.port import Parsed
 from tests.mail.cost import cpu_s
 
@@ -257,6 +258,50 @@ def test_cost_grows_with_length_only(piece: bytes) -> None:
 
     small = max(min(cost(2_000) for _ in range(3)), 1e-3)
     assert cost(16_000) < small * 8 * 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "piece"),
+    [
+        (b"text/plain; format=flowed", b"a \n"),
+        (b"text/html", b"&"),
+    ],
+)
+def test_a_body_of_one_paragraph_costs_no_more_than_its_length(kind: bytes, piece: bytes) -> None:
+    """A megabyte of it took half a minute."""
+
+    def cost(count: int) -> float:
+        return cpu_s(lambda: body(kind, b"\n" + piece * count))
+
+    small = max(min(cost(4_000) for _ in range(3)), 1e-3)
+    assert cost(128_000) < small * 32 * 8
+
+
+def test_a_style_is_read_once() -> None:
+    """Whether it hides was looked for from each of its declarations to its end."""
+
+    def cost(count: int) -> float:
+        style = "overflow:hidden;" * count
+        return cpu_s(lambda: [readable_html(f"<p style='{style}{at}'>x") for at in range(50)])
+
+    small = max(min(cost(4) for _ in range(3)), 1e-3)
+    assert cost(120) < small * 30 * 3
+
+
+def test_all_parts_of_a_mail_are_read_up_to_one_limit() -> None:
+    parts = b"".join(
+        b"--edge\nContent-Type: text/html\n\n" + b"<p>words" * 30_000 for _ in range(9)
+    )
+    parsed = Parsed()
+    mail = parse_mail(HEAD + b"Content-Type: multipart/mixed; boundary=edge\n\n" + parts, parsed)
+    assert {problem.code for problem in parsed.problems} >= {"html_cut"}
+    assert mail.text.startswith("words") and len(mail.text) < 9 * 30_000 * 5
+
+
+def test_more_parts_than_any_mail_has_are_one() -> None:
+    parts = b"--edge\nContent-Type: text/plain\n\nx\n" * 3_000
+    mail = read(HEAD + b"Content-Type: multipart/mixed; boundary=edge\n\n" + parts)
+    assert mail.text.startswith("x\n\nx")
 
 
 # --- what machines write ------------------------------------------------------------------------

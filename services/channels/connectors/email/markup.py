@@ -80,11 +80,16 @@ _FLAT = frozenset(
 _MAX_NESTING = 1000
 _MAX_FORMATTING = 200
 _MAX_COPIES = 500_000
+_MAX_ENTITIES = 20_000  # in one stretch of text
 
 
 def _tangled(html: str) -> bool:
     """Whether an HTML parser would take quadratic time or copy formatting into every block: unclosed
-    tags by the thousand. Such HTML is nobody's mail."""
+    tags by the thousand, or a text that it puts together from that many pieces, since each `&` begins
+    one. Such HTML is nobody's mail."""
+    entities_most = max(text.count("&") for text in html.split("<")) if "&" in html else 0
+    if entities_most > _MAX_ENTITIES:
+        return True
     if html.count("<") <= _MAX_FORMATTING:
         return False
     depth = formatting = deepest_formatting = tags = 0

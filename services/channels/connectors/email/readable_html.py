@@ -23,13 +23,13 @@ _TAG = re.compile(
 _NAME = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]{0,30})")
 # How mails hide what only a list of mails is to show. A font of size 0 hides nothing: templates set it
 # around words that have a size of their own.
-_HIDDEN = re.compile(
-    r"(?i)\bstyle\s*=\s*(?P<quote>[\"'])(?:(?!(?P=quote)).)*?\b(?:display\s*:\s*none|mso-hide\s*:\s*all"
-    r"|visibility\s*:\s*hidden|opacity\s*:\s*0(?:\.0+)?\s*(?:[;!]|(?P=quote))"
-    r"|max-height\s*:\s*0(?:px)?\s*(?:[;!](?:(?!(?P=quote)).)*?overflow\s*:\s*hidden|(?P=quote))"
-    r"|overflow\s*:\s*hidden\s*;(?:(?!(?P=quote)).)*?max-height\s*:\s*0(?:px)?\s*(?:[;!]|(?P=quote)))",
-    re.DOTALL,
+_STYLE = re.compile(r"(?i)\bstyle\s*=\s*(?:\"([^\"]*)|'([^']*))")
+_GONE = re.compile(
+    r"(?i)\b(?:display\s*:\s*none|mso-hide\s*:\s*all|visibility\s*:\s*hidden"
+    r"|opacity\s*:\s*0(?:\.0+)?\s*(?:[;!]|\Z))"
 )
+_FLATTENED = re.compile(r"(?i)\bmax-height\s*:\s*0(?:px)?\s*(?:[;!]|\Z)")
+_CLIPPED = re.compile(r"(?i)\boverflow\s*:\s*hidden")
 _HIDES = ("none", "hidden", "opacity", "mso-hide")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _IS_HIDDEN = re.compile(r"(?i)(?:\A|\s)hidden(?:\s|=|/|\Z)")
@@ -211,7 +211,18 @@ def _meaning(source: str, hide: bool) -> _Tag:
 
 
 def _hidden(attributes: str) -> bool:
-    return bool(_HIDDEN.search(attributes) or _IS_HIDDEN.search(_QUOTED.sub("", attributes)))
+    styles = (found[1] or found[2] or "" for found in _STYLE.finditer(attributes))
+    return any(map(_style_hides, styles)) or bool(_IS_HIDDEN.search(_QUOTED.sub("", attributes)))
+
+
+def _style_hides(style: str) -> bool:
+    """In time linear in its length: what is flattened is hidden where it is clipped too, whichever
+    is said first, or where nothing is said after it."""
+    if _GONE.search(style):
+        return True
+    flattened = [found.end() for found in _FLATTENED.finditer(style)]
+    clipped = bool(flattened) and _CLIPPED.search(style) is not None
+    return clipped or (bool(flattened) and flattened[-1] == len(style) and style[-1] not in ";!")
 
 
 _ENDS = {name: re.compile(rf"</{name}\s{{0,20}}>", re.IGNORECASE) for name in _UNREAD}
