@@ -34,11 +34,12 @@ def _base64(body: bytes, text: bool) -> bytes:
     if not _is_base64(kept):
         if text:
             return _mixed(body)
-        kept = re.sub(rb"[^A-Za-z0-9+/]+", b"", kept.partition(b"==")[0])
+        kept = kept.partition(b"==")[0].translate(None, _LITTER)
     return padded(kept.rstrip(b"="))
 
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_LITTER = bytes(set(range(256)) - set(_ALPHABET))
 
 
 def _is_base64(kept: bytes) -> bool:
@@ -82,7 +83,7 @@ def _littered(body: bytes) -> bytes | None:
     if b" " in body.strip():
         return None
     kept = body.translate(None, _BLANKS)
-    good = re.sub(rb"[^A-Za-z0-9+/]+", b"", kept)
+    good = kept.translate(None, _LITTER)
     if len(good) < 8 or len(kept.rstrip(b"=")) - len(good) > _MAX_LITTER * len(kept):
         return None
     content = padded(good)
