@@ -11,9 +11,11 @@ from services.channels.connectors.chat.web_chat import (
     STREAM,
     WebChatSettings,
     claims_of,
+    is_backdated,
 )
 from services.channels.connectors.email.markup import safe
 from services.channels.connectors.port import InboundRequest
+from services.channels.connectors.reading import moment
 from services.channels.posted import Identity, Key, Name
 from shared.contracts import ids
 from shared.contracts.instants import SECOND_US
@@ -155,6 +157,8 @@ def request_of(said: Spoken, claims: Claims, url: str, now_us: int) -> InboundRe
         "author": {name: value for name, value in author.items() if value is not None},
         "identities": claims.identities,
     }
+    if is_backdated(moment(whole, "time"), now_us):
+        del whole["time"]
     body = json.dumps(whole, ensure_ascii=False).encode("utf-8", "replace")
     return InboundRequest("POST", url, (("Content-Type", "application/json"),), body, now_us)
 

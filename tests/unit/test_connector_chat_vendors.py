@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import RSAAlgorithm
 
+from services.channels.chat import Claims, Spoken, request_of
 from services.channels.connectors.bearer import sign_hs256
 from services.channels.connectors.chat import messagebird, teams_examples, zendesk
 from services.channels.connectors.chat.slack_blocks import plain
@@ -17,7 +18,7 @@ from services.channels.connectors.handling import Handled
 from services.channels.connectors.port import InboundRequest
 from services.channels.connectors.posting import encoded, posted
 from shared.contracts import interactions
-from shared.contracts.instants import parse_instant
+from shared.contracts.instants import SECOND_US, format_instant, parse_instant
 from shared.contracts.interactions import Identity
 from tests.unit.vendor_payloads import codes, handled, only
 
@@ -348,6 +349,21 @@ def browser(payload: Any, **claims: Any) -> Handled:
     known = {"sub": "v", "conversation": "c", "iat": NOW_S, "exp": NOW_S + 600, **claims}
     header = ("Authorization", f"Bearer {sign_hs256(known, KEY)}")
     return handled("web_chat", posted(payload, NOW_US, header), {"browser_key": ("old", KEY)})
+
+
+def test_a_visitor_does_not_go_before_others_by_an_older_time() -> None:
+    def at(seconds_ago: int) -> str:
+        return format_instant(NOW_US - seconds_ago * SECOND_US)
+
+    said = {"id": "1", "conversation": "c", "text": "Hi"}
+    for ago, counted in ((200, 200), (3_600, 0), (86_000, 0)):
+        by_page = browser({**said, "time": at(ago)})
+        assert by_page.events[0].envelope.time == at(counted)
+        claims = Claims("v", "c", "cnv_c", None, [], NOW_S + 600)
+        request = request_of(Spoken("1", text="Hi", time=at(ago)), claims, "https://x/", NOW_US)
+        assert handled("web_chat", request, {}, trial=True).events[0].envelope.time == at(counted)
+    by_server = run("web_chat", {**said, "time": at(3_600)})
+    assert by_server.events[0].envelope.time == at(3_600), "it may know better"
 
 
 def test_a_browser_speaks_as_its_visitor_only() -> None:

@@ -24,12 +24,15 @@ from services.channels.connectors.posting import standard
 from services.channels.connectors.reading import given
 from services.channels.connectors.signatures import AnyOf, StandardWebhooks
 from shared.contracts import interactions
-from shared.contracts.instants import parse_instant
+from shared.contracts.instants import SECOND_US, parse_instant
 
 MAX_TOKEN_LIFE_S = 3600
 STREAM = "omniroute-stream:"
 """How the audience of a stream's ticket begins: it lets nobody speak."""
 _SKEW_S = 60
+VISITOR_LATE_S = 300
+"""How far back a visitor may date what he says: by its time a message waits, and he would go before all
+who wrote before him. What is older counts from its arrival; the site's own server may say otherwise."""
 
 SETUP = """\
 From your server: POST to the connector's inbound URL, signed as Standard Webhooks say (headers
@@ -43,7 +46,8 @@ there what was said (`?after=SEQUENCE&wait=25`), or opens `connectors/{id}/chat/
 Events, resumed by `Last-Event-ID` or `?after=SEQUENCE`); for an EventSource, which sends no token, the
 page gets a `?ticket=` by `POST connectors/{id}/chat/stream-tickets`, good for a minute. List the page's origin under `origins`. The inbound
 URL takes such a token as well. A page can only speak as that visitor in that conversation: its
-`author` is left out or has that id, and it states no identities, flags or html.
+`author` is left out or has that id, it states no identities, flags or html, and a `time` more than
+five minutes back counts as the arrival.
 
 Body: `{"id": "<made by the client>", "conversation": "c-1", "sequence": 1, "time": "…",
 "text": "Hello"}`, or `{"events": [ … ]}`. `type` is message (the default), edit, delete (both with
@@ -113,6 +117,7 @@ def parse(request: InboundRequest, _: Settings, context: Context) -> Parsed:
     parsed = Parsed()
     payload = fields.decode_json(request.body, parsed)
     found = plain.unwrapped(payload)
+    by_visitor = bearer_of(request) is not None
     if not found and not parsed.problems:
         parsed.lose("unusable_payload", "The body holds no event.")
     for raw in found:
@@ -122,9 +127,17 @@ def parse(request: InboundRequest, _: Settings, context: Context) -> Parsed:
         before = len(parsed.events)
         plain.read(_placed(raw), parsed)
         for event in parsed.events[before:]:
+            if by_visitor and is_backdated(event.occurred_at_us, context.received_at_us):
+                event.occurred_at_us = None
             event.vendor |= given(raw, "id")
             event.original_id = fields.key(raw, "replaces") if event.replaces else None
     return parsed
+
+
+def is_backdated(occurred_at_us: int | None, received_at_us: int) -> bool:
+    """Whether it is further back than a visitor may say."""
+    late_us = VISITOR_LATE_S * SECOND_US
+    return occurred_at_us is not None and received_at_us - occurred_at_us > late_us
 
 
 def _placed(raw: dict[str, Any]) -> dict[str, Any]:
