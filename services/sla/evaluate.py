@@ -71,7 +71,7 @@ def _shown(fold: Fold, clock: Clock, now_us: int) -> dict[str, Any]:
         raise invalid(f"/policy/targets/{clock.metric}", "horizon", message, expected)
     return {
         **clock_view(clock, fold.hands, now_us),
-        "ledger": ledger(clock, fold.hands, now_us),
+        "ledger": ledger(clock, fold.hands, now_us, fold.former),
     }
 
 

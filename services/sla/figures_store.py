@@ -8,9 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,6 +17,7 @@ from services.sla import figures_statements as statements
 from services.sla.domain.ended import SHORT_ABANDON_US, Ended, Gathered, Sums
 from services.sla.domain.pieces import Piece
 from services.sla.domain.summary import SHARES
+from services.sla.figures_rows import Group, Limits, Line, TooMany, Unanswered, Waiting
 from services.sla.figures_spans import bounds, cut_up, settled, widest
 from services.sla.figures_statements import KEYS, Dimension, Series
 from shared.db.engine import transaction
@@ -29,51 +29,6 @@ _IN_SPAN = {
     "due_at": "(due_at >= :due_at_since AND due_at < :due_at_until OR due_at IS NULL"
     " AND breached_at >= :due_at_since AND breached_at < :due_at_until)",
 }
-
-
-class Group(NamedTuple):
-    """Which figures these are. `slot`: number of the step in a series of time, else 0."""
-
-    slot: int
-    metric: str
-    key: str
-
-
-class Limits(NamedTuple):
-    """Up to which time something counts as within, in microseconds: of some groups, and of others."""
-
-    of: Mapping[str, int]
-    other: int
-
-
-class Line(msgspec.Struct, gc=False):
-    """One step of one group in a series of time; percentiles (`SHARES`) and maximum in microseconds,
-    None where nobody was answered."""
-
-    slot: int
-    key: str
-    sums: Sums
-    quantiles_us: tuple[int | None, ...]
-    max_us: int | None
-
-
-class TooMany(Exception):
-    """An answer would have more rows than are allowed."""
-
-
-class Waiting(NamedTuple):
-    """An open clock, as it was when it last changed."""
-
-    key: str
-    metric: str
-    id: str
-    conversation_id: str
-    queue: str | None
-    state: str
-    elapsed_s: float
-    target_s: float
-    due_at: datetime | None
-    breached_at: datetime | None
 
 
 class FiguresStore:
@@ -284,6 +239,30 @@ class Moment:
         )
         async for chunk in result.partitions():
             yield [Waiting(*row) for row in chunk]
+
+    async def unanswered(
+        self,
+        workspace: str,
+        dimension: Dimension,
+        *,
+        started: tuple[datetime, datetime] | None = None,
+    ) -> AsyncIterator[list[Unanswered]]:
+        """The tasks that wait for their first agent, WAITING_CHUNK at a time; those that began to in
+        [since, until)."""
+        given: dict[str, Any] = {"workspace": workspace}
+        more = ""
+        if started is not None:
+            more = " AND created_at >= :since AND created_at < :until"
+            given |= {"since": started[0], "until": started[1]}
+        statement = text(
+            f"SELECT {KEYS[dimension]} AS key, created_at FROM sla.task c"
+            f" WHERE workspace = :workspace AND ended_at IS NULL AND assigned_at IS NULL{more}"
+        )
+        result = await self._connection.stream(
+            statement, given, execution_options={"yield_per": WAITING_CHUNK}
+        )
+        async for chunk in result.partitions():
+            yield [Unanswered(*row) for row in chunk]
 
     async def edges(self, workspace: str) -> frozenset[int]:
         """The declared thresholds off the grid at which counts are exact, in microseconds."""

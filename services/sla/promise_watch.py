@@ -5,7 +5,7 @@ begins or ends; the core tells everybody else.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,9 +19,11 @@ from services.sla.domain.alarms import Alarm
 from services.sla.domain.burn import SEVERITIES, WINDOWS_S, Burning, Tally, burn, judge
 from services.sla.domain.core import ALARM
 from services.sla.domain.ended import Sums
+from services.sla.domain.measures import SPEED_OF_ANSWER
 from services.sla.domain.promises import Promise
+from services.sla.figures_rows import Limits
 from services.sla.figures_spans import EPOCH
-from services.sla.figures_store import FiguresStore, Limits, Moment
+from services.sla.figures_store import FiguresStore, Moment
 from services.sla.readings import Promises
 from shared.contracts.core import Input
 from shared.contracts.instants import span_us
@@ -44,6 +46,7 @@ class Goal(NamedTuple):
 
 
 Tallies = dict[Goal, dict[int, Tally]]
+Starts = dict[str, dict[int, int]]  # of each queue and window
 
 
 class PromiseWatch:
@@ -96,24 +99,22 @@ class PromiseWatch:
                 start: await _ended(moment, workspace, those, start)
                 for start, those in sorted(wanted.items())
             }
-            beyond = await self._beyond(moment, workspace, goals)
+            beyond = await self._beyond(moment, workspace, goals, starts)
         return {
             goal: {
-                span: _tally(
-                    goal, ended[_minute(starts[goal.queue][span])], beyond.get(goal, []), span
-                )
+                span: _tally(goal, ended[_minute(starts[goal.queue][span])], beyond[goal][span])
                 for span in WINDOWS_S
             }
             for goal in goals
         }
 
     async def _beyond(
-        self, moment: Moment, workspace: str, goals: list[Goal]
-    ) -> dict[Goal, list[int]]:
-        """By how much open time those who still wait are beyond the threshold."""
-        found: dict[Goal, list[int]] = defaultdict(list)
+        self, moment: Moment, workspace: str, goals: list[Goal], starts: Starts
+    ) -> dict[Goal, Counter[int]]:
+        """How many of those who still wait came beyond the threshold within each window."""
+        found: dict[Goal, Counter[int]] = defaultdict(Counter)
         of = {(goal.queue, goal.metric): goal for goal in goals}
-        metrics = sorted({goal.metric for goal in goals})
+        metrics = sorted({goal.metric for goal in goals} - {SPEED_OF_ANSWER})
         async for chunk in moment.waiting(workspace, metrics, "queue"):
             ours = [one for one in chunk if (one.key, one.metric) in of]
             wanted = [(one.conversation_id, one.id) for one in ours]
@@ -121,8 +122,9 @@ class PromiseWatch:
             for one, now in zip(ours, elapsed, strict=True):
                 goal = of[one.key, one.metric]
                 over = (now or 0) - span_us(goal.promise.threshold_s)
-                if over > 0:
-                    found[goal].append(over)
+                found[goal].update(span for span in WINDOWS_S if 0 < over <= span * 1_000_000)
+        if len(metrics) < len({goal.metric for goal in goals}):
+            await _unanswered(moment, workspace, of, starts, found)
         return found
 
     async def _tell(self, workspace: str, tallies: Tallies) -> None:
@@ -167,12 +169,32 @@ async def _ended(
     return found
 
 
-def _tally(goal: Goal, ended: dict[Key, Sums], beyond: list[int], span_s: int) -> Tally:
+async def _unanswered(
+    moment: Moment,
+    workspace: str,
+    of: dict[Key, Goal],
+    starts: Starts,
+    found: dict[Goal, Counter[int]],
+) -> None:
+    """Adds the tasks without an agent yet: no clock is theirs, and they wait by the clock on the wall."""
+    now = datetime.now(UTC)
+    async for tasks in moment.unanswered(workspace, "queue"):
+        for task in tasks:
+            goal = of.get((task.key, SPEED_OF_ANSWER))
+            if goal is None:
+                continue
+            late = task.since + timedelta(seconds=goal.promise.threshold_s)
+            late_us = (late - EPOCH) // timedelta(microseconds=1)
+            since = starts[goal.queue]
+            if late < now:
+                found[goal].update(span for span in WINDOWS_S if late_us >= since[span])
+
+
+def _tally(goal: Goal, ended: dict[Key, Sums], waiting: int) -> Tally:
     """As the definition `live`: early abandons are nobody's fault, who waits beyond T is missed."""
     sums = ended.get((goal.queue, goal.metric), Sums())
     gave_up_late = sums.abandoned - sums.abandoned_within
     missed = sums.answered - sums.answered_within + gave_up_late
-    waiting = sum(over <= span_s * 1_000_000 for over in beyond)
     return Tally(sums.answered + gave_up_late + waiting, missed + waiting)
 
 

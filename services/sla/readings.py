@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,8 +17,10 @@ from services.sla.domain.feedback import Scores, shown_scores
 from services.sla.domain.histogram import Histogram, on_grid
 from services.sla.domain.promises import Promise
 from services.sla.domain.service_level import Kept
+from services.sla.due_soon import HORIZONS_S, Due, is_due, is_late
+from services.sla.figures_rows import Group, Limits, Line, Waiting
 from services.sla.figures_statements import Dimension, Series
-from services.sla.figures_store import FiguresStore, Group, Limits, Line, Waiting
+from services.sla.figures_store import FiguresStore, Moment
 from shared.contracts.instants import span_us
 from shared.contracts.service_level import Counts, levels_of, service_levels
 from shared.runtime.port import RuntimePort
@@ -26,7 +28,6 @@ from shared.runtime.port import RuntimePort
 DEFAULT_THRESHOLD_S = 20.0
 ROWS_AT_ONCE = 500  # of a series, between two turns of the event loop
 SERIES_ROWS_MAX = 30_000  # of one answer: a month by hour of 40 groups
-HORIZONS_S = (300, 900, 3600)
 REPEAT_S = 7 * 86_400
 LEARN_FROM = timedelta(days=7)  # ended clocks by which breaches are predicted
 
@@ -63,11 +64,10 @@ class Readings:
                 workspace, [metric], "started", by, since, until, limit.limits()
             )
             counts = {key: levels.counts_of(sums) for (key, _), sums in ended.items()}
-            chunks = moment.waiting(workspace, [metric], by, started=(since, until))
-            async for chunk in chunks:
-                for one, elapsed in await self._elapsed(workspace, chunk):
-                    group = counts.setdefault(one.key, Counts())
-                    group.wait(beyond=elapsed > span_us(limit.of(one.key)))
+            waits = self._waits(moment, workspace, metric, by, (since, until))
+            async for key, elapsed in waits:
+                group = counts.setdefault(key, Counts())
+                group.wait(beyond=elapsed > span_us(limit.of(key)))
         return [
             {
                 by: shown_key(by, key),
@@ -79,6 +79,26 @@ class Readings:
             }
             for key in sorted(counts)
         ]
+
+    async def _waits(
+        self,
+        moment: Moment,
+        workspace: str,
+        metric: str,
+        by: Dimension,
+        started: tuple[datetime, datetime],
+    ) -> AsyncIterator[tuple[str, int]]:
+        """Of who still waits the group, and for how long: open clocks by their open time, tasks without an
+        agent yet by the clock on the wall, as their speed of answer is counted."""
+        if metric == summary.SPEED_OF_ANSWER:
+            now = datetime.now(UTC)
+            async for tasks in moment.unanswered(workspace, by, started=started):
+                for task in tasks:
+                    yield task.key, (now - task.since) // timedelta(microseconds=1)
+            return
+        async for chunk in moment.waiting(workspace, [metric], by, started=started):
+            for one, elapsed in await self._elapsed(workspace, chunk):
+                yield one.key, elapsed
 
     async def compliance(
         self,
@@ -103,7 +123,7 @@ class Readings:
                 now = datetime.now(UTC)
                 async for chunk in moment.waiting(workspace, metrics, by, **within):
                     for one in chunk:
-                        kept.setdefault((one.key, one.metric), Kept()).wait(_is_late(one, now))
+                        kept.setdefault((one.key, one.metric), Kept()).wait(is_late(one, now))
         return [
             {
                 by: shown_key(by, key),
@@ -117,7 +137,7 @@ class Readings:
     async def forecast(self, workspace: str, metrics: Sequence[str] | None, by: Dimension) -> Row:
         """Running clocks due within 300, 900 and 3600 s; of these, how many are likely to breach."""
         groups = await self._due(workspace, metrics, by)
-        total = _Due()
+        total = Due()
         for group in groups.values():
             total.take(group)
         rows = [{by: shown_key(by, key), **groups[key].shown()} for key in sorted(groups)]
@@ -125,10 +145,10 @@ class Readings:
 
     async def _due(
         self, workspace: str, metrics: Sequence[str] | None, by: Dimension
-    ) -> dict[str, "_Due"]:
+    ) -> dict[str, Due]:
         """By group, those in which anything is due soon or overdue."""
         now = datetime.now(UTC)
-        groups: dict[str, _Due] = defaultdict(_Due)
+        groups: dict[str, Due] = defaultdict(Due)
         async with self._store.moment() as moment:
             past = await moment.histograms(
                 workspace, metrics, "finished", "queue", now - LEARN_FROM, now
@@ -137,10 +157,10 @@ class Readings:
             for group, ended in past.items():
                 learnt[group.metric, group.key] = ended.all()
             async for chunk in moment.waiting(workspace, metrics, by):
-                late = [one for one in chunk if _is_late(one, now)]
+                late = [one for one in chunk if is_late(one, now)]
                 for one in late:
                     groups[one.key].overdue += 1
-                soon = [one for one in chunk if _is_due(one, now, HORIZONS_S[-1])]
+                soon = [one for one in chunk if is_due(one, now, HORIZONS_S[-1])]
                 for one, elapsed in await self._elapsed(workspace, soon):
                     known = learnt[one.metric, one.queue or ""]
                     chance = summary.breach_chance(known, elapsed, span_us(one.target_s))
@@ -182,7 +202,7 @@ class Readings:
             row["feedback"] = _feedback(told.get(key, {}), done.get(key))
             if by == "agent":
                 row["occupancy"] = summary.occupancy([time[key]] if key in time else [])
-            row |= soon.get(key, _Due()).shown()
+            row |= soon.get(key, Due()).shown()
             rows.append(row)
         return {"occupancy": summary.occupancy(desks), "rows": rows}
 
@@ -278,47 +298,6 @@ def _step(line: Line, metric: str, by: Dimension, step_s: int, threshold_s: floa
     }
 
 
-class _Due:
-    """What is due soon, of one group."""
-
-    def __init__(self) -> None:
-        self.due = dict.fromkeys(HORIZONS_S, 0)
-        self.chance = dict.fromkeys(HORIZONS_S, 0.0)
-        self.unknown = dict.fromkeys(HORIZONS_S, 0)
-        self.overdue = 0
-
-    def add(self, one: Waiting, now: datetime, chance: float | None) -> None:
-        for horizon in HORIZONS_S:
-            if _is_due(one, now, horizon):
-                self.due[horizon] += 1
-                self.chance[horizon] += chance or 0.0
-                self.unknown[horizon] += chance is None
-
-    def take(self, other: "_Due") -> None:
-        self.overdue += other.overdue
-        for horizon in HORIZONS_S:
-            self.due[horizon] += other.due[horizon]
-            self.chance[horizon] += other.chance[horizon]
-            self.unknown[horizon] += other.unknown[horizon]
-
-    def shown(self) -> Row:
-        """`predicted_to_breach` is the expected number; null where nothing like them has ended."""
-        return {
-            "due": [
-                {
-                    "within_s": horizon,
-                    "due": self.due[horizon],
-                    "predicted_to_breach": round(self.chance[horizon], 2)
-                    if self.due[horizon] > self.unknown[horizon] or not self.due[horizon]
-                    else None,
-                    "not_predicted": self.unknown[horizon],
-                }
-                for horizon in HORIZONS_S
-            ],
-            "overdue": self.overdue,
-        }
-
-
 def shown_key(by: Dimension, key: str) -> str | float | None:
     """A group as answers name it; None: those without a value."""
     if by == "priority":
@@ -333,14 +312,6 @@ def _thresholds(promises: dict[str, dict[str, Promise]], metric: str) -> dict[st
         for queue, promised in promises.items()
         if metric in promised
     }
-
-
-def _is_late(one: Waiting, now: datetime) -> bool:
-    return one.breached_at is not None or (one.due_at is not None and one.due_at < now)
-
-
-def _is_due(one: Waiting, now: datetime, within_s: int) -> bool:
-    return one.due_at is not None and now <= one.due_at < now + timedelta(seconds=within_s)
 
 
 def _by_key(groups: dict[Group, Ended]) -> dict[str, dict[str, Ended]]:

@@ -65,6 +65,12 @@ class TaskMessage(RoutingEvent, kw_only=True):
     message_id: str
 
 
+class TaskIdentified(RoutingEvent, kw_only=True):
+    """Who the task's customer is has become known, or changed by a merge."""
+
+    customer: CustomerFacts | None = None
+
+
 class TaskQueued(RoutingEvent, kw_only=True):
     queues: list[str]
 
@@ -213,6 +219,7 @@ TYPES: dict[str, type[RoutingEvent]] = {
     "routing.task.created.v1": TaskCreated,
     "routing.task.reopened.v1": TaskReopened,
     "routing.task.message.v1": TaskMessage,
+    "routing.task.identified.v1": TaskIdentified,
     "routing.task.queued.v1": TaskQueued,
     "routing.task.priority_changed.v1": TaskPriorityChanged,
     "routing.task.relaxed.v1": TaskRelaxed,

@@ -1,7 +1,7 @@
 """Server-Sent Events: resumable by Last-Event-ID, kept alive by comments, bounded."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -16,17 +16,20 @@ from shared.http.stopping import stopping_of
 
 HEARTBEAT_S = 15.0
 BUFFER_EVENTS = 256
+NOW = "now"  # `?after=now`: only what comes from here on
 
 
 class SseEvent(msgspec.Struct, frozen=True):
-    """`data` is one JSON text; `id` is what the client resumes by."""
+    """`data` is one JSON text; `id` is what the client resumes by. Without data it is no event: it only
+    tells a client that resumes where it is."""
 
     data: bytes
     id: str | None = None
     event: str | None = None
 
     def encoded(self) -> bytes:
-        lines = b"".join(b"data: " + line + b"\n" for line in self.data.split(b"\n"))
+        parts = self.data.split(b"\n") if self.data else ()
+        lines = b"".join(b"data: " + line + b"\n" for line in parts)
         head = b"" if self.id is None else f"id: {self.id}\n".encode()
         kind = b"" if self.event is None else f"event: {self.event}\n".encode()
         return head + kind + lines + b"\n"
@@ -45,8 +48,21 @@ def last_event_id(request: Request) -> int | None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         message = "The event to resume after is not a sequence number."
-        raise Refused("validation", message, errors=[Fault(place, "number", message, "0 or more")])
+        expected = "0 or more"
+        raise Refused("validation", message, errors=[Fault(place, "number", message, expected)])
     return int(text)
+
+
+async def begin_after(request: Request, last: Callable[[], Awaitable[int]]) -> tuple[int, bool]:
+    """After which event a stream of a journal begins, and whether that is now: after the one that the
+    client resumes by, with `?after=now` after the `last` there is, else from the oldest kept.
+
+    Raises Refused("validation"), and what `last` raises.
+    """
+    resumes = request.headers.get("last-event-id") is not None
+    if not resumes and request.query_params.get("after") == NOW:
+        return await last(), True
+    return last_event_id(request) or 0, False
 
 
 def wants_sse(request: Request) -> bool:

@@ -8,10 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from services.cli.system import System
+from services.sla.domain.promises import Promise
 from services.sla.figures_store import FiguresStore
+from services.sla.promise_watch import PromiseWatch
 from tests.integration.shop import client, ok
 
 ALWAYS = {"timezone": "UTC", "always_open": True}
@@ -54,6 +58,8 @@ class Shop:
         given = {"channel": "chat", "conversation_key": thread, "direction": "inbound"}
         given |= {"author": {"role": "customer"}, **data}
         body = {"specversion": "1.0", "id": name, "source": "crm", "data": given}
+        if "time" in given:
+            body["time"] = given.pop("time")
         body["type"] = f"interaction.{kind}.v1"
         form = {"Content-Type": "application/cloudevents+json"}
         await ok(await self.admin.post("/events", json=body, headers=form))
@@ -262,3 +268,89 @@ async def test_a_live_screen_gets_events_and_figures(running: System) -> None:
         [row] = seen["sla.figures.v1"]["service_level"]
         assert row["counts"]["waiting"] == 1 and seen["sla.figures.v1"]["burn_alerts"] == []
         assert (await ops.get("/sla/stream?figures_s=1")).status_code == 400
+
+
+async def test_who_waits_for_an_agent_counts_in_the_speed_of_answer(running: System) -> None:
+    """Nobody is answered: a queue with callers beyond its threshold has not kept it."""
+    async with await client(running, "admin") as admin:
+        shop = Shop(admin)
+        await shop.open()
+        promise = {"threshold_s": 20, "goal": 0.8}
+        await shop.put("/queues/billing", {"service_level": {"speed_of_answer": promise}})
+        await shop.put("/agents/ana/presence", {"status": "offline"})
+        at = datetime.now(UTC) - timedelta(seconds=250)
+        for number in range(12):
+            await shop.event(f"w-{number}", f"w-{number}", text="hello", time=at.isoformat())
+        await shop.event("w-new", "w-new", text="hello")
+        path = "/service-level?metric=speed_of_answer"
+        answer = await shop.until(
+            path, lambda one: one["rows"] and one["rows"][0]["counts"]["waiting"] == 13
+        )
+        [row] = answer["rows"]
+        assert (row["queue"], row["threshold_s"]) == ("billing", 20)
+        assert row["counts"]["offered"] == 13 and row["counts"]["waiting_beyond"] == 12
+        assert row["service_level"]["live"] == 0
+        ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+        later = (datetime.now(UTC) + timedelta(hours=2)).isoformat().replace("+00:00", "Z")
+        assert (await ok(await admin.get(f"{path}&from={ahead}&to={later}")))["rows"] == []
+
+        async def promises(_: str) -> dict[str, dict[str, Promise]]:
+            return {"billing": {"speed_of_answer": Promise(20, 0.8)}}
+
+        runtime, store = running.app.state.sla.runtime, FiguresStore(running.parts.engine)
+        await PromiseWatch(runtime, runtime.owned, store, promises, CollectorRegistry()).check("shop")  # fmt: skip
+        [alert] = (await ok(await admin.get("/burn-alerts")))["alerts"]
+        assert (alert["queue"], alert["metric"], alert["missed"]) == ("billing", "speed_of_answer", 12)  # fmt: skip
+
+
+async def test_breaches_of_one_policy_or_channel(running: System) -> None:
+    async with await client(running, "admin") as admin:
+        shop = Shop(admin)
+        await shop.open()
+        quick = {"when": 'task.channel == "email"', "calendar": "always", "order": -1}
+        target = {"targets": {"first_response": {"target_s": 1}}}
+        await shop.put("/sla-policies/quick", quick | target)
+        await shop.put("/sla-policies/main", POLICY | target)
+        await shop.event("b-1", "b-1", text="hello")
+        await shop.event("b-2", "b-2", text="hello", channel="email")
+        await shop.until("/breaches", lambda one: len(one["breaches"]) == 2)
+        for asked, channel in (("policy=quick", "email"), ("policy=main", "chat"), ("channel=chat", "chat")):  # fmt: skip
+            [one] = (await ok(await admin.get(f"/breaches?{asked}")))["breaches"]
+            assert one["channel"] == channel
+        first = await ok(await admin.get("/breaches?limit=1"))
+        [second] = (await ok(await admin.get(f"/breaches?limit=1&cursor={first['next']}")))["breaches"]  # fmt: skip
+        assert second["id"] != first["breaches"][0]["id"]
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/sla/stream", "sla.clock.started.v1"), ("/events", "routing.task.created.v1")])  # fmt: skip
+async def test_a_wall_begins_now_where_it_says_so(running: System, path: str, kind: str) -> None:
+    async with await client(running, "admin") as admin:
+        shop = Shop(admin)
+        await shop.open()
+        await shop.event("o-1", "o-1", text="old")
+        await shop.until("/clocks", lambda one: one["clocks"] and one["clocks"][0]["task_id"])
+        sse = {"Accept": "text/event-stream"}
+        seen: list[tuple[str, Any]] = []
+        place = ""
+        async with admin.stream("GET", f"{path}?after=now", headers=sse) as answer:
+            name = ""
+            async for line in answer.aiter_lines():
+                if line.startswith("id: ") and not place:
+                    place = line.removeprefix("id: ")
+                    await shop.event("n-1", "n-1", text="new")
+                elif line.startswith("event: "):
+                    name = line.removeprefix("event: ")
+                elif line.startswith("data: "):
+                    seen.append((name, json.loads(line.removeprefix("data: "))))
+                    if name == kind:
+                        break
+        assert all(data["seq"] > int(place) for _, data in seen)
+        async with admin.stream("GET", path, headers=sse) as answer:
+            async for line in answer.aiter_lines():
+                if line.startswith("data: "):
+                    assert json.loads(line.removeprefix("data: "))["seq"] == 1, "from the oldest"
+                    break
+        refused = await admin.get(f"{path}?after=then", headers=sse)
+        assert (
+            refused.status_code == 400 and refused.json()["errors"][0]["pointer"] == "/query/after"
+        )

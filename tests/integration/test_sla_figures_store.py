@@ -11,8 +11,9 @@ from sqlalchemy import text
 from services.sla.domain.ended import Ended, by_outcome
 from services.sla.domain.histogram import Histogram, bucket_of, with_edges
 from services.sla.domain.summary import SHARES
+from services.sla.figures_rows import Group, Limits, Line, TooMany
 from services.sla.figures_spans import EPOCH
-from services.sla.figures_store import FiguresStore, Group, Limits, Line, TooMany
+from services.sla.figures_store import FiguresStore
 from services.sla.projection import row_statements, write_rows
 from services.sla.rollup import Rollup
 from shared.contracts.core import Row

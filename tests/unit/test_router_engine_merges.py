@@ -176,3 +176,32 @@ def test_who_becomes_known_by_the_message_that_reopens_is_heeded_too():
     complete(driver, accept(driver, "ana"))
     driver.say("c1", identities=[MAIL])
     assert (task_of(driver, "c1")["customer_id"], offered(driver, "ana")) == ("kim", [])
+
+
+def identified(driver: Driver) -> list[tuple[str, str | None, str | None]]:
+    """Who was told to be the customer of which conversation, and his tier."""
+    found = driver.found("task.identified")
+    return [
+        (one["conversation_id"], one["customer"]["id"], one["customer"]["tier"]) for one in found
+    ]
+
+
+def test_open_work_tells_who_its_customer_is_when_that_becomes_known_or_changes():
+    driver = two()
+    driver.say("c1")
+    driver.say("c2", identities=[CALL])
+    driver.say("gone", identities=[CALL])
+    task = task_of(driver, "gone")["id"]
+    driver.command(cmd.CancelTask(task=task, reason="spam"))
+    assert identified(driver) == [], "who is known at once is told with the task"
+    driver.say("c1", identities=[MAIL])
+    assert identified(driver) == [("c1", "kim", "gold")]
+    driver.say("c1", identities=[MAIL])
+    joined(driver)
+    told = identified(driver)[1:]
+    assert ("c2", "kim", "gold") in told and all(one[0] in ("c1", "c2") for one in told)
+    before = len(identified(driver))
+    joined(driver)
+    assert len(identified(driver)) == before, "repeated, it says nothing"
+    driver.command(cmd.UnmergeCustomer(customer="k2"))
+    assert ("c2", "k2", None) in identified(driver)[before:]

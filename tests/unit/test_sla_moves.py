@@ -6,7 +6,7 @@ import pytest
 from services.sla.domain.core import SlaFactory
 from services.sla.domain.moves import GATHERED_PER_INPUT, MOVED_PER_INPUT, Names
 from services.sla.domain.running import RUNG_PER_INPUT
-from services.sla.domain.views import conversation_clocks, explanation
+from services.sla.domain.views import accounted, conversation_clocks, explanation
 from shared.calendars import expand
 from shared.contracts.core import BEHIND, LIVE, Entity, Input
 from shared.contracts.instants import format_instant, parse_instant
@@ -154,6 +154,44 @@ def test_what_has_run_counted_on_the_hours_there_were(mode, elapsed, due):
     bench.settle(600)
     clock = bench.clocks(600)[0]
     assert (clock["elapsed_s"], clock["due_at"]) == (elapsed, bench.at(due))
+
+
+BOTH = {
+    "id": "main", "calendar": "daytime",
+    "targets": {"first_response": {"target_s": 1800}, "resolution": {"target_s": 7200, "pause_when": "task.held"}},
+}  # fmt: skip
+
+
+def opened_at(opening: str) -> dict:
+    return {**DAYTIME, "hours": {d: [[opening, "18:00"]] for d in DAILY}}
+
+
+@pytest.mark.parametrize("mode", ["forward", "proportional", "recompute", "reset"])
+def test_a_ledger_shows_the_hours_that_each_second_counted_on(mode):
+    """Its counted seconds are the clock's, also of what had ended when its calendar was changed."""
+    bench = bound(BOTH)
+    bench.message(300, "agent", event="a1")
+    bench.told(400, "held", reason="supplier")
+    bench.told(500, "resumed")
+    bench.calendar(opened_at("09:07"), at_s=550)
+    bench.command(600, "MigratePolicy", id="main", mode=mode)
+    bench.settle(600)
+    bench.told(700, "held", reason="supplier")
+    bench.calendar(opened_at("09:13"), at_s=750)
+    bench.command(800, "MigratePolicy", id="main", mode=mode)
+    bench.settle(800)
+    bench.told(900, "resumed")
+    bench.told(1500, "completed")
+    for one in (bench, bench.reloaded()):
+        found = accounted(one.core, "cnv_1", T0 + 2000 * S)
+        assert {clock["state"] for clock in found} == {"met"}
+        for clock in found:
+            counted = [e["seconds"] for e in clock["ledger"] if e["kind"] == "counted"]
+            assert sum(counted) == clock["elapsed_s"], clock
+            lasted = {"first_response": 300, "resolution": 700 if mode == "reset" else 1500}
+            assert sum(e["seconds"] for e in clock["ledger"]) == lasted[clock["metric"]]
+        answered = next(clock for clock in found if clock["metric"] == "first_response")
+        assert answered["elapsed_s"] == 300
 
 
 def test_names_are_put_in_order_a_part_at_a_time():

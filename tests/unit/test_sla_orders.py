@@ -72,7 +72,7 @@ def clocks(bench: Bench) -> list[dict[str, Any]]:
             **clock_view(clock, live.fold.hands, now_us),
             "id": live.clock_id(clock),
             "task": live.record.task_id,
-            "ledger": ledger(clock, live.fold.hands, now_us),
+            "ledger": ledger(clock, live.fold.hands, now_us, live.fold.former),
         }
         for live in bench.core.lives("cnv_1")
         for clock in live.clocks

@@ -66,7 +66,10 @@ def fold_of(events, now=NOW, calendar="office", targets=PLAIN, priority=0, **pol
 def run(events, now=NOW, *args, **more):
     fold, now_us = fold_of(events, now, *args, **more), BASE_US + now * MINUTE_US
     shown = [
-        {**clock_view(one, fold.hands, now_us), "ledger": ledger(one, fold.hands, now_us)}
+        {
+            **clock_view(one, fold.hands, now_us),
+            "ledger": ledger(one, fold.hands, now_us, fold.former),
+        }
         for one in fold.episode.clocks
     ]
     return {(one["metric"], one["cycle"]): one for one in shown}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -13,14 +14,13 @@ from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
-from shared.http.sse import SseEvent, event_stream, last_event_id, wants_sse
+from shared.http.sse import NOW, SseEvent, begin_after, event_stream, wants_sse
 from shared.rules import nearest
 from shared.runtime.port import JOURNAL, JournalEvent
 
 router = api_router("journal")
 PAGE = 200
 MAX_PAGE = 1_000
-MAX_SEQ = 2**63 - 1
 IDLE_S = 30.0
 
 
@@ -35,17 +35,29 @@ async def events(
     request: Request,
     caller: Annotated[Caller, Depends(require("journal:read", ticket=True))],
     service: Service,
-    after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
+    after: Annotated[
+        str,
+        Query(
+            pattern=r"^([0-9]{1,18}|now)$",
+            description="a sequence number; for a stream also `now`: only what comes",
+        ),
+    ] = "0",
     types: Annotated[list[str] | None, Query(description="comma-separated, or repeated")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
 ) -> Response:
     """Events after sequence number `after`; with Accept: text/event-stream as they are committed,
-    resumed by Last-Event-ID."""
+    resumed by Last-Event-ID, with `?after=now` only those that come."""
     wanted = _wanted(types)
     if wants_sse(request):
-        start = last_event_id(request)
-        return event_stream(request, _stream(caller, service, start or 0, wanted))
-    rows = await service.runtime.journal(caller.workspace, after, wanted, limit)
+        end = partial(_end, service, caller.workspace)
+        # The owner's stream is woken by what happens; another replica's would wait for its turn.
+        await end()
+        start, now = await begin_after(request, end)
+        return event_stream(request, _stream(caller, service, start, wanted, now=now))
+    if after == NOW:
+        expected = "a sequence number, or Accept: text/event-stream"
+        raise invalid("/query/after", "stream", "Only a stream begins now.", expected)
+    rows = await service.runtime.journal(caller.workspace, int(after), wanted, limit)
     following = rows[-1].seq if len(rows) == limit else None
     return json_reply({"events": [_shown(row) for row in rows], "next": following})
 
@@ -63,9 +75,16 @@ def _wanted(types: list[str] | None) -> list[str] | None:
     return named or None
 
 
+async def _end(service: Router, workspace: str) -> int:
+    """The number of the last event. Raises what the runtime's queries raise, NotOwner too."""
+    return await service.runtime.query(workspace, lambda core: core.last_seq)
+
+
 async def _stream(
-    caller: Caller, service: Router, after: int, types: list[str] | None
+    caller: Caller, service: Router, after: int, types: list[str] | None, *, now: bool
 ) -> AsyncIterator[SseEvent]:
+    if now:  # who is cut off before the first event resumes here
+        yield SseEvent(b"", str(after))
     with service.runtime.watch(caller.workspace, [JOURNAL]) as watch:
         while True:
             rows = await service.runtime.journal(caller.workspace, after, types, PAGE)
@@ -74,6 +93,7 @@ async def _stream(
                 yield SseEvent(row.data, str(row.seq), row.type)
             if len(rows) < PAGE:
                 await watch.changed(IDLE_S)
+                await _end(service, caller.workspace)
             await asyncio.sleep(0)
 
 

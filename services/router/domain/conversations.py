@@ -6,7 +6,15 @@ goes to whoever has it. Everything else only updates.
 
 import msgspec
 
-from services.router.domain import histories, ladders, lifecycle, opening, pairing, tasks
+from services.router.domain import (
+    histories,
+    ladders,
+    lifecycle,
+    opening,
+    pairing,
+    planning,
+    tasks,
+)
 from services.router.domain.state import OPEN, Conversation, EarlyEdit, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import interactions, routing
@@ -88,6 +96,7 @@ def _identify(ws: Workspace, task: Task, thread: Conversation) -> None:
     if task.customer_id is None and thread.customer_id is not None:
         ws.task(task).customer_id = thread.customer_id
         histories.note_task(ws, task)
+        planning.tell_customer(ws, task)
         pairing.anew(ws, task)
 
 

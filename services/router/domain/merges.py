@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from services.router.domain import commands as cmd
-from services.router.domain import desktops, histories, pairing
+from services.router.domain import desktops, histories, pairing, planning
 from services.router.domain.state import OPEN, CustomerMerge, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -22,11 +22,12 @@ def merge(ws: Workspace, command: cmd.MergeCustomer) -> dict[str, Any]:
     """MergeCustomer. Repeated, it answers the same."""
     if not check(ws, command):
         seen = desktops.faces(ws, command.customer, command.into)
-        paired = _paired(ws, seen)
+        paired, known = _paired(ws, seen), _facts(ws, seen)
         entry = CustomerMerge(id=command.customer, into=command.into, at_us=ws.now)
         ws.add("customer_merge", command.customer, entry)
         ws.customers.merge(command.customer, command.into)
         _announce(ws, command.customer, paired)
+        _tell(ws, known)
         desktops.wake(ws, seen)
     return profile(ws, command.into)
 
@@ -54,10 +55,11 @@ def unmerge(ws: Workspace, command: cmd.UnmergeCustomer) -> dict[str, Any]:
     """UnmergeCustomer: both are as they were written."""
     check_undo(ws, command)
     seen = desktops.faces(ws, command.customer)
-    paired = _paired(ws, seen)
+    paired, known = _paired(ws, seen), _facts(ws, seen)
     ws.remove("customer_merge", command.customer)
     ws.customers.split(command.customer)
     _announce(ws, command.customer, paired)
+    _tell(ws, known)
     desktops.wake(ws, seen)
     return profile(ws, command.customer)
 
@@ -72,6 +74,21 @@ def _paired(ws: Workspace, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """With whom each of them is never paired."""
     found = {name: ws.customers.get(name) for name in names}
     return {name: one.never_pair for name, one in found.items() if one is not None}
+
+
+def _facts(ws: Workspace, names: Iterable[str]) -> dict[str, routing.CustomerFacts | None]:
+    """What is told of each of them."""
+    return {name: planning.customer_facts(ws.customers.get(name)) for name in names}
+
+
+def _tell(ws: Workspace, before: dict[str, routing.CustomerFacts | None]) -> None:
+    """The open work of those who are somebody else now, or of whom something else is known: the clocks
+    of the SLA service go by it."""
+    now = _facts(ws, before)
+    changed = {name for name, facts in before.items() if now[name] != facts}
+    for task in histories.tasks_of(ws, changed):
+        if task.state in OPEN and task.customer_id in changed:
+            planning.tell_customer(ws, task)
 
 
 def _announce(ws: Workspace, name: str, paired: dict[str, tuple[str, ...]]) -> None:

@@ -156,7 +156,7 @@ def announce(ws: Workspace, task: Task) -> None:
         waiting_since=format_instant(task.waiting_since_us),
     )  # fmt: skip
     if task.customer_id is not None:
-        created.customer = _customer_facts(ws.customers.get(task.customer_id))
+        created.customer = customer_facts(ws.customers.get(task.customer_id))
     if task.not_before_us is not None:
         created.not_before = format_instant(task.not_before_us)
     if task.reason is not None:
@@ -164,7 +164,13 @@ def announce(ws: Workspace, task: Task) -> None:
     note_plan(ws, task, ws.emit(created))
 
 
-def _customer_facts(customer: Customer | None) -> routing.CustomerFacts | None:
+def tell_customer(ws: Workspace, task: Task) -> None:
+    """Who the task's customer is has become known, or changed."""
+    customer = ws.customers.get(task.customer_id) if task.customer_id is not None else None
+    ws.emit(routing.TaskIdentified(*ws.of(task), customer=customer_facts(customer)))
+
+
+def customer_facts(customer: Customer | None) -> routing.CustomerFacts | None:
     if customer is None:
         return None
     return routing.CustomerFacts(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Query, Request, Response
 
 from services.sla import live
-from services.sla.api.context import Service, moment, span, stored_clock
+from services.sla.api.context import Service, instant, moment, span, stored_clock
 from services.sla.api.tables import Format, table_reply, wants_csv
 from services.sla.store import NEVER
 from shared.contracts.problems import not_found
@@ -61,7 +61,8 @@ async def list_clocks(
         limit=limit + 1,
     )
     shown = await _present(service, caller.workspace, rows)
-    return page("clocks", shown, limit, _position)
+    places = {row["id"]: _due_place(row) for row in rows}
+    return page("clocks", shown, limit, lambda one: places[one["id"]])
 
 
 @router.get("/conversations/{conversation}/clocks")
@@ -73,14 +74,15 @@ async def list_of_conversation(conversation: str, caller: Reads, service: Servic
 
 @router.get("/clocks/{clock}/explanation")
 async def explain_clock(clock: str, caller: Reads, service: Service) -> Response:
-    """The ledger: what every second of the clock was, and because of what."""
+    """The ledger: what every second of the clock was, and because of what. It is empty where the work
+    ended so long ago (a week after the last event) that only its figures are kept."""
     row = await service.store.clock(caller.workspace, clock)
     if row is None:
         raise not_found("clock", clock)
     found = await service.runtime.query(
         caller.workspace, lambda core: live.explained(core, row["conversation_id"], clock)
     )
-    return json_reply(found or {**stored_clock(row), "ledger": []})
+    return json_reply(found or {**stored_clock(row), "summary": _history(row), "late": [], "ledger": []})  # fmt: skip
 
 
 @router.get("/breaches")
@@ -93,6 +95,10 @@ async def list_breaches(
     metric: str | None = None,
     queue: str | None = None,
     agent: str | None = None,
+    policy: str | None = None,
+    channel: str | None = None,
+    conversation: str | None = None,
+    task: str | None = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
     form: Format = None,
@@ -101,18 +107,27 @@ async def list_breaches(
     there is more, a `Link` header with `rel="next"` says where."""
     start, end = span(since, until)
     after = None if cursor is None else _place(decode_cursor(cursor, tuple[str, str]))
-    filters = {"metric": metric, "queue": queue, "agent_id": agent}
+    filters = {
+        "metric": metric,
+        "queue": queue,
+        "agent_id": agent,
+        "policy_id": policy,
+        "channel": channel,
+        "conversation_id": conversation,
+        "task_id": task,
+    }
     rows = await service.store.breaches(caller.workspace, start, end, filters, after, limit + 1)
     shown = await _present(service, caller.workspace, rows)
     if wants_csv(request, form):
         table = [{k: v for k, v in one.items() if k != "ledger"} for one in shown[:limit]]
         reply = table_reply(request, "csv", table)
         if len(shown) > limit:
-            following = encode_cursor(_breach(shown[limit - 1]))
+            following = encode_cursor(_breach_place(rows[limit - 1]))
             query = request.url.include_query_params(cursor=following).query
             reply.headers["Link"] = f'<?{query}>; rel="next"'
         return reply
-    return page("breaches", shown, limit, _breach)
+    places = {row["id"]: _breach_place(row) for row in rows}
+    return page("breaches", shown, limit, lambda one: places[one["id"]])
 
 
 async def _present(
@@ -126,12 +141,32 @@ async def _present(
     return [current.get(row["id"]) or {**stored_clock(row), "ledger": []} for row in rows]
 
 
-def _position(one: dict[str, Any]) -> tuple[str, str]:
-    return (one["due_at"] or NEVER.isoformat(), one["id"])
+# Places are those of the rows as they were read: a clock may have been paused, or its breach taken back,
+# before it is shown.
 
 
-def _breach(one: dict[str, Any]) -> tuple[str, str]:
-    return (one["breached_at"], one["id"])
+def _due_place(row: dict[str, Any]) -> tuple[str | None, str]:
+    return (instant(row["due_at"] or NEVER), row["id"])
+
+
+def _breach_place(row: dict[str, Any]) -> tuple[str | None, str]:
+    return (instant(row["breached_at"]), row["id"])
+
+
+def _history(row: dict[str, Any]) -> str:
+    """What is still known of a clock whose ledger is not kept any more."""
+    start, due = instant(row["started_at"]), instant(row["due_at"])
+    parts = [
+        f"{row['metric']} began {start} with {row['target_s']:g} s of open time on calendar"
+        f" {row['calendar']} under policy {row['policy_id']}"
+    ]
+    if due is not None:
+        parts.append(f"due {due}")
+    if row["ended_at"] is not None:
+        parts.append(f"{row['state'].replace('_', ' ')} {instant(row['ended_at'])} after {row['elapsed_s']:g} s")  # fmt: skip
+    if row["breached_at"] is not None:
+        parts.append(f"breached {instant(row['breached_at'])}")
+    return "; ".join([*parts, "its ledger is not kept any more"])
 
 
 def _place(position: tuple[str, str]) -> tuple[datetime, str]:

@@ -9,7 +9,7 @@ from services.sla import live
 from services.sla.api.context import Service, instant, span
 from services.sla.api.tables import Format, table_reply
 from services.sla.domain.alarms import shown_alarm
-from services.sla.figures_store import TooMany
+from services.sla.figures_rows import TooMany
 from services.sla.readings import REPEAT_S, SERIES_ROWS_MAX
 from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +15,7 @@ from services.sla.api.figures import Group
 from services.sla.domain.alarms import shown_alarm
 from shared.http.auth import Caller, require
 from shared.http.routes import api_router
-from shared.http.sse import SseEvent, event_stream, last_event_id
+from shared.http.sse import SseEvent, begin_after, event_stream
 from shared.runtime.port import JOURNAL
 
 router = api_router("stream")
@@ -39,14 +40,24 @@ async def stream(
         int, Query(ge=60, le=86_400, description="of the service level in the figures")
     ] = 1_800,
 ) -> Response:
-    """Server-Sent Events: those of `sla.events` and of burn alerts, resumed by Last-Event-ID (or
-    `?after=`). With `figures_s` also `sla.figures.v1`, without an id: service level of what started
-    in the last `window_s`, the forecast, and the alerts that fire."""
-    start = last_event_id(request) or 0
-    if figures_s is None:
-        return event_stream(request, _events(caller.workspace, service, start, None, None))
-    board = _Board(caller.workspace, service, by, metric, window_s)
-    return event_stream(request, _events(caller.workspace, service, start, figures_s, board))
+    """Server-Sent Events: those of `sla.events` and of burn alerts, after Last-Event-ID or `?after=` (a
+    number); from the oldest kept where neither is given, only those that come with `?after=now`. With
+    `figures_s` also `sla.figures.v1`, without an id: service level of what started in the last
+    `window_s`, the forecast, and the alerts that fire."""
+    end = partial(_end, service, caller.workspace)
+    # The owner's stream is woken by what happens; another replica's would wait for its turn.
+    await end()
+    start, now = await begin_after(request, end)
+    board = None
+    if figures_s is not None:
+        board = _Board(caller.workspace, service, by, metric, window_s)
+    events = _events(caller.workspace, service, start, figures_s, board, now=now)
+    return event_stream(request, events)
+
+
+async def _end(service: Sla, workspace: str) -> int:
+    """The number of the last event. Raises what the runtime's queries raise, NotOwner too."""
+    return await service.runtime.query(workspace, lambda core: core.last_seq)
 
 
 class _Board:
@@ -77,10 +88,18 @@ class _Board:
 
 
 async def _events(
-    workspace: str, service: Sla, after: int, figures_s: int | None, board: _Board | None
+    workspace: str,
+    service: Sla,
+    after: int,
+    figures_s: int | None,
+    board: _Board | None,
+    *,
+    now: bool,
 ) -> AsyncIterator[SseEvent]:
     loop = asyncio.get_running_loop()
     due = loop.time()
+    if now:  # who is cut off before the first event resumes here
+        yield SseEvent(b"", str(after))
     with service.runtime.watch(workspace, [JOURNAL]) as watch:
         while True:
             rows = await service.runtime.journal(workspace, after, None, PAGE)
@@ -95,4 +114,5 @@ async def _events(
                 wait_s = max(0.0, due - loop.time())
             if len(rows) < PAGE:
                 await watch.changed(wait_s)
+                await _end(service, workspace)
             await asyncio.sleep(0)

@@ -44,7 +44,8 @@ class Clock(msgspec.Struct, gc=False):
     of pauses that have ended; `pause_ends_us`: when a pause has used up what the policy allows;
     `capped`: it has, so that nothing pauses the clock any more. `settled_us`: what was counted in
     spans that have been made one. `overdue_us`: when it used up the target it has, once it was cut
-    after that; the breach may be an earlier target's."""
+    after that; the breach may be an earlier target's. `earlier`: (until, key), in order: spans that had
+    ended until then counted on the hours from before the change of policies of that key."""
 
     metric: str
     cycle: int
@@ -69,6 +70,7 @@ class Clock(msgspec.Struct, gc=False):
     settled_us: int = 0
     served: Served | None = None
     overdue_us: int | None = None
+    earlier: list[tuple[int, str]] = []
 
     @property
     def is_open(self) -> bool:
@@ -234,6 +236,12 @@ class Hands:
             clock.accrued_us += self.of(last.calendar).elapsed(last.from_us, at_us)
             last.to_us = at_us
 
+    def keep_hours(self, clock: Clock, at_us: int, key: str) -> None:
+        """Other policies come: what it has counted stays as it was, save where all is counted again."""
+        last = clock.spans[-1].to_us if clock.spans else 0
+        if last is None or not clock.earlier or clock.earlier[-1][0] < last:
+            clock.earlier = [*clock.earlier, (at_us, key)]
+
     def _forget_day(self, clock: Clock, at_us: int) -> None:
         """A deadline by days holds until open time was paused; then what is left counts."""
         last = clock.spans[-1] if clock.spans else None  # none: it ended as it began
@@ -275,7 +283,7 @@ class Hands:
         clock.calendar = calendar
         self._aim(clock, goal, clock.started_us)
         windows = self.of(calendar)
-        clock.accrued_us, clock.overdue_us = clock.settled_us, None
+        clock.accrued_us, clock.overdue_us, clock.earlier = clock.settled_us, None, []
         if clock.spans[-1].runs:
             clock.spans[-1].to_us = None
         for span in clock.spans:
@@ -306,7 +314,7 @@ class Hands:
         self._aim(clock, goal, at_us)
         if mode == "reset":
             clock.spans, clock.accrued_us, clock.started_us = [], 0, at_us
-            clock.settled_us = 0
+            clock.settled_us, clock.earlier = 0, []
         else:
             if mode == "proportional" and whole > 0:
                 # An overdue clock has no share left: it stays as overdue.

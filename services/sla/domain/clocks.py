@@ -1,6 +1,6 @@
 """The clocks of one stretch of work under its policy: which there are, what pauses them, what a change does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,16 +13,18 @@ from shared.rules import Condition, Variables
 
 LIFELONG = ("resolution", "first_resolution", "customer_wait", "agent_work")
 FROM_THE_START = (*LIFELONG, "time_to_assign")
+_NONE: Mapping[str, Hands] = {}
 CLOCKS_MAX = 64  # kept in memory of one episode; finished ones are dropped oldest first
 
 
 class Clocks:
     """Starts, pauses, moves and ends the clocks of an episode. `book` is the configuration it is pinned
     to; `books` gives the one that a `policy_changed` event names by its key. `shed`, where it is a list,
-    takes the clocks that are let go of because there are many."""
+    takes the clocks that are let go of because there are many; `former`: the hands from before each change
+    of policies, by its key."""
 
     __slots__ = (
-        "_book", "_books", "_event", "_hands", "_policy", "_variables", "episode", "shed",
+        "_book", "_books", "_event", "_hands", "_policy", "_variables", "episode", "former", "shed",
     )  # fmt: skip
 
     def __init__(self, episode: Episode, book: Book, books: Callable[[str], Book]) -> None:
@@ -34,6 +36,7 @@ class Clocks:
         self._variables: Variables | None = None
         self._event: Event | None = None
         self.shed: list[Clock] | None = None
+        self.former: Mapping[str, Hands] = _NONE
 
     @property
     def policy(self) -> Policy | None:

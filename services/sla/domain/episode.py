@@ -28,6 +28,7 @@ _STATES = {
 _SAYS_NOTHING = frozenset(
     {"agent_message", "agent_note", "bot_message", "auto_reply"}
 )  # of the task
+_NAME_CUSTOMERS = frozenset({"task_created", "transferred", "identified"})
 _RELEASES = frozenset({"resumed", "resolved", "closed", "abandoned", "cancelled"})
 
 
@@ -77,8 +78,10 @@ def note(episode: Episode, event: Event) -> None:
         task.update({name: fields[name] for name in _TASK_FIELDS_OF_EVENTS if name in fields})
         if leaves_agent(kind, fields):
             task["state"] = "assigned" if agent_of(fields) else "pending"
-        if "customer" in fields:
-            facts.customer = fields["customer"]
+    if kind == "assigned" and "queue" in fields:
+        task["queue"] = fields["queue"]
+    if kind in _NAME_CUSTOMERS and "customer" in fields:
+        facts.customer = fields["customer"]
     if kind in ("task_created", "priority_changed") and "priority" in fields:
         task["priority"] = fields["priority"]
         if fields.get("by") != "escalation":

@@ -34,6 +34,7 @@ _RANK = {
     "assigned": 3,
     "unassigned": 3,
     "transferred": 4,
+    "identified": 4,
     "priority_changed": 5,
     "policy_changed": 6,
     "wrapping": 7,

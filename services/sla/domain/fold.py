@@ -71,18 +71,29 @@ class Fold(Clocks):
         if episode.clocks:
             self._hold_or_run(at_us)
         fold_work(episode.work, event.type, at_us, event.fields, held)
+        self._attribute_wait()
         if episode.clocks:
             self._attribute(agent_of(event.fields) or task.get("agent_id"))
 
     def _attribute(self, agent_id: Any) -> None:
         """A clock that has just ended keeps whose figure it is; one that goes on forgets it."""
-        task = self.episode.facts.task
         for clock in self.episode.clocks:
             if clock.state in OPEN:
                 clock.served = None
             elif clock.served is None:
-                level = float(task.get("priority") or 0)
-                clock.served = Served(task.get("queue"), agent_id, level)
+                clock.served = self._served(agent_id)
+
+    def _attribute_wait(self) -> None:
+        """A wait that has just ended, too, whoever has the task later."""
+        work = self.episode.work
+        if work.wait_us is None:
+            work.served = None
+        elif work.served is None:
+            work.served = self._served(work.agent_id)
+
+    def _served(self, agent_id: Any) -> Served:
+        task = self.episode.facts.task
+        return Served(task.get("queue"), agent_id, float(task.get("priority") or 0))
 
     # What each event means for the metrics.
 
@@ -168,6 +179,8 @@ class Fold(Clocks):
 
     def on_assigned(self, event: Event) -> None:
         self._end("time_to_assign", event.at_us, "met")
+        if "queue" in event.fields:
+            self._choose_again(event.at_us)
 
     def on_changed(self, event: Event) -> None:
         if event.fields.get("by") != "escalation":
@@ -177,6 +190,9 @@ class Fold(Clocks):
         """Other policies hold from here on; what has run until now counted on the hours there were."""
         for clock in self.open_clocks():
             self._hands.settle(clock, event.at_us)
+        for clock in self.episode.clocks:
+            self._hands.keep_hours(clock, event.at_us, event.key)
+        self.former = {**self.former, event.key: self._hands}
         self._book = self._books(event.key)
         self._hands = Hands(self._book.windows)
         self._choose_again(event.at_us, event.fields.get("mode"), anew=True)
@@ -252,6 +268,7 @@ _HANDLERS = {
     "task_created": Fold.on_task_created,
     "assigned": Fold.on_assigned,
     "transferred": Fold.on_changed,
+    "identified": Fold.on_changed,
     "priority_changed": Fold.on_changed,
     "policy_changed": Fold.on_policy_changed,
     "resolved": Fold.on_resolved,

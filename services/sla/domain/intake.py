@@ -141,7 +141,12 @@ TRANSFERRED = "routing.task.transferred.v1"
 # What scheduled work begins with.
 BEGINS = frozenset({"routing.task.queued.v1", "routing.task.assigned.v1"})
 # The router's events after which a policy may ask for other targets.
-RETARGETS = frozenset({TRANSFERRED, "routing.task.queued.v1", "routing.task.priority_changed.v1"})
+RETARGETS = frozenset(
+    {
+        TRANSFERRED, "routing.task.queued.v1", "routing.task.assigned.v1",
+        "routing.task.priority_changed.v1", "routing.task.identified.v1",
+    }
+)  # fmt: skip
 
 
 class _Moved(msgspec.Struct):
@@ -173,6 +178,8 @@ def task_events(name: str, told: Told, queue: str | None) -> list[Event]:
     match name:
         case "routing.task.assigned.v1":
             kinds, fields = ("assigned",), {"agent_id": told.agent_id}
+            if told.queue not in (None, queue):  # it waited in several, and was taken from this one
+                fields["queue"] = told.queue
         case "routing.task.transferred.v1":
             kinds = ("transferred",)
             fields = {"mode": told.mode}
@@ -184,6 +191,8 @@ def task_events(name: str, told: Told, queue: str | None) -> list[Event]:
             kinds, fields = ("transferred",), {"queue": told.queues[0], "mode": QUEUE_ALONE}
         case "routing.task.requeued.v1":
             kinds = ("unassigned",)
+        case "routing.task.identified.v1":
+            kinds, fields = ("identified",), {"customer": told.customer}
         case "routing.task.priority_changed.v1":
             kinds, fields = ("priority_changed",), {"priority": told.after, "by": told.by}
         case "routing.task.held.v1":

@@ -97,7 +97,11 @@ def work_measures(live: Live, whose: Whose, edges: tuple[int, ...]) -> list[Row]
 
 def _answer(live: Live, work: Work, whose: Whose, edges: tuple[int, ...]) -> Row:
     name = live.measure_id(SPEED_OF_ANSWER)
-    wait_us = work.wait_us
+    wait_us, served = work.wait_us, work.served
+    if served is not None:
+        whose = whose._replace(
+            queue=served.queue, agent_id=served.agent_id, priority=served.priority
+        )
     if wait_us is None or work.created_us is None:
         return nothing(live.workspace, name)
     outcome = MET if work.first_us is not None else ABANDONED

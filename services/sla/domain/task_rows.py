@@ -56,8 +56,15 @@ def work_rows(
 def _shown(live: Live) -> tuple[Any, ...]:
     episode = live.fold.episode
     asked = episode.facts.task.get
-    facts = (asked("queue"), asked("agent_id"), asked("priority"), asked("tags"))
+    facts = (
+        asked("queue"), asked("agent_id"), asked("priority"), asked("tags"), _customer_id(live)
+    )  # fmt: skip
     return (live.record.task_id, astuple(episode.work), facts)
+
+
+def _customer_id(live: Live) -> str | None:
+    customer = live.fold.episode.facts.customer
+    return None if customer is None else customer.get("id")
 
 
 def _row(live: Live, whose: Whose, now_us: int) -> Row:
@@ -66,7 +73,7 @@ def _row(live: Live, whose: Whose, now_us: int) -> Row:
         "workspace": live.workspace,
         "id": record.task_id,
         "conversation_id": live.conversation.id,
-        "customer_id": (record.customer or {}).get("id"),
+        "customer_id": _customer_id(live),
         "channel": record.channel,
         "queue": whose.queue,
         "agent_id": whose.agent_id,

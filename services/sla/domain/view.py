@@ -1,9 +1,11 @@
 """Clocks as they are shown: the shape of API.md, with the ledger that explains every second."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from services.sla.domain.clock import Clock, Hands, Span
 from shared.contracts.instants import format_instant, optional_instant
+from shared.contracts.windows import Windows
 
 Entry = tuple[int, int, str, str]  # from, to, kind, because
 
@@ -35,13 +37,15 @@ def clock_view(clock: Clock, hands: Hands, now_us: int) -> dict[str, Any]:
     }
 
 
-def ledger(clock: Clock, hands: Hands, now_us: int) -> list[dict[str, Any]]:
+def ledger(
+    clock: Clock, hands: Hands, now_us: int, former: Mapping[str, Hands]
+) -> list[dict[str, Any]]:
     """What every second between the clock's start and its end (or now) was: disjoint entries that
-    cover it, in order."""
+    cover it, in order. `former`: the hands from before each change of policies, by its key."""
     end = clock.ended_us if clock.ended_us is not None else now_us
     entries: list[Entry] = []
     for span in clock.spans:
-        for entry in _span_entries(span, hands, end):
+        for entry in _span_entries(span, _hours(clock, span, hands, former), end):
             _append(entries, entry)
     return [
         {
@@ -55,28 +59,38 @@ def ledger(clock: Clock, hands: Hands, now_us: int) -> list[dict[str, Any]]:
     ]
 
 
-def _span_entries(span: Span, hands: Hands, end_us: int) -> list[Entry]:
+def _hours(clock: Clock, span: Span, hands: Hands, former: Mapping[str, Hands]) -> Windows:
+    """The hours that a span counted on; those of now where the change lies so far back that nothing is
+    kept of it."""
+    if span.to_us is not None:
+        for until_us, key in clock.earlier:
+            if span.to_us <= until_us:
+                hands = former.get(key, hands)
+                break
+    return hands.of(span.calendar)
+
+
+def _span_entries(span: Span, windows: Windows, end_us: int) -> list[Entry]:
     until = end_us if span.to_us is None else min(span.to_us, end_us)
-    windows = hands.of(span.calendar)
     entries: list[Entry] = []
     at = span.from_us
     for opens, closes in windows.segments(span.from_us, until):
-        entries += _closed(span, hands, at, opens)
+        entries += _closed(span, windows, at, opens)
         if span.runs:
             entries.append((opens, closes, "counted", f"{span.calendar} is open"))
         else:
             entries.append((opens, closes, "paused", span.because))
         at = closes
-    return entries + _closed(span, hands, at, until)
+    return entries + _closed(span, windows, at, until)
 
 
-def _closed(span: Span, hands: Hands, start_us: int, end_us: int) -> list[Entry]:
+def _closed(span: Span, windows: Windows, start_us: int, end_us: int) -> list[Entry]:
     """Time outside the open hours, holidays apart."""
     if start_us >= end_us:
         return []
     entries: list[Entry] = []
     at, because = start_us, f"{span.calendar} is closed"
-    for begins, ends, name in hands.of(span.calendar).closures(start_us, end_us):
+    for begins, ends, name in windows.closures(start_us, end_us):
         if at < begins:
             entries.append((at, begins, "closed", because))
         entries.append((begins, ends, "holiday", name))

@@ -29,7 +29,7 @@ def conversation_clocks(core: SlaCore, conversation_id: str, now_us: int) -> lis
 def accounted(core: SlaCore, conversation_id: str, now_us: int) -> list[dict[str, Any]]:
     """`conversation_clocks`, each with its ledger."""
     return [
-        {**shown(live, clock, now_us), "ledger": ledger(clock, live.fold.hands, now_us)}
+        {**shown(live, clock, now_us), "ledger": _ledger(live, clock, now_us)}
         for live in core.lives(conversation_id)
         for clock in live.clocks
     ]
@@ -59,9 +59,13 @@ def explanation(core: SlaCore, conversation_id: str, clock_id: str, now_us: int)
                     **view,
                     "summary": _summary(clock, view["breached_at"]),
                     "late": _late(live),
-                    "ledger": ledger(clock, live.fold.hands, now_us),
+                    "ledger": _ledger(live, clock, now_us),
                 }
     return None
+
+
+def _ledger(live: Live, clock: Clock, now_us: int) -> list[dict[str, Any]]:
+    return ledger(clock, live.fold.hands, now_us, live.fold.former)
 
 
 def _late(live: Live) -> list[dict[str, Any]]:

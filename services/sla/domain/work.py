@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from services.sla.domain.clock import Served
+
 WAITING_ON_CUSTOMER = "waiting_on_customer"
 Phase = Literal["", "wait", "talk", "hold", "parked", "wrap", "done"]
 Ending = Literal["", "completed", "abandoned", "cancelled"]
@@ -14,7 +16,8 @@ Ending = Literal["", "completed", "abandoned", "cancelled"]
 class Work(msgspec.Struct, gc=False):
     """Times are microseconds. `talk`: an agent has it and it is not held; `hold`: held, save for the
     customer's answer (`parked`), which is nobody's work; `wrap`: after the conversation.
-    `first_us`: first assignment since it was opened. `ending` is empty while it is open."""
+    `first_us`: first assignment since it was opened; `served`: whose figure the wait for it is.
+    `ending` is empty while it is open."""
 
     phase: Phase = ""
     since_us: int = 0
@@ -28,6 +31,7 @@ class Work(msgspec.Struct, gc=False):
     reopened: int = 0
     replies: int = 0
     agent_id: str | None = None
+    served: Served | None = None
 
     @property
     def wait_us(self) -> int | None:
