@@ -66,6 +66,7 @@ class Shop:
 
     async def until(self, path: str, found: Any) -> Any:
         """Polls until the answer is what is waited for."""
+        answer: Any = None
         for _ in range(200):
             answer = await ok(await self.admin.get(path))
             if found(answer):

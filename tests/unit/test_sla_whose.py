@@ -1,5 +1,7 @@
 """Whose clocks and figures are: the queue that took the work, the customer who turned out to be there."""
 
+from typing import Any
+
 import msgspec
 
 from services.sla.domain.views import conversation_clocks
@@ -16,17 +18,17 @@ GOLD = {
 BILLING = {"name": "desk", "queue": "billing", "target_s": 90}
 
 
-def put(shop: Shop, policy: dict) -> None:
+def put(shop: Shop, policy: dict[str, Any]) -> None:
     command = {"resource": "sla_policy", "id": policy["id"], "body": policy}
     shop.apply(0, Input("command", "PutResource", msgspec.json.encode(command), id="c"))
 
 
-def clocks(shop: Shop, at_s: float) -> dict[str, dict]:
+def clocks(shop: Shop, at_s: float) -> dict[str, dict[str, Any]]:
     found = conversation_clocks(shop.core, "cnv_1", T0 + round(at_s * S))
     return {one["metric"]: one for one in found}
 
 
-def answers(shop: Shop) -> dict:
+def answers(shop: Shop) -> dict[str, Any]:
     [answer] = [one for one in shop.counted().values() if one["metric"] == "speed_of_answer"]
     return answer
 
