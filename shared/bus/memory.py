@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Literal
 
-from shared.bus.admission import admit, refuse_unknown
+from shared.bus.admission import admit, places, refuse_unknown
 from shared.bus.port import (
     MAX_POLL_BYTES,
     MAX_POLL_RECORDS,
@@ -75,7 +75,9 @@ class MemoryBus:
 
     async def send(self, records: Sequence[Outgoing]) -> list[int]:
         self.refuse_when_unavailable()
-        sizes = admit(records, self._partitions)
+        refuse_unknown(places(records), self._partitions)
+        admit(records)
+        sizes = [each.size() for each in records]
         fault = self.inject(records) if self.inject else None
         if fault == "unavailable":
             raise BusUnavailable("the memory bus was told to fail: nothing appended")
@@ -92,8 +94,7 @@ class MemoryBus:
         self, partitions: Sequence[TopicPartition]
     ) -> dict[TopicPartition, tuple[int, int]]:
         self.refuse_when_unavailable()
-        for partition in partitions:
-            refuse_unknown(partition, self._partitions)
+        refuse_unknown(partitions, self._partitions)
         return {each: (self._logs[each].base, self._logs[each].shown) for each in partitions}
 
     def reader(self) -> "MemoryReader":

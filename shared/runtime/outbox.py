@@ -3,13 +3,14 @@
 from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import islice
 
 import structlog
 
 from shared.bus.port import Bus, BusUnavailable, Outgoing, RecordRefused
 from shared.contracts.deadletter import DEAD_LETTER
 from shared.contracts.envelope import CONTENT_TYPE, Envelope, Headers, to_headers
-from shared.contracts.ids import sequenced_id
+from shared.contracts.ids import sequence, sequenced_id
 from shared.contracts.instants import format_instant
 from shared.runtime.limits import Limits
 from shared.runtime.metrics import RuntimeMetrics
@@ -25,24 +26,22 @@ def event_id(service: str, workspace: str, seq: int) -> str:
 
 def to_outgoing(service: str, partition: int, row: JournalRow) -> Outgoing:
     """The record of a journal row."""
+    key = row.key.encode()
     if row.type == DEAD_LETTER and row.seq == 0:
         headers = to_headers(_letter(service, row))
     else:
-        headers = _headers(service, row)
-    return Outgoing(row.topic, partition, row.key.encode(), row.data, headers)
+        headers = _headers(service, row, key)
+    return Outgoing(row.topic, partition, key, row.data, headers)
 
 
-def _headers(service: str, row: JournalRow) -> Headers:
+def _headers(service: str, row: JournalRow, key: bytes) -> Headers:
     """As `to_headers` makes them of an event of ours; what many events share is made once."""
-    first, ce_type, ce_time = _shared(service, row.workspace), _type(row.type), _time(row.at_us)
-    name = event_id(service, row.workspace, row.seq).encode()
+    workspace, seq = row.workspace, row.seq
     headers = (
-        *first,
-        ce_type,
-        ("ce_id", name),
-        ce_time,
-        ("ce_sequence", b"%d" % row.seq),
-        ("ce_partitionkey", row.key.encode()),
+        *_shared(service, workspace, row.type, row.at_us),
+        ("ce_id", sequence(service, workspace)("evt", seq).encode()),
+        ("ce_sequence", b"%d" % seq),
+        ("ce_partitionkey", key),
     )
     return headers if row.previous < 0 else (*headers, ("ce_previous", b"%d" % row.previous))
 
@@ -61,23 +60,16 @@ def _letter(service: str, row: JournalRow) -> Envelope:
 
 
 @lru_cache(maxsize=4096)
-def _shared(service: str, workspace: str) -> Headers:
+def _shared(service: str, workspace: str, event_type: str, at_us: int) -> Headers:
+    """Of all events of a type in a workspace's turn."""
     return (
         ("content-type", CONTENT_TYPE.encode()),
         ("ce_specversion", b"1.0"),
         ("ce_source", f"/{service}".encode()),
         ("ce_workspace", workspace.encode()),
+        ("ce_type", event_type.encode()),
+        ("ce_time", format_instant(at_us).encode()),
     )
-
-
-@lru_cache(maxsize=256)
-def _type(name: str) -> tuple[str, bytes]:
-    return ("ce_type", name.encode())
-
-
-@lru_cache(maxsize=64)
-def _time(at_us: int) -> tuple[str, bytes]:
-    return ("ce_time", format_instant(at_us).encode())
 
 
 class Outbox:
@@ -135,7 +127,7 @@ class Outbox:
     async def _next(self) -> list[JournalRow]:
         limit = self._limits.publish_rows
         if self._rows and self._rows[0].position == self.published + 1:
-            return [self._rows[at] for at in range(min(limit, len(self._rows)))]
+            return list(islice(self._rows, limit))
         if self.depth <= 0:
             return []
         return await self._store.outbox(self._partition, self.published, limit)

@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import BrokerResponseError, KafkaError, MessageSizeTooLargeError
 
-from shared.bus.admission import admit, all_known, refuse_unknown, strangers
+from shared.bus.admission import admit, places, refuse_unknown, strangers
 from shared.bus.kafka.clients import STOP_TIMEOUT_S, begin, end_consumer, end_producer, sending
 from shared.bus.kafka.lanes import Lanes
 from shared.bus.kafka.reader import KafkaReader
@@ -85,9 +85,11 @@ class KafkaBus:
     async def send(self, records: Sequence[Outgoing]) -> list[int]:
         if not records:
             return []
-        if not all_known(records, self._partitions):
+        wanted = places(records)
+        if strangers(wanted, self._partitions):
             await self._learn()
-        admit(records, self._partitions)
+        refuse_unknown(wanted, self._partitions)
+        admit(records)
         lanes = self._lanes
         try:
             with self._patience.limit():
@@ -114,8 +116,7 @@ class KafkaBus:
             return {}
         if strangers(partitions, self._partitions):
             await self._learn()
-        for partition in partitions:
-            refuse_unknown(partition, self._partitions)
+        refuse_unknown(partitions, self._partitions)
         wanted = [TopicPartition(*partition) for partition in partitions]
         try:
             query = await self._queries()

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.bus.port import BusUnavailable, Outgoing, Record
 from shared.bus.postgres import statements
+from shared.bus.postgres.pushed import size_of
 from shared.db.engine import driver_of, is_transient
 from shared.db.failures import cause
 from shared.db.literals import blobs, maybe_blobs, numbers
@@ -26,16 +27,16 @@ MAX_WAITING_RECORDS = 50_000
 _encode_headers = msgspec.msgpack.Encoder().encode
 
 Partition = tuple[int, int]  # topic id, number
-Held = dict[Partition, tuple[list[Outgoing], list[int]]]  # records and their sizes
+Held = dict[Partition, tuple[list[Outgoing], list[bytes]]]  # records and their headers, encoded
 Firsts = dict[Partition, int]  # the offset of the first one
 
 
 class Parcel(msgspec.Struct):
-    """The records of one `send`, with the topic ids they go to."""
+    """The records of one `send`, with the topic ids they go to and their headers, encoded."""
 
     partitions: list[Partition]
     records: Sequence[Outgoing]
-    sizes: Sequence[int]
+    headers: Sequence[bytes]
     done: asyncio.Future[list[int]]
     bytes: int
 
@@ -62,15 +63,15 @@ class Appender:
         self._began_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    async def append(
-        self, partitions: list[Partition], records: Sequence[Outgoing], sizes: Sequence[int]
-    ) -> list[int]:
+    async def append(self, partitions: list[Partition], records: Sequence[Outgoing]) -> list[int]:
         """The records' offsets once they are committed. Raises BusUnavailable."""
         while self._waiting_records >= MAX_WAITING_RECORDS:
             self._room.clear()
             await self._room.wait()
         done: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Parcel(partitions, records, sizes, done, sum(sizes)))
+        headers = [_encode_headers(each.headers) for each in records]
+        size = sum(map(size_of, records)) + sum(map(len, headers))
+        self._waiting.append(Parcel(partitions, records, headers, done, size))
         self._waiting_records += len(records)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain(), name="bus-appender")
@@ -140,13 +141,13 @@ def _by_partition(batch: Sequence[Parcel]) -> Held:
     """In each partition the records keep the order in which they came."""
     held: Held = {}
     for parcel in batch:
-        for partition, record, size in zip(
-            parcel.partitions, parcel.records, parcel.sizes, strict=True
+        for partition, record, headers in zip(
+            parcel.partitions, parcel.records, parcel.headers, strict=True
         ):
             if (its := held.get(partition)) is None:
                 its = held[partition] = ([], [])
             its[0].append(record)
-            its[1].append(size)
+            its[1].append(headers)
     return held
 
 
@@ -158,20 +159,19 @@ def _record(sent: Outgoing, offset: int, now_ms: int) -> Record:
 
 def _columns(held: Held) -> list[Any]:
     """The statement's: of each partition, then of each record."""
-    counts = [len(sizes) for _, sizes in held.values()]
+    counts = [len(its) for its, _ in held.values()]
     records = [each for its, _ in held.values() for each in its]
-    stamps = ["NULL" if each.timestamp_ms is None else str(each.timestamp_ms) for each in records]
+    headers = [each for _, its in held.values() for each in its]
     return [
         numbers(topic for topic, _ in held),
         numbers(number for _, number in held),
         numbers(counts),
         numbers(chain.from_iterable(map(repeat, count(1), counts))),
         numbers(chain.from_iterable(map(range, counts))),
-        f"{{{','.join(stamps)}}}",
-        numbers(chain.from_iterable(sizes for _, sizes in held.values())),
+        numbers(record.timestamp_ms for record in records),
         *maybe_blobs([record.key for record in records]),
         *maybe_blobs([record.value for record in records]),
-        *blobs([_encode_headers(record.headers) for record in records]),
+        *blobs(headers),
     ]
 
 

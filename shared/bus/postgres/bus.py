@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.bus.admission import admit, all_known, refuse_unknown, strangers
+from shared.bus.admission import admit, places, refuse_unknown, strangers
 from shared.bus.port import BusUnavailable, Outgoing, Record, TopicPartition
 from shared.bus.postgres import statements
 from shared.bus.postgres.appender import Appender
@@ -83,11 +83,13 @@ class PostgresBus:
     async def send(self, records: Sequence[Outgoing]) -> list[int]:
         if not records:
             return []
-        if not all_known(records, self._partitions):
+        wanted = places(records)
+        if strangers(wanted, self._partitions):
             await self._learn()
-        sizes = admit(records, self._partitions)
+        refuse_unknown(wanted, self._partitions)
+        admit(records)
         partitions = [(self._ids[record.topic], record.partition) for record in records]
-        return await self._appender.append(partitions, records, sizes)
+        return await self._appender.append(partitions, records)
 
     async def bounds(
         self, partitions: Sequence[TopicPartition]
@@ -96,8 +98,7 @@ class PostgresBus:
             return {}
         if strangers(partitions, self._partitions):
             await self._learn()
-        for partition in partitions:
-            refuse_unknown(partition, self._partitions)
+        refuse_unknown(partitions, self._partitions)
         wanted = {(self._ids[topic], number): (topic, number) for topic, number in partitions}
         async with self._change() as connection:
             rows = await connection.execute(

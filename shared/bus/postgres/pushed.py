@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
-from shared.bus.port import Record
+from shared.bus.port import Outgoing, Record
 
 MOST_BYTES = 8 << 20
 """Of one partition that wait for a reader; with more they are read from PostgreSQL instead."""
@@ -56,6 +56,6 @@ class Pushed:
         self._bytes = 0
 
 
-def size_of(record: Record) -> int:
-    """Bytes of key and value; headers are small."""
+def size_of(record: Record | Outgoing) -> int:
+    """Bytes of key and value."""
     return len(record.key or b"") + len(record.value or b"")

@@ -51,7 +51,7 @@ TOPICS = text("SELECT name, id, partitions FROM bus.topic")
 # One statement, so one transaction: lock the heads (in one order everywhere, so that two senders never
 # wait for each other), give the records their offsets, tell the listeners. It goes to the driver
 # itself. Parameters: of each partition topic id, number, how many records; of each record the
-# partition's place (from 1), its number within it (from 0), timestamp, size, then key, value and headers
+# partition's place (from 1), its number within it (from 0), timestamp, then key, value and headers
 # (all bytes, where each begins, its size); channel and news.
 APPEND = """
     WITH locked AS (
@@ -71,19 +71,19 @@ APPEND = """
         INSERT INTO bus.record (topic_id, partition, "offset", timestamp_ms, stored_ms, size,
                                 key, value, headers)
         SELECT l.topic_id, l.partition, l.next + r.nth, coalesce(r.timestamp_ms, c.now_ms),
-               c.now_ms, r.size,
-               CASE WHEN r.key_size >= 0 THEN substr($8::bytea, r.key_at, r.key_size) END,
-               CASE WHEN r.value_size >= 0 THEN substr($11::bytea, r.value_at, r.value_size) END,
-               substr($14::bytea, r.headers_at, r.headers_size)
-        FROM unnest($4::text::int[], $5::text::int[], $6::text::bigint[], $7::text::int[],
-                    $9::text::int[], $10::text::int[], $12::text::int[], $13::text::int[],
-                    $15::text::int[], $16::text::int[])
-            AS r (place, nth, timestamp_ms, size, key_at, key_size, value_at, value_size,
+               c.now_ms, greatest(r.key_size, 0) + greatest(r.value_size, 0) + r.headers_size,
+               CASE WHEN r.key_size >= 0 THEN substr($7::bytea, r.key_at, r.key_size) END,
+               CASE WHEN r.value_size >= 0 THEN substr($10::bytea, r.value_at, r.value_size) END,
+               substr($13::bytea, r.headers_at, r.headers_size)
+        FROM unnest($4::text::int[], $5::text::int[], $6::text::bigint[],
+                    $8::text::int[], $9::text::int[], $11::text::int[], $12::text::int[],
+                    $14::text::int[], $15::text::int[])
+            AS r (place, nth, timestamp_ms, key_at, key_size, value_at, value_size,
                   headers_at, headers_size)
         JOIN locked l ON l.place = r.place
         CROSS JOIN clock c)
     SELECT l.place, l.next, c.now_ms, told.it FROM locked l
-    CROSS JOIN clock c CROSS JOIN (SELECT pg_notify($17, $18) AS it) AS told"""
+    CROSS JOIN clock c CROSS JOIN (SELECT pg_notify($16, $17) AS it) AS told"""
 
 BOUNDS = text("""
     SELECT h.topic_id, h.partition, h.earliest, h.next
