@@ -1,13 +1,14 @@
 """Instants are integers: microseconds since 1970-01-01T00:00:00Z. RFC 3339 exists only at the edge."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 SECOND_US = 1_000_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = _EPOCH.toordinal()
+_MICROSECOND = timedelta(microseconds=1)
 _DAY_S = 86_400
 
 
@@ -27,8 +28,7 @@ def parse_instant(text: str) -> int:
         raise ValueError(f"{text[:40]!r} is no instant") from None
     if moment.tzinfo is None:
         raise ValueError(f"{text[:40]!r} has no UTC offset")
-    since = moment - _EPOCH
-    return (since.days * _DAY_S + since.seconds) * SECOND_US + since.microseconds
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def is_ours(instant_us: int) -> bool:
