@@ -75,19 +75,22 @@ def free_for(ws: Workspace, desk: Desk, channel: str) -> bool:
 def excluded(ws: Workspace, task: Task, agent_id: str) -> bool:
     """Cooling down from this task, holding an offer of it, its present owner (warm transfer), or
     never to be paired with its customer."""
-    held = task.offers
-    if not (held or task.refused or task.never or task.agent_id or ws.drains):
+    if not (task.offers or task.refused or task.never or task.agent_id or ws.drains):
         return False  # by far the commonest
-    until = task.refused.get(agent_id) if task.refused else None
+    return _is_excluded(ws, task, agent_id)
+
+
+def _is_excluded(ws: Workspace, task: Task, agent_id: str) -> bool:
+    until = task.refused.get(agent_id)
     if until is not None and until > ws.now:
         return True
     if task.agent_id == agent_id:
         return True
-    if task.never and agent_id in task.never:
+    if agent_id in task.never:
         return True
-    if ws.drains and agent_id in ws.drains and drained(ws, task, ws.desks[agent_id]) is not None:
+    if agent_id in ws.drains and drained(ws, task, ws.desks[agent_id]) is not None:
         return True
-    return bool(held) and any(ws.offers[offer].agent_id == agent_id for offer in held)
+    return any(ws.offers[offer].agent_id == agent_id for offer in task.offers)
 
 
 def drained(ws: Workspace, task: Task, desk: Desk) -> Task | None:
@@ -137,8 +140,12 @@ def serving(desk: Desk, queues: list[str] | tuple[str, ...], closed: set[str]) -
 def active(task: Task) -> tuple[requirements.Requirement, ...]:
     """What the task asks of an agent as it stands."""
     asked = task.requires
-    if not task.dropped and requirements.are_firm(asked):
-        return asked  # by far the commonest
+    if not task.dropped:
+        for item in asked:
+            if item.relax:
+                break
+        else:
+            return asked  # by far the commonest
     return requirements.active(
         asked, task.relaxed_to_us, relax_all=task.relax_all, dropped=task.dropped
     )

@@ -57,6 +57,8 @@ class RouterFactory:
 class RouterCore(Workspace):
     """The workspace with its inputs. Views, explanations and invariants take it as a Workspace."""
 
+    __slots__ = ("_stale", "replies")
+
     def __init__(self, name: str, seed: int) -> None:
         super().__init__(name, seed)
         self._stale = False

@@ -46,7 +46,17 @@ def serve(ws: Workspace, agent_id: str) -> None:
         task = next_task(ws, desk)
         if task is None:
             return
-        offers.make(ws, task, choose_agent(ws, task) or desk)
+        best = None if _is_alone(ws, task, desk) else choose_agent(ws, task)
+        offers.make(ws, task, best or desk)
+
+
+def _is_alone(ws: Workspace, task: Task, desk: Desk) -> bool:
+    """Whether nobody else is free for the task, as in any busy centre: then it is his without a look
+    at others."""
+    if task.target_agent is not None or task.prefer_agent is not None or task.also:
+        return False
+    pool = ws.pool_of.get(task.id)
+    return pool is not None and pool.is_alone(desk.id)
 
 
 def seek(ws: Workspace, task_id: str) -> None:
@@ -213,5 +223,9 @@ def _most_urgent(ws: Workspace, found: list[tuple[Key, Task, Pool]]) -> Task:
             places = [(sooner_by_head_start(pool.queue, task), task) for _, task, pool in found]
             return min(places)[1]
     if order == "weighted_wait":  # its parts have keys of their own
-        return min([(place_at(pool.queue, task, ws.now), task) for _, task, pool in found])[1]
+        return _by_weighted_wait(found, ws.now)
     return min(found)[1]
+
+
+def _by_weighted_wait(found: list[tuple[Key, Task, Pool]], now_us: int) -> Task:
+    return min([(place_at(pool.queue, task, now_us), task) for _, task, pool in found])[1]

@@ -77,29 +77,31 @@ def expected_wait_us(ws: Workspace, queue: str, ahead: int, since_us: int) -> in
     silence = ws.now - moving_since_us(ws, queue, since_us) - each_us
     if silence > 0 and queue not in ws.closed_queues:
         each_us += silence // FIGURE_WEIGHT
-    return until_open_us(ws, queue) + ahead * each_us
+    wait_us = ahead * each_us
+    return wait_us + until_open_us(ws, queue) if queue in ws.closed_queues else wait_us
 
 
 def moving_since_us(ws: Workspace, queue: str, since_us: int) -> int:
     """Since when the next assignment has been awaited: the last one, or when somebody began to wait or
     the queue opened after that."""
-    figures = ws.figures.get(queue)
-    last_us = figures.last_us if figures is not None else 0
-    return max(last_us, since_us, _opened_us(ws, queue))
+    figures, known = ws.figures.get(queue), ws.queues.get(queue)
+    if figures is not None and figures.last_us > since_us:
+        since_us = figures.last_us
+    if known is None or known.calendar is None:
+        return since_us
+    return max(since_us, _opened_us(ws, known.calendar))
 
 
 def _opened_us(ws: Workspace, name: str) -> int:
-    """When a queue with hours last opened."""
-    queue = ws.queues.get(name)
-    calendar = ws.resource("calendar", queue.calendar) if queue and queue.calendar else None
+    """When the hours of a calendar last began."""
+    calendar = ws.resource("calendar", name)
     windows = calendar.windows if calendar else []
     place = bisect_right(windows, (ws.now, NEVER_US))
     return windows[place - 1][0] if place else 0
 
 
 def until_open_us(ws: Workspace, name: str) -> int:
-    if name not in ws.closed_queues:
-        return 0
+    """Of a closed queue: until it opens, as far as that is known."""
     queue = ws.queues.get(name)
     if queue is None or queue.calendar is None:
         return 0

@@ -12,6 +12,7 @@ from typing import TypeVar
 from services.router.domain import configuration, hours, membership, presence, surge, timers
 from services.router.domain.desk import Desk
 from services.router.domain.lifecycle import count_pending, own
+from services.router.domain.requirements import shared
 from services.router.domain.state import (
     OPEN,
     OWNED,
@@ -127,6 +128,8 @@ def _tasks(ws: Workspace) -> Iterator[None]:
 def _take_up(ws: Workspace, task: Task) -> bool:
     """Whether that was a lot: a pool was made, and all agents looked at."""
     pools = ws.pool_count
+    if task.requires:
+        task.requires = shared(task.requires)
     timers.arm_task(ws, task)
     if task.state == "pending":
         count_pending(ws, task, 1)

@@ -63,8 +63,7 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
     task.relaxed_to_us = waited_us(task, ws.now)
     task.steps = found.steps
     task.reopen_within_us = span_us(found.prefer.reopen_within_s) if found.prefer else 0
-    one = len(found.steps) == 1
-    start = 0 if one else first_step(found.steps, 0, lambda step: _could(ws, task, step))
+    start = 0 if len(found.steps) == 1 else _first_step(ws, task, 0)
     task.policy = PolicyRef(policy.policy.id, policy.version, found.rule, found.rule_name, start)
     task.queues = list(queues_at(found.steps, start))
     preference.settle(ws, task, found.prefer)
@@ -130,6 +129,10 @@ def never_pair(ws: Workspace, task: Task) -> tuple[str, ...]:
     """The agents who get none of this customer's work."""
     customer = ws.customers.get(task.customer_id) if task.customer_id else None
     return customer.never_pair if customer else ()
+
+
+def _first_step(ws: Workspace, task: Task, start: int) -> int:
+    return first_step(task.steps, start, lambda step: _could(ws, task, step))
 
 
 def _could(ws: Workspace, task: Task, step: Step) -> bool:
@@ -229,7 +232,7 @@ def next_step(ws: Workspace, task: Task) -> None:
     if task.offers:
         membership.enter(ws, task)
         return
-    step = first_step(task.steps, task.policy.step + 1, lambda step: _could(ws, task, step))
+    step = _first_step(ws, task, task.policy.step + 1)
     added = [queue for queue in task.queues if queue not in queues_at(task.steps, task.policy.step)]
     ws.task(task)
     membership.leave(ws, task)

@@ -8,7 +8,7 @@ import msgspec
 from services.router.domain.config import Policy, Prefer, Rule, Step
 from services.router.domain.facts import TASK_NAMES, TaskFacts
 from services.router.domain.likeness import Likeness, likeness, reads
-from services.router.domain.requirements import Requirement, bind
+from services.router.domain.requirements import Requirement, bind, shared
 from shared.rules import Condition, Constant, Value, compile_condition, compile_value
 
 PLANS_KEPT = 4_096
@@ -110,7 +110,7 @@ class CompiledPolicy:
             rule=index,
             rule_name=rule.name,
             priority=priority,
-            requires=bind(rule.require, facts),
+            requires=shared(bind(rule.require, facts)),
             steps=rule.steps,
             prefer=rule.prefer,
             escalation=rule.escalation,

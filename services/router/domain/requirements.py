@@ -161,6 +161,13 @@ def are_firm(requirements: tuple[Requirement, ...]) -> bool:
 
 
 @lru_cache(maxsize=8192)
+def shared(requirements: tuple[Requirement, ...]) -> tuple[Requirement, ...]:
+    """The same tuple for all that ask the same: what is remembered of it is found without comparing
+    it field by field."""
+    return requirements
+
+
+@lru_cache(maxsize=8192)
 def _stages(requirements: tuple[Requirement, ...]) -> tuple[int, ...]:
     """After how much waiting any of them is relaxed, in order."""
     stages = {span_us(stage.after_s) for item in requirements for stage in item.relax}

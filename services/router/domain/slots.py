@@ -32,11 +32,17 @@ def is_overdue(ws: Workspace, task: Task) -> bool:
 
 def wants_called(ws: Workspace, task: Task) -> bool:
     """Whether one more of those whom `offer_to` named is to be offered the task."""
-    if not task.also or (task.offers and is_overdue(ws, task)):
+    if not task.also:
+        return False  # by far the commonest
+    if task.offers and is_overdue(ws, task):
         return False
+    return _called(ws, task) < task.called * parallel(ws, task)
+
+
+def _called(ws: Workspace, task: Task) -> int:
+    """How many of them have an offer."""
     open_offers = [ws.offers[offer] for offer in task.offers]
-    made = sum(offer.direct and offer.agent_id in task.also for offer in open_offers)
-    return made < task.called * parallel(ws, task)
+    return sum(offer.direct and offer.agent_id in task.also for offer in open_offers)
 
 
 def direct_to(ws: Workspace, task: Task) -> list[str]:

@@ -70,7 +70,7 @@ def shown(ws: Workspace, task: Task) -> ShownTask:
 
 def stored(task: Task) -> ShownTask:
     """The same of a task that may have left memory: without an estimate."""
-    queues = task.queues
+    queues, asks = task.queues, active(task)
     found = ShownTask(
         task.id,
         task.number,
@@ -85,7 +85,7 @@ def stored(task: Task) -> ShownTask:
         task.queue or (queues[0] if queues else None),
         queues,
         task.priority,
-        _requires(task),
+        requirement_facts(asks) if asks is task.requires else _relaxed(task, asks),
         policy_facts(task.policy),
         task.agent_id,
         format_instant(task.created_us),
@@ -119,11 +119,8 @@ def requirement_facts(asks: tuple[Requirement, ...]) -> list[RequirementFacts]:
     return [RequirementFacts(text=item.text) for item in asks]
 
 
-def _requires(task: Task) -> list[RequirementFacts]:
-    """What it asks for now; `relaxed_at` where that is less than at first."""
-    asks = active(task)
-    if asks is task.requires:
-        return requirement_facts(asks)
+def _relaxed(task: Task, asks: tuple[Requirement, ...]) -> list[RequirementFacts]:
+    """What it asks for now, with `relaxed_at` where that is less than at first."""
     return [RequirementFacts(text=item.text, relaxed_at=_relaxed_at(task, item)) for item in asks]
 
 

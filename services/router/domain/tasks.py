@@ -80,14 +80,20 @@ def close(ws: Workspace, command: cmd.CloseTask) -> Task:
 
 
 def _note_result(ws: Workspace, task: Task, command: cmd.CompleteTask) -> None:
-    tags = [*task.tags, *(tag for tag in command.tags if tag not in task.tags)]
+    tags = _joined(task.tags, command.tags) if command.tags else task.tags
     if len(tags) > TASK_TAGS_MAX:
         message = f"The task would have {len(tags)} tags."
         raise invalid("/tags", "length", message, f"at most {TASK_TAGS_MAX} in all")
     ws.task(task)
-    task.disposition = command.disposition or task.disposition
-    task.note = command.note or task.note
+    if command.disposition:
+        task.disposition = command.disposition
+    if command.note:
+        task.note = command.note
     task.tags = tags
+
+
+def _joined(known: list[str], more: list[str]) -> list[str]:
+    return [*known, *(tag for tag in more if tag not in known)]
 
 
 def finish(ws: Workspace, task: Task, reason: str | None) -> None:

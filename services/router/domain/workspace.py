@@ -65,7 +65,21 @@ def unpack(kind: str, body: bytes) -> Any:
 
 
 class Workspace:
-    """State (stored), derived indexes (rebuilt on load) and the outcome of the current input."""
+    """State (stored), derived indexes (rebuilt on load) and the outcome of the current input.
+
+    With slots, since a class of so many fields has none of the interpreter's short cuts otherwise."""
+
+    __slots__ = (
+        "agents", "arrived", "at", "by_skill", "called", "catching_up", "closed_conversations",
+        "closed_queues", "config", "conversations", "costs", "counts", "customers", "desks", "dirty",
+        "drains", "edge_us", "ended_offers", "ended_tasks", "events", "figures", "forgotten", "freed",
+        "has_shifts", "histories", "ladders", "leaving", "meta", "name", "new_id", "now", "offered",
+        "offers", "pending", "policies", "pool_count", "pool_of", "pools", "queues", "ranked", "ranks",
+        "reopenable", "roster", "seed", "seekers", "settings", "skipped", "stirred", "stored", "surging", "tasks",
+        "team_members", "team_supervisors", "teams", "timers", "timers_max", "touched", "uncounted",
+        "uncounted_agents", "undo", "undrained", "unranked", "unseen", "unseen_agents", "untold", "waits",
+        "weeks", "wishes", "zones_wanted",
+    )  # fmt: skip
 
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
