@@ -27,7 +27,7 @@ class CustomerFacts(msgspec.Struct, kw_only=True, gc=False):
     attributes: dict[str, Any] = {}
 
 
-class PolicyFacts(msgspec.Struct, kw_only=True, gc=False):
+class PolicyFacts(msgspec.Struct, gc=False):
     id: str
     version: int
     rule: str | None = None

@@ -65,7 +65,7 @@ def _on_message(ws: Workspace, data: Interaction, event_id: str, time_us: int) -
         return
     if not SILENT_FLAGS.isdisjoint(data.flags):
         return
-    said_us = min(time_us or ws.now, ws.now)
+    said_us = time_us if 0 < time_us < ws.now else ws.now
     last = ws.tasks.get(thread.task_id) if thread.task_id else None
     if last is not None and last.state in OPEN:
         _identify(ws, last, thread)

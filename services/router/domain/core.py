@@ -72,11 +72,12 @@ class RouterCore(Workspace):
     def apply(self, now_us: int, number: int, what: Input) -> Outcome:
         if self._stale:
             self._ready()
-        assert now_us >= self.meta.now_us, "time goes back"
+        meta = self.meta
+        assert now_us >= meta.now_us, "time goes back"
         self.begin(now_us)
         if what.kind == "command":
             return self._command(now_us, number, what)
-        self._advance(now_us, number)
+        meta.now_us, meta.number = now_us, number
         due.run(self)
         self._take(what)
         due.rest(self)
@@ -138,10 +139,6 @@ class RouterCore(Workspace):
         self.begin(self.meta.now_us)
         self.reset_derived()
 
-    def _advance(self, now_us: int, number: int) -> None:
-        self.meta.now_us = now_us
-        self.meta.number = number
-
     def _take(self, what: Input) -> None:
         """Apply an input that is no command."""
         if what.kind == "event":
@@ -177,12 +174,12 @@ class RouterCore(Workspace):
             made = self._after_timers(now_us, number, handler, command)
         else:
             before_us, before = meta.now_us, meta.number
-            self._advance(now_us, number)
+            meta.now_us, meta.number = now_us, number
             try:
                 made = handler(self, command)
             except Refused:
                 assert not self.touched, "changed before it refused"
-                self._advance(before_us, before)
+                meta.now_us, meta.number = before_us, before
                 raise
         due.rest(self)
         return self._outcome(_reply(self, made) if self.replies else b"")
@@ -199,7 +196,7 @@ class RouterCore(Workspace):
             self.begin(self.meta.now_us)  # as if nobody had asked
             raise
         undo = Undo(self)
-        self._advance(now_us, number)
+        self.meta.now_us, self.meta.number = now_us, number
         try:
             due.run(self)
             made = handler(self, command)

@@ -90,7 +90,7 @@ def choose_agent(ws: Workspace, task: Task) -> Desk | None:
         return None
     if pool.queue.select == "random":
         return _draw(ws, pool, task)
-    best = pool.best(ws, task, capacity.free_for, capacity.excluded)
+    best = pool.best(ws, task, capacity.has_room, capacity.excluded)
     return None if best is None else ws.desks[best]
 
 

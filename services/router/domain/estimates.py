@@ -191,7 +191,9 @@ def review(ws: Workspace, task: Task) -> None:
     if task.told_us is None or _moved(ws, task, found):
         _tell(ws, task, found)
     long_us = waited_us(task, ws.now) if found.wait_us is None else found.wait_us
-    later = max(REVIEW_EVERY_US, long_us // REVIEW_SHARE)
+    later = long_us // REVIEW_SHARE
+    if later < REVIEW_EVERY_US:
+        later = REVIEW_EVERY_US
     due = (ws.now + later) // GRID_US * GRID_US + GRID_US
     task.estimate_us = due
     ws.at_time(due, timers.ESTIMATE, task.number, task.id)

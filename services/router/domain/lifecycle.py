@@ -18,7 +18,14 @@ from services.router.domain import (
 )
 from services.router.domain.config import OfferRules, Outcome
 from services.router.domain.desk import Desk
-from services.router.domain.state import Decision, Offer, QueueFigures, Task, TaskState
+from services.router.domain.state import (
+    Decision,
+    Offer,
+    QueueFigures,
+    Task,
+    TaskState,
+    waited_us,
+)
 from services.router.domain.workspace import (
     CLOSED_CONVERSATIONS_MAX,
     DECISIONS_MAX,
@@ -41,7 +48,8 @@ def set_state(ws: Workspace, task: Task, state: TaskState, reason: str | None = 
     if task.agent_id is not None and (before == "wrapping" or state == "wrapping"):
         _count_wrapping(ws, task, state)
     task.state = state
-    task.reason = reason
+    if task.reason != reason:
+        task.reason = reason
     if state == "pending":
         count_pending(ws, task, 1)
         ws.untold[task.id] = None
@@ -112,7 +120,6 @@ def assign(
     if offer is None:  # else its agent is announced with it
         ws.touch_agent(desk.id)
     units = own(ws, task, desk, offered=offer is not None)
-    waited_us = max(0, ws.now - task.waiting_since_us)
     seq = ws.emit(
         routing.TaskAssigned(
             ws.name, ws.meta.seq + 1, ws.at, task.id, task.conversation_id,
@@ -120,7 +127,7 @@ def assign(
             units=units,
             offer_id=offer.id if offer else None,
             queue=queue,
-            waited_s=seconds(waited_us),
+            waited_s=seconds(waited_us(task, ws.now)),
             over_capacity=over,
             estimated_s=estimated_s,
             actual_s=actual_s,
@@ -243,7 +250,8 @@ def _mean(known: int, interval: int) -> int:
     """A night is no interval of the day: one alone at most doubles the mean."""
     if not known:
         return interval
-    return known + (min(interval, FIGURE_WEIGHT * known) - known) // FIGURE_WEIGHT
+    most = FIGURE_WEIGHT * known
+    return known + ((interval if interval < most else most) - known) // FIGURE_WEIGHT
 
 
 def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None:
@@ -259,7 +267,8 @@ def end(ws: Workspace, task: Task, state: TaskState, reason: str | None) -> None
         release(ws, task)
     set_state(ws, task, state, reason)
     task.agent_id = last
-    task.held, task.hold_reason = False, None
+    if task.held:
+        task.held, task.hold_reason = False, None
     task.ended_us = ws.now
     task.ended_seq = ws.meta.seq
     _wait_no_more(task)

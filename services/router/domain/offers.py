@@ -68,7 +68,7 @@ def make(ws: Workspace, task: Task, desk: Desk) -> Offer:
     if rules.auto_accept:
         take(ws, task, desk, offer)
     else:
-        timers.arm_offer(ws, offer)
+        ws.at_time(offer.expires_us, timers.OFFER, number, offer.id)
         membership.enter(ws, task)
     return offer
 

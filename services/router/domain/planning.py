@@ -144,6 +144,7 @@ def _could(ws: Workspace, task: Task, step: Step) -> bool:
 def announce(ws: Workspace, task: Task) -> None:
     """task.created, with all that SLA and others need to know. What only few tasks have is set afterwards
     (see opening._new)."""
+    since_us = task.waiting_since_us
     created = routing.TaskCreated(
         ws.name, ws.meta.seq + 1, ws.at, task.id, task.conversation_id,
         event_id=task.event_id,
@@ -156,7 +157,7 @@ def announce(ws: Workspace, task: Task) -> None:
         priority=task.priority,
         requires=task_shape.requirement_facts(capacity.active(task)),
         policy=task_shape.policy_facts(task.policy),
-        waiting_since=format_instant(task.waiting_since_us),
+        waiting_since=ws.at if since_us == ws.now else format_instant(since_us),
     )  # fmt: skip
     if task.customer_id is not None:
         created.customer = customer_facts(ws.customers.get(task.customer_id))

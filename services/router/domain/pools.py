@@ -29,7 +29,7 @@ NEVER_US = 2**62
 SLACK = 64  # void entries that a small heap may have
 _NOBODY: frozenset[str] = frozenset()
 Key = tuple[Any, ...]
-Free = Callable[["Workspace", Desk, str], bool]  # whether an agent is free for work of a channel
+Room = Callable[["Workspace", Desk, str], bool]  # whether an agent has room for work of a channel
 Barred = Callable[["Workspace", Task, str], bool]  # whether an agent, by id, may not have a task
 
 
@@ -140,13 +140,13 @@ class Pool:
             return agent_key(self.queue, self.requires, desk, self.members[desk.id])
         return _select_key(self.queue, self.requires, desk, self.members[desk.id])
 
-    def absorb(self, ws: "Workspace", free: Free) -> set[str]:
+    def absorb(self, ws: "Workspace", room: Room) -> set[str]:
         """Take note of the agents that changed since the pool was last asked. Returns those who are
         free and in their place."""
         placed: set[str] = set()
         for agent_id in self.stale:
             desk = ws.desks[agent_id]
-            if free(ws, desk, self.channel):
+            if desk.takes_work and room(ws, desk, self.channel):
                 key = self.agent_key(desk)
                 known = self.keyed.get(agent_id)
                 if known is None or key < known:
@@ -167,26 +167,28 @@ class Pool:
         """Whether he is the only one who may be free: whoever is free is in his place, or has changed."""
         return not self.keyed and len(self.stale) == 1 and agent_id in self.stale
 
-    def best(self, ws: "Workspace", task: Task, free: Free, barred: Barred) -> str | None:
-        """The first agent in order who is free and not barred, of those whose delay is over."""
+    def best(self, ws: "Workspace", task: Task, room: Room, barred: Barred) -> str | None:
+        """The first agent in order who takes work, has room for it and is not barred, of those whose delay is
+        over."""
         placed: Collection[str] = _NOBODY
         if self.stale:
             if not self.keyed and len(self.stale) == 1:
-                return self._only(ws, task, free, barred)
-            placed = self.absorb(ws, free)
+                return self._only(ws, task, room, barred)
+            placed = self.absorb(ws, room)
         found: tuple[Key, str] | None = None
         for delay, heap in self.heaps.items():
             if heap and delay <= ws.now - task.waiting_since_us:
-                top = self._top(ws, task, delay, placed, free, barred)
+                top = self._top(ws, task, delay, placed, room, barred)
                 if top is not None and (found is None or top < found):
                     found = top
         return None if found is None else found[1]
 
-    def _only(self, ws: "Workspace", task: Task, free: Free, barred: Barred) -> str | None:
+    def _only(self, ws: "Workspace", task: Task, room: Room, barred: Barred) -> str | None:
         """Where one agent has changed and nobody else is free, as in any busy centre, he needs no place
         among others. He is looked at again by whoever asks next."""
         (agent_id,) = self.stale
-        if not free(ws, ws.desks[agent_id], self.channel):
+        desk = ws.desks[agent_id]
+        if not (desk.takes_work and room(ws, desk, self.channel)):
             self.stale.clear()
             return None
         late = self.members[agent_id].delay_us > ws.now - task.waiting_since_us
@@ -194,7 +196,7 @@ class Pool:
 
     def _top(
         self, ws: "Workspace", task: Task, delay: int, placed: Collection[str],
-        free: Free, barred: Barred,
+        room: Room, barred: Barred,
     ) -> tuple[Key, str] | None:  # fmt: skip
         heap = self.heaps[delay]
         several = len(self.heaps) > 1
@@ -210,7 +212,7 @@ class Pool:
                 continue
             if agent_id not in placed:
                 desk = ws.desks[agent_id]
-                if not free(ws, desk, self.channel):
+                if not (desk.takes_work and room(ws, desk, self.channel)):
                     heapq.heappop(heap)
                     del self.keyed[agent_id]
                     continue

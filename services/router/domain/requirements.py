@@ -144,9 +144,9 @@ def active(
 
     `relax_all`: as if every relaxation were due; `dropped`: names given to drop_requirement.
     """
-    stages = _stages(tuple(requirements))
+    stages = _stages(requirements)
     if not dropped and (not stages or (not relax_all and waited_us < stages[0])):
-        return tuple(requirements)
+        return requirements
     kept = (item for item in requirements if not any(drops(item, name) for name in dropped))
     now = (item.last() if relax_all else item.at(waited_us) for item in kept)
     return tuple(item for item in now if item is not None)
@@ -182,7 +182,7 @@ def next_relaxation_us(
     dropped: Collection[str] = (),
 ) -> int | None:
     """After how much waiting (more than `waited_us`) one of them is next relaxed; None: never."""
-    stages = _stages(tuple(requirements))
+    stages = _stages(requirements)
     if relax_all or not stages:
         return None
     if not dropped:

@@ -110,7 +110,7 @@ def stored(task: Task) -> ShownTask:
 def policy_facts(ref: PolicyRef | None) -> PolicyFacts | None:
     if ref is None:
         return None
-    return PolicyFacts(id=ref.id, version=ref.version, rule=ref.rule, step=ref.step)
+    return PolicyFacts(ref.id, ref.version, ref.rule, ref.step)
 
 
 @lru_cache(maxsize=8192)

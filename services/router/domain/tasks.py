@@ -80,8 +80,8 @@ def close(ws: Workspace, command: cmd.CloseTask) -> Task:
 
 
 def _note_result(ws: Workspace, task: Task, command: cmd.CompleteTask) -> None:
-    tags = _joined(task.tags, command.tags) if command.tags else task.tags
-    if len(tags) > TASK_TAGS_MAX:
+    tags = _joined(task.tags, command.tags) if command.tags else None
+    if tags is not None and len(tags) > TASK_TAGS_MAX:
         message = f"The task would have {len(tags)} tags."
         raise invalid("/tags", "length", message, f"at most {TASK_TAGS_MAX} in all")
     ws.task(task)
@@ -89,7 +89,8 @@ def _note_result(ws: Workspace, task: Task, command: cmd.CompleteTask) -> None:
         task.disposition = command.disposition
     if command.note:
         task.note = command.note
-    task.tags = tags
+    if tags is not None:
+        task.tags = tags
 
 
 def _joined(known: list[str], more: list[str]) -> list[str]:

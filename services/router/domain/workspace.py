@@ -29,7 +29,7 @@ from services.router.domain.state import (
 )
 from shared.contracts.core import ConfigWrite, Emitted
 from shared.contracts.ids import sequence
-from shared.contracts.instants import format_once
+from shared.contracts.instants import format_instant
 from shared.contracts.routing import TYPE_OF, RoutingEvent
 from shared.contracts.topics import ROUTING_EVENTS
 
@@ -71,14 +71,15 @@ class Workspace:
 
     __slots__ = (
         "agents", "arrived", "at", "by_skill", "called", "catching_up", "closed_conversations",
-        "closed_queues", "config", "conversations", "costs", "counts", "customers", "desks", "dirty",
-        "drains", "edge_us", "ended_offers", "ended_tasks", "events", "figures", "forgotten", "freed",
-        "has_shifts", "histories", "ladders", "leaving", "meta", "name", "new_id", "now", "offered",
-        "offers", "pending", "policies", "pool_count", "pool_of", "pools", "queues", "ranked", "ranks",
-        "reopenable", "roster", "seed", "seekers", "settings", "skipped", "stirred", "stored", "surging", "tasks",
-        "team_members", "team_supervisors", "teams", "timers", "timers_max", "touched", "uncounted",
-        "uncounted_agents", "undo", "undrained", "unranked", "unseen", "unseen_agents", "untold", "waits",
-        "weeks", "wishes", "zones_wanted",
+        "closed_queues", "config", "conversations", "costs", "counts", "customers", "desks",
+        "dirty", "drains", "edge_us", "ended_offers", "ended_tasks", "events", "figures",
+        "forgotten", "freed", "has_shifts", "histories", "ladders", "leaving", "meta", "name",
+        "new_id", "now", "offered", "offers", "pending", "policies", "pool_count", "pool_of",
+        "pools", "queues", "ranked", "ranks", "reopenable", "roster", "seed", "seekers",
+        "settings", "skipped", "stirred", "stored", "surging", "tasks", "team_members",
+        "team_supervisors", "teams", "timers", "timers_max", "touched", "uncounted",
+        "uncounted_agents", "undo", "undrained", "unranked", "unseen", "unseen_agents", "untold",
+        "waits", "weeks", "wishes", "writes", "zones_wanted",
     )  # fmt: skip
 
     def __init__(self, name: str, seed: int) -> None:
@@ -99,8 +100,11 @@ class Workspace:
         self.dirty: dict[str, dict[str, Any]] = {kind: {} for kind in sorted(KINDS)}
         self.forgotten: dict[str, set[str]] = {kind: set() for kind in KINDS}
         self.undo: dict[Mark, bytes | None] | None = None
+        self.writes = (
+            True  # whether events are written out; a simulation may read only what they are
+        )
         self.reset_derived()
-        self.now, self.at = 0, format_once(0)
+        self.now, self.at = 0, format_instant(0)
         self.begin(0)
 
     def reset_derived(self) -> None:
@@ -159,7 +163,7 @@ class Workspace:
     def begin(self, now_us: int) -> None:
         if now_us != self.now:
             self.now = now_us
-            self.at = format_once(now_us)  # as events show it
+            self.at = format_instant(now_us)  # as events show it, and soon replies
         self.events: list[Emitted] = []
         self.touched: list[str] = []
         self.stirred: dict[str, None] = {}  # queues with other counts than before
@@ -183,8 +187,8 @@ class Workspace:
         assert seq == meta.seq + 1, "another event was written meanwhile"
         meta.seq = seq
         where = event.conversation_id if key is None else key
-        emitted = Emitted(seq, TYPE_OF[type(event)], ROUTING_EVENTS, where or "", _encode(event))
-        self.events.append(emitted)
+        data = _encode(event) if self.writes else b""
+        self.events.append(Emitted(seq, TYPE_OF[type(event)], ROUTING_EVENTS, where or "", data))
         return seq
 
     # -- entities

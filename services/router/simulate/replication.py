@@ -58,6 +58,7 @@ class Replication:
         self.centre: Centre = opened(scenario, seed, entities)
         self._core = self.centre.core
         self._clocks = None if open_beside is None else open_beside(seed)
+        self._core.writes = self._clocks is not None  # nobody else reads what events say
         self._told: deque[Input] = deque()  # by the clocks, and not yet heard by the router
         self._tally = Tally(scenario)
         self._ends: dict[str, int] = {}
