@@ -81,6 +81,15 @@ def test_what_came_due_decides_where_it_can(monkeypatch):
     assert of.driver.command(cmd.AssignTask(task=waiting.id, to="ben"))["agent_id"] == "ben"
 
 
+def test_what_is_still_to_be_stored_is_so_after_a_rebuild(monkeypatch):
+    of = Counted(monkeypatch)
+    assert of.refused(cmd.CloseTask(task=of.wraps)) == "state" and of.rebuilt == 1
+    changed = of.driver.core.changes()
+    assert {one.kind for one in changed} >= {"agent", "meta", "offer", "task"}
+    assert all(one in of.driver.core.dump() for one in changed)
+    assert of.driver.core.changes() == []
+
+
 def test_an_accept_that_is_repeated_is_answered_while_much_is_due(monkeypatch):
     of = Counted(monkeypatch)
     offers = [one for one in of.driver.core.offers.values() if one.state == "accepted"]

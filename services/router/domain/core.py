@@ -17,7 +17,9 @@ from services.router.domain import (
     config_inputs,
     configuration,
     conversations,
+    counts,
     due,
+    estimates,
     ladders,
     loading,
     merges,
@@ -57,11 +59,12 @@ class RouterFactory:
 class RouterCore(Workspace):
     """The workspace with its inputs. Views, explanations and invariants take it as a Workspace."""
 
-    __slots__ = ("_stale", "replies")
+    __slots__ = ("_stale", "_taken", "replies")
 
     def __init__(self, name: str, seed: int) -> None:
         super().__init__(name, seed)
         self._stale = False
+        self._taken = 0  # the last input whose changes were taken
         self.replies = True  # whether commands are answered; a simulation reads no answers
 
     @property
@@ -88,6 +91,8 @@ class RouterCore(Workspace):
         return None if self.meta.behind or not self.timers else self.timers[0][0]
 
     def changes(self) -> list[Entity]:
+        if self.meta.number != self._taken:  # every input changes it
+            self.dirty["meta"]["meta"] = self.meta
         found: list[Entity] = []
         for kind, changed in self.dirty.items():
             left = self.forgotten[kind]
@@ -97,6 +102,16 @@ class RouterCore(Workspace):
                 found.append(Entity(kind, key, body, key not in left))
         self.discard_changes()
         return found
+
+    def discard_changes(self) -> None:
+        """They are stored, or need not be. What is kept for those who look is bounded here, once a
+        batch."""
+        super().discard_changes()
+        self._taken = self.meta.number
+        if len(self.uncounted) > counts.UNCOUNTED_MAX:
+            counts.forget(self)
+        if len(self.unranked) > estimates.UNRANKED_MAX:
+            estimates.rank_all(self)
 
     def load(self, entities: Iterable[Entity]) -> None:
         for entity in entities:
@@ -121,6 +136,7 @@ class RouterCore(Workspace):
         if self._stale:
             self._stale = False
             self._clear()
+            self._taken = self.meta.number
             yield from loading.slices(self)
 
     def _ready(self) -> None:
@@ -128,6 +144,7 @@ class RouterCore(Workspace):
         if self._stale:
             self._stale = False
             self._rebuild()
+            self._taken = self.meta.number
 
     def _rebuild(self) -> None:
         self._clear()
@@ -208,7 +225,6 @@ class RouterCore(Workspace):
         return made
 
     def _outcome(self, reply: bytes) -> Outcome:
-        self.dirty["meta"]["meta"] = self.meta  # as every input changes it
         touched = self.touched
         for queue in self.stirred:
             touched.append(f"queue:{queue}")

@@ -8,7 +8,7 @@ began to wait looks for an agent. So an idle, admissible agent and a waiting tas
 
 from hashlib import blake2b
 
-from services.router.domain import capacity, drains, offers, slots
+from services.router.domain import capacity, drains, membership, offers, slots
 from services.router.domain.desk import Desk
 from services.router.domain.pools import Key, Pool, place_at, sooner_by_head_start
 from services.router.domain.state import SEEKING, Task
@@ -55,8 +55,10 @@ def _is_alone(ws: Workspace, task: Task, desk: Desk) -> bool:
     at others."""
     if task.target_agent is not None or task.prefer_agent is not None or task.also:
         return False
-    pool = ws.pool_of.get(task.id)
-    return pool is not None and pool.is_alone(desk.id)
+    pool, unplaced = ws.pool_of.get(task.id), ws.unplaced
+    if pool is None or pool.keyed or pool.stale:
+        return False
+    return len(unplaced) == 1 and desk.id in unplaced
 
 
 def seek(ws: Workspace, task_id: str) -> None:
@@ -88,6 +90,8 @@ def choose_agent(ws: Workspace, task: Task) -> Desk | None:
     pool = ws.pool_of.get(task.id)
     if pool is None:
         return None
+    if ws.unplaced:
+        membership.tell_pools(ws)
     if pool.queue.select == "random":
         return _draw(ws, pool, task)
     best = pool.best(ws, task, capacity.has_room, capacity.excluded)
@@ -141,8 +145,7 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
         if capacity.has_room(ws, desk, name):
             room.append(name)
     if not room:
-        for pool in desk.pools.values():  # full: no pool need look at him again
-            pool.stale.pop(desk.id, None)
+        ws.unplaced.pop(desk.id, None)  # full: no pool need look at him again
         return None
     if len(desk.config.channels) > len(room):
         _drain(ws, desk, room)

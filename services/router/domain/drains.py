@@ -88,8 +88,7 @@ def end(ws: Workspace, task: Task) -> None:
     ws.drains.pop(agent_id, None)
     desk = ws.desks.get(agent_id)
     if desk is not None:
-        for pool in desk.pools.values():
-            pool.stale[agent_id] = None
+        ws.unplaced[agent_id] = None
         if desk.takes_work:
             ws.freed[agent_id] = None
 

@@ -4,7 +4,6 @@ import heapq
 
 from services.router.domain import (
     configuration,
-    counts,
     dispatch,
     drains,
     estimates,
@@ -34,8 +33,6 @@ def run(ws: Workspace) -> None:
 
 def rest(ws: Workspace) -> None:
     """Bring the workspace to rest: dispatch, limits of queues, next statuses."""
-    if len(ws.uncounted) > counts.UNCOUNTED_MAX:
-        counts.forget(ws)
     if ws.meta.behind:
         ws.seekers.clear()
         ws.freed.clear()
@@ -50,8 +47,6 @@ def rest(ws: Workspace) -> None:
         dispatch.settle(ws)
     if (ws.arrived or ws.undrained or ws.untold) and not ws.catching_up:
         _rest_of_waiting(ws)
-    if len(ws.unranked) > estimates.UNRANKED_MAX:
-        estimates.rank_all(ws)
 
 
 def _rest_of_waiting(ws: Workspace) -> None:

@@ -142,12 +142,22 @@ def _admit(ws: Workspace, pool: Pool, desk: Desk) -> None:
 def freed(ws: Workspace, desk: Desk) -> None:
     """The agent may have become able to take (more) work."""
     agent_id = desk.id
-    for pool in desk.pools.values():
-        pool.stale[agent_id] = None
+    ws.unplaced[agent_id] = None
     if desk.takes_work:
         ws.freed[agent_id] = None
     elif agent_id in ws.drains:
         drains.agent_left(ws, agent_id)
+
+
+def tell_pools(ws: Workspace) -> None:
+    """Who has changed is to be looked at by each of his pools, when it is next asked. Put off until one
+    is: a freed agent mostly has his next work before."""
+    for agent_id in ws.unplaced:
+        desk = ws.desks.get(agent_id)
+        if desk is not None:
+            for pool in desk.pools.values():
+                pool.stale[agent_id] = None
+    ws.unplaced.clear()
 
 
 def agent_changed(ws: Workspace, desk: Desk) -> None:

@@ -163,10 +163,6 @@ class Pool:
             heap[:] = [entry for entry in heap if self.keyed.get(entry[1]) is entry[0]]
             heapq.heapify(heap)
 
-    def is_alone(self, agent_id: str) -> bool:
-        """Whether he is the only one who may be free: whoever is free is in his place, or has changed."""
-        return not self.keyed and len(self.stale) == 1 and agent_id in self.stale
-
     def best(self, ws: "Workspace", task: Task, room: Room, barred: Barred) -> str | None:
         """The first agent in order who takes work, has room for it and is not barred, of those whose delay is
         over."""

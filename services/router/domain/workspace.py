@@ -78,8 +78,8 @@ class Workspace:
         "pools", "queues", "ranked", "ranks", "reopenable", "roster", "seed", "seekers",
         "settings", "skipped", "stirred", "stored", "surging", "tasks", "team_members",
         "team_supervisors", "teams", "timers", "timers_max", "touched", "uncounted",
-        "uncounted_agents", "undo", "undrained", "unranked", "unseen", "unseen_agents", "untold",
-        "waits", "weeks", "wishes", "writes", "zones_wanted",
+        "uncounted_agents", "undo", "undrained", "unplaced", "unranked", "unseen",
+        "unseen_agents", "untold", "waits", "weeks", "wishes", "writes", "zones_wanted",
     )  # fmt: skip
 
     def __init__(self, name: str, seed: int) -> None:
@@ -127,6 +127,7 @@ class Workspace:
         self.seekers: dict[str, None] = {}
         self.arrived: dict[str, tuple[str, ...]] = {}
         self.freed: dict[str, None] = {}
+        self.unplaced: dict[str, None] = {}  # changed, and their pools do not know yet
         self.ended_tasks: dict[str, None] = {}
         self.reopenable: dict[str, None] = {}
         self.ended_offers: dict[str, None] = {}
