@@ -35,6 +35,11 @@ class _Keys:
         await asyncio.Event().wait()
 
 
+class _Workspaces:
+    async def exists(self, workspace: str) -> bool:
+        return True
+
+
 def _of_token(ends: float | None) -> Principal:
     return Principal("jwt:issuer:ana", "acme", ("agent",), "ana", ends=ends)
 
@@ -42,7 +47,7 @@ def _of_token(ends: float | None) -> Principal:
 async def _served(ends, principal: Principal | None = None) -> bool:
     """Whether a stream that `ends(sent, stopping)` soon after its beginning has ended for good."""
     closed, gone, sent, stopping = asyncio.Event(), asyncio.Event(), list[bytes](), Stopping()
-    access = Access(Authenticator(_Keys()), None)
+    access = Access(Authenticator(_Keys()), _Workspaces())
     app = SimpleNamespace(state=SimpleNamespace(stopping=stopping, access=access))
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "app": app}
     if principal is not None:
