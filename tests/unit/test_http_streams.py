@@ -28,10 +28,10 @@ async def _endless(closed: asyncio.Event):
 class _Keys:
     """No key is known, and none ends."""
 
-    async def lookup(self, token):
-        return None
+    async def lookup(self, token: str) -> None:
+        return
 
-    async def ended(self, key_id):
+    async def ended(self, key_id: str) -> None:
         await asyncio.Event().wait()
 
 
