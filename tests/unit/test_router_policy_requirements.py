@@ -169,8 +169,8 @@ def test_relax_all_and_drop_requirement():
 
 def test_cel_can_be_dropped_in_time():
     (item,) = bind([Require(cel='agent.team == "x"', relax=(Relax(5, drop=True),))], facts())
-    assert active([item], 4 * SECOND) == (item,)
-    assert active([item], 5 * SECOND) == ()
+    assert active((item,), 4 * SECOND) == (item,)
+    assert active((item,), 5 * SECOND) == ()
 
 
 STAGES = st.lists(st.integers(1, 50), unique=True, max_size=4).map(
@@ -186,10 +186,10 @@ STAGES = st.lists(st.integers(1, 50), unique=True, max_size=4).map(
 def test_the_next_relaxation_is_exactly_when_something_changes(
     ladders: list[tuple[Relax, ...]], waited_s: int
 ):
-    requires = [
+    requires = tuple(
         Requirement(text=f"s{place} >= 6", skill=f"s{place}", level=6, relax=relax)
         for place, relax in enumerate(ladders)
-    ]
+    )
     waited = waited_s * SECOND
     at = next_relaxation_us(requires, waited)
     now = active(requires, waited)
