@@ -16,9 +16,10 @@ from services.channels.connectors.chat.web_chat import (
 from services.channels.connectors.email.markup import safe
 from services.channels.connectors.port import InboundRequest
 from services.channels.connectors.reading import moment
-from services.channels.posted import Identity, Key, Name
+from services.channels.posted import Key, Name, PostedIdentity
+from services.channels.shapes import ChatFile, ChatMessage
 from shared.contracts import ids
-from shared.contracts.instants import SECOND_US
+from shared.contracts.instants import SECOND_US, format_instant
 from shared.contracts.interactions import SILENT_FLAGS
 
 MAX_CHAT_CHARS = 10_000
@@ -33,7 +34,7 @@ Said = Annotated[str, msgspec.Meta(max_length=MAX_CHAT_CHARS)]
 class Visitor(msgspec.Struct, forbid_unknown_fields=True):
     id: Key
     name: Name | None = None
-    identities: Annotated[list[Identity], msgspec.Meta(max_length=10)] = []
+    identities: Annotated[list[PostedIdentity], msgspec.Meta(max_length=10)] = []
 
 
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
@@ -163,7 +164,7 @@ def request_of(said: Spoken, claims: Claims, url: str, now_us: int) -> InboundRe
     return InboundRequest("POST", url, (("Content-Type", "application/json"),), body, now_us)
 
 
-def shown_to_visitor(row: dict[str, Any], sequence: int) -> dict[str, Any] | None:
+def shown_to_visitor(row: dict[str, Any], sequence: int) -> ChatMessage | None:
     """A message as its visitor sees it: no internal remarks, no agents' ids. None: not at all."""
     if row["time"] is None or not _HIDDEN.isdisjoint(row["flags"] or ()):
         return None
@@ -176,14 +177,22 @@ def shown_to_visitor(row: dict[str, Any], sequence: int) -> dict[str, Any] | Non
         "sequence": sequence,
         "id": row["vendor_id"] if own else None,
         "message_id": row["message_id"],
-        "time_us": round(row["time"].timestamp() * SECOND_US),
+        "time": format_instant(round(row["time"].timestamp() * SECOND_US)),
         "direction": row["direction"],
         "author": {"role": author.get("role"), "name": author.get("name")},
         "text": row["edit_text"] if changed else row["text"],
         "html": safe(html) if html else None,
-        "attachments": [{n: f.get(n) for n in ("name", "content_type", "size")} for f in files],
+        "attachments": [_file(one) for one in files],
         "edited": changed and not row["deleted"],
         "deleted": row["deleted"],
+    }
+
+
+def _file(one: dict[str, Any]) -> ChatFile:
+    return {
+        "name": one.get("name"),
+        "content_type": one.get("content_type"),
+        "size": one.get("size"),
     }
 
 

@@ -18,10 +18,10 @@ from services.channels.posted import (
     JSON_FAULTS,
     KNOWN,
     REQUIRED,
-    Attachment,
     EventData,
     Extensions,
     Posted,
+    PostedAttachment,
     decode,
     decode_all,
     decode_data,
@@ -338,7 +338,7 @@ def _language(data: EventData, intake: Intake) -> str | None:
     return intake.detect_language(data.text)
 
 
-def _attachment(index: int, given: Attachment, intake: Intake) -> interactions.Attachment:
+def _attachment(index: int, given: PostedAttachment, intake: Intake) -> interactions.Attachment:
     kept = interactions.Attachment(
         name=given.name, content_type=given.content_type, size=given.size, url=given.url
     )

@@ -31,17 +31,17 @@ Count = Annotated[int, Meta(ge=0, le=_INT64)]
 # These are the bus's own structs with limits, so that what was decoded is what is published.
 
 
-class Author(interactions.Author, forbid_unknown_fields=True):
+class PostedAuthor(interactions.Author, forbid_unknown_fields=True):
     name: Name | None = None
     id: Name | None = None
 
 
-class Identity(interactions.Identity, frozen=True, forbid_unknown_fields=True):
+class PostedIdentity(interactions.Identity, frozen=True, forbid_unknown_fields=True):
     scheme: Annotated[str, Meta(min_length=1, max_length=64)]
     value: Key
 
 
-class Attachment(msgspec.Struct, forbid_unknown_fields=True):
+class PostedAttachment(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=1024)] | None = None
     content_type: Annotated[str, Meta(max_length=255)] | None = None
     size: Count | None = None
@@ -49,14 +49,14 @@ class Attachment(msgspec.Struct, forbid_unknown_fields=True):
     content_base64: str | None = None
 
 
-class Segment(interactions.Segment, forbid_unknown_fields=True):
+class PostedSegment(interactions.Segment, forbid_unknown_fields=True):
     index: Count
     start_ms: Count | None = None
     end_ms: Count | None = None
     speaker: Name | None = None
 
 
-class Delivery(interactions.Delivery, forbid_unknown_fields=True):
+class PostedDelivery(interactions.Delivery, forbid_unknown_fields=True):
     message_id: Key
     error: Annotated[str, Meta(max_length=1024)] | None = None
 
@@ -66,23 +66,23 @@ class EventData(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     channel: Channel
     direction: interactions.Direction
-    author: Author
+    author: PostedAuthor
     conversation_key: Name | None = None
     conversation_id: Annotated[str, Meta(pattern=r"^cnv_[0-9a-f]{32}\Z")] | None = None
     text: Body | None = None
     html: Body | None = None
     subject: Annotated[str, Meta(max_length=998)] | None = None
     language: Annotated[str, Meta(max_length=35)] | None = None
-    identities: Annotated[list[Identity], Meta(max_length=20)] | None = None
-    attachments: Annotated[list[Attachment], Meta(max_length=MAX_ATTACHMENTS)] | None = None
+    identities: Annotated[list[PostedIdentity], Meta(max_length=20)] | None = None
+    attachments: Annotated[list[PostedAttachment], Meta(max_length=MAX_ATTACHMENTS)] | None = None
     in_reply_to: Name | None = None
     replaces: Name | None = None
     flags: Annotated[list[interactions.Flag], Meta(max_length=16)] | None = None
     attributes: Annotated[dict[str, Any], Meta(max_length=64)] | None = None
     agent_id: ClientId | None = None
     task_id: ClientId | None = None
-    segment: Segment | None = None
-    delivery_status: Delivery | None = None
+    segment: PostedSegment | None = None
+    delivery_status: PostedDelivery | None = None
     reason: Literal["ended", "abandoned"] | None = None
     survey: Literal["csat", "nps", "ces"] | None = None
     score: float | None = None

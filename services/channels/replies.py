@@ -7,7 +7,7 @@ import msgspec
 
 from services.channels.events import decoded
 from services.channels.links import check_link
-from services.channels.posted import MAX_ATTACHMENTS, Attachment, Body, ClientId
+from services.channels.posted import MAX_ATTACHMENTS, Body, ClientId, PostedAttachment
 from shared.contracts import ids, interactions
 from shared.contracts.envelope import Envelope
 from shared.contracts.instants import format_instant
@@ -22,7 +22,9 @@ class NewReply(msgspec.Struct, forbid_unknown_fields=True):
 
     text: Body | None = None
     html: Body | None = None
-    attachments: Annotated[list[Attachment], msgspec.Meta(max_length=MAX_ATTACHMENTS)] | None = None
+    attachments: (
+        Annotated[list[PostedAttachment], msgspec.Meta(max_length=MAX_ATTACHMENTS)] | None
+    ) = None
     task_id: ClientId | None = None
     agent_id: ClientId | None = None
 

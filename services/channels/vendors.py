@@ -4,7 +4,6 @@ import base64
 import secrets as chance
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 
 import msgspec
 import structlog
@@ -24,6 +23,7 @@ from services.channels.raw import (
     raw_request,
 )
 from services.channels.resources import ConnectorResource
+from services.channels.shapes import ShownConnector, WatchedConnector
 from services.channels.store import StoredConnector
 from shared.bus.port import MAX_RECORD_BYTES, Outgoing
 from shared.contracts import ids
@@ -324,7 +324,7 @@ def _channel(stored: StoredConnector) -> str:
     return kind.channel_of(kind.settings.model_validate(stored.settings))
 
 
-def shown(stored: StoredConnector, channels: Channels) -> dict[str, Any]:
+def shown(stored: StoredConnector, channels: Channels) -> ShownConnector:
     """`GET connectors/{id}`: the inbound address and the names of its secrets, never a value.
     `secrets` is null when this installation's key does not open them."""
     try:
@@ -343,7 +343,7 @@ def shown(stored: StoredConnector, channels: Channels) -> dict[str, Any]:
     }
 
 
-async def shown_whole(stored: StoredConnector, channels: Channels) -> dict[str, Any]:
+async def shown_whole(stored: StoredConnector, channels: Channels) -> WatchedConnector:
     """`shown`, and how its fetches fare."""
     try:
         secrets = opened_secrets(stored, channels)

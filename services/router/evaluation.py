@@ -1,6 +1,6 @@
 """The body of `POST policies:evaluate`, read: a policy by name or as written, and samples."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -10,15 +10,24 @@ from services.router.resources import check
 from shared.contracts.faults import fault_of
 from shared.contracts.instants import parse_instant
 from shared.contracts.problems import Fault, Refused, invalid
+from shared.http.calls import REF, written
+
+_EVENT = {
+    "type": "object",
+    "required": ["specversion", "data"],
+    "description": "a posted CloudEvent",
+}
+_SAMPLE = msgspec.Meta(extra_json_schema={"anyOf": [{"$ref": f"{REF}Sample"}, _EVENT]})
+_SAMPLES = msgspec.Meta(extra_json_schema={"maxItems": SAMPLES_MAX})
 
 
 class EvaluationBody(msgspec.Struct, forbid_unknown_fields=True):
     """Either `policy` or `policy_id` (neither: the policy `default`); either events or tasks."""
 
-    policy: dict[str, Any] | None = None
+    policy: Annotated[dict[str, Any], written("Policy")] | None = None
     policy_id: str | None = None
-    events: list[dict[str, Any]] | None = None
-    tasks: list[dict[str, Any]] | None = None
+    events: Annotated[list[Annotated[dict[str, Any], _SAMPLE]], _SAMPLES] | None = None
+    tasks: Annotated[list[Annotated[dict[str, Any], _SAMPLE]], _SAMPLES] | None = None
     at: str | None = None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from services.router.domain.facts import AGENT_NAMES, TASK_NAMES
@@ -125,7 +125,11 @@ def as_cel(value: Any) -> Any:
     return {"cel": value} if isinstance(value, str) else value
 
 
-Id = Annotated[str, AfterValidator(_client_id)]
+Id = Annotated[
+    str,
+    AfterValidator(_client_id),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}),
+]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX_CHARS)]
 Skill = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Zone = Annotated[str, AfterValidator(_zone)]

@@ -6,7 +6,15 @@ field may be is in `services/router/fields.py`.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from services.router.fields import (
     ACTIONS_MAX,
@@ -74,7 +82,7 @@ class AgentForm(Form):
     ] = {}
     queues: (
         Annotated[
-            list[Annotated[AgentQueueForm, BeforeValidator(as_queue)]],
+            list[Annotated[AgentQueueForm, BeforeValidator(as_queue, AgentQueueForm | Id)]],
             Field(max_length=AGENT_QUEUES_MAX),
         ]
         | None
@@ -233,12 +241,21 @@ class StepForm(Form):
     keep_previous: bool = False
 
 
+NUMBER_OR_CEL = WithJsonSchema(
+    {
+        "anyOf": [{"type": "number"}, {"type": "string"}],
+        "description": "a number, or CEL that gives one",
+    }
+)
+
+
 class RuleForm(Form):
     name: Name | None = None
     when: When | None = None
-    priority: Annotated[Any, AfterValidator(as_priority)] = 0
+    priority: Annotated[Any, AfterValidator(as_priority), NUMBER_OR_CEL] = 0
     require: Annotated[
-        list[Annotated[RequireForm, BeforeValidator(as_cel)]], Field(max_length=REQUIRES_MAX)
+        list[Annotated[RequireForm, BeforeValidator(as_cel, RequireForm | str)]],
+        Field(max_length=REQUIRES_MAX),
     ] = []
     prefer: PreferForm | None = None
     escalation: Id | None = None
@@ -289,6 +306,15 @@ class TriggerForm(OneOf):
     cel: When | None = None
 
 
+_WHOM = {
+    "description": "`supervisors`, an agent's id, or a team",
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "properties": {"team": {"type": "string"}}, "required": ["team"]},
+    ],
+}
+
+
 def _whom(value: Any) -> Any:
     """ "supervisors", an agent's id, or {team: its id}."""
     name, at = value, ""
@@ -301,7 +327,7 @@ def _whom(value: Any) -> Any:
     return value
 
 
-Whom = Annotated[Any, AfterValidator(_whom)]
+Whom = Annotated[Any, AfterValidator(_whom), WithJsonSchema(_WHOM)]
 
 
 class ActionForm(OneOf):

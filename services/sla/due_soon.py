@@ -1,8 +1,8 @@
 """Running clocks that are due soon, and those overdue, of one group: what a forecast says of it."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
+from services.sla.domain import shapes
 from services.sla.figures_rows import Waiting
 
 HORIZONS_S = (300, 900, 3600)
@@ -31,7 +31,7 @@ class Due:
             self.chance[horizon] += other.chance[horizon]
             self.unknown[horizon] += other.unknown[horizon]
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> shapes.DueSoon:
         """`predicted_to_breach` is the expected number; null where nothing like them has ended."""
         return {
             "due": [

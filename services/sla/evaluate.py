@@ -9,7 +9,9 @@ from services.sla.domain.derive import derive, facts_of
 from services.sla.domain.events import TYPES, Event
 from services.sla.domain.fold import Fold
 from services.sla.domain.policy import METRICS, Book, Policy, check_references
+from services.sla.domain.shapes import EvaluatedClocks, TriedClock
 from services.sla.domain.view import clock_view, ledger
+from services.sla.questions import CALENDARS_MAX, EVENTS_MAX, PolicyTrial, TrialFacts
 from services.sla.resources import read_compiled
 from shared.calendars import LazyWindows, OpenHours, check_calendar, check_read, parse_calendar
 from shared.contracts.instants import parse_instant
@@ -17,14 +19,9 @@ from shared.contracts.problems import invalid
 from shared.contracts.windows import Windows
 from shared.rules import nearest
 
-EVENTS_MAX = 5_000
-CALENDARS_MAX = 50
 HORIZON_YEARS = 10
-_FIELDS = ("calendars", "policy", "facts", "events", "now")
-_FACTS = (
-    "channel", "priority", "queue", "language", "kind", "attributes", "tags", "agent_id", "id",
-    "customer",
-)  # fmt: skip
+_FIELDS = tuple(PolicyTrial.model_fields)
+_FACTS = tuple(TrialFacts.model_fields)
 _TYPES: tuple[tuple[tuple[str, ...], type, str], ...] = (
     (("channel", "queue", "language", "kind", "agent_id", "reason"), str, "a string"),
     (("customer", "attributes"), dict, "an object"),
@@ -35,7 +32,7 @@ _MODES = ("recompute", "forward", "reset", "proportional")
 Lookup = Callable[[str], dict[str, Any] | None]
 
 
-def evaluate(body: object, lookup: Lookup = lambda _: None) -> dict[str, Any]:
+def evaluate(body: object, lookup: Lookup = lambda _: None) -> EvaluatedClocks:
     """`{"clocks": […]}` for one call's body (API.md, «SLA»). `lookup` gives a stored calendar by
     id where the call does not bring it. Raises Refused("validation") with pointers."""
     given = _object(body, "", _FIELDS)
@@ -62,7 +59,7 @@ def _place(clock: Clock, order: list[str]) -> tuple[int, int]:
     return (order.index(clock.metric) if clock.metric in order else len(order), clock.cycle)
 
 
-def _shown(fold: Fold, clock: Clock, now_us: int) -> dict[str, Any]:
+def _shown(fold: Fold, clock: Clock, now_us: int) -> TriedClock:
     latest = clock.started_us + HORIZON_YEARS * 366 * 86_400_000_000
     beyond = clock.due_us is None and clock.state == "running"
     if beyond or (clock.due_us is not None and clock.due_us > latest):

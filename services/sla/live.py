@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.sla.domain import views
+from services.sla.domain import shapes, views
 from services.sla.domain.alarms import Alarm
 from services.sla.domain.burn import WINDOWS_S, window_start
 from services.sla.domain.commands import ResourceKind
@@ -26,7 +26,7 @@ def now_us(core: SlaCore) -> int:
     return max(core.now_us, time.time_ns() // 1000)
 
 
-def clocks_of(core: Core, conversations: set[str]) -> dict[str, dict[str, Any]]:
+def clocks_of(core: Core, conversations: set[str]) -> dict[str, shapes.Clock]:
     """All clocks of these conversations that are in memory, with their ledgers, by id."""
     sla = as_sla(core)
     at_us = now_us(sla)
@@ -37,7 +37,7 @@ def clocks_of(core: Core, conversations: set[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def explained(core: Core, conversation: str, name: str) -> dict[str, Any] | None:
+def explained(core: Core, conversation: str, name: str) -> shapes.ExplainedClock | None:
     """A clock with the ledger that accounts for every second of it; None where it is history."""
     sla = as_sla(core)
     at_us = now_us(sla)

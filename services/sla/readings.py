@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import asdict
 
 from services.sla import live
 from services.sla.domain import service_level as levels
-from services.sla.domain import summary
+from services.sla.domain import shapes, summary
 from services.sla.domain.ended import Ended
 from services.sla.domain.feedback import Scores, shown_scores
 from services.sla.domain.histogram import Histogram, on_grid
@@ -54,7 +54,7 @@ class Readings:
         until: datetime,
         by: Dimension,
         threshold_s: float | None = None,
-    ) -> list[Row]:
+    ) -> list[shapes.ServiceLevelRow]:
         """Clocks started in [since, until). The threshold is the one given, else the queue's own,
         else the one that all queues share, else 20 s."""
         limit = await self._limit(workspace, metric, by, threshold_s)
@@ -70,12 +70,12 @@ class Readings:
                 group.wait(beyond=elapsed > span_us(limit.of(key)))
         return [
             {
-                by: shown_key(by, key),
+                **_group(by, key),
                 "metric": metric,
                 "threshold_s": limit.of(key),
                 "exact": _is_exact(limit.of(key), exact),
-                "counts": asdict(counts[key]),
-                "service_level": service_levels(counts[key]),
+                "counts": cast(Any, asdict(counts[key])),
+                "service_level": cast(Any, service_levels(counts[key])),
             }
             for key in sorted(counts)
         ]
@@ -108,7 +108,7 @@ class Readings:
         since: datetime,
         until: datetime,
         by: Dimension,
-    ) -> list[Row]:
+    ) -> list[shapes.ComplianceRow]:
         """met / (met + missed) of the clocks that started, were due, or finished in the span."""
         kept: dict[tuple[str, str], Kept] = {}
         async with self._store.moment() as moment:
@@ -126,21 +126,25 @@ class Readings:
                         kept.setdefault((one.key, one.metric), Kept()).wait(is_late(one, now))
         return [
             {
-                by: shown_key(by, key),
+                **_group(by, key),
                 "metric": metric,
-                "counts": asdict(kept[key, metric]),
+                "counts": cast(Any, asdict(kept[key, metric])),
                 "compliance": levels.compliance(kept[key, metric]),
             }
             for key, metric in sorted(kept)
         ]
 
-    async def forecast(self, workspace: str, metrics: Sequence[str] | None, by: Dimension) -> Row:
+    async def forecast(
+        self, workspace: str, metrics: Sequence[str] | None, by: Dimension
+    ) -> shapes.ForecastSum:
         """Running clocks due within 300, 900 and 3600 s; of these, how many are likely to breach."""
         groups = await self._due(workspace, metrics, by)
         total = Due()
         for group in groups.values():
             total.take(group)
-        rows = [{by: shown_key(by, key), **groups[key].shown()} for key in sorted(groups)]
+        rows: list[shapes.ForecastRow] = [
+            {**_group(by, key), **groups[key].shown()} for key in sorted(groups)
+        ]
         return {**total.shown(), "rows": rows}
 
     async def _due(
@@ -217,7 +221,7 @@ class Readings:
         step_s: int,
         threshold_s: float | None = None,
         keys: Sequence[str] | None = None,
-    ) -> list[Row]:
+    ) -> list[shapes.SeriesRow]:
         """One metric in steps of time since the epoch, of some groups (None: all): how long it took, who
         was in time, service level. Clocks that are still open are in none of the steps. The threshold
         is as in `service_level`. Raises TooMany above SERIES_ROWS_MAX rows."""
@@ -227,7 +231,7 @@ class Readings:
                 workspace, metric, cohort, by, since, until, step_s, limit.limits(), keys,
                 SERIES_ROWS_MAX,
             )  # fmt: skip
-        rows: list[Row] = []
+        rows: list[shapes.SeriesRow] = []
         for first in range(0, len(lines), ROWS_AT_ONCE):
             part = lines[first : first + ROWS_AT_ONCE]
             rows += [_step(one, metric, by, step_s, limit.of(one.key)) for one in part]
@@ -283,12 +287,14 @@ def _is_exact(threshold_s: float, declared: frozenset[int]) -> bool:
     return on_grid(edge) or edge in declared
 
 
-def _step(line: Line, metric: str, by: Dimension, step_s: int, threshold_s: float) -> Row:
+def _step(
+    line: Line, metric: str, by: Dimension, step_s: int, threshold_s: float
+) -> shapes.SeriesRow:
     """There may be thousands: counts and levels are structs, which need no copy and no collector."""
     sums, counts = line.sums, levels.counts_of(line.sums)
     return {
         "at": datetime.fromtimestamp(line.slot * step_s, UTC),
-        by: shown_key(by, line.key),
+        **_group(by, line.key),
         "metric": metric,
         **summary.shown_spread(sums.answered, sums.answered_us, line.quantiles_us, line.max_us),
         "threshold_s": threshold_s,
@@ -296,6 +302,10 @@ def _step(line: Line, metric: str, by: Dimension, step_s: int, threshold_s: floa
         "service_level": levels_of(counts),
         "compliance": levels.compliance(levels.kept_of(sums)),
     }
+
+
+def _group(by: Dimension, key: str) -> shapes.Grouped:
+    return cast(shapes.Grouped, {by: shown_key(by, key)})
 
 
 def shown_key(by: Dimension, key: str) -> str | float | None:
@@ -331,7 +341,7 @@ def _float(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _backlog(row: Row | None) -> Row:
+def _backlog(row: Row | None) -> shapes.Backlog:
     if row is None:
         return {"tasks": 0, "unassigned": 0, "oldest": None}
     return {"tasks": row["tasks"], "unassigned": row["unassigned"], "oldest": row["oldest"]}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy
 
+from services.sla.domain import shapes
 from services.sla.domain.clock import Clock
 from services.sla.domain.commands import PutResource
 from services.sla.domain.conversation import Conversation, Live, clock_id, unpack
@@ -116,7 +117,7 @@ class Trial:
         if self._waiting > WAITING_MAX:
             self._count_all()
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> shapes.DryRunReport:
         """How many of the open clocks would move, by how much, and which would breach."""
         self._count_all()
         return self._report.shown(self._now_us)
@@ -317,7 +318,7 @@ class Report:
         self._furthest.sort(key=lambda one: one.place)
         del self._furthest[EXAMPLES:]
 
-    def shown(self, at_us: int) -> dict[str, Any]:
+    def shown(self, at_us: int) -> shapes.DryRunReport:
         self._cut()
         by = numpy.sort(
             numpy.concatenate([*self._together, numpy.array(self._by, dtype=numpy.int64)])
@@ -343,7 +344,7 @@ def _at(ordered: Instants, share: float) -> float | None:
     return seconds(int(ordered[round(share * (len(ordered) - 1))])) if len(ordered) else None
 
 
-def _example(one: Moved) -> dict[str, Any]:
+def _example(one: Moved) -> shapes.ClockChange:
     return {
         "clock_id": one.clock_id,
         "conversation_id": one.conversation_id,

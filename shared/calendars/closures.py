@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import Any
 
 from shared.calendars.model import Calendar, Rules
+from shared.calendars.shapes import SpecialDay
 from shared.calendars.zones import country_days
 
 DAYS_MAX = 3_660
 
 
-def special_days(calendar: Calendar, first: date, last: date) -> list[dict[str, Any]]:
+def special_days(calendar: Calendar, first: date, last: date) -> list[SpecialDay]:
     """`{"date", "name", "source", "closes"}` of each date from `first` to `last`, both inclusive.
 
     `source`: country, holidays, override, or feed:<name>; `closes` is false for a date of a feed
     that is switched off, and for one whose override opens it. At most DAYS_MAX days.
     """
-    found: list[dict[str, Any]] = []
+    found: list[SpecialDay] = []
     days = min((last - first).days + 1, DAYS_MAX)
     for leaf in calendar.leaves():
         for number in range(days):
@@ -24,8 +24,14 @@ def special_days(calendar: Calendar, first: date, last: date) -> list[dict[str, 
             rules = leaf.rules_on(day)
             for name, source, closes in _of_day(day, rules):
                 opened = bool(rules.overrides.get(day)) and source != "override"
-                shown = {"date": day.isoformat(), "name": name, "source": source}
-                found.append({**shown, "closes": closes and not opened})
+                found.append(
+                    {
+                        "date": day.isoformat(),
+                        "name": name,
+                        "source": source,
+                        "closes": closes and not opened,
+                    }
+                )
     return sorted(found, key=lambda one: (one["date"], one["source"]))
 
 

@@ -16,6 +16,7 @@ from shared.calendars.expand import (
 )
 from shared.calendars.model import NAMED_FIRST, NAMED_LAST, Calendar
 from shared.calendars.parse import Faults, parse_calendar
+from shared.calendars.shapes import CalendarAnswer, OpenWindow
 from shared.contracts.instants import format_instant, optional_instant, span_us
 from shared.contracts.problems import Refused, invalid
 from shared.contracts.windows import WindowTable
@@ -44,7 +45,7 @@ _INSTANT = re.compile(
 )
 
 
-def evaluate(body: object, lookup: Lookup) -> dict[str, Any]:
+def evaluate(body: object, lookup: Lookup) -> CalendarAnswer:
     """The answer to one call's body (API.md, «SLA»). `lookup` gives a stored calendar by id.
 
     Raises Refused("validation") with pointers; code `horizon` when a deadline lies further than
@@ -128,7 +129,7 @@ def check_calendar(calendar: Calendar, pointer: str = "") -> None:
     raise invalid(f"{pointer}/hours", "never_open", "the calendar never opens", "open hours")
 
 
-def _deadline(given: dict[str, Any], hours: OpenHours) -> dict[str, Any]:
+def _deadline(given: dict[str, Any], hours: OpenHours) -> CalendarAnswer:
     start = _instant(given["start"], "/start", hours)
     span = _number(given["duration_s"], "/duration_s")
     deadline = reach(hours, start, span_us(span), "/duration_s")
@@ -191,14 +192,14 @@ def _is_leap(year: int) -> bool:
     return year_start_us(year + 1) - year_start_us(year) == 366 * 86_400_000_000
 
 
-def _elapsed(given: dict[str, Any], hours: OpenHours) -> dict[str, Any]:
+def _elapsed(given: dict[str, Any], hours: OpenHours) -> CalendarAnswer:
     start, end = _span(given, hours)
     windows = hours.table(start, end).segments(start, end) if end > start else []
     total = sum(closes - opens for opens, closes in windows)
     return {"elapsed_s": plain_seconds(total), "windows": _counted(windows)}
 
 
-def _list(given: dict[str, Any], hours: OpenHours) -> dict[str, Any]:
+def _list(given: dict[str, Any], hours: OpenHours) -> CalendarAnswer:
     if given["list"] != "windows":
         raise invalid("/list", "value", "only windows can be listed", "windows")
     start, end = _span(given, hours)
@@ -206,7 +207,7 @@ def _list(given: dict[str, Any], hours: OpenHours) -> dict[str, Any]:
     return {"windows": _limited([_pair(window) for window in windows])}
 
 
-def _moment(given: dict[str, Any], hours: OpenHours) -> dict[str, Any]:
+def _moment(given: dict[str, Any], hours: OpenHours) -> CalendarAnswer:
     at = _instant(given["at"], "/at", hours)
     opens = closes = None
     for edge in _search(at, hours):
@@ -230,7 +231,7 @@ def _search(at_us: int, hours: OpenHours) -> list[int]:
     return [year_start_us(min(year, LAST_YEAR)) for year in ends]
 
 
-def _days(given: dict[str, Any], hours: OpenHours) -> dict[str, Any]:
+def _days(given: dict[str, Any], hours: OpenHours) -> CalendarAnswer:
     start = _instant(given["start"], "/start", hours)
     days, end_of_day = given["business_days"], given.get("end_of_day", False)
     if isinstance(days, bool) or not isinstance(days, int):
@@ -289,17 +290,17 @@ def plain_seconds(span: int) -> int | float:
     return span / 1_000_000 if rest else whole
 
 
-def _pair(window: tuple[int, int]) -> dict[str, Any]:
+def _pair(window: tuple[int, int]) -> OpenWindow:
     return {"start": format_instant(window[0]), "end": format_instant(window[1])}
 
 
-def _counted(windows: list[tuple[int, int]]) -> list[dict[str, Any]]:
+def _counted(windows: list[tuple[int, int]]) -> list[OpenWindow]:
     return _limited(
         [{**_pair(window), "counted_s": plain_seconds(window[1] - window[0])} for window in windows]
     )
 
 
-def _limited(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _limited(windows: list[OpenWindow]) -> list[OpenWindow]:
     if len(windows) > WINDOWS_MAX:
         raise Refused(
             "too-large", f"The answer would hold {len(windows)} windows, more than {WINDOWS_MAX}."
@@ -307,7 +308,7 @@ def _limited(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return windows
 
 
-_ANSWERS: dict[str, Callable[[dict[str, Any], OpenHours], dict[str, Any]]] = {
+_ANSWERS: dict[str, Callable[[dict[str, Any], OpenHours], CalendarAnswer]] = {
     "deadline": _deadline,
     "elapsed": _elapsed,
     "windows": _list,

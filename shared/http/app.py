@@ -65,7 +65,7 @@ def create_app(
         setattr(app.state, name, value)
     problems.install(app)
     app.add_exception_handler(NotOwner, forward.at_owner(forwarder))
-    app.include_router(health.router(ready, registry, metrics_token))
+    app.router.routes.extend(health.router(ready, registry, metrics_token).routes)
     routes = subjects.install(app, [route for router in routers for route in router.routes])
     docs.install(app)
     edge: dict[str, Any] = {

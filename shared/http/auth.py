@@ -14,6 +14,7 @@ from shared.contracts.problems import Fault, Refused, not_found
 from shared.http import headers
 from shared.http.permissions import GRANTS, Action, allowed, only_agent
 from shared.http.principals import ANY_WORKSPACE, KeyLookup, Principal, Tickets, Workspaces
+from shared.http.query import check_query
 
 MAX_TOKEN_CHARS = 16_384
 # Workspaces are not deleted: that one exists may be remembered.
@@ -22,6 +23,7 @@ EXISTS_S = 30.0
 LOOK_S = 60.0
 MAX_REMEMBERED = 10_000
 ACTION = "omniroute_action"
+TICKET = "omniroute_ticket"
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -155,7 +157,7 @@ class Access:
             raise Refused("forbidden", "An agent reaches only its own work.")
         if confined == "":
             raise Refused("forbidden", "The token names no agent.")
-        _check_query(request)
+        check_query(request.scope)
         if self.limiter is not None and "omniroute.principal" not in request.scope:
             self.limiter.admit(workspace)
         vouched = principal.known and principal.workspace == workspace
@@ -207,13 +209,6 @@ def check_ids(params: dict[str, Any]) -> None:
             )
 
 
-def _check_query(request: Request) -> None:
-    """Refuse what no parameter can mean and no database takes."""
-    if request.scope["query_string"].find(b"%00") >= 0:  # `in` would make an error on the way
-        message = "The query holds a NUL character."
-        raise Refused("validation", message, errors=[Fault("/query", "nul", message)])
-
-
 def access_of(request: Request) -> Access:
     return request.app.state.access
 
@@ -224,7 +219,8 @@ def require(
     """A FastAPI dependency: `caller: Caller = Depends(require("tasks:read"))`.
 
     `ticket`: a stream route, which takes `?ticket=` too. `must_exist` False: the workspace may be
-    yet to be created. Raises Refused: 401 without a good token, 400 for a bad id in the path, 403
+    yet to be created. Raises Refused: 401 without a good token, 400 for a bad id in the path or a query
+    parameter that the call does not have, 403
     for another workspace, role or agent, 404 for an unknown workspace, 429 over the rate.
     """
 
@@ -233,4 +229,5 @@ def require(
         return await access.enter(request, action, ticket=ticket, must_exist=must_exist)
 
     setattr(enter, ACTION, action)
+    setattr(enter, TICKET, ticket)
     return enter

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.http.auth import Caller, require
 from shared.http.bodies import whole_body
+from shared.http.calls import NOTHING_SAID, Call
 from shared.http.permissions import Action
 from shared.http.routes import Route
 from shared.http.subjects import ROOT, subject_of
@@ -32,9 +33,10 @@ Serves = Callable[[Request, Caller], Coroutine[Any, Any, Response]]
 
 
 def direct_post(
-    router: APIRouter, path: str, action: Action, openapi_extra: dict[str, Any] | None = None
+    router: APIRouter, path: str, action: Action, call: Call = NOTHING_SAID
 ) -> Callable[[Serves], Serves]:
-    """A decorator: POST `path` is a direct call, answered by what is decorated to who may `action`."""
+    """A decorator: POST `path` is a direct call, answered by what is decorated to who may `action`.
+    Its name is the call's for clients."""
     enter = require(action)
 
     def add(serve: Serves) -> Serves:
@@ -49,7 +51,7 @@ def direct_post(
             methods=["POST"],
             dependencies=[Depends(enter)],
             route_class_override=DirectRoute,
-            openapi_extra=openapi_extra,
+            openapi_extra=call.extra,
         )
         return serve
 

@@ -2,12 +2,15 @@
 
 import hmac
 from collections.abc import Awaitable, Callable
+from typing import Literal, TypedDict
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from shared.contracts.problems import Refused
+from shared.http.calls import Call
 from shared.http.replies import json_reply
+from shared.http.routes import api_router
 
 Ready = Callable[[], Awaitable[dict[str, bool | str]]]
 
@@ -20,16 +23,32 @@ class Alarm(str):
     __slots__ = ()
 
 
+class Live(TypedDict):
+    status: Literal["live"]
+
+
+class Readiness(TypedDict):
+    """`parts`: true, or in words what is the matter; answered with 503 while one keeps the process
+    from being ready."""
+
+    status: Literal["ready", "not ready"]
+    parts: dict[str, bool | str]
+
+
+_LIVE = Call(answer=Live, unguarded=True)
+_READY = Call(answer=Readiness, unguarded=True, unready=True)
+
+
 def router(ready: Ready, registry: CollectorRegistry, metrics_token: str | None) -> APIRouter:
     """The routes that watch a process. `ready`: part -> True, an `Alarm`, or False or a reason why
     not (a text)."""
-    routes = APIRouter(tags=["health"])
+    routes = api_router("health", prefix="")
 
-    @routes.get("/health/live", summary="The process answers", response_class=Response)
+    @routes.get("/health/live", summary="The process answers", openapi_extra=_LIVE.extra)
     async def live() -> Response:  # pyright: ignore[reportUnusedFunction]
-        return json_reply({"status": "live"})
+        return json_reply(Live(status="live"))
 
-    @routes.get("/health/ready", summary="All parts are running", response_class=Response)
+    @routes.get("/health/ready", summary="All parts are running", openapi_extra=_READY.extra)
     async def is_ready(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         parts = await ready()
         if request.app.state.stopping.is_set:
@@ -40,7 +59,7 @@ def router(ready: Ready, registry: CollectorRegistry, metrics_token: str | None)
             if state is not True and not isinstance(state, Alarm)
         }
         said = {name: str(each) if isinstance(each, str) else each for name, each in parts.items()}
-        body = {"status": "not ready" if reasons else "ready", "parts": said}
+        body = Readiness(status="not ready" if reasons else "ready", parts=said)
         headers = {"Retry-After": "1"} if reasons else None
         return json_reply(body, 503 if reasons else 200, headers)
 

@@ -1,6 +1,6 @@
 """Workspaces, API keys and stream tickets over HTTP."""
 
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, TypedDict
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
@@ -9,7 +9,7 @@ from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Refused, invalid, not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
-from shared.http.docs import body_of
+from shared.http.calls import Call, Written
 from shared.http.idempotency import Replies, idempotency_of, once
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
 from shared.http.preconditions import Precondition, precondition_of, versioned
@@ -48,6 +48,13 @@ class NewKey(msgspec.Struct, frozen=True):
     token: str
 
 
+class StreamTicket(TypedDict):
+    """Good for one stream that is opened until `expires_at`."""
+
+    ticket: str
+    expires_at: str
+
+
 class PlatformPort(Protocol):
     """What this API needs of the platform's store."""
 
@@ -77,7 +84,9 @@ class PlatformPort(Protocol):
 
 
 class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
+    name: Annotated[
+        str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_NAME_CHARS})
+    ]
     role: Role
     agent: str | None = None
 
@@ -92,7 +101,9 @@ def platform_router(platform: PlatformPort, tickets: Tickets, replies: Replies) 
 
 
 def _add_workspace(routes: APIRouter, platform: PlatformPort, replies: Replies) -> None:
-    @routes.put("", summary="Create a workspace or change its settings", openapi_extra=_WORKSPACE)
+    @routes.put(
+        "", summary="Create a workspace or change its settings", openapi_extra=_PUT_WORKSPACE.extra
+    )
     async def put_workspace(  # pyright: ignore[reportUnusedFunction]
         request: Request,
         caller: Caller = Depends(require("workspaces:admin", must_exist=False)),
@@ -112,7 +123,7 @@ def _add_workspace(routes: APIRouter, platform: PlatformPort, replies: Replies) 
 
         return await once(replies, caller.workspace, key, put)
 
-    @routes.get("", summary="A workspace's settings")
+    @routes.get("", summary="A workspace's settings", openapi_extra=_GET_WORKSPACE.extra)
     async def get_workspace(  # pyright: ignore[reportUnusedFunction]
         request: Request, caller: Caller = Depends(require("workspaces:read"))
     ) -> Response:
@@ -123,7 +134,9 @@ def _add_workspace(routes: APIRouter, platform: PlatformPort, replies: Replies) 
 
 
 def _add_keys(routes: APIRouter, platform: PlatformPort, replies: Replies) -> None:
-    @routes.post("/keys", status_code=201, summary="Create an API key", openapi_extra=_KEY)
+    @routes.post(
+        "/keys", status_code=201, summary="Create an API key", openapi_extra=_CREATE_KEY.extra
+    )
     async def create_key(  # pyright: ignore[reportUnusedFunction]
         request: Request, caller: Caller = Depends(require("keys:admin"))
     ) -> Response:
@@ -137,7 +150,7 @@ def _add_keys(routes: APIRouter, platform: PlatformPort, replies: Replies) -> No
         key = idempotency_of(request, caller, await request.body())
         return await once(replies, caller.workspace, key, create)
 
-    @routes.get("/keys", summary="The keys that are in force")
+    @routes.get("/keys", summary="The keys that are in force", openapi_extra=_KEYS.extra)
     async def list_keys(  # pyright: ignore[reportUnusedFunction]
         cursor: Cursor = None,
         limit: Limit = DEFAULT_LIMIT,
@@ -147,7 +160,11 @@ def _add_keys(routes: APIRouter, platform: PlatformPort, replies: Replies) -> No
         rows = await platform.list_keys(caller.workspace, after, limit + 1)
         return page("keys", rows, limit, lambda row: row.id)
 
-    @routes.post("/keys/{key}:rotate", summary="Give a key a new token; the old one ends at once")
+    @routes.post(
+        "/keys/{key}:rotate",
+        summary="Give a key a new token; the old one ends at once",
+        openapi_extra=_ROTATE_KEY.extra,
+    )
     async def rotate_key(  # pyright: ignore[reportUnusedFunction]
         request: Request, caller: Caller = Depends(require("keys:admin"))
     ) -> Response:
@@ -162,7 +179,12 @@ def _add_keys(routes: APIRouter, platform: PlatformPort, replies: Replies) -> No
         key = idempotency_of(request, caller, await request.body())
         return await once(replies, caller.workspace, key, rotate)
 
-    @routes.delete("/keys/{key}", status_code=204, summary="Revoke a key at once")
+    @routes.delete(
+        "/keys/{key}",
+        status_code=204,
+        summary="Revoke a key at once",
+        openapi_extra=Call().extra,
+    )
     async def delete_key(  # pyright: ignore[reportUnusedFunction]
         request: Request, caller: Caller = Depends(require("keys:admin"))
     ) -> Response:
@@ -173,12 +195,17 @@ def _add_keys(routes: APIRouter, platform: PlatformPort, replies: Replies) -> No
 
 
 def _add_tickets(routes: APIRouter, tickets: Tickets) -> None:
-    @routes.post("/stream-tickets", status_code=201, summary="A one-time ticket for a stream")
-    async def create_ticket(  # pyright: ignore[reportUnusedFunction]
+    @routes.post(
+        "/stream-tickets",
+        status_code=201,
+        summary="A one-time ticket for a stream",
+        openapi_extra=Call(answer=StreamTicket).extra,
+    )
+    async def create_stream_ticket(  # pyright: ignore[reportUnusedFunction]
         caller: Caller = Depends(require("tickets:create")),
     ) -> Response:
         ticket, expires_at = await tickets.create(caller.principal, caller.workspace)
-        return json_reply({"ticket": ticket, "expires_at": expires_at}, 201)
+        return json_reply(StreamTicket(ticket=ticket, expires_at=expires_at), 201)
 
 
 def _check_may_create(caller: Caller) -> None:
@@ -199,5 +226,28 @@ def _shown(record: WorkspaceRecord) -> dict[str, Any]:
     return {**record.settings, "id": record.id}
 
 
-_WORKSPACE = body_of(WorkspaceBody)
-_KEY = body_of(KeyBody)
+_WORKSPACE = Written(WorkspaceBody, "Workspace", warnings=False)
+_GET_WORKSPACE = Call(answer=_WORKSPACE, etag=True)
+_PUT_WORKSPACE = Call(
+    body=_WORKSPACE,
+    example={
+        "id": "acme",
+        "timezone": "Europe/Berlin",
+        "languages": ["de", "en"],
+        "channels": {"chat": {"cost": 30}, "phone": {"cost": 100}},
+        "lease_s": 60,
+    },
+    answer=_WORKSPACE,
+    created=True,
+    etag=True,
+    conditional=True,
+    keyed=True,
+)
+_CREATE_KEY = Call(
+    body=KeyBody,
+    example={"name": "Ana's desktop", "role": "agent", "agent": "ana"},
+    answer=NewKey,
+    keyed=True,
+)
+_KEYS = Call(answer=KeyEntry, page="keys")
+_ROTATE_KEY = Call(answer=NewKey, keyed=True)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,8 +11,10 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Match
 from starlette.types import Scope
 
-from shared.http.auth import ACTION
+from shared.http.auth import ACTION, TICKET
+from shared.http.calls import CALL, NOTHING_SAID, RESUME_QUERY, TICKET_QUERY, Call
 from shared.http.edge import MAX_BODY
+from shared.http.permissions import Action
 
 WORKSPACE_PREFIX = "/v1/workspaces/{workspace}"
 BATCH_BODY_BYTES = 10 * 1024 * 1024
@@ -36,7 +39,8 @@ register_url_convertor("name", _NameConvertor())
 
 class Route(APIRoute):
     """A route whose plain parameters end at "/" or ":", and whose `max_body_size` is kept by
-    `shared.http.edge`, which answers a problem."""
+    `shared.http.edge`, which answers a problem. The name of its endpoint names it for clients too;
+    `openapi_extra` is a `Call`'s `extra`."""
 
     def __init__(
         self,
@@ -47,14 +51,31 @@ class Route(APIRoute):
         **options: Any,
     ) -> None:
         self._body_bytes = max_body_size
-        super().__init__(_PLAIN_PARAMETER.sub(r"{\1:name}", path), endpoint, **options)
-        actions = [getattr(one.call, ACTION, None) for one in self.dependant.dependencies]
-        if action := next((one for one in actions if one), None):
-            self.openapi_extra = {
-                "security": [{"bearer": []}],
-                "x-omniroute-action": action,
-                **(self.openapi_extra or {}),
-            }
+        extra = dict(options.pop("openapi_extra", None) or {})
+        self.call: Call = extra.pop(CALL, NOTHING_SAID)
+        name: str = options.get("name") or endpoint.__name__
+        options["operation_id"] = options.get("operation_id") or name
+        options["summary"] = options.get("summary") or name.replace("_", " ").capitalize()
+        path = _PLAIN_PARAMETER.sub(r"{\1:name}", path)
+        super().__init__(path, endpoint, openapi_extra=extra or None, **options)
+        demands = [one.call for one in self.dependant.dependencies if hasattr(one.call, ACTION)]
+        self.action: Action | None = getattr(demands[0], ACTION) if demands else None
+        self.takes_ticket = any(getattr(one, TICKET) for one in demands) or (
+            self.call.visitor and bool(self.call.events)
+        )
+
+    @cached_property
+    def query_names(self) -> frozenset[str]:
+        """The query parameters that the call takes, by the names that clients send."""
+        found: set[str] = set(RESUME_QUERY if self.call.resumes else ())
+        if self.takes_ticket:
+            found |= TICKET_QUERY.keys()
+        waiting = [self.dependant]
+        while waiting:
+            one = waiting.pop()
+            found.update(each.alias for each in one.query_params)
+            waiting += one.dependencies
+        return frozenset(found)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)

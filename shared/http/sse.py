@@ -36,14 +36,16 @@ class SseEvent(msgspec.Struct, frozen=True):
 
 
 def last_event_id(request: Request) -> int | None:
-    """The sequence number to resume after: Last-Event-ID, or `?after=`; None: neither was sent.
+    """The sequence number to resume after: Last-Event-ID, `?lastEventId=` or `?after=` (a library
+    that connects again keeps the address that it was given); None: none was sent.
 
     Raises Refused("validation") when it is no number of ours.
     """
     text = request.headers.get("last-event-id")
     place = "/header/last-event-id"
-    if text is None:
-        text, place = request.query_params.get("after"), "/query/after"
+    for name in ("lastEventId", "after"):
+        if text is None:
+            text, place = request.query_params.get(name), f"/query/{name}"
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 18):

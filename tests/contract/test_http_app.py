@@ -476,12 +476,15 @@ async def test_openapi_describes_problems_security_and_bodies():
     assert call["security"] == [{"bearer": []}]
     assert call["x-omniroute-action"] == "tasks:act"
     assert [one["name"] for one in call["parameters"]] == ["workspace", "thing"]
-    for status in ("400", "401", "403", "404", "409", "412", "413", "415", "422", "429", "503"):
+    for status in ("400", "401", "403", "404", "429", "503"):
         assert "application/problem+json" in call["responses"][status]["content"]
-    assert "security" not in document["paths"]["/health/live"]["get"]
+    assert document["paths"]["/health/live"]["get"]["security"] == []
     put = document["paths"]["/v1/workspaces/{workspace}"]["put"]
+    for status in ("409", "412", "413", "415", "422"):
+        assert "application/problem+json" in put["responses"][status]["content"]
     schema = put["requestBody"]["content"]["application/json"]["schema"]
-    assert "timezone" in json.dumps(schema)
+    assert schema == {"$ref": "#/components/schemas/Workspace"}
+    assert "timezone" in document["components"]["schemas"]["Workspace"]["properties"]
     for reference in _references(document):
         assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
 

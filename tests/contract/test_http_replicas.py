@@ -80,7 +80,9 @@ class Replica:
         Reads = Annotated[Caller, Depends(require("work:read", ticket=True))]
 
         @router.post("/echo", max_body_size=BATCH_BODY_BYTES, status_code=201)
-        async def echo(request: Request, caller: Reads):
+        async def echo(
+            request: Request, caller: Reads, a: str = "", c: str = "", x: str = "", agent: str = ""
+        ):
             body = await request.body()
             self.check(request)
             headers = {"ETag": '"1"', "X-Query": request.url.query}
@@ -169,7 +171,8 @@ async def test_a_direct_call_whose_body_was_read_is_done_by_the_owner():
         assert len(owner.seen) == 1
         document = (await client.get("/openapi.json")).json()
     call = document["paths"]["/v1/workspaces/{workspace}/things/{thing}:post"]["post"]
-    assert (call["summary"], call["description"]) == ("Thing", "A thing.")
+    assert call["summary"] == "Thing"
+    assert call["description"].startswith("A thing.\n\nRoles: agent, supervisor, ops, admin;")
     assert call["x-omniroute-action"] == "work:read"
 
 

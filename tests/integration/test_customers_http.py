@@ -129,7 +129,7 @@ async def test_a_merge_is_seen_on_the_desktop_in_the_profile_and_undone(running:
         profile = await ok(await admin.get("/customers/k2/profile"))
         assert (profile["id"], profile["name"], profile["language"]) == ("kim", "Kim", "de")
         assert [one["task_id"] for one in profile["open"]] == [offer["task_id"]]
-        found = await ok(await admin.get("/tasks?customer=kim"))
+        found = await ok(await admin.get("/tasks?customer_id=kim"))
         assert len(found["tasks"]) == 1
 
         shown = await next_work(admin.put("/customers/kim", json={"tier": "silver", "name": "Kim"}))

@@ -334,6 +334,15 @@ def test_last_event_id():
     assert last_event_id(request("GET")) is None
 
 
+def test_a_library_that_connects_again_goes_before_the_address_that_it_was_given():
+    made = request("GET")
+    made.scope["query_string"] = b"after=3&lastEventId=9"
+    assert last_event_id(made) == 9
+    made = request("GET", last_event_id="41")
+    made.scope["query_string"] = b"lastEventId=9"
+    assert last_event_id(made) == 41
+
+
 SECRET = "s3cr3t-value"
 
 

@@ -27,6 +27,13 @@ from services.channels.chat import (
 from services.channels.connectors import registry
 from services.channels.connectors.chat.web_chat import WebChatSettings
 from services.channels.context import Channels, channels_of, wall_us
+from services.channels.shapes import (
+    ChatMessage,
+    ChatMessages,
+    ChatReceipt,
+    ChatTicket,
+    ChatToken,
+)
 from services.channels.store import StoredConnector
 from shared.contracts import ids
 from shared.contracts.instants import SECOND_US, format_instant
@@ -34,8 +41,9 @@ from shared.contracts.problems import Refused, conflict, not_found
 from shared.db.engine import DatabaseUnavailable
 from shared.http.auth import Caller, access_of, check_ids, require
 from shared.http.bodies import read_body
-from shared.http.docs import body_of
+from shared.http.calls import Call
 from shared.http.problems import refusal
+from shared.http.query import check_query
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 from shared.http.sse import SseEvent, event_stream, last_event_id
@@ -56,11 +64,25 @@ _ALLOW = {
 router = api_router("chat")
 Service = Annotated[Channels, Depends(channels_of)]
 
-
-@router.post(
-    "/connectors/{connector}/chat-tokens", status_code=201, openapi_extra=body_of(NewToken)
+_TOKEN = Call(
+    body=NewToken,
+    example={"conversation": "visit-7", "visitor": {"id": "v-7", "name": "Kim"}, "ttl_s": 900},
+    answer=ChatToken,
+    may=(409,),
 )
-async def make_token(
+_SPEAK = Call(
+    body=Spoken,
+    example={"id": "m-1", "text": "Where is my parcel?", "sequence": 1},
+    answer=ChatReceipt,
+    visitor=True,
+)
+_LISTEN = Call(answer=ChatMessages, visitor=True)
+_TICKET = Call(answer=ChatTicket, visitor=True)
+_STREAM = Call(events={"message": ChatMessage}, resumes=True, visitor=True)
+
+
+@router.post("/connectors/{connector}/chat-tokens", status_code=201, openapi_extra=_TOKEN.extra)
+async def create_chat_token(
     connector: str,
     request: Request,
     caller: Annotated[Caller, Depends(require("chat-tokens:create"))],
@@ -75,18 +97,16 @@ async def make_token(
     now_us = wall_us()
     token = token_of(asked, caller.workspace, connector, keys[0], now_us)
     address = f"{channels.public_url}/v1/workspaces/{caller.workspace}/connectors/{connector}"
-    return json_reply(
-        {
-            "token": token,
-            "expires_at": format_instant((now_us // SECOND_US + asked.ttl_s) * SECOND_US),
-            "conversation_id": ids.conversation_id(
-                caller.workspace, connector, "chat", asked.conversation
-            ),
-            "messages_url": f"{address}/chat/messages",
-            "stream_url": f"{address}/chat/stream",
-        },
-        201,
+    made = ChatToken(
+        token=token,
+        expires_at=format_instant((now_us // SECOND_US + asked.ttl_s) * SECOND_US),
+        conversation_id=ids.conversation_id(
+            caller.workspace, connector, "chat", asked.conversation
+        ),
+        messages_url=f"{address}/chat/messages",
+        stream_url=f"{address}/chat/stream",
     )
+    return json_reply(made, 201)
 
 
 @router.options("/connectors/{connector}/chat/messages", include_in_schema=False)
@@ -107,9 +127,11 @@ async def preflight(
     "/connectors/{connector}/chat/messages",
     status_code=202,
     max_body_size=CHAT_BODY_BYTES,
-    openapi_extra=body_of(Spoken),
+    openapi_extra=_SPEAK.extra,
 )
-async def speak(workspace: str, connector: str, request: Request, channels: Service) -> Response:
+async def post_chat_message(
+    workspace: str, connector: str, request: Request, channels: Service
+) -> Response:
     """What the visitor says. The same `id` again counts once."""
 
     async def said(stored: StoredConnector) -> Response:
@@ -125,8 +147,8 @@ async def speak(workspace: str, connector: str, request: Request, channels: Serv
     return await _for_page(workspace, connector, request, channels, said)
 
 
-@router.get("/connectors/{connector}/chat/messages")
-async def listen(
+@router.get("/connectors/{connector}/chat/messages", openapi_extra=_LISTEN.extra)
+async def list_chat_messages(
     workspace: str,
     connector: str,
     request: Request,
@@ -146,13 +168,15 @@ async def listen(
         if not found and wait_s > 0:
             found = await _awaited(channels, place, after, wait_s, stopping_of(request))
         shown = [one for at, row in enumerate(found, after + 1) if (one := _shown(row, at))]
-        return json_reply({"messages": shown, "next": after + len(found)})
+        return json_reply(ChatMessages(messages=shown, next=after + len(found)))
 
     return await _for_page(workspace, connector, request, channels, heard)
 
 
-@router.post("/connectors/{connector}/chat/stream-tickets", status_code=201)
-async def make_ticket(
+@router.post(
+    "/connectors/{connector}/chat/stream-tickets", status_code=201, openapi_extra=_TICKET.extra
+)
+async def create_chat_ticket(
     workspace: str, connector: str, request: Request, channels: Service
 ) -> Response:
     """A ticket for the visitor's stream, as `?ticket=`, good for a minute: a browser's EventSource
@@ -164,13 +188,15 @@ async def make_ticket(
         now_us, (key, *_) = wall_us(), _keys(channels, stored)
         ticket = ticket_of(claims, stored.workspace, stored.id, key, now_us)
         ends = (now_us // SECOND_US + TICKET_LIFE_S) * SECOND_US
-        return json_reply({"ticket": ticket, "expires_at": format_instant(ends)}, 201)
+        return json_reply(ChatTicket(ticket=ticket, expires_at=format_instant(ends)), 201)
 
     return await _for_page(workspace, connector, request, channels, made)
 
 
-@router.get("/connectors/{connector}/chat/stream")
-async def stream(workspace: str, connector: str, request: Request, channels: Service) -> Response:
+@router.get("/connectors/{connector}/chat/stream", openapi_extra=_STREAM.extra)
+async def stream_chat(
+    workspace: str, connector: str, request: Request, channels: Service
+) -> Response:
     """The visitor's conversation as Server-Sent Events, each message as soon as it is there: the
     shape of `GET chat/messages`, `id` its sequence. Resumed by Last-Event-ID (or `?after=`). It ends
     when the visitor's token does."""
@@ -270,14 +296,16 @@ def _claims(
 
 
 def _admit(channels: Channels, request: Request, claims: Claims) -> None:
-    """Count the call, for the visitor's conversation and for the workspace."""
+    """Count the call, for the visitor's conversation and for the workspace. Raises Refused, for a query
+    parameter that the call does not have too."""
+    check_query(request.scope)
     channels.chat_rates.admit(claims.conversation_id)
     limiter = access_of(request).limiter
     if limiter is not None:
         limiter.admit(request.path_params["workspace"])
 
 
-def _receipt(spoken: Spoken, event: Any) -> dict[str, Any]:
+def _receipt(spoken: Spoken, event: Any) -> ChatReceipt:
     return {
         "id": spoken.id,
         "event_id": event.envelope.id,
@@ -306,8 +334,5 @@ async def _arrived(channels: Channels, place: tuple[str, str], after: int) -> li
     return await channels.store.arrived(*place, after, PAGE)
 
 
-def _shown(row: dict[str, Any], sequence: int) -> dict[str, Any] | None:
-    shown = shown_to_visitor(row, sequence)
-    if shown is not None:
-        shown["time"] = format_instant(shown.pop("time_us"))
-    return shown
+def _shown(row: dict[str, Any], sequence: int) -> ChatMessage | None:
+    return shown_to_visitor(row, sequence)

@@ -9,11 +9,12 @@ from services.channels.connectors import registry
 from services.channels.connectors.preview import PreviewBody, preview
 from services.channels.context import Channels, channels_of, wall_us
 from services.channels.resources import ConnectorBody, check_connector
+from services.channels.shapes import ConnectorKinds, Preview, ShownConnector, WatchedConnector
 from services.channels.store import StoredConnector
 from shared.contracts.problems import not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
-from shared.http.docs import body_of
+from shared.http.calls import Call
 from shared.http.idempotency import idempotency_of, once
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
 from shared.http.preconditions import precondition_of, versioned
@@ -27,23 +28,56 @@ Writes = Annotated[Caller, Depends(require("connectors:write"))]
 Service = Annotated[Channels, Depends(channels_of)]
 
 
-@router.get("/connector-kinds")
-async def list_kinds(caller: Reads) -> Response:
+_PUT = Call(
+    body=ConnectorBody,
+    example={
+        "id": "site",
+        "kind": "web_chat",
+        "settings": {"origins": ["https://www.example.org"]},
+        "secrets": {"browser_key": "0123456789abcdef0123456789abcdef"},
+    },
+    answer=ShownConnector,
+    created=True,
+    etag=True,
+    conditional=True,
+    keyed=True,
+)
+_PREVIEW = Call(
+    body=PreviewBody,
+    example={
+        "kind": "web_chat",
+        "url": "https://contact.example.org/inbound",
+        "headers": [["Content-Type", "application/json"]],
+        "body_base64": "eyJpZCI6ICJtLTEiLCAidHlwZSI6ICJtZXNzYWdl"
+        "IiwgImNvbnZlcnNhdGlvbiI6ICJ2aXNpdC03IiwgImF1dGhvciI6IHsicm9sZSI6ICJjdX"
+        "N0b21lciIsICJuYW1lIjogIktpbSJ9LCAidGV4dCI6ICJIZWxsbyJ9",
+    },
+    answer=Preview,
+)
+
+
+@router.get("/connector-kinds", openapi_extra=Call(answer=ConnectorKinds).extra)
+async def list_connector_kinds(caller: Reads) -> Response:
     """Every kind: settings' schema, secrets, and how to set the vendor up."""
-    return json_reply({"kinds": registry.describe()})
+    return json_reply(ConnectorKinds(kinds=registry.describe()))
 
 
-@router.get("/connectors")
+@router.get("/connectors", openapi_extra=Call(answer=ShownConnector, page="connectors").extra)
 async def list_connectors(
     caller: Reads, channels: Service, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Response:
+    """All of them, by id."""
     after = "" if cursor is None else decode_cursor(cursor, str)
     rows = await channels.store.connectors(caller.workspace, after, limit + 1)
     shown = [vendors.shown(row, channels) for row in rows]
     return page("connectors", shown, limit, lambda one: one["id"])
 
 
-@router.put("/connectors/{connector}", openapi_extra=body_of(ConnectorBody))
+@router.put(
+    "/connectors/{connector}",
+    summary="Create or replace a connector",
+    openapi_extra=_PUT.extra,
+)
 async def put_connector(
     connector: str,
     request: Request,
@@ -69,7 +103,7 @@ async def put_connector(
     return await once(channels.replies, caller.workspace, key, put)
 
 
-@router.get("/connectors/{connector}")
+@router.get("/connectors/{connector}", openapi_extra=Call(answer=WatchedConnector, etag=True).extra)
 async def get_connector(
     connector: str, request: Request, caller: Reads, channels: Service
 ) -> Response:
@@ -79,7 +113,9 @@ async def get_connector(
     return versioned(request, await vendors.shown_whole(stored, channels), stored.version)
 
 
-@router.delete("/connectors/{connector}", status_code=204)
+@router.delete(
+    "/connectors/{connector}", status_code=204, openapi_extra=Call(conditional=True).extra
+)
 async def delete_connector(
     connector: str, request: Request, caller: Writes, channels: Service
 ) -> Response:
@@ -90,9 +126,7 @@ async def delete_connector(
     return no_content()
 
 
-@router.post(
-    "/connectors:preview", max_body_size=BATCH_BODY_BYTES, openapi_extra=body_of(PreviewBody)
-)
+@router.post("/connectors:preview", max_body_size=BATCH_BODY_BYTES, openapi_extra=_PREVIEW.extra)
 async def preview_connector(
     request: Request,
     caller: Annotated[Caller, Depends(require("connectors:preview"))],

@@ -8,13 +8,14 @@ from fastapi import Depends, Path, Query, Request, Response
 from services.channels.attachments import attachments_of, file_reply
 from services.channels.context import Channels, channels_of, outgoing, wall_us
 from services.channels.replies import NewReply, ReplyEvent, reply_event
+from services.channels.shapes import Conversation, DeliveryState, Message, RecordedReply
 from shared.contracts.instants import format_instant, parse_instant
 from shared.contracts.problems import not_found
 from shared.contracts.topics import Channel
 from shared.db.moments import from_us
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
-from shared.http.docs import body_of
+from shared.http.calls import Call
 from shared.http.idempotency import idempotency_of, once
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, not_ours, page
 from shared.http.replies import json_reply
@@ -26,13 +27,27 @@ Reads = Annotated[Caller, Depends(require("conversations:read"))]
 Writes = Annotated[Caller, Depends(require("messages:write"))]
 Service = Annotated[Channels, Depends(channels_of)]
 
+_LIST = Call(answer=Conversation, page="conversations")
+_MESSAGES = Call(answer=Message, page="messages")
+_CONTENT = {"type": "string", "format": "binary", "description": "of the attachment's own type"}
+_ATTACHMENT = Call(media={"*/*": _CONTENT}, etag=True, may=(410,))
+_REPLY = Call(
+    body=NewReply,
+    example={"text": "Your refund is on its way.", "agent_id": "ana"},
+    answer=RecordedReply,
+    keyed=True,
+)
 
-@router.get("/conversations")
+
+@router.get("/conversations", openapi_extra=_LIST.extra)
 async def list_conversations(
     caller: Reads,
     channels: Service,
-    channel: Channel | None = None,
-    connector: Annotated[str | None, Query(pattern="^[A-Za-z0-9_-]{1,64}$")] = None,
+    channel: Annotated[Channel | None, Query(description="on this channel")] = None,
+    connector: Annotated[
+        str | None,
+        Query(pattern="^[A-Za-z0-9_-]{1,64}$", description="that came by this connector"),
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
@@ -54,14 +69,15 @@ async def list_conversations(
     )
 
 
-@router.get("/conversations/{conversation}")
+@router.get("/conversations/{conversation}", openapi_extra=Call(answer=Conversation).extra)
 async def get_conversation(conversation: str, caller: Reads, channels: Service) -> Response:
+    """Who, on which channel, since when, and what was said last."""
     return json_reply(
         shown_conversation(await existing_conversation(channels, caller, conversation))
     )
 
 
-@router.get("/conversations/{conversation}/messages")
+@router.get("/conversations/{conversation}/messages", openapi_extra=_MESSAGES.extra)
 async def list_messages(
     conversation: str,
     caller: Reads,
@@ -81,7 +97,10 @@ async def list_messages(
     )
 
 
-@router.get("/conversations/{conversation}/messages/{message}/attachments/{index}")
+@router.get(
+    "/conversations/{conversation}/messages/{message}/attachments/{index}",
+    openapi_extra=_ATTACHMENT.extra,
+)
 async def get_attachment(
     conversation: str,
     message: str,
@@ -103,7 +122,7 @@ async def get_attachment(
     "/conversations/{conversation}/messages",
     status_code=201,
     max_body_size=BATCH_BODY_BYTES,
-    openapi_extra=body_of(NewReply),
+    openapi_extra=_REPLY.extra,
 )
 async def post_message(
     conversation: str, request: Request, caller: Writes, channels: Service
@@ -137,7 +156,7 @@ async def post_message(
     return await once(channels.replies, caller.workspace, key, record)
 
 
-def _recorded(event: ReplyEvent) -> dict[str, Any]:
+def _recorded(event: ReplyEvent) -> RecordedReply:
     message = event.message
     return {
         "message_id": message.message_id,
@@ -196,7 +215,7 @@ def instant_text(moment: datetime | None) -> str | None:
     return None if moment is None else format_instant(round(moment.timestamp() * 1_000_000))
 
 
-def shown_conversation(row: dict[str, Any]) -> dict[str, Any]:
+def shown_conversation(row: dict[str, Any]) -> Conversation:
     return {
         "conversation_id": row["conversation_id"],
         "id": row["conversation_id"],
@@ -215,7 +234,7 @@ def shown_conversation(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def shown_message(row: dict[str, Any]) -> dict[str, Any]:
+def shown_message(row: dict[str, Any]) -> Message:
     edited = row["edited_at"] is not None
     deleted = row["deleted"]
     flags = [*(row["flags"] or ()), *(("deleted",) if deleted else ("edited",) if edited else ())]
@@ -247,7 +266,7 @@ def shown_message(row: dict[str, Any]) -> dict[str, Any]:
 _PROGRESS = ("sent", "delivered", "read", "failed")
 
 
-def _delivery(told: list[dict[str, Any]] | None) -> dict[str, Any] | None:
+def _delivery(told: list[dict[str, Any]] | None) -> DeliveryState | None:
     """How far an outbound message has come: vendors' statuses arrive in any order."""
     if not told:
         return None

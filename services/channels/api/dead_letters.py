@@ -12,19 +12,22 @@ from services.channels.api.conversations import instant_text, place
 from services.channels.context import Channels, channels_of
 from services.channels.outgoing.delivery import FETCH_OWED, owed_again
 from services.channels.raw import RawRequest
+from services.channels.shapes import Replayed, ShownDeadLetter
 from shared.bus.port import Outgoing
 from shared.contracts.deadletter import DeadLetter, unpack_headers
 from shared.contracts.problems import Refused, not_found
 from shared.http.auth import Caller, require
+from shared.http.calls import Call
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, page
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 
 router = api_router("dead letters")
 Service = Annotated[Channels, Depends(channels_of)]
+_REPLAY = Call(answer=Replayed, may=(409, 410))
 
 
-@router.get("/dead-letters")
+@router.get("/dead-letters", openapi_extra=Call(answer=ShownDeadLetter, page="dead_letters").extra)
 async def list_dead_letters(
     caller: Annotated[Caller, Depends(require("dead-letters:read"))],
     channels: Service,
@@ -38,7 +41,7 @@ async def list_dead_letters(
     return page("dead_letters", shown, limit, lambda one: (one["at"], one["id"]))
 
 
-@router.post("/dead-letters/{letter}:replay", status_code=202)
+@router.post("/dead-letters/{letter}:replay", status_code=202, openapi_extra=_REPLAY.extra)
 async def replay_dead_letter(
     letter: str,
     caller: Annotated[Caller, Depends(require("dead-letters:replay"))],
@@ -52,7 +55,7 @@ async def replay_dead_letter(
     found = msgspec.json.decode(row["body"], type=DeadLetter)
     count = await _replayed(channels, caller.workspace, found)
     await channels.store.mark_replayed(caller.workspace, letter)
-    return json_reply({"id": letter, "status": "replayed", "events": count}, 202)
+    return json_reply(Replayed(id=letter, status="replayed", events=count), 202)
 
 
 async def _replayed(channels: Channels, workspace: str, letter: DeadLetter) -> int:
@@ -75,7 +78,7 @@ async def _replayed(channels: Channels, workspace: str, letter: DeadLetter) -> i
     return 1
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
+def _shown(row: dict[str, Any]) -> ShownDeadLetter:
     return {
         "id": row["id"],
         "at": instant_text(row["at"]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import Depends, Request, Response
@@ -22,12 +22,12 @@ from services.channels.events import (
     read_ndjson,
     read_single,
 )
-from services.channels.posted import Posted
+from services.channels.posted import EventData, Posted
 from shared.contracts.problems import Fault, Problem, Refused
 from shared.http.auth import require
 from shared.http.bodies import check_content_type, whole_body
+from shared.http.calls import Call
 from shared.http.direct import DirectRoute
-from shared.http.docs import body_of
 from shared.http.idempotency import idempotency_of, once
 from shared.http.replies import json_accepted
 from shared.http.routes import api_router
@@ -46,15 +46,56 @@ _encode = msgspec.json.Encoder().encode
 _enter = require("events:write")
 
 
-def _documented() -> dict[str, Any]:
-    """The four forms, for the OpenAPI document."""
-    one = body_of(Posted, STRUCTURED)
-    content = one["requestBody"]["content"]
-    event = content[STRUCTURED]["schema"]
-    content[BATCH] = {"schema": {"type": "array", "items": event, "maxItems": MAX_ROWS}}
-    content[NDJSON[0]] = {"schema": {"type": "string", "description": "one event a line"}}
-    content[BINARY] = {"schema": msgspec.json.schema(dict[str, Any]), "description": "binary mode"}
-    return one
+class Result(msgspec.Struct, omit_defaults=True):
+    """What became of one row."""
+
+    index: int
+    id: str | None
+    status: Literal["accepted", "rejected"]
+    event_id: str | None = None
+    conversation_id: str | None = None
+    problem: Problem | None = None
+
+
+class Results(msgspec.Struct):
+    results: list[Result]
+
+
+_EXAMPLE = {
+    "specversion": "1.0",
+    "id": "m-1",
+    "source": "crm",
+    "type": "interaction.message.v1",
+    "time": "2026-11-22T09:00:00Z",
+    "data": {
+        "channel": "chat",
+        "conversation_key": "thread-77",
+        "direction": "inbound",
+        "author": {"role": "customer", "name": "Kim"},
+        "identities": [{"scheme": "email", "value": "kim@example.org"}],
+        "text": "My invoice is wrong",
+        "attributes": {"topic": "billing"},
+    },
+}
+_BATCH = Annotated[list[Posted], msgspec.Meta(max_length=MAX_ROWS)]
+_LINES = {"type": "string", "description": "one event a line"}
+_LINE = msgspec.json.encode(_EXAMPLE).decode() + "\n"
+_POST = Call(
+    body={
+        STRUCTURED: Posted,
+        BATCH: _BATCH,
+        **dict.fromkeys(NDJSON, _LINES),
+        BINARY: EventData,
+    },
+    example={
+        STRUCTURED: _EXAMPLE,
+        BATCH: [_EXAMPLE],
+        **dict.fromkeys(NDJSON, _LINE),
+        BINARY: _EXAMPLE["data"],
+    },
+    answer=Results,
+    keyed=True,
+)
 
 
 async def post_events(request: Request) -> Response:
@@ -97,7 +138,7 @@ router.add_api_route(
     methods=["POST"],
     status_code=202,
     dependencies=[Depends(_enter)],
-    openapi_extra=_documented(),
+    openapi_extra=_POST.extra,
     max_body_size=MAX_BATCH_BYTES,
     route_class_override=DirectRoute,
 )
@@ -141,21 +182,6 @@ def _rows(request: Request, body: bytes, intake: Intake) -> Sequence[Row]:
             f"(ce-specversion, ce-id, …). For a whole event as JSON send {STRUCTURED}.",
         )
     return [read_binary(request.headers.raw, body, intake)]
-
-
-class Result(msgspec.Struct, omit_defaults=True):
-    """What became of one row."""
-
-    index: int
-    id: str | None
-    status: str
-    event_id: str | None = None
-    conversation_id: str | None = None
-    problem: Problem | None = None
-
-
-class Results(msgspec.Struct):
-    results: list[Result]
 
 
 def answer(rows: Sequence[Row]) -> bytes:

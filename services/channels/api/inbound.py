@@ -13,32 +13,34 @@ from services.channels.store import StoredConnector
 from shared.contracts.problems import not_found
 from shared.http.auth import check_ids
 from shared.http.bodies import whole_body
+from shared.http.calls import Call
 from shared.http.direct import DirectRoute
 from shared.http.routes import api_router
 
 MAX_INBOUND_BYTES = 30 * 1024 * 1024
 
 router = api_router("inbound")
+_VENDOR = Call(vendor=True)
 
 
-@router.get("/connectors/{connector}/inbound")
-async def handshake(request: Request) -> Response:
+@router.get("/connectors/{connector}/inbound", openapi_extra=_VENDOR.extra)
+async def shake_hands(request: Request) -> Response:
     """A vendor's test of its address."""
     return await _by_signature(request)
 
 
-async def inbound(request: Request) -> Response:
+async def take_inbound(request: Request) -> Response:
     """A vendor's webhook. The answer is the one that this vendor needs."""
     return await _by_signature(request)
 
 
-@router.get("/connectors/{connector}/inbound/{token}")
-async def handshake_by_token(request: Request) -> Response:
+@router.get("/connectors/{connector}/inbound/{token}", openapi_extra=_VENDOR.extra)
+async def shake_hands_by_token(request: Request) -> Response:
     """The same test, of an address that is itself the secret."""
     return await _by_token(request)
 
 
-async def inbound_by_token(request: Request) -> Response:
+async def take_inbound_by_token(request: Request) -> Response:
     """The webhook of a vendor that cannot sign: the path is the secret."""
     return await _by_token(request)
 
@@ -48,7 +50,7 @@ async def reachable(request: Request) -> Response:
     return Response() if await _addressed(request) else Response(status_code=404)
 
 
-for path, endpoint in (("", inbound), ("/{token}", inbound_by_token)):
+for path, endpoint in (("", take_inbound), ("/{token}", take_inbound_by_token)):
     router.add_api_route(
         f"/connectors/{{connector}}/inbound{path}",
         reachable,
@@ -61,6 +63,7 @@ for path, endpoint in (("", inbound), ("/{token}", inbound_by_token)):
         methods=["POST"],
         max_body_size=MAX_INBOUND_BYTES,
         route_class_override=DirectRoute,
+        openapi_extra=_VENDOR.extra,
     )
 
 

@@ -13,7 +13,7 @@ from shared.contracts.instants import parse_instant
 from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
-from shared.http.docs import body_of
+from shared.http.calls import Call
 from shared.http.pages import MAX_CURSOR_CHARS, decode_cursor, encode_cursor
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
@@ -21,7 +21,9 @@ from shared.http.routes import api_router
 router = api_router("connectors")
 
 
-class Asked(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}):
+class RenormaliseBody(
+    msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}
+):
     """The body: a span to begin with (`to` is now when it is absent), or the cursor to go on."""
 
     since: str | None = None
@@ -30,7 +32,14 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from",
     cursor: Annotated[str, msgspec.Meta(max_length=MAX_CURSOR_CHARS)] | None = None
 
 
-@router.post("/connectors/{connector}:renormalise", openapi_extra=body_of(Asked))
+_RENORMALISE = Call(
+    body=RenormaliseBody,
+    example={"from": "2026-11-01T00:00:00Z", "dry_run": True},
+    answer=renormalise.Piece,
+)
+
+
+@router.post("/connectors/{connector}:renormalise", openapi_extra=_RENORMALISE.extra)
 async def renormalise_connector(
     connector: str,
     request: Request,
@@ -42,7 +51,7 @@ async def renormalise_connector(
 
     With `dry_run` nothing is published, stored or remembered; the answer is otherwise the same.
     """
-    asked = await read_body(request, Asked)
+    asked = await read_body(request, RenormaliseBody)
     stored = await existing_connector(channels, caller.workspace, connector)
     kept_from = None
     if asked.cursor is not None:
@@ -56,7 +65,7 @@ async def renormalise_connector(
     return json_reply(piece)
 
 
-def _continued(asked: Asked) -> Place:
+def _continued(asked: RenormaliseBody) -> Place:
     if asked.since is not None or asked.until is not None:
         raise invalid("/from", "conflict", "The cursor already holds the span.", "only the cursor")
     place = decode_cursor(asked.cursor or "", Place)
@@ -65,7 +74,7 @@ def _continued(asked: Asked) -> Place:
     return place
 
 
-def _span(asked: Asked, now_us: int) -> tuple[int, int]:
+def _span(asked: RenormaliseBody, now_us: int) -> tuple[int, int]:
     if asked.since is None:
         raise invalid(
             "/from", "missing", "From when on?", "an instant, such as 2026-03-02T09:00:00Z"

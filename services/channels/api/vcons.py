@@ -1,6 +1,6 @@
 """A conversation as one document for other systems, archives and the customer: a vCon."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
@@ -12,9 +12,11 @@ from services.channels.api.conversations import (
     shown_message,
 )
 from services.channels.context import Channels, channels_of
+from services.channels.shapes import Vcon
 from services.channels.vcon_export import MEDIA_TYPE, vcon_of
 from shared.contracts.problems import Refused
 from shared.http.auth import Caller, require
+from shared.http.calls import Call
 from shared.http.routes import api_router
 
 MAX_MESSAGES = 5_000
@@ -23,9 +25,10 @@ MAX_INLINE_BYTES = 8 * 1024 * 1024
 """Attachments beyond it are named by hash and address."""
 
 router = api_router("conversations")
+_VCON = Call(media={MEDIA_TYPE: Vcon}, may=(413,))
 
 
-@router.get("/conversations/{conversation}/vcon")
+@router.get("/conversations/{conversation}/vcon", openapi_extra=_VCON.extra)
 async def export_vcon(
     conversation: str,
     caller: Annotated[Caller, Depends(require("conversations:read"))],
@@ -33,10 +36,11 @@ async def export_vcon(
 ) -> Response:
     """The conversation as it reads now, as `application/vcon+json` (0.0.2), unsigned."""
     found = await existing_conversation(channels, caller, conversation)
-    messages = [shown_message(row) for row in await _messages(channels, caller.workspace, found)]
+    rows = await _messages(channels, caller.workspace, found)
+    messages = [cast(dict[str, Any], shown_message(row)) for row in rows]
     document = vcon_of(
         caller.workspace,
-        shown_conversation(found),
+        cast(dict[str, Any], shown_conversation(found)),
         messages,
         await _contents(channels, messages),
         own_uuid=await _own_uuid(channels, caller.workspace, found),

@@ -12,6 +12,7 @@ from services.channels import resources
 from services.channels.connectors import registry as kinds
 from services.channels.connectors.handling import Event, Handled, handle
 from services.channels.connectors.port import Answer, InboundRequest
+from services.channels.shapes import Preview, PreviewAnswer
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.instants import parse_instant
 from shared.contracts.problems import invalid
@@ -34,9 +35,7 @@ class PreviewBody(BaseModel):
     received_at: str | None = None
 
 
-def preview(
-    body: object, *, workspace: str, now_us: int, languages: Iterable[str] = ()
-) -> dict[str, Any]:
+def preview(body: object, *, workspace: str, now_us: int, languages: Iterable[str] = ()) -> Preview:
     """The answer of the call, as JSON-able data. Raises Refused (validation).
 
     `now_us` stands in for `received_at` where that is not given.
@@ -77,7 +76,7 @@ def _request(asked: PreviewBody, now_us: int) -> InboundRequest:
     return InboundRequest(asked.method, asked.url, headers, content, received)
 
 
-def _shown(handled: Handled) -> dict[str, Any]:
+def _shown(handled: Handled) -> Preview:
     return {
         "verdict": handled.verdict,
         "answer": _answer(handled.answer),
@@ -86,7 +85,7 @@ def _shown(handled: Handled) -> dict[str, Any]:
     }
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: Answer) -> PreviewAnswer:
     headers = [list(pair) for pair in answer.headers]
     return {"status": answer.status, "headers": headers, "body": answer.body}
 

@@ -6,9 +6,9 @@ import pkgutil
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
 
 from services.channels.connectors.port import Connector, Fetch
+from services.channels.shapes import ConnectorKind, KindFetch
 from shared.contracts.problems import invalid
 from shared.contracts.topics import CHANNELS
 
@@ -46,13 +46,13 @@ def get(kind: object, registry: Registry | None = None, pointer: str = "/kind") 
     raise invalid(pointer, "unknown_kind", f"There is no kind of connector {kind!r}.", expected)
 
 
-def describe(registry: Registry | None = None) -> list[dict[str, Any]]:
+def describe(registry: Registry | None = None) -> list[ConnectorKind]:
     """The answer of `GET connector-kinds`."""
     kinds = load() if registry is None else registry
     return [_description(connector) for connector in kinds.values()]
 
 
-def _description(connector: Connector) -> dict[str, Any]:
+def _description(connector: Connector) -> ConnectorKind:
     return {
         "kind": connector.kind,
         "channel": connector.channel,
@@ -67,7 +67,7 @@ def _description(connector: Connector) -> dict[str, Any]:
     }
 
 
-def _fetch(fetch: Fetch) -> dict[str, Any]:
+def _fetch(fetch: Fetch) -> KindFetch:
     return {
         "name": fetch.label,
         "purpose": fetch.purpose,

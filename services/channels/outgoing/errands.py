@@ -11,6 +11,7 @@ from services.channels.connectors.fetching import grant_ask, names_of, needs
 from services.channels.connectors.handling import Event
 from services.channels.connectors.port import Connector, Fetch, Secrets, Settings, Wanted
 from services.channels.outgoing.store import MAX_OWED, OutgoingStore
+from services.channels.shapes import Fetching, LackingFetch
 from services.channels.store import StoredConnector
 from shared.contracts.ids import derive
 from shared.contracts.instants import format_instant
@@ -69,11 +70,11 @@ class Errands:
             detail = f"More than {MAX_OWED} fetches are owed by vendors' interfaces already."
             raise Refused("unavailable", detail, retry_after_s=60)
 
-    async def shown(self, stored: StoredConnector, secrets: Secrets | None) -> dict[str, Any]:
+    async def shown(self, stored: StoredConnector, secrets: Secrets | None) -> Fetching:
         """How a connector's fetches fare, for `GET connectors/{id}`."""
         count = await self.store.owed(stored.workspace, stored.id)
         passes = await self.store.polls(stored.workspace, stored.id)
-        found: dict[str, Any] = {
+        found: Fetching = {
             "owed": count.fetches,
             "owed_since": _instant(count.since),
             "failing": count.failing,
@@ -138,7 +139,7 @@ def passes_of(connector: Connector, settings: Settings, secrets: Secrets) -> dic
     }
 
 
-def off(stored: StoredConnector, secrets: Secrets) -> list[dict[str, Any]]:
+def off(stored: StoredConnector, secrets: Secrets) -> list[LackingFetch]:
     """Fetches that cannot run yet, with the settings and secrets that they need."""
     connector = registry.get(stored.kind)
     settings = connector.settings.model_validate(stored.settings)

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import Depends, Query, Request, Response
@@ -20,13 +20,14 @@ from services.router.api.context import (
     router_of,
 )
 from services.router.api.forms import DeclineBody, PresenceBody, instant_at
-from services.router.domain import explanation, views
+from services.router.domain import explanation, shapes, views
 from services.router.domain.commands import AcceptOffer, DeclineOffer, SetPresence
+from services.router.domain.task_shape import ShownTask
 from shared.contracts.core import Core
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
+from shared.http.calls import Call
 from shared.http.direct import DirectRoute, direct_post
-from shared.http.docs import body_of
 from shared.http.preconditions import etag, is_current, not_modified
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
@@ -39,8 +40,28 @@ STREAM_RENEW_S = 10.0
 router = api_router("agents")
 Streams = Annotated[Caller, Depends(require("work:read", ticket=True))]
 
+_PRESENCE = Call(
+    body=PresenceBody,
+    example={"status": "available"},
+    answer=shapes.ShownPresence,
+    keyed=True,
+    may=(409,),
+)
+_WORK = Call(answer=shapes.Work, etag=True)
+_STREAM = Call(events={"work": shapes.Work})
+_ACCEPT = Call(answer=ShownTask, keyed=True, may=(409,))
+_DECLINE = Call(
+    body=DeclineBody,
+    optional_body=True,
+    example={"reason": "I am about to leave"},
+    answer=ShownTask,
+    keyed=True,
+    may=(409,),
+)
+_EXPLANATION = Call(answer=shapes.AgentExplanation)
 
-@router.put("/agents/{agent}/presence", openapi_extra=body_of(PresenceBody))
+
+@router.put("/agents/{agent}/presence", openapi_extra=_PRESENCE.extra)
 async def put_presence(
     agent: str,
     request: Request,
@@ -60,7 +81,7 @@ async def put_presence(
     return await act(request, caller, service, command)
 
 
-Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="seconds")]
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="seconds to wait for a change")]
 _enter_work = require("work:read")
 # As desktops send it; any other is read by the rules.
 _PLAIN_WAIT = re.compile(rb"wait=([0-9]{1,2})\Z")
@@ -102,7 +123,7 @@ async def get_work(request: Request) -> Response:
             stopping.forget(wake)
 
 
-def _news(core: Core, agent: str, request: Request) -> tuple[int, dict[str, Any] | None]:
+def _news(core: Core, agent: str, request: Request) -> tuple[int, shapes.Work | None]:
     """(revision, snapshot), None where the caller has it already."""
     revision = views.work_revision(as_committed(core), agent)
     if is_current(request, revision):
@@ -120,6 +141,7 @@ router.add_api_route(
     methods=["GET"],
     dependencies=[Depends(_enter_work), Depends(_work_parameters)],
     route_class_override=DirectRoute,
+    openapi_extra=_WORK.extra,
 )
 
 
@@ -138,11 +160,11 @@ def _wait_of(request: Request) -> float:
         ) from None
 
 
-async def _work(service: Router, workspace: str, agent: str) -> tuple[int, Any]:
+async def _work(service: Router, workspace: str, agent: str) -> tuple[int, shapes.Work]:
     return await service.look(workspace, lambda ws: views.work(ws, agent))
 
 
-@router.get("/agents/{agent}/stream")
+@router.get("/agents/{agent}/stream", openapi_extra=_STREAM.extra)
 async def stream_work(agent: str, request: Request, caller: Streams, service: Service) -> Response:
     """The same snapshots as Server-Sent Events `work`, each as soon as it is committed."""
     await _work(service, caller.workspace, agent)
@@ -163,7 +185,7 @@ async def _snapshots(agent: str, caller: Caller, service: Router) -> AsyncIterat
             await watch.changed(min(STREAM_RENEW_S, renew_s))
 
 
-@direct_post(router, "/agents/{agent}/offers/{offer}:accept", "offers:answer")
+@direct_post(router, "/agents/{agent}/offers/{offer}:accept", "offers:answer", _ACCEPT)
 async def accept_offer(request: Request, caller: Caller) -> Response:
     """The task is the agent's. Repeated: the same answer; a dead offer: 409 with its reason."""
     service = router_of(request)
@@ -173,12 +195,7 @@ async def accept_offer(request: Request, caller: Caller) -> Response:
     return await act(request, caller, service, AcceptOffer(agent=agent, offer=offer))
 
 
-@direct_post(
-    router,
-    "/agents/{agent}/offers/{offer}:decline",
-    "offers:answer",
-    body_of(DeclineBody, required=False),
-)
+@direct_post(router, "/agents/{agent}/offers/{offer}:decline", "offers:answer", _DECLINE)
 async def decline_offer(request: Request, caller: Caller) -> Response:
     """Not now; `retry_at` says when this task may be offered again."""
     body = await read_body(request, DeclineBody) if await request.body() else DeclineBody()
@@ -191,7 +208,7 @@ async def decline_offer(request: Request, caller: Caller) -> Response:
     return await act(request, caller, router_of(request), command)
 
 
-@router.get("/agents/{agent}/explanation")
+@router.get("/agents/{agent}/explanation", openapi_extra=_EXPLANATION.extra)
 async def explain_agent(
     agent: str,
     request: Request,

@@ -12,6 +12,7 @@ from services.router.api.context import Router, Service, Written, act
 from services.router.domain import commands as cmd
 from services.router.domain import merges
 from services.router.domain.customers import RULES
+from services.router.domain.shapes import CustomerProfile, ResolvedIdentities
 from services.router.domain.workspace import Workspace
 from services.router.importing import CSV, NDJSON, ImportRow, rows, told
 from shared.contracts.core import Input
@@ -19,6 +20,7 @@ from shared.contracts.interactions import Identity
 from shared.contracts.problems import Refused, invalid
 from shared.http.auth import Caller, require
 from shared.http.bodies import check_content_type, read_body
+from shared.http.calls import Call
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 
@@ -38,29 +40,61 @@ class IntoBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class IdentitiesBody(msgspec.Struct, forbid_unknown_fields=True):
-    identities: list[Identity]
+    identities: Annotated[
+        list[Identity],
+        msgspec.Meta(extra_json_schema={"minItems": 1, "maxItems": IDENTITIES_MAX}),
+    ]
 
 
-@router.get("/customers/{name}/profile")
-async def profile(name: str, caller: Reads, service: Service) -> Response:
+_PROFILE = Call(answer=CustomerProfile)
+_MERGE = Call(
+    body=IntoBody, example={"into": "kim"}, answer=CustomerProfile, keyed=True, may=(409,)
+)
+_UNMERGE = Call(answer=CustomerProfile, keyed=True, may=(409,))
+_RESOLVE = Call(
+    body=IdentitiesBody,
+    example={"identities": [{"scheme": "email", "value": "Kim@example.org"}]},
+    answer=ResolvedIdentities,
+)
+_LINES = "a customer a line, as `PUT customers/{name}` takes it"
+_HEAD = "a head and a customer a line: id, name, tier, language, timezone, email, phone, `identity.…`, `attributes.…`"
+_IMPORT = Call(
+    body={
+        NDJSON: {"type": "string", "description": _LINES},
+        CSV: {"type": "string", "description": _HEAD},
+    },
+    example={
+        NDJSON: '{"id": "kay", "name": "Kay", "tier": "gold"}\n',
+        CSV: "id,name,email,attributes.plan\nlee,Lee,lee@example.org,basic\n",
+    },
+    media={NDJSON: {"type": "string", "description": "lines of `progress`, at last the `result`"}},
+    may=(413,),
+)
+
+
+@router.get("/customers/{name}/profile", openapi_extra=_PROFILE.extra)
+async def get_customer_profile(name: str, caller: Reads, service: Service) -> Response:
     """The customer with what was merged into him, open and recent work, and who had it last."""
     return json_reply(await service.look(caller.workspace, lambda ws: merges.profile(ws, name)))
 
 
-@router.post("/customers/{name}:merge")
-async def merge(name: str, request: Request, caller: Writes, service: Service) -> Response:
+@router.post("/customers/{name}:merge", openapi_extra=_MERGE.extra)
+async def merge_customer(name: str, request: Request, caller: Writes, service: Service) -> Response:
     """This customer is from now on `into`; both stay as written, so that it can be undone."""
     body = await read_body(request, IntoBody)
     return await act(request, caller, service, cmd.MergeCustomer(customer=name, into=body.into))
 
 
-@router.post("/customers/{name}:unmerge")
-async def unmerge(name: str, request: Request, caller: Writes, service: Service) -> Response:
+@router.post("/customers/{name}:unmerge", openapi_extra=_UNMERGE.extra)
+async def unmerge_customer(
+    name: str, request: Request, caller: Writes, service: Service
+) -> Response:
+    """Undoes a merge: both are as they were written."""
     return await act(request, caller, service, cmd.UnmergeCustomer(customer=name))
 
 
-@router.post("/customers:resolve")
-async def resolve(request: Request, caller: Reads, service: Service) -> Response:
+@router.post("/customers:resolve", openapi_extra=_RESOLVE.extra)
+async def resolve_identities(request: Request, caller: Reads, service: Service) -> Response:
     """Whom identities mean, which of them decides, and the rules by which they are compared."""
     body = await read_body(request, IdentitiesBody)
     if not 0 < len(body.identities) <= IDENTITIES_MAX:
@@ -68,7 +102,7 @@ async def resolve(request: Request, caller: Reads, service: Service) -> Response
         raise invalid("/identities", "length", message, f"1 to {IDENTITIES_MAX}")
     found = await service.look(caller.workspace, lambda ws: ws.customers.explain(body.identities))
     chosen = next((one["customer"] for one in found if one["customer"] is not None), None)
-    return json_reply({"customer": chosen, "identities": found, "rules": RULES})
+    return json_reply(ResolvedIdentities(customer=chosen, identities=found, rules=RULES))
 
 
 # -- import
@@ -104,7 +138,7 @@ def _place(row: ImportRow) -> dict[str, Any]:
     return {"row": row.row, "line": row.line, "id": row.id or None}
 
 
-@router.post("/customers:import")
+@router.post("/customers:import", openapi_extra=_IMPORT.extra)
 async def import_customers(request: Request, caller: Writes, service: Service) -> Response:
     """NDJSON (a customer a line) or CSV. Answers NDJSON: lines of progress, at last the result. A
     bad row holds back no other; what a row does not name stays as it is, and the same file again changes

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import msgspec
 from fastapi import Depends, Query, Request, Response
@@ -12,6 +12,7 @@ from services.router.api.context import Router, Service
 from shared.contracts import routing
 from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
+from shared.http.calls import Call
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 from shared.http.sse import NOW, SseEvent, begin_after, event_stream, wants_sse
@@ -24,14 +25,26 @@ MAX_PAGE = 1_000
 IDLE_S = 30.0
 
 
-class Shown(msgspec.Struct):
+class JournalEntry(msgspec.Struct):
+    """An event as the journal holds it; `data` is that of its type (docs/contracts/schemas.json)."""
+
     seq: int
     type: str
-    data: msgspec.Raw
+    data: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
 
 
-@router.get("/events")
-async def events(
+class Events(TypedDict):
+    """`next`: what to ask for as `after`; null where there is no more for now."""
+
+    events: list[JournalEntry]
+    next: int | None
+
+
+_EVENTS = Call(answer=Events, events=routing.TYPES, resumes=True)
+
+
+@router.get("/events", openapi_extra=_EVENTS.extra)
+async def list_events(
     request: Request,
     caller: Annotated[Caller, Depends(require("journal:read", ticket=True))],
     service: Service,
@@ -39,11 +52,15 @@ async def events(
         str,
         Query(
             pattern=r"^([0-9]{1,18}|now)$",
-            description="a sequence number; for a stream also `now`: only what comes",
+            description="events after this sequence number; for a stream also `now`: only what comes",
         ),
     ] = "0",
-    types: Annotated[list[str] | None, Query(description="comma-separated, or repeated")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
+    types: Annotated[
+        list[str] | None, Query(description="of these types: comma-separated, or repeated")
+    ] = None,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_PAGE, description="events that an answer holds at most")
+    ] = PAGE,
 ) -> Response:
     """Events after sequence number `after`; with Accept: text/event-stream as they are committed,
     resumed by Last-Event-ID, with `?after=now` only those that come."""
@@ -59,7 +76,7 @@ async def events(
         raise invalid("/query/after", "stream", "Only a stream begins now.", expected)
     rows = await service.runtime.journal(caller.workspace, int(after), wanted, limit)
     following = rows[-1].seq if len(rows) == limit else None
-    return json_reply({"events": [_shown(row) for row in rows], "next": following})
+    return json_reply(Events(events=[_shown(row) for row in rows], next=following))
 
 
 def _wanted(types: list[str] | None) -> list[str] | None:
@@ -97,5 +114,5 @@ async def _stream(
             await asyncio.sleep(0)
 
 
-def _shown(row: JournalEvent) -> Shown:
-    return Shown(row.seq, row.type, msgspec.Raw(row.data))
+def _shown(row: JournalEvent) -> JournalEntry:
+    return JournalEntry(row.seq, row.type, msgspec.Raw(row.data))

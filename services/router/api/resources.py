@@ -6,7 +6,14 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.router.api.context import Router, Service, put, submit
-from services.router.domain import duty, evaluate, views
+from services.router.api.described import (
+    DELETE,
+    get_call,
+    list_call,
+    put_call,
+    written_as,
+)
+from services.router.domain import duty, evaluate, shapes, views
 from services.router.domain.commands import DeleteResource, PutResource, ResourceKind
 from services.router.evaluation import EvaluationBody, read_evaluation
 from services.router.resources import parse
@@ -14,6 +21,7 @@ from services.router.shown import shown
 from shared.contracts.problems import Refused, not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import check_content_type, read_body
+from shared.http.calls import Call
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, page
 from shared.http.permissions import Action
 from shared.http.preconditions import demanded, versioned
@@ -39,7 +47,12 @@ def resource_router(kind: ResourceKind) -> APIRouter:
     # An agent's own path is guarded by its name; the other kinds are open to no agent.
     parameter = "{agent}" if kind == "agent" else "{name}"
 
-    @routes.put(f"/{plural}/{parameter}", name=f"put_{kind}")
+    @routes.put(
+        f"/{plural}/{parameter}",
+        name=f"put_{kind}",
+        summary=f"Create or replace {written_as(kind)}",
+        openapi_extra=put_call(kind).extra,
+    )
     async def put_one(  # pyright: ignore[reportUnusedFunction]
         request: Request, caller: Annotated[Caller, Depends(require(write))], service: Service
     ) -> Response:
@@ -55,7 +68,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         command = PutResource(resource=kind, id=name, body=body, if_version=version)
         return await put(request, caller, service, command)
 
-    @routes.get(f"/{plural}/{parameter}", name=f"get_{kind}")
+    @routes.get(f"/{plural}/{parameter}", name=f"get_{kind}", openapi_extra=get_call(kind).extra)
     async def get_one(  # pyright: ignore[reportUnusedFunction]
         request: Request, caller: Annotated[Caller, Depends(require(read))], service: Service
     ) -> Response:
@@ -66,7 +79,9 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         version, body = found
         return versioned(request, shown(kind, body), version)
 
-    @routes.delete(f"/{plural}/{parameter}", status_code=204, name=f"delete_{kind}")
+    @routes.delete(
+        f"/{plural}/{parameter}", status_code=204, name=f"delete_{kind}", openapi_extra=DELETE.extra
+    )
     async def delete_one(  # pyright: ignore[reportUnusedFunction]
         request: Request, caller: Annotated[Caller, Depends(require(write))], service: Service
     ) -> Response:
@@ -76,7 +91,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         await submit(request, caller, service, command)
         return no_content()
 
-    @routes.get(f"/{plural}", name=f"list_{plural}")
+    @routes.get(f"/{plural}", name=f"list_{plural}", openapi_extra=list_call(kind, plural).extra)
     async def list_all(  # pyright: ignore[reportUnusedFunction]
         caller: Annotated[Caller, Depends(require(read))],
         service: Service,
@@ -103,11 +118,23 @@ async def _version(caller: Caller, service: Router, kind: ResourceKind, name: st
     return None if found is None else found[0]
 
 
+_STATUS = Call(answer=shapes.QueueStatus)
+_DUTY = Call(answer=shapes.Duty)
+_EVALUATE = Call(
+    body=EvaluationBody,
+    example={
+        "policy_id": "default",
+        "events": [{"channel": "chat", "text": "My invoice is wrong", "language": "de"}],
+    },
+    also=(evaluate.Sample,),
+    answer=shapes.EvaluatedPolicy,
+)
+
 queues = api_router("queues")
 
 
-@queues.get("/queues/{name}/status")
-async def queue_status(
+@queues.get("/queues/{name}/status", openapi_extra=_STATUS.extra)
+async def get_queue_status(
     name: str, caller: Annotated[Caller, Depends(require("queues:read"))], service: Service
 ) -> Response:
     """Who waits, who works, and how long a new task may expect to wait."""
@@ -120,15 +147,15 @@ async def queue_status(
 teams = api_router("teams")
 
 
-@teams.get("/teams/{name}/duty")
-async def team_duty(
+@teams.get("/teams/{name}/duty", openapi_extra=_DUTY.extra)
+async def get_team_duty(
     name: str, caller: Annotated[Caller, Depends(require("config:read"))], service: Service
 ) -> Response:
     """Who of the team is on duty now, by its shifts, and who is there."""
     return json_reply(await service.look(caller.workspace, lambda ws: duty.roster(ws, name)))
 
 
-@queues.post("/policies:evaluate")
+@queues.post("/policies:evaluate", openapi_extra=_EVALUATE.extra)
 async def evaluate_policy(
     request: Request, caller: Annotated[Caller, Depends(require("evaluate"))], service: Service
 ) -> Response:

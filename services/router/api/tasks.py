@@ -22,16 +22,17 @@ from services.router.api.forms import (
     checked,
     instant_at,
 )
-from services.router.domain import commands, explanation, views
+from services.router.domain import commands, explanation, shapes, views
 from services.router.domain.core import RouterCore, RouterFactory
 from services.router.domain.state import Task, TaskState
+from services.router.domain.task_shape import ShownTask
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import format_instant
 from shared.contracts.problems import invalid, not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
+from shared.http.calls import Call
 from shared.http.direct import direct_post
-from shared.http.docs import body_of
 from shared.http.pages import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -53,10 +54,54 @@ Reads = Annotated[Caller, Depends(require("tasks:read"))]
 Acts = Annotated[Caller, Depends(require("tasks:act"))]
 Steers = Annotated[Caller, Depends(require("tasks:steer"))]
 
+
+def _change(body: Any = None, example: Any = None, *, needed: bool = False) -> Call:
+    """A call that moves a task on; without `needed` its body may be left away."""
+    return Call(
+        body=body,
+        example=example,
+        optional_body=not needed,
+        answer=ShownTask,
+        keyed=True,
+        conditional=True,
+        may=(409,),
+    )
+
+
+_CREATE = Call(
+    body=NewTask,
+    example={
+        "channel": "phone",
+        "customer_id": "kim",
+        "kind": "call_back",
+        "priority": 5,
+        "attributes": {"topic": "billing"},
+        "text": "Please call me back about my invoice",
+    },
+    answer=ShownTask,
+    keyed=True,
+    may=(409,),
+)
+_LIST = Call(answer=ShownTask, page="tasks")
+_GET = Call(answer=ShownTask, tagged=True)
+_EXPLAIN = Call(answer=shapes.TaskExplanation)
+_FINISH = _change(FinishBody, {"disposition": "solved", "tags": ["billing"], "note": "Refunded"})
+_TRANSFER = _change(
+    TransferBody,
+    {"to": {"queue": "support"}, "mode": "blind", "note": "Asks about his router"},
+    needed=True,
+)
+_REQUEUE = _change(ReasonBody, {"reason": "needs another language"})
+_HOLD = _change(ReasonBody, {"reason": "waiting_on_customer"})
+_RESUME = _change(NothingBody)
+_ESCALATE = _change(LevelBody, {"level": "urgent"})
+_ASSIGN = _change(AssignBody, {"agent": "ana", "override_capacity": False}, needed=True)
+_REPRIORITIZE = _change(PriorityBody, {"priority": 50}, needed=True)
+_CANCEL = _change(ReasonBody, {"reason": "duplicate"})
 _CONVERSATION_ID = re.compile(r"cnv_[0-9a-f]{32}\Z")
 
 
-@router.post("/tasks", status_code=201, openapi_extra=body_of(NewTask))
+@router.post("/tasks", status_code=201, openapi_extra=_CREATE.extra)
 async def create_task(
     request: Request,
     caller: Annotated[Caller, Depends(require("tasks:create"))],
@@ -108,15 +153,19 @@ def _check_new(body: NewTask) -> None:
         )
 
 
-@router.get("/tasks")
+@router.get("/tasks", openapi_extra=_LIST.extra)
 async def list_tasks(
     caller: Reads,
     service: Service,
-    state: Annotated[list[TaskState] | None, Query()] = None,
-    queue: str | None = None,
-    agent: str | None = None,
-    conversation_id: str | None = None,
-    customer_id: str | None = None,
+    state: Annotated[
+        list[TaskState] | None, Query(description="in one of these states; repeat it for several")
+    ] = None,
+    queue: Annotated[str | None, Query(description="in this queue, whatever its state")] = None,
+    agent: Annotated[str | None, Query(description="had by, or offered to, this agent")] = None,
+    conversation_id: Annotated[str | None, Query(description="of this conversation")] = None,
+    customer_id: Annotated[
+        str | None, Query(description="of this customer, and of who was merged with him")
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
@@ -139,8 +188,9 @@ async def list_tasks(
     return page("tasks", [shown for _, shown in rows], limit, lambda one: one["number"])
 
 
-@router.get("/tasks/{task}")
+@router.get("/tasks/{task}", openapi_extra=_GET.extra)
 async def get_task(task: str, caller: Reads, service: Service) -> Response:
+    """A task, with an estimate while it waits; its ETag is its `version`."""
     found = await _task(task, caller, service)
     return json_reply(found, 200, {"ETag": etag(found["version"])})
 
@@ -165,15 +215,17 @@ async def _stored(name: str, caller: Caller, service: Service) -> Task:
     return found
 
 
-@router.get("/tasks/{task}/explanation")
+@router.get("/tasks/{task}/explanation", openapi_extra=_EXPLAIN.extra)
 async def explain_task(
     task: str,
     caller: Reads,
     service: Service,
-    agent: str | None = None,
-    at: str | None = None,
+    agent: Annotated[str | None, Query(description="of this agent alone")] = None,
+    at: Annotated[str | None, Query(description="RFC 3339: as it was at this past moment")] = None,
     cursor: Cursor = None,
-    limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT)] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, le=MAX_LIMIT, description="agents a page holds; without, 20 in all")
+    ] = None,
 ) -> Response:
     """Why the task is where it is, who could have it, and what will change next. With `limit` (then
     `cursor`) all agents in pages, the nearest first."""
@@ -193,7 +245,7 @@ async def explain_task(
 
 def explained(
     ws: Workspace, task: str, agent: str | None, pages: explanation.Page | None
-) -> dict[str, Any]:
+) -> shapes.TaskExplanation:
     """With the place of the next page as the cursor that clients send back."""
     found = explanation.explain_task(ws, task, agent=agent, page=pages)
     following = found["next"]
@@ -207,20 +259,20 @@ def _page(cursor: str | None, limit: int | None) -> explanation.Page | None:
     return explanation.Page(max(0, start), limit or DEFAULT_LIMIT)
 
 
-@direct_post(router, "/tasks/{task}:complete", "tasks:act", body_of(FinishBody, required=False))
-async def complete(request: Request, caller: Caller) -> Response:
+@direct_post(router, "/tasks/{task}:complete", "tasks:act", _FINISH)
+async def complete_task(request: Request, caller: Caller) -> Response:
     """The work is done: assigned → wrapping, or completed where there is no wrap-up."""
     return await _end(request, caller, commands.CompleteTask)
 
 
-@direct_post(router, "/tasks/{task}:close", "tasks:act", body_of(FinishBody, required=False))
-async def close(request: Request, caller: Caller) -> Response:
+@direct_post(router, "/tasks/{task}:close", "tasks:act", _FINISH)
+async def close_task(request: Request, caller: Caller) -> Response:
     """Wrap-up is done: wrapping → completed."""
     return await _end(request, caller, commands.CloseTask)
 
 
-@router.post("/tasks/{task}:transfer", openapi_extra=body_of(TransferBody))
-async def transfer(task: str, request: Request, caller: Acts, service: Service) -> Response:
+@router.post("/tasks/{task}:transfer", openapi_extra=_TRANSFER.extra)
+async def transfer_task(task: str, request: Request, caller: Acts, service: Service) -> Response:
     """To a queue, an agent or a policy; warm: the agent keeps it until somebody accepts."""
     body = await read_body(request, TransferBody)
     check_destination(body.to)
@@ -236,39 +288,40 @@ async def transfer(task: str, request: Request, caller: Acts, service: Service) 
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:requeue", openapi_extra=body_of(ReasonBody, required=False))
-async def requeue(task: str, request: Request, caller: Acts, service: Service) -> Response:
+@router.post("/tasks/{task}:requeue", openapi_extra=_REQUEUE.extra)
+async def requeue_task(task: str, request: Request, caller: Acts, service: Service) -> Response:
     """Back to its queues, keeping its place."""
     body = await _optional(request, ReasonBody)
     command = commands.RequeueTask(task=task, agent=caller.only_agent, reason=body.reason)
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:hold", openapi_extra=body_of(ReasonBody, required=False))
-async def hold(task: str, request: Request, caller: Acts, service: Service) -> Response:
+@router.post("/tasks/{task}:hold", openapi_extra=_HOLD.extra)
+async def hold_task(task: str, request: Request, caller: Acts, service: Service) -> Response:
     """`waiting_on_customer` ends by itself with the customer's next message."""
     body = await _optional(request, ReasonBody)
     command = commands.HoldTask(task=task, agent=caller.only_agent, reason=body.reason or "hold")
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:resume")
-async def resume(task: str, request: Request, caller: Acts, service: Service) -> Response:
+@router.post("/tasks/{task}:resume", openapi_extra=_RESUME.extra)
+async def resume_task(task: str, request: Request, caller: Acts, service: Service) -> Response:
+    """It is on hold no longer."""
     await _optional(request, NothingBody)
     command = commands.ResumeTask(task=task, agent=caller.only_agent)
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:escalate", openapi_extra=body_of(LevelBody, required=False))
-async def escalate(task: str, request: Request, caller: Steers, service: Service) -> Response:
+@router.post("/tasks/{task}:escalate", openapi_extra=_ESCALATE.extra)
+async def escalate_task(task: str, request: Request, caller: Steers, service: Service) -> Response:
     """Fire the ladder's `level`, or the first that has not fired in this cycle."""
     body = await _optional(request, LevelBody)
     command = commands.EscalateTask(task=task, level=body.level)
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:assign", openapi_extra=body_of(AssignBody))
-async def assign(task: str, request: Request, caller: Steers, service: Service) -> Response:
+@router.post("/tasks/{task}:assign", openapi_extra=_ASSIGN.extra)
+async def assign_task(task: str, request: Request, caller: Steers, service: Service) -> Response:
     """Give it to an agent without an offer; over his capacity only by `override_capacity`."""
     body = await read_body(request, AssignBody)
     command = commands.AssignTask(
@@ -277,15 +330,19 @@ async def assign(task: str, request: Request, caller: Steers, service: Service) 
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:reprioritize", openapi_extra=body_of(PriorityBody))
-async def reprioritize(task: str, request: Request, caller: Steers, service: Service) -> Response:
+@router.post("/tasks/{task}:reprioritize", openapi_extra=_REPRIORITIZE.extra)
+async def reprioritize_task(
+    task: str, request: Request, caller: Steers, service: Service
+) -> Response:
+    """It waits with this priority from now on; the higher comes first."""
     body = await read_body(request, PriorityBody)
     command = commands.ReprioritizeTask(task=task, priority=body.priority)
     return await _do(request, caller, service, command)
 
 
-@router.post("/tasks/{task}:cancel", openapi_extra=body_of(ReasonBody, required=False))
-async def cancel(task: str, request: Request, caller: Steers, service: Service) -> Response:
+@router.post("/tasks/{task}:cancel", openapi_extra=_CANCEL.extra)
+async def cancel_task(task: str, request: Request, caller: Steers, service: Service) -> Response:
+    """It ends unanswered, and its offers are revoked."""
     body = await _optional(request, ReasonBody)
     command = commands.CancelTask(task=task, reason=body.reason or "cancelled")
     return await _do(request, caller, service, command)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from services.router.domain.config import Customer
+from services.router.domain.shapes import ResolvedIdentity
 from shared.contracts.interactions import Identity
 
 Key = tuple[str, str]
@@ -138,9 +139,9 @@ class CustomerIndex:
                 return owners[0]
         return None
 
-    def explain(self, identities: Iterable[Identity]) -> list[dict[str, Any]]:
+    def explain(self, identities: Iterable[Identity]) -> list[ResolvedIdentity]:
         """What each identity means, in the order in which they decide."""
-        found: list[dict[str, Any]] = []
+        found: list[ResolvedIdentity] = []
         for identity in identities:
             key = normalise(identity.scheme, identity.value)
             owners = self._owners.get(key, [])

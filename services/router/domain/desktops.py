@@ -1,11 +1,10 @@
 """Whose desktops show a customer: agents see the name, tier and language of whom they are offered."""
 
-from typing import Any
-
+from services.router.domain.shapes import Face
 from services.router.domain.workspace import Workspace
 
 
-def face(ws: Workspace, customer_id: str | None) -> dict[str, Any] | None:
+def face(ws: Workspace, customer_id: str | None) -> Face | None:
     """What a desktop shows of a customer; None where there is none."""
     customer = ws.customers.get(customer_id or "")
     if customer is None:
@@ -18,14 +17,14 @@ def face(ws: Workspace, customer_id: str | None) -> dict[str, Any] | None:
     }
 
 
-def faces(ws: Workspace, *names: str) -> dict[str, dict[str, Any] | None]:
+def faces(ws: Workspace, *names: str) -> dict[str, Face | None]:
     """The faces of these customers and of all who are one with them, by id."""
     whole = {ws.customers.canonical(name) for name in names}
     everybody = {*names, *whole, *(part for name in whole for part in ws.customers.parts(name))}
     return {name: face(ws, name) for name in everybody}
 
 
-def wake(ws: Workspace, before: dict[str, dict[str, Any] | None]) -> None:
+def wake(ws: Workspace, before: dict[str, Face | None]) -> None:
     """Announce the work of those who are offered work of customers that looked otherwise before."""
     for name, seen in before.items():
         if face(ws, name) != seen:

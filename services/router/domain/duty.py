@@ -4,9 +4,7 @@ A shift is a calendar and the agents who work it, each on his own clock (shift_z
 nobody is of the whole team. An agent whom no shift concerns is always on duty.
 """
 
-from typing import Any
-
-from services.router.domain import hours, shift_zones
+from services.router.domain import hours, shapes, shift_zones
 from services.router.domain.config import SUPERVISORS, TeamTarget
 from services.router.domain.escalation import CompiledLevel, Notify, OfferTo
 from services.router.domain.state import Task
@@ -104,7 +102,7 @@ def _reaches(ws: Workspace, task: Task, action: object) -> bool:
     return bool(supervisors(ws, task)) if action.who == SUPERVISORS else on_duty(ws, action.who)
 
 
-def roster(ws: Workspace, team_id: str) -> dict[str, Any]:
+def roster(ws: Workspace, team_id: str) -> shapes.Duty:
     """Who of a team is on duty. Raises Refused (not-found)."""
     team = ws.teams.get(team_id)
     if team is None:

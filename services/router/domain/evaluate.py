@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.router.domain import capacity, planning, task_facts
+from services.router.domain import capacity, planning, shapes, task_facts
 from services.router.domain.config import Customer, Policy, Queue
 from services.router.domain.desk import Desk
 from services.router.domain.policy import CompiledPolicy, Plan, first_step, queues_at
@@ -55,7 +55,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     now_us: int | None = None
 
 
-def evaluate(ws: Workspace, asked: Evaluation) -> dict[str, Any]:
+def evaluate(ws: Workspace, asked: Evaluation) -> shapes.EvaluatedPolicy:
     """`{"results": […]}`, one for each sample. Changes nothing.
 
     Raises Refused: not-found for a policy, validation for what an inline policy names in vain.
@@ -86,7 +86,7 @@ def _policy(ws: Workspace, asked: Evaluation) -> CompiledPolicy:
 
 def _result(
     ws: Workspace, policy: CompiledPolicy, sample: Sample, asked: Evaluation, pointer: str
-) -> dict[str, Any]:
+) -> shapes.PlannedTask:
     task = _task(ws, sample, pointer, spoken=asked.spoken)
     message = _message(ws, sample) if asked.spoken else None
     facts = task_facts.of(ws, task, message).replaced(
@@ -106,7 +106,7 @@ def _result(
     return found if own is None else {**found, "priority": own}
 
 
-def _planned(ws: Workspace, task: Task, plan: Plan) -> dict[str, Any]:
+def _planned(ws: Workspace, task: Task, plan: Plan) -> shapes.PlannedTask:
     asks = active(plan.requires, 0)
     step = first_step(plan.steps, 0, lambda step: bool(_able(ws, task, (step.queue,), asks)))
     queues = queues_at(plan.steps, step)

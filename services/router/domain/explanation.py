@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sized
 from heapq import nsmallest
 from typing import Any, NamedTuple
 
-from services.router.domain import candidates, capacity, waits
+from services.router.domain import candidates, capacity, shapes, waits
 from services.router.domain.candidates import Candidates
 from services.router.domain.capacity import Condition
 from services.router.domain.config import Queue
@@ -74,7 +74,7 @@ class Judged(NamedTuple):
 
 def explain_task(
     ws: Workspace, task_id: str, *, agent: str | None = None, page: Page | None = None
-) -> dict[str, Any]:
+) -> shapes.ExplainedTask:
     """The explanation of a task; with `agent`, of this agent alone; with `page`, of all of them page
     by page, the nearest first. Raises Refused (not-found)."""
     task = ws.tasks.get(task_id)
@@ -109,7 +109,7 @@ def explain_task(
     }
 
 
-def explain_stored(task: Task, at: str) -> dict[str, Any]:
+def explain_stored(task: Task, at: str) -> shapes.TaskExplanation:
     """The explanation of a task that has left memory: what became of it, and its decisions."""
     return {
         "task_id": task.id,
@@ -121,6 +121,7 @@ def explain_stored(task: Task, at: str) -> dict[str, Any]:
         "agents": [],
         "next_change": None,
         "decisions": [_decision(one) for one in task.decisions],
+        "next": None,
     }
 
 
@@ -145,7 +146,7 @@ def _nearness(one: Judged) -> tuple[int, Key, str]:
     return len(one.failed), one.keys, one.desk.id
 
 
-def _counts(found: Candidates) -> dict[str, Any]:
+def _counts(found: Candidates) -> shapes.CandidateCounts:
     """Every agent counts once: as admissible, or under the first condition that he fails."""
     return {
         "total": found.total,
@@ -154,7 +155,7 @@ def _counts(found: Candidates) -> dict[str, Any]:
     }
 
 
-def _agent(one: Judged) -> dict[str, Any]:
+def _agent(one: Judged) -> shapes.JudgedAgent:
     return {
         "id": one.desk.id,
         "admissible": not one.failed,
@@ -163,19 +164,19 @@ def _agent(one: Judged) -> dict[str, Any]:
     }
 
 
-def _condition(one: Condition) -> dict[str, Any]:
-    shown = {"text": one.text, "value": one.value, "passed": one.passed}
+def _condition(one: Condition) -> shapes.ShownCondition:
+    shown: shapes.ShownCondition = {"text": one.text, "value": one.value, "passed": one.passed}
     return shown if one.missing is None else {**shown, "missing": one.missing}
 
 
-def _policy(task: Task) -> dict[str, Any] | None:
+def _policy(task: Task) -> shapes.ShownPolicy | None:
     ref = task.policy
     if ref is None:
         return None
     return {"id": ref.id, "version": ref.version, "rule": ref.rule, "step": ref.step}
 
 
-def _decision(one: Decision) -> dict[str, Any]:
+def _decision(one: Decision) -> shapes.ShownDecision:
     return {
         "seq": one.seq,
         "at": format_instant(one.at_us),
@@ -258,7 +259,7 @@ def _reason(kind: str) -> str:
 # -- an agent
 
 
-def explain_agent(ws: Workspace, agent_id: str) -> dict[str, Any]:
+def explain_agent(ws: Workspace, agent_id: str) -> shapes.AgentExplanation:
     """Why this agent has, or has not, what waits: the nearest of the waiting tasks, each with its
     conditions. Raises Refused (not-found)."""
     desk = ws.desks.get(agent_id)

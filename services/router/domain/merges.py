@@ -4,10 +4,9 @@ A merge is a note beside the customers, which stay as they were written; so undo
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from services.router.domain import commands as cmd
-from services.router.domain import desktops, histories, pairing, planning
+from services.router.domain import desktops, histories, pairing, planning, shapes
 from services.router.domain.state import OPEN, CustomerMerge, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts import routing
@@ -18,7 +17,7 @@ RECENT_MAX = 50
 CONVERSATIONS_MAX = 200
 
 
-def merge(ws: Workspace, command: cmd.MergeCustomer) -> dict[str, Any]:
+def merge(ws: Workspace, command: cmd.MergeCustomer) -> shapes.CustomerProfile:
     """MergeCustomer. Repeated, it answers the same."""
     if not check(ws, command):
         seen = desktops.faces(ws, command.customer, command.into)
@@ -51,7 +50,7 @@ def check(ws: Workspace, command: cmd.MergeCustomer) -> bool:
     return False
 
 
-def unmerge(ws: Workspace, command: cmd.UnmergeCustomer) -> dict[str, Any]:
+def unmerge(ws: Workspace, command: cmd.UnmergeCustomer) -> shapes.CustomerProfile:
     """UnmergeCustomer: both are as they were written."""
     check_undo(ws, command)
     seen = desktops.faces(ws, command.customer)
@@ -99,7 +98,7 @@ def _announce(ws: Workspace, name: str, paired: dict[str, tuple[str, ...]]) -> N
         pairing.all_anew(ws)
 
 
-def profile(ws: Workspace, name: str) -> dict[str, Any]:
+def profile(ws: Workspace, name: str) -> shapes.CustomerProfile:
     """A customer over all channels: who he is, open and recent work, who had it last. Raises
     Refused (not-found)."""
     customer = ws.customers.get(name)
@@ -131,7 +130,7 @@ def profile(ws: Workspace, name: str) -> dict[str, Any]:
     }
 
 
-def _work(task: Task) -> dict[str, Any]:
+def _work(task: Task) -> shapes.CustomerWork:
     return {
         "task_id": task.id,
         "state": task.state,

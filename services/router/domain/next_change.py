@@ -1,13 +1,13 @@
 """The earliest moment at which something changes for a task by itself, and what it is."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from services.router.domain import requirements
 from services.router.domain.capacity import Condition, serving
 from services.router.domain.desk import Desk
 from services.router.domain.policy import queues_at
 from services.router.domain.pools import NEVER_US
+from services.router.domain.shapes import NextChange
 from services.router.domain.state import OWNED, SEEKING, Task
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import format_instant, span_us
@@ -18,7 +18,7 @@ _ROOM = frozenset({"capacity", "channel_cap", "wrap_up"})
 
 def next_change(
     ws: Workspace, task: Task, nearest: Iterable[tuple[Desk, list[Condition]]]
-) -> dict[str, Any] | None:
+) -> NextChange | None:
     """`{"at", "what"}`, or None when nothing is due. `nearest`: agents and what they fail."""
     found = [*_of_task(ws, task)]
     if task.state in SEEKING:

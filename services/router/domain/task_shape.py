@@ -8,13 +8,14 @@ import msgspec
 from services.router.domain import estimates
 from services.router.domain.capacity import active
 from services.router.domain.requirements import Requirement
-from services.router.domain.state import SEEKING, PolicyRef, Task
+from services.router.domain.shapes import PlaceEstimate
+from services.router.domain.state import SEEKING, PolicyRef, Task, TaskState
 from services.router.domain.workspace import Workspace
 from shared.contracts.instants import format_instant, seconds
 from shared.contracts.routing import PolicyFacts, RequirementFacts
 
 
-class Escalation(msgspec.Struct, gc=False):
+class TaskEscalation(msgspec.Struct, gc=False):
     ladder: str | None
     fired: list[str]
 
@@ -27,7 +28,7 @@ class ShownTask(msgspec.Struct, gc=False):
     id: str
     number: int
     version: int
-    state: str
+    state: TaskState
     reason: str | None
     kind: str
     conversation_id: str
@@ -54,8 +55,8 @@ class ShownTask(msgspec.Struct, gc=False):
     disposition: str | None
     note: str | None
     text: str | None
-    escalation: Escalation | None = None
-    estimate: dict[str, Any] | None = None
+    escalation: TaskEscalation | None = None
+    estimate: PlaceEstimate | None = None
 
 
 def shown(ws: Workspace, task: Task) -> ShownTask:
@@ -103,7 +104,7 @@ def stored(task: Task) -> ShownTask:
         task.note,
         task.text,
     )
-    found.escalation = Escalation(task.ladder, task.fired)
+    found.escalation = TaskEscalation(task.ladder, task.fired)
     return found
 
 
@@ -134,7 +135,7 @@ def _relaxed_at(task: Task, item: Requirement) -> str | None:
     return None
 
 
-def _estimate(ws: Workspace, task: Task) -> dict[str, Any] | None:
+def _estimate(ws: Workspace, task: Task) -> PlaceEstimate | None:
     known = estimates.estimate(ws, task)
     if known is None:
         return None

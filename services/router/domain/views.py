@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from services.router.domain import counts, desktops, estimates, task_shape
+from services.router.domain import counts, desktops, estimates, shapes, task_shape
 from services.router.domain.desk import Desk
 from services.router.domain.state import Offer, Task
 from services.router.domain.workspace import Workspace
@@ -15,12 +15,12 @@ from shared.contracts.problems import not_found
 # -- agents
 
 
-def work(ws: Workspace, agent_id: str) -> tuple[int, dict[str, Any]]:
+def work(ws: Workspace, agent_id: str) -> tuple[int, shapes.Work]:
     """(revision, snapshot) of an agent's work. Raises Refused (not-found)."""
     desk = _desk(ws, agent_id)
     offers = sorted((ws.offers[offer] for offer in desk.offers), key=lambda offer: offer.number)
     tasks = sorted((ws.tasks[task] for task in desk.tasks), key=lambda task: task.number)
-    snapshot = {
+    snapshot: shapes.Work = {
         "revision": desk.agent.revision,
         "agent": {
             "id": agent_id,
@@ -46,7 +46,7 @@ def _desk(ws: Workspace, agent_id: str) -> Desk:
     return desk
 
 
-def show_presence(desk: Desk) -> dict[str, Any]:
+def show_presence(desk: Desk) -> shapes.ShownPresence:
     agent = desk.agent
     return {
         "status": agent.shown_status,
@@ -57,7 +57,7 @@ def show_presence(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _load(desk: Desk) -> dict[str, Any]:
+def _load(desk: Desk) -> shapes.Load:
     return {
         "used": desk.used,
         "capacity": desk.config.capacity,
@@ -65,7 +65,7 @@ def _load(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _offer(ws: Workspace, offer: Offer) -> dict[str, Any]:
+def _offer(ws: Workspace, offer: Offer) -> shapes.WorkOffer:
     task = ws.tasks[offer.task_id]
     return {
         "id": offer.id,
@@ -84,7 +84,7 @@ def _offer(ws: Workspace, offer: Offer) -> dict[str, Any]:
     }
 
 
-def _own_task(task: Task) -> dict[str, Any]:
+def _own_task(task: Task) -> shapes.WorkTask:
     return {
         "id": task.id,
         "state": task.state,
@@ -105,7 +105,7 @@ def _own_task(task: Task) -> dict[str, Any]:
     }
 
 
-def _due(task: Task) -> list[dict[str, Any]]:
+def _due(task: Task) -> list[shapes.DueClock]:
     return [
         {"metric": note.metric, "due_at": format_instant(note.due_us), "breached": note.breached}
         for note in task.clocks
@@ -188,7 +188,7 @@ def zone_of(ws: Workspace, conversation: str | None, customer: str | None) -> st
 # -- queues and resources
 
 
-def queue_status(ws: Workspace, name: str) -> dict[str, Any] | None:
+def queue_status(ws: Workspace, name: str) -> shapes.QueueStatus | None:
     """Who waits and who works; None where there is no such queue."""
     if name not in ws.queues:
         return None
@@ -206,7 +206,9 @@ def queue_status(ws: Workspace, name: str) -> dict[str, Any] | None:
         "reserved": found.of(counts.RESERVED, name),
         "assigned": found.of(counts.ASSIGNED, name),
         "agents": {
-            word: found.of(word, name) for word in (counts.AVAILABLE, counts.BUSY, counts.AWAY)
+            "available": found.of(counts.AVAILABLE, name),
+            "busy": found.of(counts.BUSY, name),
+            "away": found.of(counts.AWAY, name),
         },
         "estimate": {
             "wait_s": None if wait_us is None else seconds(wait_us),

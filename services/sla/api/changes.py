@@ -9,6 +9,7 @@ from fastapi import Depends, Request, Response
 from services.sla import live
 from services.sla.api.context import Service, Sla
 from services.sla.api.resources import submit
+from services.sla.domain import shapes
 from services.sla.domain.commands import MigratePolicy
 from services.sla.domain.policy import Mode, check_references, compile_policy
 from services.sla.dry_run import Proposal
@@ -16,6 +17,7 @@ from services.sla.resources import read_calendar, read_policy
 from shared.contracts.problems import invalid, not_found
 from shared.http.auth import Caller, require
 from shared.http.bodies import read_body
+from shared.http.calls import Call, written
 from shared.http.idempotency import REPLAYED
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
@@ -24,6 +26,7 @@ from shared.runtime.port import NotOwner
 
 router = api_router("sla-policies")
 PROPOSED_MAX = 50
+_MOST = msgspec.Meta(extra_json_schema={"maxItems": PROPOSED_MAX})
 Modes = Literal["recompute", "forward", "reset", "proportional"]
 
 
@@ -38,13 +41,38 @@ class MigrateBody(msgspec.Struct, forbid_unknown_fields=True):
 class DryRunBody(msgspec.Struct, forbid_unknown_fields=True):
     """Policies and calendars as they would be written, and how open clocks would move to them."""
 
-    policies: list[dict[str, Any]] = []
-    calendars: list[dict[str, Any]] = []
+    policies: Annotated[list[Annotated[dict[str, Any], written("SlaPolicy")]], _MOST] = []
+    calendars: Annotated[list[Annotated[dict[str, Any], written("Calendar")]], _MOST] = []
     mode: Modes | None = None
 
 
-@router.post("/sla-policies/{name}:migrate")
-async def migrate_policy(
+_EVENTS = {"progress": shapes.DryRunProgress, "report": shapes.DryRunReport}
+_MIGRATE = Call(
+    body=MigrateBody,
+    example={"mode": "recompute", "dry_run": False},
+    answer=shapes.Migration | shapes.DryRunReport,
+    events=_EVENTS,
+    keyed=True,
+)
+_DRY_RUN = Call(
+    body=DryRunBody,
+    example={
+        "policies": [
+            {
+                "id": "standard",
+                "calendar": "office",
+                "targets": {"first_response": {"target_s": 1800}},
+            }
+        ],
+        "mode": "recompute",
+    },
+    answer=shapes.DryRunReport,
+    events=_EVENTS,
+)
+
+
+@router.post("/sla-policies/{name}:migrate", openapi_extra=_MIGRATE.extra)
+async def migrate_sla_policy(
     name: str,
     request: Request,
     caller: Annotated[Caller, Depends(require("config:write"))],
@@ -63,8 +91,8 @@ async def migrate_policy(
     return json_reply(msgspec.json.decode(reply.body), 200, headers)
 
 
-@router.post("/sla-policies:dry-run")
-async def dry_run(
+@router.post("/sla-policies:dry-run", openapi_extra=_DRY_RUN.extra)
+async def dry_run_sla_policies(
     request: Request,
     caller: Annotated[Caller, Depends(require("evaluate"))],
     service: Service,

@@ -7,35 +7,43 @@ from fastapi import Depends, Query, Request, Response
 
 from services.sla import live
 from services.sla.api.context import Service, instant, moment, span, stored_clock
-from services.sla.api.tables import Format, table_reply, wants_csv
+from services.sla.api.figures import Since, Until
+from services.sla.api.tables import CSV_TEXT, Format, table_reply, wants_csv
+from services.sla.domain.shapes import Clock, ConversationClocks, ExplainedClock, State
 from services.sla.store import NEVER
 from shared.contracts.problems import not_found
 from shared.http.auth import Caller, require
+from shared.http.calls import Call
 from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, encode_cursor, page
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 
 router = api_router("clocks")
 Reads = Annotated[Caller, Depends(require("clocks:read"))]
+OfMetric = Annotated[str | None, Query(description="of this metric, or named clock")]
+OfQueue = Annotated[str | None, Query(description="of this queue")]
+OfAgent = Annotated[str | None, Query(description="of this agent")]
 
-State = Literal["running", "paused", "met", "missed", "closed_unanswered", "abandoned", "cancelled"]
+_BREACHES = Call(answer=Clock, page="breaches", media=CSV_TEXT)
 
 
-@router.get("/clocks")
+@router.get("/clocks", openapi_extra=Call(answer=Clock, page="clocks").extra)
 async def list_clocks(
     caller: Reads,
     service: Service,
-    state: Annotated[list[State] | None, Query()] = None,
-    metric: str | None = None,
-    queue: str | None = None,
-    agent: str | None = None,
-    policy: str | None = None,
-    channel: str | None = None,
-    conversation: str | None = None,
-    task: str | None = None,
-    due_after: str | None = None,
-    due_before: str | None = None,
-    sort: Literal["due_at"] = "due_at",
+    state: Annotated[
+        list[State] | None, Query(description="in one of these states; repeat it for several")
+    ] = None,
+    metric: OfMetric = None,
+    queue: OfQueue = None,
+    agent: OfAgent = None,
+    policy: Annotated[str | None, Query(description="under this policy")] = None,
+    channel: Annotated[str | None, Query(description="on this channel")] = None,
+    conversation: Annotated[str | None, Query(description="of this conversation")] = None,
+    task: Annotated[str | None, Query(description="of this task")] = None,
+    due_after: Annotated[str | None, Query(description="RFC 3339: due at it or later")] = None,
+    due_before: Annotated[str | None, Query(description="RFC 3339: due before it")] = None,
+    sort: Annotated[Literal["due_at"], Query(description="the order, next due first")] = "due_at",
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
@@ -65,14 +73,17 @@ async def list_clocks(
     return page("clocks", shown, limit, lambda one: places[one["id"]])
 
 
-@router.get("/conversations/{conversation}/clocks")
-async def list_of_conversation(conversation: str, caller: Reads, service: Service) -> Response:
+@router.get(
+    "/conversations/{conversation}/clocks", openapi_extra=Call(answer=ConversationClocks).extra
+)
+async def list_conversation_clocks(conversation: str, caller: Reads, service: Service) -> Response:
     """All clocks of a conversation, in the order of their start."""
     rows = await service.store.of_conversation(caller.workspace, conversation)
-    return json_reply({"clocks": await _present(service, caller.workspace, rows), "next": None})
+    shown = await _present(service, caller.workspace, rows)
+    return json_reply(ConversationClocks(clocks=shown, next=None))
 
 
-@router.get("/clocks/{clock}/explanation")
+@router.get("/clocks/{clock}/explanation", openapi_extra=Call(answer=ExplainedClock).extra)
 async def explain_clock(clock: str, caller: Reads, service: Service) -> Response:
     """The ledger: what every second of the clock was, and because of what. It is empty where the work
     ended so long ago (a week after the last event) that only its figures are kept."""
@@ -85,20 +96,20 @@ async def explain_clock(clock: str, caller: Reads, service: Service) -> Response
     return json_reply(found or {**stored_clock(row), "summary": _history(row), "late": [], "ledger": []})  # fmt: skip
 
 
-@router.get("/breaches")
+@router.get("/breaches", openapi_extra=_BREACHES.extra)
 async def list_breaches(
     caller: Annotated[Caller, Depends(require("figures:read"))],
     service: Service,
     request: Request,
-    since: Annotated[str | None, Query(alias="from")] = None,
-    until: Annotated[str | None, Query(alias="to")] = None,
-    metric: str | None = None,
-    queue: str | None = None,
-    agent: str | None = None,
-    policy: str | None = None,
-    channel: str | None = None,
-    conversation: str | None = None,
-    task: str | None = None,
+    since: Since = None,
+    until: Until = None,
+    metric: OfMetric = None,
+    queue: OfQueue = None,
+    agent: OfAgent = None,
+    policy: Annotated[str | None, Query(description="under this SLA policy")] = None,
+    channel: Annotated[str | None, Query(description="on this channel")] = None,
+    conversation: Annotated[str | None, Query(description="of this conversation")] = None,
+    task: Annotated[str | None, Query(description="of this task")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
     form: Format = None,
@@ -130,12 +141,10 @@ async def list_breaches(
     return page("breaches", shown, limit, lambda one: places[one["id"]])
 
 
-async def _present(
-    service: Service, workspace: str, rows: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+async def _present(service: Service, workspace: str, rows: list[dict[str, Any]]) -> list[Clock]:
     """Stored clocks; those in memory as of this moment. The ledger of history is not kept."""
     wanted = {row["conversation_id"] for row in rows}
-    current: dict[str, dict[str, Any]] = {}
+    current: dict[str, Clock] = {}
     if wanted:
         current = await service.runtime.query(workspace, lambda core: live.clocks_of(core, wanted))
     return [current.get(row["id"]) or {**stored_clock(row), "ledger": []} for row in rows]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from services.sla.domain.shapes import ShownClock
 from services.sla.dry_run import DryRuns
 from services.sla.feeds import FeedReader
 from services.sla.readings import Readings
@@ -60,7 +61,7 @@ def instant(at: datetime | None) -> str | None:
     return None if at is None else format_instant((at - _EPOCH) // timedelta(microseconds=1))
 
 
-def stored_clock(row: dict[str, Any]) -> dict[str, Any]:
+def stored_clock(row: dict[str, Any]) -> ShownClock:
     """A clock that is history, as `live.shown_clock` shows a present one."""
     elapsed, target = row["elapsed_s"], row["target_s"]
     return {
@@ -68,7 +69,7 @@ def stored_clock(row: dict[str, Any]) -> dict[str, Any]:
         "metric": row["metric"],
         "cycle": row["cycle"],
         "state": row["state"],
-        "started_at": instant(row["started_at"]),
+        "started_at": instant(row["started_at"]) or "",
         "target_s": target,
         "due_at": instant(row["due_at"]),
         "satisfied_at": instant(row["satisfied_at"]),

@@ -7,7 +7,8 @@ from fastapi import Depends, Query, Request, Response
 
 from services.sla import live
 from services.sla.api.context import Service, instant, span
-from services.sla.api.tables import Format, table_reply
+from services.sla.api.tables import Format, table_call, table_reply
+from services.sla.domain import shapes
 from services.sla.domain.alarms import shown_alarm
 from services.sla.figures_rows import TooMany
 from services.sla.readings import REPEAT_S, SERIES_ROWS_MAX
@@ -21,7 +22,7 @@ Reads = Annotated[Caller, Depends(require("figures:read"))]
 SLOTS_MAX = 1_500  # steps of a series
 GROUPS_MAX = 50  # named in one question
 DAY_S = 86_400
-Group = Literal["queue", "channel", "agent", "policy", "priority", "tag"]
+By = Annotated[shapes.By, Query(description="what the rows are groups of")]
 Since = Annotated[
     str | None,
     Query(alias="from", description="RFC 3339, inclusive; by default 24 hours before `to`"),
@@ -35,7 +36,11 @@ Metric = Annotated[
     ),
 ]
 Metrics = Annotated[
-    list[str] | None, Query(alias="metric", max_length=20, description="by default all")
+    list[str] | None, Query(alias="metric", max_length=20, description="only these; by default all")
+]
+Cohort = Annotated[
+    Literal["started", "finished"],
+    Query(description="of clocks that started, or ended, in the span"),
 ]
 Groups = Annotated[
     list[str] | None,
@@ -46,15 +51,15 @@ Threshold = Annotated[
 ]
 
 
-@router.get("/service-level")
-async def service_level(
+@router.get("/service-level", openapi_extra=table_call(shapes.ServiceLevels).extra)
+async def get_service_level(
     request: Request,
     caller: Reads,
     service: Service,
     metric: Metric = "first_response",
     since: Since = None,
     until: Until = None,
-    by: Group = "queue",
+    by: By = "queue",
     threshold_s: Threshold = None,
     form: Format = None,
 ) -> Response:
@@ -71,16 +76,18 @@ async def service_level(
     return table_reply(request, form, rows, **around)
 
 
-@router.get("/compliance")
-async def compliance(
+@router.get("/compliance", openapi_extra=table_call(shapes.Compliance).extra)
+async def get_compliance(
     request: Request,
     caller: Reads,
     service: Service,
-    cohort: Literal["started", "due", "finished"] = "due",
+    cohort: Annotated[
+        Literal["started", "due", "finished"], Query(description="which clocks are judged")
+    ] = "due",
     metric: Metrics = None,
     since: Since = None,
     until: Until = None,
-    by: Group = "queue",
+    by: By = "queue",
     form: Format = None,
 ) -> Response:
     """met / (met + missed) of the clocks that started, were due, or finished in [from, to). An open
@@ -92,33 +99,41 @@ async def compliance(
     return table_reply(request, form, rows, **around)
 
 
-@router.get("/forecast")
-async def forecast(
+@router.get("/forecast", openapi_extra=table_call(shapes.Forecast).extra)
+async def get_forecast(
     request: Request,
     caller: Reads,
     service: Service,
     metric: Metrics = None,
-    by: Group = "queue",
+    by: By = "queue",
     form: Format = None,
 ) -> Response:
     """How many running clocks are due within 300, 900 and 3600 s, how many of them are likely to
     breach (the expected number, from how long clocks of the metric and queue took in the last seven
     days), and how many open ones are overdue: in all, and by group."""
     found = await service.readings.forecast(caller.workspace, metric, by)
-    rows = found.pop("rows")
-    return table_reply(request, form, rows, at=instant(datetime.now(UTC)), by=by, **found)
+    around: dict[str, Any] = {
+        "at": instant(datetime.now(UTC)),
+        "by": by,
+        "due": found["due"],
+        "overdue": found["overdue"],
+    }
+    return table_reply(request, form, found["rows"], **around)
 
 
-@router.get("/figures")
-async def figures(
+@router.get("/figures", openapi_extra=table_call(shapes.Figures).extra)
+async def get_figures(
     request: Request,
     caller: Reads,
     service: Service,
     since: Since = None,
     until: Until = None,
-    by: Group = "queue",
-    cohort: Literal["started", "finished"] = "finished",
-    repeat_within_s: Annotated[int, Query(ge=0, le=90 * DAY_S)] = REPEAT_S,
+    by: By = "queue",
+    cohort: Cohort = "finished",
+    repeat_within_s: Annotated[
+        int,
+        Query(ge=0, le=90 * DAY_S, description="within which a new task is a repeated contact"),
+    ] = REPEAT_S,
     form: Format = None,
 ) -> Response:
     """By group: speed of answer (its mean is ASA), time to abandon, abandonment, first and next
@@ -141,17 +156,19 @@ async def figures(
     return table_reply(request, form, rows, **around)
 
 
-@router.get("/figures/series")
-async def series(
+@router.get("/figures/series", openapi_extra=table_call(shapes.FiguresSeries).extra)
+async def get_figures_series(
     request: Request,
     caller: Reads,
     service: Service,
     metric: Metric = "first_response",
     since: Since = None,
     until: Until = None,
-    by: Group = "queue",
-    cohort: Literal["started", "finished"] = "finished",
-    step_s: Annotated[int, Query(ge=60, le=366 * DAY_S, multiple_of=60)] = 3600,
+    by: By = "queue",
+    cohort: Cohort = "finished",
+    step_s: Annotated[
+        int, Query(ge=60, le=366 * DAY_S, multiple_of=60, description="length of a step in seconds")
+    ] = 3600,
     threshold_s: Threshold = None,
     group: Groups = None,
     form: Format = None,
@@ -187,8 +204,8 @@ async def series(
     return table_reply(request, form, rows, **around)
 
 
-@router.get("/burn-alerts")
-async def burn_alerts(
+@router.get("/burn-alerts", openapi_extra=table_call(shapes.BurnAlerts).extra)
+async def list_burn_alerts(
     request: Request, caller: Reads, service: Service, form: Format = None
 ) -> Response:
     """The promises of queues that are missed too fast just now: over a long and a short window of

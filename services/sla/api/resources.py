@@ -9,6 +9,17 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.sla import live
 from services.sla.api.context import Service, Sla
+from services.sla.api.described import (
+    ASK_CALENDARS,
+    DAYS,
+    DELETE,
+    TITLES,
+    TRY_POLICY,
+    SpecialDays,
+    get_call,
+    list_call,
+    put_call,
+)
 from services.sla.domain.commands import Command, DeleteResource, ResourceKind
 from services.sla.evaluate import evaluate as evaluate_policy
 from services.sla.feeds import has_addresses
@@ -48,7 +59,12 @@ def resource_router(kind: ResourceKind) -> APIRouter:
     path, plural = PATHS[kind]
     routes = api_router(path)
 
-    @routes.put(f"/{path}/{{name}}", name=f"put_{kind}")
+    @routes.put(
+        f"/{path}/{{name}}",
+        name=f"put_{kind}",
+        summary=f"Create or replace {TITLES[kind]}",
+        openapi_extra=put_call(kind).extra,
+    )
     async def put_one(  # pyright: ignore[reportUnusedFunction]
         name: str, request: Request, caller: Writes, service: Service
     ) -> Response:
@@ -61,7 +77,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         reply = await submit(request, caller, service, command)
         return _written(reply)
 
-    @routes.get(f"/{path}/{{name}}", name=f"get_{kind}")
+    @routes.get(f"/{path}/{{name}}", name=f"get_{kind}", openapi_extra=get_call(kind).extra)
     async def get_one(  # pyright: ignore[reportUnusedFunction]
         name: str, request: Request, caller: Reads, service: Service
     ) -> Response:
@@ -72,7 +88,9 @@ def resource_router(kind: ResourceKind) -> APIRouter:
             raise not_found(kind.replace("_", " "), name)
         return versioned(request, found[1], found[0])
 
-    @routes.delete(f"/{path}/{{name}}", status_code=204, name=f"delete_{kind}")
+    @routes.delete(
+        f"/{path}/{{name}}", status_code=204, name=f"delete_{kind}", openapi_extra=DELETE.extra
+    )
     async def delete_one(  # pyright: ignore[reportUnusedFunction]
         name: str, request: Request, caller: Writes, service: Service
     ) -> Response:
@@ -82,7 +100,7 @@ def resource_router(kind: ResourceKind) -> APIRouter:
         await submit(request, caller, service, command)
         return no_content()
 
-    @routes.get(f"/{path}", name=f"list_{plural}")
+    @routes.get(f"/{path}", name=f"list_{plural}", openapi_extra=list_call(kind, plural).extra)
     async def list_all(  # pyright: ignore[reportUnusedFunction]
         caller: Reads, service: Service, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
     ) -> Response:
@@ -136,13 +154,17 @@ def _written(reply: Reply) -> Response:
 evaluations = api_router("evaluation")
 
 
-@evaluations.get("/calendars/{name}/days")
-async def calendar_days(
+@evaluations.get("/calendars/{name}/days", openapi_extra=DAYS.extra)
+async def list_calendar_days(
     name: str,
     caller: Reads,
     service: Service,
-    since: Annotated[str | None, Query(alias="from")] = None,
-    until: Annotated[str | None, Query(alias="to")] = None,
+    since: Annotated[
+        str | None, Query(alias="from", description="YYYY-MM-DD; by default today")
+    ] = None,
+    until: Annotated[
+        str | None, Query(alias="to", description="YYYY-MM-DD, inclusive; by default a year later")
+    ] = None,
 ) -> Response:
     """Holidays, dates of feeds and overrides from a date to another, both inclusive (default: a
     year from today): what a feed brings, and which of it is switched off."""
@@ -156,7 +178,8 @@ async def calendar_days(
     if not 0 <= (last - first).days < SPECIAL_DAYS_MAX:
         expected = f"from before to, at most {SPECIAL_DAYS_MAX} days apart"
         raise invalid("/query/to", "range", "The span is empty or too long.", expected)
-    return json_reply({"days": special_days(parse_calendar(found[1]), first, last), "next": None})
+    found_days = special_days(parse_calendar(found[1]), first, last)
+    return json_reply(SpecialDays(days=found_days, next=None))
 
 
 def _day(name: str, text: str | None, default: date) -> date:
@@ -166,8 +189,8 @@ def _day(name: str, text: str | None, default: date) -> date:
         raise invalid(f"/query/{name}", "date", f"{text!r} is no date", "YYYY-MM-DD") from error
 
 
-@evaluations.post("/calendars:evaluate")
-async def calendars_evaluate(request: Request, caller: Tries, service: Service) -> Response:
+@evaluations.post("/calendars:evaluate", openapi_extra=ASK_CALENDARS.extra)
+async def evaluate_calendars(request: Request, caller: Tries, service: Service) -> Response:
     """Deadlines, elapsed open time, open or not, windows: of a calendar given or stored."""
     body = await read_body(request, dict[str, Any])
     stored = await service.runtime.query(
@@ -176,8 +199,8 @@ async def calendars_evaluate(request: Request, caller: Tries, service: Service) 
     return json_reply(evaluate_calendar(body, _lookup(stored)))
 
 
-@evaluations.post("/sla-policies:evaluate")
-async def sla_policies_evaluate(request: Request, caller: Tries, service: Service) -> Response:
+@evaluations.post("/sla-policies:evaluate", openapi_extra=TRY_POLICY.extra)
+async def evaluate_sla_policies(request: Request, caller: Tries, service: Service) -> Response:
     """The clocks that a policy would run over events, with their ledgers."""
     body = await read_body(request, dict[str, Any])
     stored = await service.runtime.query(

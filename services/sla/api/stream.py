@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import Depends, Query, Request, Response
 
 from services.sla import live
 from services.sla.api.context import Service, Sla, instant
-from services.sla.api.figures import Group
-from services.sla.domain.alarms import shown_alarm
+from services.sla.api.figures import By
+from services.sla.domain import shapes
+from services.sla.domain.alarms import FIRING, RESOLVED, shown_alarm
+from shared.contracts import sla
 from shared.http.auth import Caller, require
+from shared.http.calls import Call
 from shared.http.routes import api_router
 from shared.http.sse import SseEvent, begin_after, event_stream
 from shared.runtime.port import JOURNAL
@@ -24,20 +27,31 @@ IDLE_S = 30.0
 FIGURES = "sla.figures.v1"
 
 _JSON = msgspec.json.Encoder()
+_STREAM = Call(
+    events={
+        **sla.TYPES,
+        FIRING: shapes.BurnEvent,
+        RESOLVED: shapes.BurnEvent,
+        FIGURES: shapes.LiveFigures,
+    },
+    resumes=True,
+)
 
 
-@router.get("/sla/stream")
-async def stream(
+@router.get("/sla/stream", openapi_extra=_STREAM.extra)
+async def stream_sla(
     request: Request,
     caller: Annotated[Caller, Depends(require("clocks:read", ticket=True))],
     service: Service,
     figures_s: Annotated[
         int | None, Query(ge=2, le=300, description="also send figures, each so many seconds")
     ] = None,
-    by: Group = "queue",
-    metric: Annotated[str, Query(max_length=64)] = "first_response",
+    by: By = "queue",
+    metric: Annotated[
+        str, Query(max_length=64, description="of the service level in the figures")
+    ] = "first_response",
     window_s: Annotated[
-        int, Query(ge=60, le=86_400, description="of the service level in the figures")
+        int, Query(ge=60, le=86_400, description="its span until now, in seconds")
     ] = 1_800,
 ) -> Response:
     """Server-Sent Events: those of `sla.events` and of burn alerts, after Last-Event-ID or `?after=` (a
@@ -63,10 +77,12 @@ async def _end(service: Sla, workspace: str) -> int:
 class _Board:
     """The figures of a live screen."""
 
-    def __init__(self, workspace: str, service: Sla, by: Group, metric: str, window_s: int) -> None:
+    def __init__(
+        self, workspace: str, service: Sla, by: shapes.By, metric: str, window_s: int
+    ) -> None:
         self._workspace = workspace
         self._service = service
-        self._by: Group = by
+        self._by: shapes.By = by
         self._metric = metric
         self._window = timedelta(seconds=window_s)
 
@@ -77,9 +93,9 @@ class _Board:
             workspace, self._metric, at - self._window, at, self._by
         )
         alarms = await self._service.runtime.query(workspace, live.alarms)
-        shown: dict[str, Any] = {
+        shown: shapes.LiveFigures = {
             "workspace": workspace,
-            "at": instant(at),
+            "at": instant(at) or "",
             "service_level": levels,
             "forecast": await readings.forecast(workspace, None, self._by),
             "burn_alerts": [shown_alarm(one) for one in alarms],

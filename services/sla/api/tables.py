@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import Query, Request, Response
 
+from shared.http.calls import Call
 from shared.http.replies import json_reply
 
 CSV_TYPE = "text/csv; charset=utf-8"
@@ -17,8 +18,15 @@ Format = Annotated[
     Query(alias="format", description="`csv` for a table; else as `Accept` prefers"),
 ]
 
+CSV_TEXT = {"text/csv": {"type": "string", "description": "the rows, nested names by dots"}}
+
 # What a spreadsheet takes for the start of a formula (OWASP, «CSV injection»).
 _RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def table_call(answer: Any) -> Call:
+    """A call that is answered with `table_reply`."""
+    return Call(answer=answer, media=CSV_TEXT)
 
 
 def wants_csv(request: Request, form: str | None) -> bool:

@@ -6,6 +6,7 @@ They are kept in the journal (so live screens get them) and not on the bus: they
 import msgspec
 
 from services.sla.domain.burn import Severity
+from services.sla.domain.shapes import BurnAlert
 from shared.contracts.core import Emitted
 from shared.contracts.instants import format_instant
 
@@ -36,7 +37,7 @@ class Alarm(msgspec.Struct, gc=False):
         return f"{self.queue}/{self.metric}/{self.severity}"
 
 
-def shown_alarm(alarm: Alarm) -> dict[str, object]:
+def shown_alarm(alarm: Alarm) -> BurnAlert:
     """An alarm that fires, as calls and events show it."""
     return {
         "queue": alarm.queue,

@@ -11,6 +11,7 @@ import msgspec
 
 from services.sla.domain.columns import GROUPED, Columns, names
 from services.sla.domain.conversation import Live
+from services.sla.domain.shapes import Survey
 from shared.contracts.core import Row
 
 TABLE = "feedback"
@@ -99,19 +100,19 @@ _GOOD = {"csat": 4, "nps": 9, "ces": 5}
 _BAD = {"csat": 2, "nps": 6, "ces": 3}
 
 
-def shown_scores(survey: str, scores: Scores) -> dict[str, Any]:
+def shown_scores(survey: str, scores: Scores) -> Survey:
     """A survey's figure; None where nobody answered."""
     n = scores.n
-    shown: dict[str, Any] = {
+    shown: Survey = {
         "responses": n + scores.outside,
         "outside_scale": scores.outside,
         "mean": scores.total / n if n else None,
     }
     if survey == "nps":
-        return {
-            **shown,
-            "promoters": scores.good,
-            "detractors": scores.bad,
-            "nps": 100 * (scores.good - scores.bad) / n if n else None,
-        }
-    return {**shown, "good": scores.good, survey: scores.good / n if n else None}
+        shown["promoters"] = scores.good
+        shown["detractors"] = scores.bad
+        shown["nps"] = 100 * (scores.good - scores.bad) / n if n else None
+        return shown
+    shown["good"] = scores.good
+    shown["csat" if survey == "csat" else "ces"] = scores.good / n if n else None
+    return shown

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from services.sla.domain import shapes
 from services.sla.domain.ended import NOTHING, SHORT_ABANDON_US, Ended
 from services.sla.domain.histogram import S_US, Histogram, seconds
 from services.sla.domain.measures import HANDLE_TIME, SPEED_OF_ANSWER
@@ -13,7 +14,7 @@ RESPONSES = ("first_response", "next_response", "time_to_assign", "first_resolut
 PREDICT_LEAST = 20  # ended clocks of the kind, below which nothing is predicted
 
 
-def spread(histogram: Histogram) -> dict[str, Any]:
+def spread(histogram: Histogram) -> shapes.Spread:
     """How long something took: n, mean (exact), percentiles and maximum (at most 2.5 % too high)."""
     quantiles = histogram.quantiles_us(part for _, part in SHARES)
     return shown_spread(histogram.n, histogram.sum_us, quantiles, histogram.max_us())
@@ -21,7 +22,7 @@ def spread(histogram: Histogram) -> dict[str, Any]:
 
 def shown_spread(
     n: int, sum_us: int, quantiles_us: Iterable[int | None], max_us: int | None
-) -> dict[str, Any]:
+) -> shapes.Spread:
     p50, p90, p95 = quantiles_us
     return {
         "n": n,
@@ -33,7 +34,7 @@ def shown_spread(
     }
 
 
-def abandonment(answers: Histogram, abandons: Histogram) -> dict[str, Any]:
+def abandonment(answers: Histogram, abandons: Histogram) -> shapes.Abandonment:
     """Abandoned of all that were answered or abandoned; short abandons are taken off both sides in
     the second rate."""
     short = abandons.at_most(SHORT_ABANDON_US)
@@ -47,7 +48,7 @@ def abandonment(answers: Histogram, abandons: Histogram) -> dict[str, Any]:
     }
 
 
-def occupancy(desks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def occupancy(desks: Iterable[Mapping[str, Any]]) -> shapes.Occupancy:
     """Shares of agents' time. `occupancy` = busy / (busy + idle); `weighted` = units of capacity in
     use x time / units x time present; `concurrency`: tasks in hand while busy, on average."""
     names = ("present_s", "busy_s", "idle_s", "task_s", "unit_s", "capacity_s")
@@ -66,7 +67,7 @@ def occupancy(desks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def contacts(row: Mapping[str, Any] | None) -> dict[str, Any]:
+def contacts(row: Mapping[str, Any] | None) -> shapes.Contacts:
     """First-contact resolution, reopening and repeat contacts of the tasks completed. `provisional`:
     of the resolved at first contact, those whose time for a repeat is not over yet."""
     n = 0 if row is None else row["completed"]

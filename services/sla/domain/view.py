@@ -1,13 +1,15 @@
 """Clocks as they are shown: the shape of API.md, with the ledger that explains every second."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
 from services.sla.domain.clock import Clock, Hands, Span
+from services.sla.domain.shapes import ClockView, LedgerEntry
 from shared.contracts.instants import format_instant, optional_instant
 from shared.contracts.windows import Windows
 
-Entry = tuple[int, int, str, str]  # from, to, kind, because
+Kind = Literal["counted", "closed", "holiday", "paused"]
+Entry = tuple[int, int, Kind, str]  # from, to, kind, because
 
 
 def plain_seconds(span_us: int) -> int | float:
@@ -16,7 +18,7 @@ def plain_seconds(span_us: int) -> int | float:
     return span_us / 1_000_000 if rest else whole
 
 
-def clock_view(clock: Clock, hands: Hands, now_us: int) -> dict[str, Any]:
+def clock_view(clock: Clock, hands: Hands, now_us: int) -> ClockView:
     """A clock without its ledger."""
     elapsed = hands.elapsed(clock, now_us)
     breached = hands.breach(clock, now_us)
@@ -39,7 +41,7 @@ def clock_view(clock: Clock, hands: Hands, now_us: int) -> dict[str, Any]:
 
 def ledger(
     clock: Clock, hands: Hands, now_us: int, former: Mapping[str, Hands]
-) -> list[dict[str, Any]]:
+) -> list[LedgerEntry]:
     """What every second between the clock's start and its end (or now) was: disjoint entries that
     cover it, in order. `former`: the hands from before each change of policies, by its key."""
     end = clock.ended_us if clock.ended_us is not None else now_us

@@ -1,10 +1,12 @@
 """What the running core shows of its clocks: pure reads, in the shapes of API.md."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from services.sla.domain import shapes
 from services.sla.domain.clock import Clock
 from services.sla.domain.conversation import Live
 from services.sla.domain.core import SlaCore
+from services.sla.domain.shapes import ExplainedClock, LateMessage, ShownClock
 from services.sla.domain.view import clock_view, ledger
 from shared.contracts.instants import format_instant, optional_instant
 
@@ -19,14 +21,14 @@ class Wanted(NamedTuple):
     due_before_us: int | None = None
 
 
-def conversation_clocks(core: SlaCore, conversation_id: str, now_us: int) -> list[dict[str, Any]]:
+def conversation_clocks(core: SlaCore, conversation_id: str, now_us: int) -> list[ShownClock]:
     """All clocks of a conversation that are in memory, oldest first."""
     return [
         shown(live, clock, now_us) for live in core.lives(conversation_id) for clock in live.clocks
     ]
 
 
-def accounted(core: SlaCore, conversation_id: str, now_us: int) -> list[dict[str, Any]]:
+def accounted(core: SlaCore, conversation_id: str, now_us: int) -> list[shapes.Clock]:
     """`conversation_clocks`, each with its ledger."""
     return [
         {**shown(live, clock, now_us), "ledger": _ledger(live, clock, now_us)}
@@ -35,7 +37,7 @@ def accounted(core: SlaCore, conversation_id: str, now_us: int) -> list[dict[str
     ]
 
 
-def open_clocks(core: SlaCore, wanted: Wanted, now_us: int) -> list[dict[str, Any]]:
+def open_clocks(core: SlaCore, wanted: Wanted, now_us: int) -> list[ShownClock]:
     """The open clocks that a filter lets through, next due first, paused ones last."""
     found: list[tuple[int, str, Live, Clock]] = []
     for name in core.conversations:
@@ -48,7 +50,7 @@ def open_clocks(core: SlaCore, wanted: Wanted, now_us: int) -> list[dict[str, An
     return [shown(live, clock, now_us) for _, _, live, clock in found]
 
 
-def explanation(core: SlaCore, conversation_id: str, clock_id: str, now_us: int) -> dict[str, Any] | None:  # fmt: skip
+def explanation(core: SlaCore, conversation_id: str, clock_id: str, now_us: int) -> ExplainedClock | None:  # fmt: skip
     """A clock with its ledger and a sentence on where its deadline comes from; None when it is not
     in memory."""
     for live in core.lives(conversation_id):
@@ -64,11 +66,11 @@ def explanation(core: SlaCore, conversation_id: str, clock_id: str, now_us: int)
     return None
 
 
-def _ledger(live: Live, clock: Clock, now_us: int) -> list[dict[str, Any]]:
+def _ledger(live: Live, clock: Clock, now_us: int) -> list[shapes.LedgerEntry]:
     return ledger(clock, live.fold.hands, now_us, live.fold.former)
 
 
-def _late(live: Live) -> list[dict[str, Any]]:
+def _late(live: Live) -> list[LateMessage]:
     """The messages that came too late to count at their own time; `at` is when they counted."""
     return [
         {"at": format_instant(event.at_us), "type": event.type, "late_s": event.late_us / 1_000_000}
@@ -77,7 +79,7 @@ def _late(live: Live) -> list[dict[str, Any]]:
     ]
 
 
-def shown(live: Live, clock: Clock, now_us: int) -> dict[str, Any]:
+def shown(live: Live, clock: Clock, now_us: int) -> ShownClock:
     """One clock as `GET clocks` shows it."""
     name = live.clock_id(clock)
     notice = live.record.notices.get(name)
