@@ -75,6 +75,7 @@ class Components:
         return {"$ref": REF + name}
 
     def _add(self, name: str, schema: dict[str, Any]) -> None:
+        schema = _with_items(schema)
         if self.schemas.setdefault(name, schema) != schema:
             raise NameTaken(f"{name}: {schema} is not {self.schemas[name]}")
 
@@ -107,6 +108,18 @@ def _complete(schema: dict[str, Any], kind: type[msgspec.Struct] | None) -> dict
     if config.omit_defaults or config.forbid_unknown_fields:
         return schema
     return {**schema, "required": list(kind.__struct_encode_fields__)}
+
+
+def _with_items(schema: Any) -> Any:
+    """With `items` in every array: generators of clients refuse those of whatever there is."""
+    if isinstance(schema, list):
+        return [_with_items(one) for one in cast(list[Any], schema)]
+    if not isinstance(schema, dict):
+        return schema
+    given = cast(dict[str, Any], schema)
+    whole = {name: _with_items(one) for name, one in given.items()}
+    bare = whole.get("type") == "array" and not {"items", "prefixItems"} & whole.keys()
+    return {**whole, "items": {}} if bare else whole
 
 
 def _with_id(schema: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:

@@ -160,6 +160,24 @@ def test_every_reference_leads_somewhere_and_every_schema_is_one(described):
     assert used == schemas.keys(), "a schema that nobody refers to"
 
 
+def test_every_array_says_of_what(described):
+    """openapi-python-client leaves out whatever holds one that does not."""
+    for one in objects(described.document):
+        if one.get("type") == "array":
+            assert {"items", "prefixItems"} & one.keys(), one
+
+
+def objects(value):
+    """All objects within a JSON value."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from objects(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from objects(inner)
+
+
 def references(value):
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
