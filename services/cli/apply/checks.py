@@ -96,7 +96,8 @@ def _found(document: Document, core: RouterCore, test: dict[str, Any]) -> dict[s
     asked = EvaluationBody(
         policy_id=test.get("policy", "default"), events=[test["event"]], at=test.get("at")
     )
-    result = dict(router_evaluate.evaluate(core, read_evaluation(asked))["results"][0])
+    planned = router_evaluate.evaluate(core, read_evaluation(asked))["results"][0]
+    result: dict[str, Any] = {**planned}
     result["requires"] = [_text(one) for one in result.get("requires") or []]
     result["first_response_due"] = _first_due(document, test, result)
     return result

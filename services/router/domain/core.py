@@ -32,6 +32,7 @@ from services.router.domain import (
     views,
 )
 from services.router.domain import commands as cmd
+from services.router.domain.shapes import ShownPresence
 from services.router.domain.state import Meta, Task
 from services.router.domain.workspace import Workspace, pack, unpack
 from shared.contracts.core import BEHIND, LIVE, Entity, Input, Outcome
@@ -278,7 +279,7 @@ def _accept(core: RouterCore, command: cmd.AcceptOffer) -> Task:
     return offers.accept(core, command.agent, command.offer)
 
 
-def _set_presence(core: RouterCore, command: cmd.SetPresence) -> dict[str, Any]:
+def _set_presence(core: RouterCore, command: cmd.SetPresence) -> ShownPresence:
     return views.show_presence(presence.set_presence(core, command))
 
 

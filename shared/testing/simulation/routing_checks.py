@@ -12,6 +12,8 @@ from shared.testing.simulation.load_checks import Load, Loads
 from shared.testing.simulation.truth import Event, Told
 
 _ENDED = ("completed", "cancelled")
+_OF_ENDED = ("estimate", "identified", "priority_changed")
+"""What may still be told of a task that has ended: who writes again is known before it reopens."""
 _OFFER_ENDS = ("accepted", "declined", "expired", "revoked")
 
 
@@ -89,7 +91,7 @@ class Office:
             return
         if kind == "reopened":
             self._reopened(event, data["task_id"], task)
-        elif task.state in _ENDED and kind not in ("estimate", "priority_changed"):
+        elif task.state in _ENDED and kind not in _OF_ENDED:
             self.complain(event, f"of a task that is {task.state}")
         elif kind == "assigned":
             self._assigned(event, data, task)
