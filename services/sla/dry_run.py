@@ -9,11 +9,11 @@ import multiprocessing
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import msgspec
 
 from services.sla.domain.core import SlaCore
-from services.sla.domain.shapes import DryRunReport
 from services.sla.live import as_sla, now_us
 from services.sla.trial import Proposal, Trial
 from shared.contracts.core import Core, Entity
@@ -31,9 +31,7 @@ class DryRuns:
         self._now_us = now_us
         self._one = asyncio.Lock()
 
-    async def run(
-        self, workspace: str, what: Proposal
-    ) -> AsyncIterator[dict[str, int] | DryRunReport]:
+    async def run(self, workspace: str, what: Proposal) -> AsyncIterator[dict[str, Any]]:
         """`{"done", "of"}` (conversations) as it goes, then the report (`Report.shown`).
 
         Raises what `RuntimePort.query` raises.
@@ -96,5 +94,5 @@ def _portion(conversations: list[bytes]) -> None:
     _trial[0].portion(conversations)
 
 
-def _report() -> DryRunReport:
-    return _trial[0].report()
+def _report() -> dict[str, Any]:
+    return {**_trial[0].report()}
