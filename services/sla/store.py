@@ -11,6 +11,7 @@ from services.sla.tables import clock
 from shared.db.engine import connected
 
 Place = tuple[datetime, str]
+StartPlace = tuple[datetime, str, int, str]
 
 # Sorts last: the year 9999 rather than infinity, which Python's datetime cannot hold.
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
@@ -50,11 +51,17 @@ class ClockStore:
             query = query.where(tuple_(due, clock.c.id) > after)
         return await self._rows(query.order_by(due, clock.c.id).limit(limit))
 
-    async def of_conversation(self, workspace: str, conversation: str) -> list[dict[str, Any]]:
+    async def of_conversation(
+        self, workspace: str, conversation: str, after: StartPlace | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """By start, metric, cycle and id. `after` is the place of the last row of the page before."""
+        order = (clock.c.started_at, clock.c.metric, clock.c.cycle, clock.c.id)
         query = select(clock).where(
             clock.c.workspace == workspace, clock.c.conversation_id == conversation
         )
-        return await self._rows(query.order_by(clock.c.started_at, clock.c.metric, clock.c.cycle))
+        if after is not None:
+            query = query.where(tuple_(*order) > after)
+        return await self._rows(query.order_by(*order).limit(limit))
 
     async def clock(self, workspace: str, name: str) -> dict[str, Any] | None:
         query = select(clock).where(clock.c.workspace == workspace, clock.c.id == name)

@@ -114,6 +114,22 @@ async def clocks_are_found(ops: httpx.AsyncClient, task: str) -> None:
         assert {one["id"] for one in found} == {one["id"] for one in wanted}, asked
 
 
+async def clocks_of_a_conversation_come_in_pages(ops: httpx.AsyncClient, thread: str) -> None:
+    path = f"/conversations/{thread}/clocks"
+    whole = await ok(await ops.get(path))
+    assert len(whole["clocks"]) > 1 and whole["next"] is None
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = await ok(await ops.get(path, params={"limit": 1, **cursor}))
+        found += [one["id"] for one in answer["clocks"]]
+        if answer["next"] is None:
+            break
+        cursor = {"cursor": answer["next"]}
+    assert found == [one["id"] for one in whole["clocks"]]
+    assert (await ops.get(path, params={"cursor": "W10"})).status_code == 400
+
+
 async def test_from_events_to_figures(running: System) -> None:
     async with await client(running, "admin") as admin, await client(running, "ops") as ops:
         shop = Shop(admin)
@@ -129,6 +145,11 @@ async def test_from_events_to_figures(running: System) -> None:
 
         answer = await shop.until("/service-level?metric=first_response", both)
         await clocks_are_found(ops, task)
+        [thread] = {
+            one["conversation_id"]
+            for one in (await ok(await ops.get(f"/clocks?task={task}")))["clocks"]
+        }
+        await clocks_of_a_conversation_come_in_pages(ops, thread)
         [row] = answer["rows"]
         assert row["threshold_s"] == 125 and row["metric"] == "first_response"
         assert row["counts"] == {

@@ -3,18 +3,27 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import Depends, Query, Request, Response
 
 from services.sla import live
 from services.sla.api.context import Service, instant, moment, span, stored_clock
 from services.sla.api.figures import Since, Until
 from services.sla.api.tables import CSV_TEXT, Format, table_reply, wants_csv
-from services.sla.domain.shapes import Clock, ConversationClocks, ExplainedClock, State
+from services.sla.domain.shapes import Clock, ExplainedClock, State
 from services.sla.store import NEVER
 from shared.contracts.problems import not_found
 from shared.http.auth import Caller, require
 from shared.http.calls import Call
-from shared.http.pages import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, encode_cursor, page
+from shared.http.pages import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    Cursor,
+    Limit,
+    decode_cursor,
+    encode_cursor,
+    page,
+)
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
 
@@ -23,6 +32,8 @@ Reads = Annotated[Caller, Depends(require("clocks:read"))]
 OfMetric = Annotated[str | None, Query(description="of this metric, or named clock")]
 OfQueue = Annotated[str | None, Query(description="of this queue")]
 OfAgent = Annotated[str | None, Query(description="of this agent")]
+
+Cycle = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 _BREACHES = Call(answer=Clock, page="breaches", media=CSV_TEXT)
 
@@ -74,13 +85,24 @@ async def list_clocks(
 
 
 @router.get(
-    "/conversations/{conversation}/clocks", openapi_extra=Call(answer=ConversationClocks).extra
+    "/conversations/{conversation}/clocks", openapi_extra=Call(answer=Clock, page="clocks").extra
 )
-async def list_conversation_clocks(conversation: str, caller: Reads, service: Service) -> Response:
+async def list_conversation_clocks(
+    conversation: str,
+    caller: Reads,
+    service: Service,
+    cursor: Cursor = None,
+    limit: Limit = MAX_LIMIT,
+) -> Response:
     """All clocks of a conversation, in the order of their start."""
-    rows = await service.store.of_conversation(caller.workspace, conversation)
+    after = None
+    if cursor is not None:
+        at, metric, cycle, name = decode_cursor(cursor, tuple[str, str, Cycle, str])
+        after = (moment("cursor", at, datetime.now(UTC)), metric, cycle, name)
+    rows = await service.store.of_conversation(caller.workspace, conversation, after, limit + 1)
     shown = await _present(service, caller.workspace, rows)
-    return json_reply(ConversationClocks(clocks=shown, next=None))
+    places = {row["id"]: _start_place(row) for row in rows}
+    return page("clocks", shown, limit, lambda one: places[one["id"]])
 
 
 @router.get("/clocks/{clock}/explanation", openapi_extra=Call(answer=ExplainedClock).extra)
@@ -156,6 +178,10 @@ async def _present(service: Service, workspace: str, rows: list[dict[str, Any]])
 
 def _due_place(row: dict[str, Any]) -> tuple[str | None, str]:
     return (instant(row["due_at"] or NEVER), row["id"])
+
+
+def _start_place(row: dict[str, Any]) -> tuple[str | None, str, int, str]:
+    return (instant(row["started_at"]), row["metric"], row["cycle"], row["id"])
 
 
 def _breach_place(row: dict[str, Any]) -> tuple[str | None, str]:

@@ -99,11 +99,6 @@ class ExplainedClock(Clock):
     at: NotRequired[str]
 
 
-class ConversationClocks(TypedDict):
-    clocks: list[Clock]
-    next: None
-
-
 # -- changes
 
 
