@@ -2,7 +2,7 @@
 
 from services.router.domain import invariants, views
 from services.router.domain.core import RouterCore, RouterFactory
-from services.router.domain.state import OPEN
+from services.router.domain.state import OPEN, OWNED, Task
 from services.sla.domain.core import SlaCore, SlaFactory
 from shared.contracts.core import Core
 from shared.testing.simulation.hosts import Heard, Parts
@@ -48,9 +48,16 @@ def disagree(router: Core, sla: Core) -> list[str]:
         # To a message that is dated after the hold, by a clock that is ahead, the hold has ended.
         waits = task.held and task.hold_reason == "waiting_on_customer"
         thinks["held"] = bool(thinks["held"]) or waits
-        if thinks != knows or believed.get("queue") not in (task.queues or [None]):
+        if thinks != knows or believed.get("queue") not in _queues(task):
             found.append(f"{task.id} is {knows}, {task.queues}, for the SLA service {believed}")
     return found + _desks(router, sla)
+
+
+def _queues(task: Task) -> list[str | None]:
+    """Work that an agent has is of the queue from which it was taken; a warm transfer tells where it goes."""
+    if task.state in OWNED and task.queue is not None:
+        return [task.queue, *task.queues]
+    return [*task.queues] or [None]
 
 
 def _desks(router: RouterCore, sla: SlaCore) -> list[str]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from services.router.domain import capacity, slots
-from services.router.domain.state import OPEN, OWNED, SEEKING
+from services.router.domain.state import OPEN, OWNED, SEEKING, named
 from services.router.domain.workspace import Workspace
 
 
@@ -15,6 +15,7 @@ def check(ws: Workspace) -> list[str]:
         *_conversations(ws),
         *_offers(ws),
         *_pending(ws),
+        *_wishes(ws),
         *never_idle(ws),
     ]
 
@@ -91,6 +92,13 @@ def _pending(ws: Workspace) -> Iterator[str]:
             really.update(task.queues)
     if +really != +Counter(ws.pending):
         yield f"pending {ws.pending}, really {dict(really)}"
+
+
+def _wishes(ws: Workspace) -> Iterator[str]:
+    for agent_id, wished in ws.wishes.items():
+        for task_id in wished:
+            if task_id not in ws.tasks or agent_id not in named(ws.tasks[task_id]):
+                yield f"task {task_id} is kept for {agent_id}, whom it does not name"
 
 
 def never_idle(ws: Workspace) -> Iterator[str]:

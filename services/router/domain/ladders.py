@@ -223,7 +223,7 @@ def requeue(
             lifecycle.refuse(ws, task, former, until)
     lifecycle.set_state(ws, task, "pending", None if task.queues else planning.NO_RULE)
     lifecycle.end_hold(ws, task)
-    task.queue = None
+    lifecycle.wait_again(ws, task)
     task.warm = False
     task.unanswered_us = None
     if not keep_place:

@@ -62,6 +62,14 @@ def _count_wrapping(ws: Workspace, task: Task, state: TaskState) -> None:
         desk.wrapping += (state == "wrapping") - (task.state == "wrapping")
 
 
+def wait_again(ws: Workspace, task: Task) -> None:
+    """The task has left its agent. Where it waits is told unless that is the queue it was taken from: others
+    know it by that one."""
+    if task.queue is not None and task.queues and task.queue != task.queues[0]:
+        ws.emit(routing.TaskQueued(*ws.of(task), queues=task.queues))
+    task.queue = None
+
+
 def count_pending(ws: Workspace, task: Task, change: int) -> None:
     for queue in task.queues:
         ws.pending[queue] = ws.pending.get(queue, 0) + change

@@ -7,6 +7,7 @@ from services.router.domain import (
     histories,
     ladders,
     lifecycle,
+    membership,
     planning,
     preference,
     presence,
@@ -223,6 +224,7 @@ def reopen(ws: Workspace, task: Task, data: Interaction, event_id: str, said_us:
     ws.emit(routing.TaskReopened(*ws.of(task), event_id=event_id))
     if task.raised:
         ladders.set_priority(ws, task, task.priority - task.raised, ladders.BY_LADDER)
+        membership.leave(ws, task)  # it may be kept for another from here on
     if not planning.has_its_queues(ws, task):
         known = task.policy is not None and task.policy.id in ws.policies
         name = task.policy.id if known and task.policy else planning.DEFAULT_POLICY

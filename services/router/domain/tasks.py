@@ -222,7 +222,8 @@ def _let_go(ws: Workspace, task: Task, former: str | None) -> None:
     if task.state != "pending":
         lifecycle.set_state(ws, task, "pending")
     lifecycle.end_hold(ws, task)
-    task.queue = task.unanswered_us = None
+    lifecycle.wait_again(ws, task)
+    task.unanswered_us = None
 
 
 def _aim(ws: Workspace, task: Task, target: dict[str, str | None]) -> str | None:

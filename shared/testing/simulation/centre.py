@@ -134,7 +134,7 @@ class Centre:
         if name == "first" and draw.random() < 0.4:
             body["limit"] = {"waiting": 12, "overflow_to": "spill"}
         elif name == "second" and draw.random() < 0.4:
-            body["limit"] = {"waiting": 12}
+            body["limit"] = {"waiting": 6}
         elif name == "second" and draw.random() < 0.4:
             body["calendar"] = "shop"
         return "queue", name, body
