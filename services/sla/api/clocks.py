@@ -1,5 +1,6 @@
 """Clocks: lists for operations, those of a conversation, and why a deadline is what it is."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -29,12 +30,31 @@ from shared.http.routes import api_router
 
 router = api_router("clocks")
 Reads = Annotated[Caller, Depends(require("clocks:read"))]
-OfMetric = Annotated[str | None, Query(description="of this metric, or named clock")]
-OfQueue = Annotated[str | None, Query(description="of this queue")]
-OfAgent = Annotated[str | None, Query(description="of this agent")]
-
 Cycle = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
+
+def _filters(
+    metric: Annotated[str | None, Query(description="of this metric, or named clock")] = None,
+    queue: Annotated[str | None, Query(description="of this queue")] = None,
+    agent: Annotated[str | None, Query(description="of this agent")] = None,
+    policy: Annotated[str | None, Query(description="under this SLA policy")] = None,
+    channel: Annotated[str | None, Query(description="on this channel")] = None,
+    conversation: Annotated[str | None, Query(description="of this conversation")] = None,
+    task: Annotated[str | None, Query(description="of this task")] = None,
+) -> dict[str, str | None]:
+    """What clocks are asked for by, by column; None: whatever it is."""
+    return {
+        "metric": metric,
+        "queue": queue,
+        "agent_id": agent,
+        "policy_id": policy,
+        "channel": channel,
+        "conversation_id": conversation,
+        "task_id": task,
+    }
+
+
+Filters = Annotated[dict[str, str | None], Depends(_filters)]
 _BREACHES = Call(answer=Clock, page="breaches", media=CSV_TEXT)
 
 
@@ -42,16 +62,10 @@ _BREACHES = Call(answer=Clock, page="breaches", media=CSV_TEXT)
 async def list_clocks(
     caller: Reads,
     service: Service,
+    filters: Filters,
     state: Annotated[
         list[State] | None, Query(description="in one of these states; repeat it for several")
     ] = None,
-    metric: OfMetric = None,
-    queue: OfQueue = None,
-    agent: OfAgent = None,
-    policy: Annotated[str | None, Query(description="under this policy")] = None,
-    channel: Annotated[str | None, Query(description="on this channel")] = None,
-    conversation: Annotated[str | None, Query(description="of this conversation")] = None,
-    task: Annotated[str | None, Query(description="of this task")] = None,
     due_after: Annotated[str | None, Query(description="RFC 3339: due at it or later")] = None,
     due_before: Annotated[str | None, Query(description="RFC 3339: due before it")] = None,
     sort: Annotated[Literal["due_at"], Query(description="the order, next due first")] = "due_at",
@@ -65,23 +79,14 @@ async def list_clocks(
     rows = await service.store.clocks(
         caller.workspace,
         states=state,
-        filters={
-            "metric": metric,
-            "queue": queue,
-            "agent_id": agent,
-            "policy_id": policy,
-            "channel": channel,
-            "conversation_id": conversation,
-            "task_id": task,
-        },
+        filters=filters,
         due_after=since,
         due_before=before,
         after=after,
         limit=limit + 1,
     )
     shown = await _present(service, caller.workspace, rows)
-    places = {row["id"]: _due_place(row) for row in rows}
-    return page("clocks", shown, limit, lambda one: places[one["id"]])
+    return _page("clocks", rows, shown, limit, _due_place)
 
 
 @router.get(
@@ -101,8 +106,7 @@ async def list_conversation_clocks(
         after = (moment("cursor", at, datetime.now(UTC)), metric, cycle, name)
     rows = await service.store.of_conversation(caller.workspace, conversation, after, limit + 1)
     shown = await _present(service, caller.workspace, rows)
-    places = {row["id"]: _start_place(row) for row in rows}
-    return page("clocks", shown, limit, lambda one: places[one["id"]])
+    return _page("clocks", rows, shown, limit, _start_place)
 
 
 @router.get("/clocks/{clock}/explanation", openapi_extra=Call(answer=ExplainedClock).extra)
@@ -123,15 +127,9 @@ async def list_breaches(
     caller: Annotated[Caller, Depends(require("figures:read"))],
     service: Service,
     request: Request,
+    filters: Filters,
     since: Since = None,
     until: Until = None,
-    metric: OfMetric = None,
-    queue: OfQueue = None,
-    agent: OfAgent = None,
-    policy: Annotated[str | None, Query(description="under this SLA policy")] = None,
-    channel: Annotated[str | None, Query(description="on this channel")] = None,
-    conversation: Annotated[str | None, Query(description="of this conversation")] = None,
-    task: Annotated[str | None, Query(description="of this task")] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
     form: Format = None,
@@ -140,15 +138,6 @@ async def list_breaches(
     there is more, a `Link` header with `rel="next"` says where."""
     start, end = span(since, until)
     after = None if cursor is None else _place(decode_cursor(cursor, tuple[str, str]))
-    filters = {
-        "metric": metric,
-        "queue": queue,
-        "agent_id": agent,
-        "policy_id": policy,
-        "channel": channel,
-        "conversation_id": conversation,
-        "task_id": task,
-    }
     rows = await service.store.breaches(caller.workspace, start, end, filters, after, limit + 1)
     shown = await _present(service, caller.workspace, rows)
     if wants_csv(request, form):
@@ -159,8 +148,20 @@ async def list_breaches(
             query = request.url.include_query_params(cursor=following).query
             reply.headers["Link"] = f'<?{query}>; rel="next"'
         return reply
-    places = {row["id"]: _breach_place(row) for row in rows}
-    return page("breaches", shown, limit, lambda one: places[one["id"]])
+    return _page("breaches", rows, shown, limit, _breach_place)
+
+
+def _page(
+    plural: str,
+    rows: list[dict[str, Any]],
+    shown: list[Clock],
+    limit: int,
+    place: Callable[[dict[str, Any]], Any],
+) -> Response:
+    """Places are those of the rows as they were read: a clock may have been paused, or its breach taken
+    back, before it is shown."""
+    places = {row["id"]: place(row) for row in rows}
+    return page(plural, shown, limit, lambda one: places[one["id"]])
 
 
 async def _present(service: Service, workspace: str, rows: list[dict[str, Any]]) -> list[Clock]:
@@ -170,10 +171,6 @@ async def _present(service: Service, workspace: str, rows: list[dict[str, Any]])
     if wanted:
         current = await service.runtime.query(workspace, lambda core: live.clocks_of(core, wanted))
     return [current.get(row["id"]) or {**stored_clock(row), "ledger": []} for row in rows]
-
-
-# Places are those of the rows as they were read: a clock may have been paused, or its breach taken back,
-# before it is shown.
 
 
 def _due_place(row: dict[str, Any]) -> tuple[str | None, str]:
