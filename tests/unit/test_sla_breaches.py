@@ -53,6 +53,7 @@ async def table(query: str, cursor: str | None = None) -> tuple[list[str], str |
         cast("Any", SimpleNamespace(workspace="acme")),
         cast("Any", SimpleNamespace(store=Store(), runtime=Runtime())),
         Request(scope),
+        filters={},
         cursor=cursor,
         limit=2,
         form="csv",
