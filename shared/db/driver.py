@@ -17,6 +17,8 @@ from typing import Any, cast
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.db.failures import LOST, NoConnection
+
 POOL_SIZE = 10
 IDLE_S = 60.0
 """A connection unused for this long is closed."""
@@ -56,8 +58,9 @@ class Driver:
         self._closing: set[asyncio.Task[None]] = set()
 
     def connection(self, timeout_s: float = 10.0) -> "Lent":
-        """A context with a connection for single statements. Raises the driver's errors,
-        TimeoutError when none is free within `timeout_s`; one that was lost is not used again."""
+        """A context with a connection for single statements. Raises the driver's errors, NoConnection
+        when the server cannot be reached, TimeoutError when no connection is free within `timeout_s`;
+        one that was lost is not used again."""
         return Lent(self, timeout_s)
 
     def terminate(self) -> None:
@@ -100,9 +103,11 @@ class Driver:
         """Into the room that was reserved by `_opening`."""
         try:
             connection: Any = await self._connect(self._dsn, **self._settings)
-        except BaseException:
+        except BaseException as error:
             self._opening -= 1
             self._make_room()
+            if isinstance(error, LOST):
+                raise NoConnection("there is no connection to the database") from error
             raise
         self._opening -= 1
         self._busy.add(connection)

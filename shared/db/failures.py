@@ -18,6 +18,11 @@ class DatabaseUnfit(Exception):
     """The database as it is cannot be used by this version; the text says why and what to do."""
 
 
+class NoConnection(ConnectionError):
+    """The server could not be reached or let nobody in: its socket is gone, its backlog is full, the
+    network has no way. Nothing was sent; the driver's error is the cause."""
+
+
 class OutcomeUnknown(Exception):
     """The connection failed while COMMIT was in flight: stored or not, nobody can say."""
 
@@ -66,7 +71,7 @@ def sqlstate(error: BaseException) -> str | None:
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed when tried again, unchanged."""
-    if isinstance(error, (DatabaseUnavailable, OutcomeUnknown)):
+    if isinstance(error, (DatabaseUnavailable, NoConnection, OutcomeUnknown)):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True

@@ -35,6 +35,7 @@ PARTITIONS = 6
 LEASE_S = 3
 PATIENCE_S = 200.0
 DRAIN_S = 150.0
+TOLD = 20  # errors of a failed run
 
 # Each replica's deaths, in order; two replicas of each service begin at different places.
 DEATHS = {
@@ -196,6 +197,9 @@ async def test_kills(
         try:
             await centre.play(faults, drained)
             await topics.read()
+        except Exception as error:
+            error.add_note(f"seed {SEED}, {_since(began)}\n" + "\n".join(_errors(tmp_path)))
+            raise
         finally:
             await topics.stop()
             await bus.stop()
@@ -212,6 +216,17 @@ async def test_kills(
 
 def _since(began: float) -> str:
     return f"{time.monotonic() - began:.1f} s"
+
+
+def _errors(folder: Path) -> list[str]:
+    """The last errors that the processes logged."""
+    lines = [
+        f"{log.name}: {line}"
+        for log in sorted(folder.glob("*.log"))
+        for line in log.read_text(errors="replace").splitlines()
+        if '"level": "error"' in line
+    ]
+    return lines[-TOLD:]
 
 
 def _tell(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import asyncpg
+import msgspec
 import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.engine import make_url
@@ -20,8 +21,10 @@ from shared.db.engine import (
     transaction,
     with_database,
 )
-from shared.db.failures import sqlstate
+from shared.db.failures import NoConnection, sqlstate
 from shared.db.tables import workspace
+from shared.runtime.store.port import Batch, StoreUnavailable
+from shared.runtime.store.postgres import PostgresStore
 
 DEEP = {"a": [1, 2.5, None, {"ü": "\U0001f600"}], "b": 2**60}
 
@@ -248,6 +251,18 @@ async def test_a_server_that_is_not_there_is_unavailable(tmp_path):
         await nowhere.dispose()
 
 
+async def test_a_store_whose_server_is_not_there_keeps_its_work(tmp_path):
+    """A socket that is gone is no fault of the batch."""
+    batch = Batch(partition=0, epoch=1, lease_s=1, positions={}, published=0)
+    with_snapshot = msgspec.structs.replace(batch, snapshots=[("w", 1, 1)])
+    nowhere = create_engine(f"postgresql://a:b@/x?host={tmp_path}", pool_size=1)
+    store = PostgresStore(nowhere, "router")
+    for call in (store.shards(), store.commit(batch), store.commit(with_snapshot)):
+        with pytest.raises(StoreUnavailable):
+            await call
+    await nowhere.dispose()
+
+
 async def test_a_database_that_does_not_exist_is_unavailable_and_named(database_url):
     wrong = create_engine(with_database(database_url, "nowhere"), pool_size=1)
     with pytest.raises(DatabaseUnavailable, match="nowhere"):
@@ -265,9 +280,10 @@ async def test_a_refused_login_is_unavailable_and_not_a_fault_of_what_was_to_be_
         async with transaction(guest):
             pass
     assert "not this one" not in str(refused.value)
-    with pytest.raises(asyncpg.InvalidPasswordError) as beside:
+    with pytest.raises(NoConnection) as beside:
         async with driver_of(guest).connection():
             pass
+    assert isinstance(beside.value.__cause__, asyncpg.InvalidPasswordError)
     assert is_transient(beside.value)
     await guest.dispose()
 

@@ -1,11 +1,13 @@
 """Connections are lent to at most so many, in order, and none that is in doubt comes back."""
 
 import asyncio
+import errno
 
 import pytest
 
 from shared.db import driver
 from shared.db.driver import POOL_SIZE, Driver
+from shared.db.failures import NoConnection, is_transient
 
 
 class Connection:
@@ -23,17 +25,17 @@ class Connection:
 
 
 class Server:
-    """Counts its connections; `away`: it takes none."""
+    """Counts its connections; `away`: how it takes none."""
 
     def __init__(self):
         self.made = []
-        self.away = False
+        self.away: OSError | None = None
 
     async def connect(self, dsn, **settings):
         assert (dsn, settings) == ("dsn", {"timeout": 1})
         await asyncio.sleep(0)
-        if self.away:
-            raise ConnectionRefusedError
+        if self.away is not None:
+            raise self.away
         self.made.append(Connection())
         return self.made[-1]
 
@@ -120,14 +122,24 @@ async def test_who_gave_up_as_his_turn_came_passes_it_on():
     await asyncio.gather(*users)
 
 
-async def test_a_server_that_is_away_costs_no_room():
+@pytest.mark.parametrize(
+    "away",
+    [
+        ConnectionRefusedError(),
+        FileNotFoundError(errno.ENOENT, "the socket of a server that has stopped"),
+        BlockingIOError(errno.EAGAIN, "the backlog of a socket is full"),
+        OSError(errno.EHOSTUNREACH, "no route to host"),
+    ],
+)
+async def test_a_server_that_is_away_costs_no_room(away):
     server, pool = lending()
-    server.away = True
+    server.away = away
     for _ in range(POOL_SIZE + 1):
-        with pytest.raises(ConnectionRefusedError):
+        with pytest.raises(NoConnection) as refused:
             async with pool.connection():
                 pass
-    server.away = False
+        assert is_transient(refused.value)
+    server.away = None
     async with pool.connection():
         pass
 
