@@ -11,6 +11,7 @@ import httpx
 
 from shared.fetching.ask import Ask
 from shared.fetching.guard import AddressRefused, Guard
+from shared.http.reaching import reaching
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 20.0
@@ -75,7 +76,8 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         address = await self._guard.address_of(str(request.url))
         request.extensions = {**request.extensions, "sni_hostname": request.url.host}
         request.url = request.url.copy_with(host=address)
-        return await self._inner.handle_async_request(request)
+        with reaching():
+            return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -11,6 +11,7 @@ from shared.http import peers
 from shared.http.edge import target_of
 from shared.http.peers import PeerSeal
 from shared.http.problems import outcome_unknown, refusal
+from shared.http.reaching import reaching
 from shared.runtime.port import NotOwner
 
 # A long-poll may wait 60 s, streams send a heartbeat at least every 20 s.
@@ -66,7 +67,8 @@ class Forwarder:
             raise _unavailable("The workspace's shard has just moved.")
         call = await self._call(request, owner_url)
         try:
-            answer = await self._client.send(call, stream=True)
+            with reaching():
+                answer = await self._client.send(call, stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise _unavailable("The owner of the workspace's shard does not answer.") from error
         except httpx.HTTPError as error:

@@ -16,6 +16,7 @@ import structlog
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Refused
 from shared.http.principals import ANY_WORKSPACE, ROLES, Principal, Role
+from shared.http.reaching import reaching
 
 ALGORITHM_OF_CURVE = {"P-256": "ES256", "Ed25519": "EdDSA"}
 REFRESH_S = 600
@@ -62,6 +63,11 @@ class _Published(msgspec.Struct):
 
 async def fetch_over_http(url: str) -> bytes:
     """GET, with a limit on time and size. Raises httpx.HTTPError, OSError, ValueError."""
+    with reaching():
+        return await _fetch(url)
+
+
+async def _fetch(url: str) -> bytes:
     async with (
         asyncio.timeout(FETCH_S),
         httpx.AsyncClient(timeout=FETCH_S, follow_redirects=False) as client,

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from shared.http.reaching import reaching
+
 TIMEOUT_S = 6.0
 PATIENCE_S = 240.0
 PAUSE_S = 0.3
@@ -135,9 +137,10 @@ class Caller:
             url = f"{self._next(service)}/v1/workspaces/{workspace}{path}"
             sent = time.monotonic()
             try:
-                answer = await self._client.request(
-                    method, url, content=content, headers=headers, timeout=TIMEOUT_S + wait_s
-                )
+                with reaching():
+                    answer = await self._client.request(
+                        method, url, content=content, headers=headers, timeout=TIMEOUT_S + wait_s
+                    )
             except httpx.HTTPError as error:
                 problem = type(error).__name__
             else:

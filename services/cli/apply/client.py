@@ -8,6 +8,7 @@ import httpx
 import msgspec
 
 from shared.contracts.problems import Fault, Problem, Refused
+from shared.http.reaching import reaching
 
 TIMEOUT_S = 30.0
 ATTEMPTS = 20
@@ -108,9 +109,10 @@ class Api:
         options: dict[str, Any],
     ) -> httpx.Response:
         try:
-            return await self._client.request(
-                method, address, content=content, headers=headers, **options
-            )
+            with reaching():
+                return await self._client.request(
+                    method, address, content=content, headers=headers, **options
+                )
         except httpx.HTTPError as error:
             why = f"{address} does not answer ({type(error).__name__})"
             raise OSError(

@@ -18,6 +18,7 @@ from services.cli.demo.payloads import Address, Person
 from services.cli.demo.texts import NAMES, STORIES, Story
 from shared.contracts.instants import format_instant
 from shared.contracts.problems import Refused
+from shared.http.reaching import reaching
 
 CONCURRENT_MAX = 60
 OPENING = 5  # the first stories, one for each way to reach us, are told at once
@@ -207,9 +208,10 @@ class Traffic:
             parts = urlsplit(request.url)
             target = f"{self._url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
             try:
-                response = await self._client.post(
-                    target, content=request.body, headers=list(request.headers)
-                )
+                with reaching():
+                    response = await self._client.post(
+                        target, content=request.body, headers=list(request.headers)
+                    )
             except httpx.HTTPError as error:
                 raise OSError(f"no answer: {type(error).__name__}") from error
             if not response.is_success:
