@@ -39,6 +39,7 @@ from services.cli.languages import load_languages
 from services.router.api.context import Router, present_of
 from services.router.api.routers import ROUTERS as ROUTER_ROUTERS
 from services.router.domain.core import RouterFactory
+from services.router.idle_monitor import IdleMonitor
 from services.router.metrics import RouterMetrics
 from services.router.presence import PresenceLeases
 from services.router.shift_zones import ShiftZones
@@ -228,9 +229,11 @@ async def router(parts: Foundation) -> AsyncGenerator[Module]:
         leases = PresenceLeases(running, running.owned, present_of)
         service = Router(running, store, leases)
         zones = ShiftZones(running, running.owned)
+        monitor = IdleMonitor(running, running.owned, parts.registry)
         async with (
             running_task(leases.run, "presence leases"),
             running_task(zones.run, "zones of shifts"),
+            running_task(monitor.run, "idle monitor"),
         ):
             yield Module(ROUTER_ROUTERS, {"router": service}, readiness("router", running))
 

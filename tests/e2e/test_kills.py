@@ -35,6 +35,7 @@ PARTITIONS = 6
 LEASE_S = 3
 PATIENCE_S = 200.0
 DRAIN_S = 150.0
+IDLE_FAULTS = "omniroute_idle_faults_total{"
 TOLD = 20  # errors of a failed run
 
 # Each replica's deaths, in order; two replicas of each service begin at different places.
@@ -65,6 +66,7 @@ class Centre:
 
     def __init__(self, installation: Installation, client: httpx.AsyncClient) -> None:
         self.installation = installation
+        self.client = client
         self.ledger = Ledger()
         urls: dict[str, list[str]] = {}
         for process in installation.processes:
@@ -121,6 +123,15 @@ class Centre:
             await asyncio.sleep(0.1)
         await self.mortals[-1].once_more()
         return self.ledger.inputs - before
+
+    async def overlooked(self) -> list[str]:
+        """What the routers' own monitors complained of since they were started last."""
+        found: list[str] = []
+        for process in self.installation.processes:
+            if process.target == "router":
+                shown = (await self.client.get(f"{process.url}/metrics")).text
+                found += [one for one in shown.splitlines() if one.startswith(IDLE_FAULTS)]
+        return found
 
     @property
     def kills(self) -> list[Kill]:
@@ -197,13 +208,14 @@ async def test_kills(
         try:
             await centre.play(faults, drained)
             await topics.read()
+            overlooked = await centre.overlooked()
         except Exception as error:
             error.add_note(f"seed {SEED}, {_since(began)}\n" + "\n".join(_errors(tmp_path)))
             raise
         finally:
             await topics.stop()
             await bus.stop()
-        problems = check(topics, centre.ledger)
+        problems = check(topics, centre.ledger) + overlooked
         for place in centre.places:
             problems += check_journal(place.name, await place.journal(), topics)
         with capsys.disabled():

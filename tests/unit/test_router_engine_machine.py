@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from services.router.domain import commands as cmd
-from services.router.domain import explanation, invariants, views
+from services.router.domain import explanation, idleness, invariants, views
 from services.router.domain.core import RouterFactory
 from services.router.domain.state import OPEN
 from services.router.driver import WORKSPACE, Driver
@@ -297,6 +297,7 @@ class Workplace(RuleBasedStateMachine):
         core = self.driver.core
         if core.wake_at_us() is None or core.now == self.driver.now_us:
             assert invariants.check(core) == []
+            assert idleness.look(core, idleness.Place()).overlooked == []
         if not self.over_allowed:
             assert invariants.over_capacity(core) == []
         self.follow()
