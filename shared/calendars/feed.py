@@ -1,26 +1,36 @@
 """Holiday feeds: the all-day events of an iCalendar text (RFC 5545), each date with its switch.
 
-Read are VEVENTs whose DTSTART is a date: DTEND (exclusive) or DURATION in days and weeks, SUMMARY,
-RRULE with FREQ=YEARLY (INTERVAL, COUNT, UNTIL, BYMONTH, BYMONTHDAY, BYDAY), RDATE, EXDATE and
-RECURRENCE-ID; cancelled ones and those at a time of day close nothing.
+Read are VEVENTs of whole days: DTSTART, DTEND (exclusive) or DURATION in days and weeks, SUMMARY, RRULE
+(`recurrence.py`), RDATE, EXDATE and RECURRENCE-ID; cancelled ones and those at a time of day close nothing.
+Whole are those whose DTSTART is a date, and, as Outlook and Exchange write them, those from a midnight to
+a midnight, or marked X-MICROSOFT-CDO-ALLDAYEVENT.
 """
 
-import calendar
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
+
+from shared.calendars.recurrence import (
+    FREQUENCIES,
+    PARTS,
+    Rule,
+    is_read,
+    local_date,
+    occurrences,
+    parse_rule,
+)
 
 TEXT_MAX = 512 * 1024  # characters of one feed
 EVENTS_MAX = 5_000
 DAYS_MAX = 366  # of one event
-WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 _LINE = re.compile(r'([A-Za-z0-9-]+)((?:;[^=;:]+=(?:"[^"]*"|[^";:,]*)(?:,(?:"[^"]*"|[^";:,]*))*)*):(.*)\Z', re.DOTALL)  # fmt: skip
 _DURATION = re.compile(r"\+?P(?:(\d{1,3})W)?(?:(\d{1,3})D)?(?:T0[HMS])?\Z")
-_BYDAY = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)\Z")
-_RULE_PARTS = ("FREQ", "INTERVAL", "COUNT", "UNTIL", "BYMONTH", "BYMONTHDAY", "BYDAY", "WKST")
+# The end of a value, behind what an unquoted TZID with a colon of its own leaves in it.
+_STAMP = re.compile(r"(\d{8}(?:T\d{6}Z?)?)\s*\Z", re.IGNORECASE)
+# Some programs break the lines of these without folding them.
+_PROSE = frozenset({"DESCRIPTION", "SUMMARY", "LOCATION", "COMMENT", "X-ALT-DESC"})
 
 
 class FeedError(ValueError):
@@ -29,18 +39,6 @@ class FeedError(ValueError):
     def __init__(self, line: int, message: str, expected: str) -> None:
         super().__init__(f"{message} (line {line})")
         self.expected = expected
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A yearly recurrence. `days`: (ordinal or 0, weekday from Monday)."""
-
-    interval: int = 1
-    count: int | None = None
-    until: date | None = None
-    months: tuple[int, ...] = ()
-    month_days: tuple[int, ...] = ()
-    days: tuple[tuple[int, int], ...] = ()
 
 
 class FeedEvent(NamedTuple):
@@ -106,9 +104,12 @@ def read_feed(text: str) -> tuple[FeedEvent, ...]:
         raise FeedError(1, "the feed is too long", f"at most {TEXT_MAX} characters")
     events: list[FeedEvent] = []
     inside: dict[str, list[tuple[int, str, str]]] | None = None
-    depth = calendars = 0
+    number = depth = calendars = open_calendars = 0
+    name = ""
     for number, line in _unfolded(text):
         match = _LINE.match(line)
+        if inside is not None and name in _PROSE and (match is None or not match[1].isupper()):
+            continue
         if match is None:
             raise FeedError(number, "this is no iCalendar line", "NAME;PARAMETER=VALUE:VALUE")
         name, parameters, value = match[1].upper(), match[2].upper(), match[3]
@@ -122,11 +123,15 @@ def read_feed(text: str) -> tuple[FeedEvent, ...]:
                 events.append(event)
         elif name in ("BEGIN", "END"):
             depth += 1 if name == "BEGIN" else -1
-            calendars += name == "BEGIN" and kind == "VCALENDAR"
+            if kind == "VCALENDAR":
+                calendars += name == "BEGIN"
+                open_calendars += 1 if name == "BEGIN" else -1
         elif inside is not None and depth <= 0:
             inside.setdefault(name, []).append((number, parameters, value))
     if not calendars:
         raise FeedError(1, "the text holds no calendar", "BEGIN:VCALENDAR … END:VCALENDAR")
+    if open_calendars > 0:
+        raise FeedError(number, "the text breaks off", "END:VCALENDAR at the end")
     if len(events) > EVENTS_MAX:
         raise FeedError(1, "the feed has too many events", f"at most {EVENTS_MAX}")
     return _without_replaced(events)
@@ -163,11 +168,9 @@ def _without_replaced(events: list[FeedEvent]) -> tuple[FeedEvent, ...]:
 
 def _event(lines: dict[str, list[tuple[int, str, str]]]) -> FeedEvent | None:
     """The event; None for one at a time of day. A cancelled one has no length."""
-    if "DTSTART" not in lines:
+    if "DTSTART" not in lines or not _is_whole_days(lines):
         return None
-    number, parameters, value = lines["DTSTART"][0]
-    if "T" in value.upper() and "VALUE=DATE;" not in f"{parameters};":
-        return None
+    number, _, value = lines["DTSTART"][0]
     start = _date(number, value)
     cancelled = any(value.strip().upper() == "CANCELLED" for _, _, value in lines.get("STATUS", ()))
     rule = lines.get("RRULE")
@@ -182,6 +185,22 @@ def _event(lines: dict[str, list[tuple[int, str, str]]]) -> FeedEvent | None:
         lines["UID"][0][2].strip() if "UID" in lines else "",
         None if replaced is None else _date(replaced[0][0], replaced[0][2]),
     )
+
+
+def _is_whole_days(lines: dict[str, list[tuple[int, str, str]]]) -> bool:
+    _, parameters, value = lines["DTSTART"][0]
+    if "T" not in _stamp(value) or "VALUE=DATE;" in f"{parameters};":
+        return True
+    marked = lines.get("X-MICROSOFT-CDO-ALLDAYEVENT", ())
+    if any(value.strip().upper() == "TRUE" for _, _, value in marked):
+        return True
+    ends = [_stamp(value) for _, _, value in lines.get("DTEND", ())]
+    return bool(ends) and all(each.endswith("T000000") for each in (_stamp(value), ends[0]))
+
+
+def _stamp(value: str) -> str:
+    match = _STAMP.search(value)
+    return match[1].upper() if match else value
 
 
 def _length(lines: dict[str, list[tuple[int, str, str]]], start: date) -> int:
@@ -208,10 +227,8 @@ def _dates(lines: list[tuple[int, str, str]] | tuple[()]) -> frozenset[date]:
 
 
 def _date(line: int, text: str) -> date:
-    """The date of a DATE or of the local date of a DATE-TIME."""
-    digits = text.strip()[:8]
     try:
-        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
+        return local_date(_stamp(text.strip()))
     except ValueError as error:
         raise FeedError(line, f"{text.strip()!r} is no date", "YYYYMMDD") from error
 
@@ -223,92 +240,20 @@ def _text(value: str) -> str:
 
 
 def _rule(line: int, text: str) -> Rule:
-    parts = dict(part.split("=", 1) for part in text.strip().upper().split(";") if "=" in part)
-    unknown = [name for name in parts if name not in _RULE_PARTS]
-    if parts.get("FREQ") != "YEARLY" or unknown:
+    if not is_read(text):
         message = f"the rule {text.strip()!r} is not read"
-        raise FeedError(line, message, f"FREQ=YEARLY with {', '.join(_RULE_PARTS[1:])}")
+        expected = f"FREQ={', '.join(FREQUENCIES)} with {', '.join(PARTS)}"
+        raise FeedError(line, message, expected)
     try:
-        rule = Rule(
-            int(parts.get("INTERVAL", 1)),
-            int(parts["COUNT"]) if "COUNT" in parts else None,
-            _date(line, parts["UNTIL"]) if "UNTIL" in parts else None,
-            _numbers(parts.get("BYMONTH")),
-            _numbers(parts.get("BYMONTHDAY")),
-            tuple(_weekday(one) for one in parts.get("BYDAY", "").split(",") if one),
-        )
-        within = all(1 <= month <= 12 for month in rule.months)
-        if rule.interval >= 1 and within and all(1 <= abs(day) <= 31 for day in rule.month_days):
-            return rule
-    except (ValueError, TypeError) as error:
-        if isinstance(error, FeedError):
-            raise
-    raise FeedError(line, f"the rule {text.strip()!r} is not valid", "RFC 5545, section 3.3.10")
-
-
-def _numbers(text: str | None) -> tuple[int, ...]:
-    return tuple(int(one) for one in text.split(",")) if text else ()
-
-
-def _weekday(text: str) -> tuple[int, int]:
-    match = _BYDAY.match(text)
-    if match is None:
-        raise ValueError(text)
-    return int(match[1] or 0), WEEKDAYS.index(match[2])
+        return parse_rule(text)
+    except ValueError as error:
+        message = f"the rule {text.strip()!r} is not valid"
+        raise FeedError(line, message, "RFC 5545, section 3.3.10") from error
 
 
 def _starts(event: FeedEvent, first: int, last: int) -> set[date]:
     """The event's first days in the years `first` to `last`."""
     found = {day for day in (event.start, *event.extra) if first <= day.year <= last}
-    rule = event.rule
-    if rule is not None:
-        left = rule.count
-        begin = event.start.year if left is not None else max(first, event.start.year)
-        for year in range(begin, last + 1):
-            if (year - event.start.year) % rule.interval:
-                continue
-            days = [day for day in _of_year(rule, event.start, year) if day >= event.start]
-            if rule.until is not None:
-                days = [day for day in days if day <= rule.until]
-            if left is not None:
-                days = days[:left]
-                left -= len(days)
-            found.update(day for day in days if day.year >= first)
-            if left == 0:
-                break
+    if event.rule is not None:
+        found.update(occurrences(event.rule, event.start, first, last))
     return found - event.except_on
-
-
-def _of_year(rule: Rule, start: date, year: int) -> list[date]:
-    """The days of a year that the rule's parts leave (table of section 3.3.10)."""
-    if rule.days and not rule.months and not rule.month_days:
-        return sorted(_weekdays(rule, date(year, 1, 1), date(year, 12, 31)))
-    months = rule.months or (range(1, 13) if rule.month_days else (start.month,))
-    found: list[date] = []
-    for month in months:
-        length = calendar.monthrange(year, month)[1]
-        first, last = date(year, month, 1), date(year, month, length)
-        if rule.month_days:
-            wanted = {day if day > 0 else length + 1 + day for day in rule.month_days}
-            days = {first.replace(day=day) for day in wanted if 1 <= day <= length}
-        elif rule.days:
-            days = _weekdays(rule, first, last)
-        else:
-            days = {first.replace(day=start.day)} if start.day <= length else set[date]()
-        if rule.month_days and rule.days:
-            days = {day for day in days if day.weekday() in {weekday for _, weekday in rule.days}}
-        found += days
-    return sorted(found)
-
-
-def _weekdays(rule: Rule, first: date, last: date) -> set[date]:
-    """The weekdays of the rule between two days: all of them, or the nth from either end."""
-    found: set[date] = set()
-    for ordinal, weekday in rule.days:
-        day = first + timedelta(days=(weekday - first.weekday()) % 7)
-        each = [day + timedelta(days=7 * week) for week in range((last - day).days // 7 + 1)]
-        if not ordinal:
-            found.update(each)
-        elif abs(ordinal) <= len(each):
-            found.add(each[ordinal - 1] if ordinal > 0 else each[ordinal])
-    return found

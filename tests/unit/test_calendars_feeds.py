@@ -72,7 +72,19 @@ def test_a_feed_closes_its_days_and_each_date_has_a_switch():
         ("FREQ=YEARLY;COUNT=2", "20240704", 2025, ["2025-07-04"]),
         ("FREQ=YEARLY;COUNT=2", "20240704", 2026, []),
         ("FREQ=YEARLY;UNTIL=20260704", "20240704", 2026, ["2026-07-04"]),
-        ("FREQ=YEARLY;UNTIL=20260703T230000Z", "20240704", 2026, []),
+        ("FREQ=YEARLY;UNTIL=20260703T230000Z", "20240704", 2026, ["2026-07-04"]),
+        ("FREQ=YEARLY;UNTIL=20260703T235959Z", "20240704", 2026, []),
+        ("FREQ=YEARLY;UNTIL=20260704T050000Z", "20240704", 2026, ["2026-07-04"]),
+        ("FREQ=YEARLY;BYMONTH=5;BYDAY=MO;BYSETPOS=-1", "20240527", 2026, ["2026-05-25"]),
+        ("FREQ=MONTHLY;INTERVAL=6;BYDAY=1MO", "20260105", 2026, ["2026-01-05", "2026-07-06"]),
+        (
+            "FREQ=WEEKLY;COUNT=3;BYDAY=FR",
+            "20260102",
+            2026,
+            ["2026-01-02", "2026-01-09", "2026-01-16"],
+        ),
+        ("FREQ=WEEKLY;INTERVAL=26;WKST=SU", "20251228", 2026, ["2026-06-28", "2026-12-27"]),
+        ("FREQ=DAILY;UNTIL=20260102", "20251231", 2026, ["2026-01-01", "2026-01-02"]),
         ("FREQ=YEARLY", "20240229", 2026, []),
         ("FREQ=YEARLY", "20240229", 2028, ["2028-02-29"]),
     ],
@@ -102,7 +114,9 @@ def test_exceptions_additions_and_replaced_instances():
         ("", "holds no calendar (line 1)"),
         ("hello", "no iCalendar line (line 1)"),
         (feed(event("DTSTART;VALUE=DATE:20261340")), "is no date (line 4)"),
-        (feed(event("DTSTART;VALUE=DATE:20260101", "RRULE:FREQ=WEEKLY")), "is not read (line 5)"),
+        (feed(event("DTSTART;VALUE=DATE:20260101", "RRULE:FREQ=HOURLY")), "is not read (line 5)"),
+        (feed(event("DTSTART;VALUE=DATE:20260101", "RRULE:FREQ=WEEKLY;BYDAY=1MO")), "not valid"),
+        (SCHOOL.rpartition("BEGIN:VEVENT")[0], "breaks off"),
         (feed(event("DTSTART;VALUE=DATE:20260101", "DURATION:PT5H")), "not in days (line 5)"),
         (feed(event("DTSTART;VALUE=DATE:20260101", "RRULE:FREQ=YEARLY;BYMONTH=13")), "not valid"),
     ],
@@ -141,6 +155,81 @@ def test_yearly_rules_equal_dateutils(start, interval, months, month_days, weekd
     text = feed(event(f"DTSTART;VALUE=DATE:{start:%Y%m%d}", f"RRULE:{rule}"))
     ours = [day for year in range(start.year, 2031) for day in days(text, year)]
     assert sorted({*(str(day.date()) for day in expected), str(start)}) == ours
+
+
+OUTLOOK = feed(
+    "METHOD:PUBLISH", "X-WR-CALNAME:Closing days",
+    "BEGIN:VTIMEZONE", "TZID:W. Europe Standard Time",
+    "BEGIN:STANDARD", "DTSTART:16011028T030000", "RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10",
+    "TZOFFSETFROM:+0200", "TZOFFSETTO:+0100", "END:STANDARD", "END:VTIMEZONE",
+    event(
+        'DTSTART;TZID="W. Europe Standard Time":20261224T000000',
+        'DTEND;TZID="W. Europe Standard Time":20261227T000000',
+        "DESCRIPTION:Nobody is here.", "Phone: at home,", "or not at all", "SUMMARY:Christmas",
+        "X-MICROSOFT-CDO-ALLDAYEVENT:TRUE",
+        "BEGIN:VALARM", "TRIGGER:-PT15M", "DESCRIPTION:Reminder", "END:VALARM",
+    ),
+    event(
+        "DTSTART;TZID=(UTC+01:00) Amsterdam, Berlin, Bern:20260601T000000",
+        "DTEND;TZID=(UTC+01:00) Amsterdam, Berlin, Bern:20260602T000000", "SUMMARY:Outing",
+    ),
+    event(
+        "DTSTART:20260309T230000Z", "DTEND:20260310T230000Z", "SUMMARY:Stocktaking",
+        "X-MICROSOFT-CDO-ALLDAYEVENT:TRUE",
+    ),
+    event(
+        "DTSTART;VALUE=DATE:20250106", "DTEND;VALUE=DATE:20250107",
+        "RRULE:FREQ=YEARLY;UNTIL=20270105T230000Z", "EXDATE:20260105T230000Z", "SUMMARY:Epiphany",
+    ),
+    event(
+        "DTSTART;TZID=/freeassociation.sourceforge.net/Europe/Berlin:20260615T100000",
+        "DTEND;TZID=/freeassociation.sourceforge.net/Europe/Berlin:20260615T110000",
+        "RRULE:FREQ=WEEKLY;BYHOUR=10", "SUMMARY:A meeting",
+    ),
+)  # fmt: skip
+
+
+def test_whole_days_as_outlook_and_exchange_write_them():
+    assert days(OUTLOOK, 2025) == ["2025-01-06"]
+    assert days(OUTLOOK, 2026) == [
+        "2026-03-10", "2026-06-01", "2026-12-24", "2026-12-25", "2026-12-26",
+    ]  # fmt: skip
+    assert days(OUTLOOK, 2027) == ["2027-01-06"]
+    assert days(OUTLOOK, 2028) == []
+
+
+@settings(max_examples=100, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@given(
+    st.sampled_from(["MONTHLY", "WEEKLY", "DAILY"]),
+    st.dates(date(2022, 1, 1), date(2026, 12, 31)),
+    st.integers(1, 5),
+    st.lists(st.integers(1, 12), max_size=2, unique=True),
+    st.lists(st.sampled_from([1, 13, 31, -1]), max_size=2, unique=True),
+    st.lists(st.sampled_from(["MO", "WE", "SU"]), max_size=2, unique=True),
+    st.sampled_from([None, 1, -1, 2]),
+    st.sampled_from(["", ";COUNT=5", ";UNTIL=20271017"]),
+    st.sampled_from(["MO", "SU", "WE"]),
+)
+def test_other_rules_equal_dateutils(
+    frequency, start, interval, months, month_days, weekdays, place, end, week
+):
+    rrule = pytest.importorskip("dateutil.rrule")
+    rule = f"FREQ={frequency};INTERVAL={interval};WKST={week}{end}"
+    if frequency == "WEEKLY":
+        month_days = []  # RFC 5545: not in a weekly rule
+    for name, values in (("BYMONTH", months), ("BYMONTHDAY", month_days), ("BYDAY", weekdays)):
+        if values:
+            rule += f";{name}={','.join(map(str, values))}"
+    if place and frequency == "MONTHLY" and (month_days or weekdays):
+        rule += f";BYSETPOS={place}"
+    midnight = datetime(start.year, start.month, start.day)
+    expected = rrule.rrulestr(rule, dtstart=midnight).between(
+        midnight, datetime(2028, 12, 31), True
+    )
+    text = feed(event(f"DTSTART;VALUE=DATE:{start:%Y%m%d}", f"RRULE:{rule}"))
+    ours = [day for year in range(start.year, 2029) for day in days(text, year)]
+    assert sorted({*(str(day.date()) for day in expected), str(start)}) == ours
+    assert days(text, 2028) == [day for day in ours if day.startswith("2028")]
 
 
 # Calendars made of others.
