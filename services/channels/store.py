@@ -3,7 +3,7 @@
 The archive's own writes are in `archive_store`, the spool's in `spool_store`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -304,11 +304,22 @@ class ChannelsStore:
             return {(row.workspace, row.conversation): row.no for row in rows}
 
     async def dead_letters(
-        self, workspace: str, before: tuple[datetime, str] | None, limit: int
+        self,
+        workspace: str,
+        before: tuple[datetime, str] | None,
+        limit: int,
+        wanted: Mapping[str, str | None],
+        *,
+        replayed: bool | None = None,
     ) -> list[dict[str, Any]]:
-        """Newest first."""
+        """Newest first. `wanted`: what columns must hold, None: anything."""
         table = tables.dead_letter
         query = select(table).where(table.c.workspace == workspace)
+        for column, value in wanted.items():
+            if value is not None:
+                query = query.where(table.c[column] == value)
+        if replayed is not None:
+            query = query.where((table.c.replayed_at.is_not(None)) == replayed)
         if before is not None:
             query = query.where(tuple_(table.c.at, table.c.id) < before)
         return await self._rows(query.order_by(table.c.at.desc(), table.c.id.desc()).limit(limit))

@@ -1,23 +1,22 @@
 """`omniroute`: the commands, and what they say when they cannot go on."""
 
 import asyncio
-import contextlib
 import functools
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import structlog
 import typer
-import typer.core
 from rich.console import Console
 from rich.markup import escape
 
-from shared.settings import Settings, SettingsError, read_settings
+from services.cli.complaints import JSON, Command, explained, say
+from shared.settings import Settings, read_settings
 
 T = TypeVar("T")
 
@@ -31,53 +30,12 @@ Target = Literal["all", "channels", "router", "sla"]
 RoleName = Literal["platform", "agent", "supervisor", "ops", "admin"]
 
 
-@contextlib.contextmanager
-def explained() -> Generator[None]:
-    """Errors that a person can act on, in one line each; exit status 1."""
-    from shared.bus.port import BusUnavailable
-    from shared.contracts.problems import Refused
-    from shared.db.embedded import EmbeddedPostgresError
-    from shared.db.failures import DatabaseUnavailable, DatabaseUnfit
-
-    try:
-        yield
-    except SettingsError as error:
-        for fault in error.faults:
-            _complain("settings", fault)
-        raise typer.Exit(1) from error
-    except Refused as refused:
-        _complain(refused.kind, refused.detail)
-        for fault in refused.errors:
-            hint = f" (right: {fault.expected})" if fault.expected else ""
-            place = fault.pointer or "/"
-            say(err, f"  {place}: {fault.message}{hint}")
-        raise typer.Exit(1) from refused
-    except (
-        EmbeddedPostgresError,
-        DatabaseUnavailable,
-        DatabaseUnfit,
-        BusUnavailable,
-        OSError,
-    ) as error:
-        _complain("error", str(error))
-        raise typer.Exit(1) from error
-
-
-def _complain(kind: str, text: str) -> None:
-    err.print(f"[red]{kind}:[/] {escape(text)}", highlight=False, soft_wrap=True)
-
-
-def say(console: Console, text: str) -> None:
-    """As it stands, on one line however long: scripts read it, too."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
 def command(work: Callable[..., Awaitable[T]]) -> Callable[..., T]:
     """An async command as typer wants it, with uvloop and explained errors."""
 
     @functools.wraps(work)
     def run(*arguments: Any, **options: Any) -> T:
-        with explained():
+        with explained(err, as_json=bool(options.get("as_json"))):
             return run_async(work(*arguments, **options))
 
     return run
@@ -204,7 +162,7 @@ async def token(
     print(made)
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 async def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
@@ -224,12 +182,12 @@ async def doctor(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 async def replay(
     workspace: Annotated[str, typer.Option(help="whose inputs to apply again")],
     service: Annotated[Literal["router", "sla", "archive"], typer.Option()] = "router",
-    until: Annotated[int | None, typer.Option(help="stop after this input number")] = None,
+    until: Annotated[int | None, typer.Option(min=1, help="stop after this input number")] = None,
     dump: Annotated[Path | None, typer.Option(help="write the rebuilt state here")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
@@ -245,7 +203,7 @@ async def replay(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 async def renormalise(
     workspace: Annotated[str, typer.Option()],
@@ -271,7 +229,7 @@ async def renormalise(
         print(msgspec.json.encode(report).decode())
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 async def realign(
     new_log: Annotated[
@@ -296,10 +254,12 @@ async def realign(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 @command
 async def apply(
-    file: Annotated[Path, typer.Option("-f", "--file", help="workspace.yaml", exists=True)],
+    file: Annotated[
+        Path, typer.Option("-f", "--file", help="workspace.yaml", exists=True, dir_okay=False)
+    ],
     url: Annotated[str | None, typer.Option(help="where the services answer")] = None,
     router_url: Annotated[str | None, typer.Option(help="the router's own address")] = None,
     sla_url: Annotated[str | None, typer.Option(help="the SLA service's own address")] = None,
@@ -321,15 +281,15 @@ async def apply(
     await commands.apply(settings, file, where, out, check=check, yes=sure, as_json=as_json)
 
 
-class _JsonTo(typer.core.TyperCommand):
+class _JsonTo(Command):
     """`--json` alone means standard output, `--json FILE` a file."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         spelled: list[str] = []
         for place, one in enumerate(args):
             spelled.append(one)
-            if one == "--json" and (place + 1 == len(args) or args[place + 1].startswith("-")):
-                spelled[-1] = "--json=-"
+            if one == JSON and (place + 1 == len(args) or args[place + 1].startswith("-")):
+                spelled[-1] = f"{JSON}=-"
         return super().parse_args(ctx, spelled)
 
 
@@ -348,7 +308,7 @@ def simulate(
 
     The figures are the same with any number of workers.
     """
-    with explained():
+    with explained(err, as_json=as_json == "-"):
         from services.cli.simulate import asked
 
         asked(scenario, as_json, png, workers, out, err)

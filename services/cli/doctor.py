@@ -3,13 +3,14 @@
 import contextlib
 from collections.abc import AsyncGenerator
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.cli import doctor_machine, doctor_shards
+from services.cli.findings import Finding
 from services.cli.foundation import reachable_database
 from shared.bus.open import open_bus
-from shared.bus.port import Bus, BusUnavailable
+from shared.bus.port import Bus, BusUnavailable, RecordRefused
 from shared.contracts import topics
 from shared.db import migrate
 from shared.db.embedded import EmbeddedPostgresError
@@ -24,26 +25,19 @@ _SOME_ROOM = (
 )
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """`ok` False: a person should look."""
-
-    subject: str
-    ok: bool
-    said: str
-
-
 async def examine(settings: Settings) -> list[Finding]:
     """Findings in the order in which things depend on each other."""
-    misspelt = [Finding("settings", False, doubt) for doubt in settings.misspelt]
+    told = [Finding("settings", False, doubt) for doubt in settings.misspelt]
+    told += doctor_machine.disks(settings)
     try:
         async with _engine(settings) as engine:
             return [
-                *misspelt,
+                *told,
                 *await _schemas(settings, engine),
                 *await _bus(settings, engine),
             ]
     except (DatabaseUnavailable, DatabaseUnfit, EmbeddedPostgresError) as away:
-        return [*misspelt, Finding("database", False, str(away))]
+        return [*told, Finding("database", False, str(away))]
 
 
 @contextlib.asynccontextmanager
@@ -64,7 +58,9 @@ async def _schemas(settings: Settings, engine: AsyncEngine) -> list[Finding]:
     found = [Finding("schemas", True, "up to date"), *await _writable(engine)]
     found += await _secrets(settings, engine)
     async with reading(engine) as connection:
-        for examine_one in (_shards, _spool, _dead_letters, _replies, passes_found, _fetches):
+        found += await doctor_machine.clocks(connection)
+        found += await doctor_shards.held(connection, settings.lease_s)
+        for examine_one in (_spool, _dead_letters, _replies, passes_found, _fetches):
             found += await examine_one(connection)
     return found
 
@@ -99,42 +95,28 @@ async def _secrets(settings: Settings, engine: AsyncEngine) -> list[Finding]:
     ][:20]
 
 
-async def _shards(connection: AsyncConnection) -> list[Finding]:
-    rows = await connection.execute(
-        text(
-            "SELECT service, count(*) AS shards, count(*) FILTER (WHERE halted IS NOT NULL) AS halted,"
-            " count(*) FILTER (WHERE lease_until > now()) AS owned, min(halted) AS why"
-            " FROM platform.shard GROUP BY service ORDER BY service"
-        )
-    )
-    return [
-        Finding(
-            f"{row.service} shards",
-            row.halted == 0 and row.owned == row.shards,
-            f"{row.owned} of {row.shards} owned"
-            + (f", {row.halted} halted: {row.why}" if row.halted else ""),
-        )
-        for row in rows
-    ]
-
-
 async def _spool(connection: AsyncConnection) -> list[Finding]:
     waiting = (await connection.execute(text("SELECT count(*) FROM channels.spool"))).scalar_one()
     return [Finding("spool", waiting == 0, f"{waiting} records wait for the bus")]
 
 
 async def _dead_letters(connection: AsyncConnection) -> list[Finding]:
+    """By workspace and reason, the most first; how many came in the last hour says whether they pile up."""
     rows = await connection.execute(
         text(
-            "SELECT workspace, count(*) AS letters, max(reason) AS why FROM channels.dead_letter"
-            " WHERE replayed_at IS NULL GROUP BY workspace ORDER BY workspace LIMIT 20"
+            "SELECT workspace, reason, count(*) AS letters, min(at) AS first,"
+            " count(*) FILTER (WHERE at > now() - interval '1 hour') AS fresh"
+            " FROM channels.dead_letter WHERE replayed_at IS NULL"
+            " GROUP BY workspace, reason ORDER BY letters DESC, workspace, reason LIMIT 20"
         )
     )
     found = [
         Finding(
             f"dead letters of {row.workspace}",
             False,
-            f"{row.letters}, such as {row.why}: GET dead-letters shows them, :replay tries one again",
+            f"{row.letters} for {row.reason} since {row.first:%Y-%m-%dT%H:%M:%SZ}, {row.fresh} of them in"
+            f" the last hour: GET /v1/workspaces/{row.workspace}/dead-letters?reason={row.reason} shows"
+            " them, POST dead-letters/{id}:replay tries one again",
         )
         for row in rows
     ]
@@ -212,12 +194,34 @@ async def _bus(settings: Settings, engine: AsyncEngine) -> list[Finding]:
     bus: Bus = open_bus(settings.kafka, engine)
     try:
         await bus.start()
-        wanted = [(topic, settings.partitions - 1) for topic in topics.ALL_TOPICS]
-        await bus.bounds(wanted)
-        return [Finding("bus", True, f"{name} answers, {len(wanted)} topics are there")]
+        wrong = await _topics(bus, settings.partitions)
+        if wrong:
+            return wrong
+        said = f"{name} answers, {len(topics.ALL_TOPICS)} topics are there"
+        return [Finding("bus", True, said), *await doctor_shards.stuck(engine, bus)]
     except BusUnavailable as away:
         return [Finding("bus", False, f"{name}: {away}")]
     except Exception as error:
         return [Finding("bus", False, f"{name}: {type(error).__name__}: {error}")]
     finally:
         await bus.stop()
+
+
+async def _topics(bus: Bus, partitions: int) -> list[Finding]:
+    """Topics that are missing, or have not as many partitions as there are shards."""
+    wrong: list[Finding] = []
+    for topic in topics.ALL_TOPICS:
+        try:
+            await bus.bounds([(topic, partitions - 1)])
+        except RecordRefused as refused:
+            said = f"{refused}, for OMNIROUTE_PARTITIONS={partitions}: a start of the services makes them"
+            wrong.append(Finding(f"topic {topic}", False, said))
+            continue
+        with contextlib.suppress(RecordRefused):
+            await bus.bounds([(topic, partitions)])
+            said = (
+                f"has more than {partitions} partitions: set OMNIROUTE_PARTITIONS on all replicas to as"
+                " many; nobody reads what lies beyond"
+            )
+            wrong.append(Finding(f"topic {topic}", False, said))
+    return wrong

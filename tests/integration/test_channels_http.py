@@ -621,6 +621,13 @@ async def test_a_payload_that_cannot_be_used_is_kept_and_replayed(house, monkeyp
 
     kept = await eventually(letter)
     assert kept["failed_in"] == "channels"
+    for wanted, some in (
+        (f"reason={kept['reason']}&connector=dead&failed_in=channels&replayed=false", True),
+        ("connector=dead&replayed=true", False),
+        ("connector=dead&failed_in=sla", False),
+    ):
+        shown = (await house.ops.get(f"/dead-letters?{wanted}")).json()["dead_letters"]
+        assert bool(shown) == some, wanted
     refused = await house.admin.post(f"/dead-letters/{kept['id']}:replay")
     assert refused.status_code == 409, "the codec is as it was"
     assert (await house.ops.post(f"/dead-letters/{kept['id']}:replay")).status_code == 403

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from services.cli.app import app
 from services.cli.apply.commands import Addresses, reached
 from services.cli.doctor import examine
+from services.cli.findings import Finding
 from services.cli.foundation import ready_database
 from services.cli.replaying import replayed
 from shared.contracts.problems import Refused
@@ -30,6 +31,13 @@ from shared.settings import Settings
 NOWHERE = Addresses("http://127.0.0.1:9")
 
 
+async def database_finding(settings: Settings) -> Finding:
+    """The last one: nothing is looked at behind a database that cannot be used."""
+    *disks, finding = await examine(settings)
+    assert all(one.subject.startswith("disk of") for one in disks)
+    return finding
+
+
 async def test_a_database_without_schemas_is_told_and_not_traced(empty_database_url: str) -> None:
     settings = Settings(database_url=empty_database_url)
     with pytest.raises(Refused) as refused:
@@ -42,7 +50,7 @@ async def test_a_database_without_schemas_is_told_and_not_traced(empty_database_
 
 async def test_a_database_that_does_not_answer_is_named_without_its_password() -> None:
     url = "postgresql://omni:secret@127.0.0.1:9/omni"
-    (finding,) = await examine(Settings(database_url=url))
+    finding = await database_finding(Settings(database_url=url))
     assert (finding.subject, finding.ok) == ("database", False)
     assert "127.0.0.1:9" in finding.said and "ConnectionRefusedError" in finding.said
     assert "secret" not in finding.said
@@ -61,7 +69,7 @@ async def test_a_database_of_another_encoding_is_refused(empty_database_url: str
         url = with_database(empty_database_url, name)
         with pytest.raises(DatabaseUnfit, match=r"SQL_ASCII, it must be UTF8.*DATABASE_URL"):
             await migrate.upgrade(url)
-        (finding,) = await examine(Settings(database_url=url))
+        finding = await database_finding(Settings(database_url=url))
         assert not finding.ok and "must be UTF8" in finding.said
         async with reading(admin) as connection:
             await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
@@ -76,7 +84,7 @@ async def test_a_newer_database_is_told_and_not_traced(database_url: str) -> Non
     await engine.dispose()
     with pytest.raises(DatabaseUnfit, match="'sla' is at revision 9999.* newer"):
         await migrate.upgrade(database_url)
-    (finding,) = await examine(Settings(database_url=database_url))
+    finding = await database_finding(Settings(database_url=database_url))
     assert (finding.ok, "9999" in finding.said) == (False, True)
 
 

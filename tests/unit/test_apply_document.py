@@ -72,10 +72,30 @@ def test_a_files_tests_pass_and_fail_by_name() -> None:
     assert sorted(fault.partition(":")[0] for fault in result.faults) == ["agents", "priority"]
 
 
-def test_an_expectation_that_nobody_knows_fails() -> None:
-    test = small()["tests"][0]
-    (result,) = check_tests(parsed(tests=[{**test, "expect": {"agent": ["ana"]}}]))
-    assert not result.passed
+@pytest.mark.parametrize(
+    ("change", "pointer", "right"),
+    [
+        ({"expect": {"agent": ["ana"]}}, "/tests/0/expect/agent", "agents"),
+        ({"expect": {}}, "/tests/0/expect", "at least one of"),
+        ({"event": None}, "/tests/0/event", "{channel, text, …}"),
+        ({"polcy": "default"}, "/tests/0/polcy", "policy"),
+        ({"at": "soon"}, "/tests/0/at", "RFC 3339"),
+    ],
+)
+def test_a_test_that_could_not_fail_is_a_fault(
+    change: dict[str, Any], pointer: str, right: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        parsed(tests=[{**small()["tests"][0], **change}])
+    (fault,) = refused.value.errors
+    assert fault.pointer == pointer and right in (fault.expected or "")
+
+
+def test_an_instant_of_yaml_is_an_instant_and_a_deadline_that_is_none_fails() -> None:
+    at = yaml.safe_load("2026-11-23T10:00:00+01:00")
+    test = {**small()["tests"][0], "at": at, "expect": {"first_response_due": "soon"}}
+    (result,) = check_tests(parsed(tests=[test]))
+    assert [fault.partition(":")[0] for fault in result.faults] == ["first_response_due"]
 
 
 def test_entries_come_in_the_order_in_which_they_refer_to_each_other() -> None:

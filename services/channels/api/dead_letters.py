@@ -1,10 +1,10 @@
 """Dead letters: what could not be used, readable, and replayed after a fix."""
 
 from base64 import b64decode
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import Depends, Response
+from fastapi import Depends, Query, Response
 
 from services.channels import vendors
 from services.channels.api.connectors import existing_connector
@@ -24,6 +24,7 @@ from shared.http.routes import api_router
 
 router = api_router("dead letters")
 Service = Annotated[Channels, Depends(channels_of)]
+Code = Annotated[str | None, Query(pattern="^[A-Za-z0-9_-]{1,64}$")]
 _REPLAY = Call(answer=Replayed, may=(409, 410))
 
 
@@ -31,12 +32,24 @@ _REPLAY = Call(answer=Replayed, may=(409, 410))
 async def list_dead_letters(
     caller: Annotated[Caller, Depends(require("dead-letters:read"))],
     channels: Service,
+    reason: Annotated[Code, Query(description="given up for this reason")] = None,
+    failed_in: Annotated[
+        Literal["channels", "router", "sla", "archive"] | None,
+        Query(description="given up by this part"),
+    ] = None,
+    connector: Annotated[Code, Query(description="of this connector")] = None,
+    replayed: Annotated[
+        bool | None, Query(description="true: only replayed ones, false: only those to look at")
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
     """Newest first."""
     before = None if cursor is None else place(cursor)
-    rows = await channels.store.dead_letters(caller.workspace, before, limit + 1)
+    wanted = {"reason": reason, "failed_in": failed_in, "connector": connector}
+    rows = await channels.store.dead_letters(
+        caller.workspace, before, limit + 1, wanted, replayed=replayed
+    )
     shown = [_shown(row) for row in rows]
     return page("dead_letters", shown, limit, lambda one: (one["at"], one["id"]))
 

@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from services.cli.apply import kinds
+from services.cli.apply.tests_form import read_tests
 from shared.calendars.overlaps import merge_overlaps
 from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused
@@ -69,10 +70,11 @@ def parse_document(content: Any) -> Document:
         faults += wrong
     settings = {name: given[name] for name in SETTINGS if name in given}
     faults += kinds.settings_faults(settings)
+    tests, wrong = read_tests(given.get("tests"))
+    faults += wrong
     if faults:
         number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise Refused("validation", f"The file has {number}.", errors=faults)
-    tests = cast("list[dict[str, Any]]", given.get("tests") or [])
     return Document(given["workspace"], settings, entries, tests)
 
 
