@@ -4,11 +4,11 @@ Built from the very conditions that decide (`capacity.conditions`) and the very 
 (`pools.agent_key`), so an explanation cannot disagree with what happens.
 """
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from heapq import nsmallest
 from typing import Any, NamedTuple
 
-from services.router.domain import candidates, capacity, shapes, waits
+from services.router.domain import candidates, capacity, sentences, shapes, waits
 from services.router.domain.candidates import Candidates
 from services.router.domain.capacity import Condition
 from services.router.domain.config import Queue
@@ -16,9 +16,9 @@ from services.router.domain.desk import Desk
 from services.router.domain.lacks import Lacks
 from services.router.domain.next_change import next_change
 from services.router.domain.pools import NEVER_US, Key, Member, agent_key
-from services.router.domain.state import OPEN, SEEKING, Decision, Task, waited_us
+from services.router.domain.state import OPEN, Decision, Task
 from services.router.domain.workspace import Workspace
-from shared.contracts.instants import format_instant, seconds, span_us
+from shared.contracts.instants import format_instant, span_us
 from shared.contracts.problems import not_found
 
 NEAREST = 20
@@ -27,27 +27,6 @@ WAITING_JUDGED_MAX = 500  # of the tasks that wait, the longest waiting are held
 _INSTANTS_FROM_US = 10**14  # smaller numbers in order keys are no instants
 
 _NO_QUEUE = Queue("")
-_REASONS = {
-    "presence": "not available",
-    "capacity": "without enough free capacity",
-    "channel": "not serving its channel",
-    "channel_cap": "at their limit for its channel",
-    "wrap_up": "in wrap-up",
-    "queue": "not serving its queue",
-    "closed": "behind a closed queue",
-    "cool_down": "cooling down from it",
-    "offered": "already having an offer of it",
-    "owner": "having it",
-    "never_pair": "never to be paired with its customer",
-    "drain": "kept free for other work",
-    "hold": "waiting while it is kept for another",
-    "delay": "not due yet by their delay",
-}
-# Reasons of a presence that the router set, in words.
-_ABSENT = {
-    "lease": "the desktop has neither polled nor streamed within the lease",
-    "missed_offers": "too many offers were missed in a row",
-}
 
 
 class Page(NamedTuple):
@@ -99,7 +78,7 @@ def explain_task(
         "task_id": task.id,
         "state": task.state,
         "at": ws.at,
-        "summary": _summary(ws, task, found),
+        "summary": sentences.of_task(ws, task, found),
         "policy": _policy(task),
         "candidates": _counts(found),
         "agents": [_agent(one) for one in shown],
@@ -115,7 +94,7 @@ def explain_stored(task: Task, at: str) -> shapes.TaskExplanation:
         "task_id": task.id,
         "state": task.state,
         "at": at,
-        "summary": _ended(task),
+        "summary": sentences.of_ended(task),
         "policy": _policy(task),
         "candidates": _counts(candidates.NOBODY),
         "agents": [],
@@ -195,67 +174,6 @@ def _shown(keys: Iterable[Any]) -> list[Any]:
     ]
 
 
-# -- in words
-
-
-def _summary(ws: Workspace, task: Task, found: Candidates) -> str:
-    if task.state in SEEKING:
-        return _waits(ws, task, found)
-    if task.state == "scheduled":
-        when = format_instant(task.not_before_us) if task.not_before_us else "its time"
-        return f"Scheduled: it begins to wait at {when}."
-    if task.state in OPEN:
-        return _has_agent(task)
-    return _ended(task)
-
-
-def _has_agent(task: Task) -> str:
-    since = f" since {format_instant(task.assigned_us)}" if task.assigned_us else ""
-    last = next((one for one in reversed(task.decisions) if one.kind == "assigned"), None)
-    because = f": {last.because}" if last and last.because else ""
-    held = f"; on hold, {task.hold_reason}" if task.held else ""
-    doing = "In wrap-up with" if task.state == "wrapping" else "Assigned to"
-    return f"{doing} {task.agent_id}{since}{because}{held}."
-
-
-def _ended(task: Task) -> str:
-    because = f": {task.reason}" if task.reason else ""
-    who = f" by {task.agent_id}" if task.agent_id and task.state == "completed" else ""
-    return f"{task.state.capitalize()}{who}{because}."
-
-
-def _waits(ws: Workspace, task: Task, found: Candidates) -> str:
-    offered = ", ".join(ws.offers[offer].agent_id for offer in task.offers)
-    waited = f"{seconds(waited_us(task, ws.now)):.0f} s"
-    if offered:
-        return f"Offered to {offered} after waiting {waited}."
-    if not task.queues:
-        return f"Waits {waited} without a queue: {_no_queue(task)}."
-    asks = " and ".join(item.text for item in capacity.active(task)) or "any skill"
-    place = " or ".join(task.queues)
-    free = found.admissible
-    if free:
-        return f"Waits {waited} in {place} for an agent with {asks}; {free} could have it now."
-    return f"Waits {waited} in {place} for an agent with {asks}: {_nobody(found)}."
-
-
-def _no_queue(task: Task) -> str:
-    return (
-        "no rule of its policy matches" if task.reason == "no_rule" else task.reason or "none set"
-    )
-
-
-def _nobody(found: Candidates) -> str:
-    if not found.total:
-        return "there are no agents"
-    parts = [f"{count} {_reason(kind)}" for kind, count in found.by_reason.items()]
-    return f"of {found.total} agents {', '.join(parts)}"
-
-
-def _reason(kind: str) -> str:
-    return _REASONS.get(kind) or f"without {kind.removeprefix('skill ')}"
-
-
 # -- an agent
 
 
@@ -273,45 +191,10 @@ def explain_agent(ws: Workspace, agent_id: str) -> shapes.AgentExplanation:
     return {
         "agent_id": agent_id,
         "at": ws.at,
-        "summary": _agent_summary(desk, len(waiting.known), judged),
+        "summary": sentences.of_agent(desk, len(waiting.known), judged),
         "waiting": len(waiting.known),
         "tasks": [
             {"task_id": task.id, "conditions": [_condition(one) for one in conditions]}
             for task, conditions in judged
         ],
     }
-
-
-def _agent_summary(
-    desk: Desk, waiting: int, nearest: list[tuple[Task, list[Condition]]]
-) -> str:  # fmt: skip
-    agent = desk.agent
-    wraps = f", {desk.wrapping} in wrap-up," if desk.wrapping else ""
-    has = f"{desk.id} has {_count(desk.tasks, 'task')}{wraps} and {_count(desk.offers, 'offer')}"
-    if not desk.takes_work:
-        because = agent.shown_reason
-        reason = f" ({_ABSENT.get(because, because)})" if because else ""
-        status = agent.shown_status if agent.shown_status != "available" else "about to leave"
-        return f"{has}; nothing is offered while {status}{reason}."
-    if not nearest:
-        return f"{has}; nothing waits."
-    task, conditions = nearest[0]
-    failed = [_said(one) for one in conditions if not one.passed]
-    wait = "1 task waits" if waiting == 1 else f"{waiting} tasks wait"
-    if not failed:
-        return f"{has}; {wait} and {task.id} is about to be offered."
-    return f"{has}; {wait}, the nearest, {task.id}, not for {desk.id}: {', '.join(failed)}."
-
-
-def _count(things: Sized, word: str) -> str:
-    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
-
-
-def _said(one: Condition) -> str:
-    """A condition that fails, and how far it is from holding."""
-    if one.kind == "cool_down" and isinstance(one.value, int | float):
-        return f"cooling down from it for another {one.value:.0f} s"
-    if one.value is None or isinstance(one.value, bool):
-        return f"{one.text} does not hold"
-    value = f"{one.value:.1f}" if isinstance(one.value, float) else one.value
-    return f"{one.text} (is {value})"
