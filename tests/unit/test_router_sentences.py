@@ -107,3 +107,21 @@ def test_a_hold_says_until_when() -> None:
         "on hold, waiting_on_customer, until the customer's next message"
         in (scene.task(task)["summary"])
     )
+
+
+def test_a_warm_transfer_and_a_leave_to_come_are_said() -> None:
+    scene = Scene()
+    scene.agent("ana", skills={"billing": 4, "de": 4})
+    task = scene.message()
+    scene.command(cmd.AcceptOffer(agent="ana", offer=scene.core.tasks[task].offers[0]))
+    scene.command(cmd.SetPresence(agent="ana", status="away", reason="lunch", after_current=True))
+    assert scene.work_of("ana")["summary"] == (
+        "ana has 1 task and 0 offers; nothing more is offered, away (lunch) comes after it."
+    )
+    scene.agent("ben", skills={"billing": 4})
+    scene.command(
+        cmd.TransferTask(task=task, agent="ana", to=cmd.TransferTo(agent="ben"), mode="warm")
+    )
+    assert scene.task(task)["summary"].endswith(
+        "; handed on to ben, where nobody has accepted it yet."
+    )

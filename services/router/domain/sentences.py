@@ -77,7 +77,15 @@ def _has_agent(task: Task) -> str:
     why_held = _HOLDS.get(task.hold_reason or "", task.hold_reason)
     held = f"; on hold{f', {why_held}' if why_held else ''}" if task.held else ""
     doing = "In wrap-up with" if task.state == "wrapping" else "Assigned to"
-    return f"{doing} {task.agent_id}{since}{because}{held}."
+    return f"{doing} {task.agent_id}{since}{because}{held}{_handed_on(task)}."
+
+
+def _handed_on(task: Task) -> str:
+    """A warm transfer: the agent keeps it until somebody has accepted."""
+    if not task.warm:
+        return ""
+    to = task.target_agent or " or ".join(task.queues) or "others"
+    return f"; handed on to {to}, where nobody has accepted it yet"
 
 
 def _waits(ws: Workspace, task: Task, found: Candidates) -> str:
@@ -166,8 +174,10 @@ def of_agent(desk: Desk, waiting: int, nearest: list[tuple[Task, list[Condition]
     if not desk.takes_work:
         because = agent.shown_reason
         reason = f" ({_ABSENT.get(because, because)})" if because else ""
-        status = agent.shown_status if agent.shown_status != "available" else "about to leave"
-        return f"{has}; nothing is offered while {status}{reason}."
+        if agent.shown_status == "available" and agent.next_status is not None:
+            why = f" ({agent.next_reason})" if agent.next_reason else ""
+            return f"{has}; nothing more is offered, {agent.next_status}{why} comes after it."
+        return f"{has}; nothing is offered while {agent.shown_status}{reason}."
     if not nearest:
         return f"{has}; nothing waits."
     task, conditions = nearest[0]
