@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -18,6 +19,9 @@ T = TypeVar("T")
 _LIKE_OURS = ("OMNI", "KAFKA_BOOTSTRAP", "DATABASE")
 _OF_OTHERS = frozenset({"OMNIROUTE_TOKEN", "OMNIROUTE_CACHE_DIR"})
 _LIKENESS = 0.88  # one letter of ten or more, not another word
+
+_USUAL_PORTS = {"http": 80, "https": 443}
+_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 
 MAX_PARTITIONS = 1024
 SPOOL_RECORDS = 100_000
@@ -45,7 +49,8 @@ class Settings:
     are kept (None: a folder in `data_dir`), large payloads for `raw_days`, attachments for
     `attachment_days` (None: for ever); `spool_records` how many records may wait while the bus
     is away; `fetch_allow` networks that connectors may call though they are not public; after
-    `lease_s` without a sign of life a replica's shards go to others. `jwt_issuer` None: API keys
+    `lease_s` without a sign of life a replica's shards go to others; pages of `cors_origins` may call
+    the API from a browser. `jwt_issuer` None: API keys
     only. `misspelt` says which variables look like settings and are none. Claims are names or dotted
     paths. Mail is taken by LMTP and by SMTP where `lmtp_port` and `smtp_port` say so; `mail_tls_cert` and `mail_tls_key` are PEM files.
     """
@@ -62,6 +67,7 @@ class Settings:
     raw_days: int = RAW_DAYS
     attachment_days: int | None = None
     fetch_allow: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     kafka: str | None = None
     log_level: str = "info"
     jwt_issuer: str | None = None
@@ -104,6 +110,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         raw_days=source.take("OMNIROUTE_RAW_DAYS", _days, RAW_DAYS),
         attachment_days=source.take("OMNIROUTE_ATTACHMENT_DAYS", _days, None),
         fetch_allow=source.take("OMNIROUTE_FETCH_ALLOW", _networks, ()),
+        cors_origins=source.take("OMNIROUTE_CORS_ORIGINS", _origins, ()),
         partitions=source.take("OMNIROUTE_PARTITIONS", _partitions, DEFAULT_PARTITIONS),
         kafka=source.take("KAFKA_BOOTSTRAP_SERVERS", _brokers, None),
         log_level=source.take("OMNIROUTE_LOG_LEVEL", _level, "info"),
@@ -227,6 +234,23 @@ def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network,
         return tuple(ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip())
     except ValueError:
         raise ValueError("is not a list of networks such as 10.2.0.0/16,127.0.0.1") from None
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_origin(one.strip()) for one in text.split(",") if one.strip()))
+
+
+def _origin(text: str) -> str:
+    """As browsers write it: in lower case, without a path, the usual port left out."""
+    found = _ORIGIN.fullmatch(text.lower())
+    if found is None:
+        raise ValueError(
+            "is not a list of origins such as https://desk.example,http://localhost:3000"
+        )
+    scheme, host = found[1], found[2]
+    port = int(found[3] or _USUAL_PORTS[scheme])
+    usual = port == _USUAL_PORTS[scheme]
+    return f"{scheme}://{host}" if usual else f"{scheme}://{host}:{port}"
 
 
 def _url(text: str) -> str:

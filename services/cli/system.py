@@ -78,6 +78,7 @@ def _app(parts: Foundation, opened: Sequence[Module]) -> FastAPI:
         metrics_token=parts.settings.metrics_token,
         forwarder=parts.forwarder,
         access_log="faults",
+        cors_origins=parts.settings.cors_origins,
         state={name: value for module in opened for name, value in module.state.items()},
     )
 

@@ -10,6 +10,7 @@ from starlette.datastructures import State
 
 from shared.http import docs, forward, health, problems, subjects
 from shared.http.auth import Access
+from shared.http.cors import Cors
 from shared.http.direct import Application, DirectCalls
 from shared.http.edge import Edge, HttpMetrics
 from shared.http.forward import Forwarder
@@ -37,6 +38,7 @@ def create_app(
     lifespan: Lifespan | None = None,
     max_body_bytes: int = BODY_BYTES,
     access_log: AccessPolicy = "all",
+    cors_origins: Sequence[str] = (),
     state: dict[str, Any] | None = None,
 ) -> FastAPI:
     """An application serving `routers` (of `routes.api_router`) of one service or of several.
@@ -46,6 +48,7 @@ def create_app(
     metrics_token  opens /metrics to others than loopback
     forwarder      sends calls on to the owner of their shard: whenever a route raises NotOwner.
                    None: this process owns every shard, and trusts no forwarded call
+    cors_origins   pages of these may call the API from a browser, besides what routes say themselves
     state          is set on `app.state` by name, for the routers' dependencies
     """
     app = Application(
@@ -73,6 +76,7 @@ def create_app(
         "metrics": HttpMetrics(registry),
         "seal": None if forwarder is None else forwarder.seal,
         "access_log": AccessLog(access_log),
+        "cors": Cors(cors_origins) if cors_origins else None,
     }
     app.add_middleware(Edge, **edge)
     app.direct = DirectCalls(app, routes)

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.contracts.problems import Refused
 from shared.http import headers, peers
+from shared.http.cors import Cors
 from shared.http.logging import AccessLog
 from shared.http.peers import PeerSeal
 from shared.http.problems import internal_error, refusal
@@ -100,12 +101,14 @@ class Edge:
         metrics: HttpMetrics,
         seal: PeerSeal | None,
         access_log: AccessLog,
+        cors: Cors | None = None,
     ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._metrics = metrics
         self._seal = seal
         self._access_log = access_log
+        self._cors = cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,6 +122,9 @@ class Edge:
         if not (request_id and _REQUEST_ID.match(request_id)):
             request_id = b"%b%08x" % (_PROCESS, next(_numbers))
         scope["omniroute.request_id"] = request_id.decode()
+        forwarded = b"x-omniroute-forwarded" in sent
+        # The replica that the page called knows whether it may; the owner need not say it again.
+        cors = None if forwarded else self._cors
 
         async def limited() -> Message:
             nonlocal length
@@ -137,12 +143,16 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                if cors is not None:
+                    cors.mark(scope, message)
             return send(message)
 
         self._metrics.in_flight += 1
         try:
-            if b"x-omniroute-forwarded" in sent:
+            if forwarded:
                 await self._serve_forwarded(scope, limited, note)
+            elif cors is not None and (allowed := cors.preflight(scope)) is not None:
+                await allowed(scope, limited, note)
             else:
                 await self._app(scope, limited, note)
         except ClientDisconnect:

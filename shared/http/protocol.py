@@ -23,11 +23,14 @@ _LENGTH = b"content-length"
 _COPIED = frozenset(
     {
         _LENGTH,
+        b"access-control-allow-origin",
+        b"access-control-expose-headers",
         b"content-type",
         b"date",
         b"etag",
         b"idempotency-replayed",
         b"retry-after",
+        b"vary",
         b"x-request-id",
     }
 )

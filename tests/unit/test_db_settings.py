@@ -154,3 +154,22 @@ def test_others_variables_are_not_doubted():
         "DATABASE_PASSWORD",
     )
     assert read_settings(dict.fromkeys(others, "x")).misspelt == ()
+
+
+def test_origins_are_as_browsers_write_them():
+    given = "https://Desk.example:443, http://localhost:3000,http://[::1]:80,https://desk.example"
+    assert read_settings({"OMNIROUTE_CORS_ORIGINS": given}).cors_origins == (
+        "https://desk.example",
+        "http://localhost:3000",
+        "http://[::1]",
+    )
+    assert read_settings({}).cors_origins == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["*", "desk.example", "https://desk.example/", "https://a@b", "null", "https://*.example"],
+)
+def test_what_is_no_origin(text):
+    with pytest.raises(SettingsError, match="OMNIROUTE_CORS_ORIGINS: is not a list of origins"):
+        read_settings({"OMNIROUTE_CORS_ORIGINS": text})
