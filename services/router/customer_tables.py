@@ -9,6 +9,7 @@ from typing import Any
 from shared.contracts.problems import Fault, Refused
 
 BODY_MAX_BYTES = 32 * 1024 * 1024
+LINES_MAX = 200_000
 
 _PLAIN = ("id", "name", "tier", "language", "timezone")
 _SCHEMES = ("email", "phone")
@@ -57,7 +58,9 @@ def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line = 1
     try:
-        for cells in reader:
+        for number, cells in enumerate(reader, 1):
+            if number > LINES_MAX:
+                raise Refused("too-large", f"The file has more than {LINES_MAX} lines.")
             if any(cells):
                 yield line, [cell.strip() for cell in cells]
             line = reader.line_num + 1

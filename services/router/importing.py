@@ -3,7 +3,9 @@
 A row says only what it names: the rest of a customer who is known stays as it is (`told`).
 """
 
+import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -15,10 +17,12 @@ from shared.contracts.faults import why_no_json
 from shared.contracts.problems import Fault, Refused
 
 ROWS_MAX = 50_000
+LINES_MAX = customer_tables.LINES_MAX
 BODY_MAX_BYTES = customer_tables.BODY_MAX_BYTES
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
 
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -40,9 +44,10 @@ def rows(body: bytes, content_type: str) -> list[ImportRow]:
     if len(body) > BODY_MAX_BYTES:
         raise Refused("too-large", f"The file is larger than {BODY_MAX_BYTES} bytes.")
     adds = content_type == CSV
-    given = list(customer_tables.customers(body) if adds else _ndjson(body))
+    found = customer_tables.customers(body) if adds else _ndjson(body)
+    given = list(islice(found, ROWS_MAX + 1))  # the rest of too long a file is not even read
     if len(given) > ROWS_MAX:
-        raise Refused("too-large", f"The file has {len(given)} rows; send at most {ROWS_MAX}.")
+        raise Refused("too-large", f"The file has more than {ROWS_MAX} rows; send it in parts.")
     return [_row(place, line, one, adds=adds) for place, (line, one) in enumerate(given)]
 
 
@@ -90,9 +95,20 @@ def _placed(place: int, fault: Fault) -> Fault:
 
 
 def _ndjson(body: bytes) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
-    for number, line in enumerate(body.removeprefix(_BOM).splitlines(), 1):
+    for number, line in enumerate(_lines(body.removeprefix(_BOM)), 1):
+        if number > LINES_MAX:
+            raise Refused("too-large", f"The file has more than {LINES_MAX} lines.")
         if line.strip():
             yield number, _object(line)
+
+
+def _lines(body: bytes) -> Iterator[bytes]:
+    """As `splitlines` has them, but one after another: a file of line ends alone would be a long list."""
+    at = 0
+    for end in _LINE_END.finditer(body):
+        yield body[at : end.start()]
+        at = end.end()
+    yield body[at:]
 
 
 def _object(line: bytes) -> dict[str, Any] | Fault:

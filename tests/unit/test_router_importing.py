@@ -123,8 +123,18 @@ def test_a_row_says_only_what_it_names():
 
 def test_files_are_bounded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importing, "ROWS_MAX", 2)
-    with pytest.raises(Refused, match="at most 2"):
-        rows(b'{"id": "a"}\n' * 3, NDJSON)
+    for endless in (b'{"id": "a"}\n' * 1_000_000, b"id\n" + b"a\n" * 4_000_000):
+        with pytest.raises(Refused, match="more than 2 rows"):
+            rows(endless, NDJSON if endless.startswith(b"{") else CSV)
+    for blank in (b"\n" * 4_000_000, b"id\n" + b"\n" * 4_000_000):
+        with pytest.raises(Refused, match="lines"):
+            rows(blank, CSV if blank.startswith(b"id") else NDJSON)
     monkeypatch.setattr(importing, "BODY_MAX_BYTES", 10)
     with pytest.raises(Refused, match="larger"):
         rows(b'{"id": "a"}\n', NDJSON)
+
+
+def test_lines_end_as_on_any_system():
+    for end in (b"\n", b"\r\n", b"\r"):
+        found = rows(end.join([b'{"id": "a"}', b"", b'{"id": "b"}']), NDJSON)
+        assert [(row.line, row.id) for row in found] == [(1, "a"), (3, "b")]

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import Depends, Request, Response
 from starlette.responses import StreamingResponse
 
+from services.router import importing
 from services.router.api.context import Router, Service, Written, act
 from services.router.domain import commands as cmd
 from services.router.domain import merges
@@ -17,18 +18,21 @@ from services.router.domain.workspace import Workspace
 from services.router.importing import CSV, NDJSON, ImportRow, rows, told
 from shared.contracts.core import Input
 from shared.contracts.interactions import Identity
-from shared.contracts.problems import Refused, invalid
+from shared.contracts.problems import Problem, Refused, invalid
 from shared.http.auth import Caller, require
 from shared.http.bodies import check_content_type, read_body
 from shared.http.calls import Call
 from shared.http.replies import json_reply
 from shared.http.routes import api_router
+from shared.runtime.port import NotOwner, OutcomeUnknown, Unavailable
 
 AT_ONCE = 64  # rows of an import that wait for their commit together
 PROGRESS_EVERY = 500  # rows
 ROWS_SHOWN_MAX = 1_000  # rejected, and as many doubtful ones
-WRITES_MAX = 5  # of a row while others write the same customer
+WRITES_MAX = 5  # of a row, while others write the same customer or a part is away
 IDENTITIES_MAX = 50
+# What may end an import that has begun: its shard has moved, or is away for longer than it waits.
+_AWAY = (NotOwner, Unavailable, OutcomeUnknown)
 
 router = api_router("customers")
 Reads = Annotated[Caller, Depends(require("config:read"))]
@@ -138,12 +142,17 @@ def _place(row: ImportRow) -> dict[str, Any]:
     return {"row": row.row, "line": row.line, "id": row.id or None}
 
 
-@router.post("/customers:import", openapi_extra=_IMPORT.extra)
+@router.post(
+    "/customers:import", openapi_extra=_IMPORT.extra, max_body_size=importing.BODY_MAX_BYTES
+)
 async def import_customers(request: Request, caller: Writes, service: Service) -> Response:
     """NDJSON (a customer a line) or CSV. Answers NDJSON: lines of progress, at last the result. A
     bad row holds back no other; what a row does not name stays as it is, and the same file again changes
-    nothing."""
+    nothing. Where the import has to stop, the last line says why beside the result so far
+    (`problem`): send the file again."""
     kind = check_content_type(request, (NDJSON, CSV))
+    # Before the answer begins: the replica that owns the shard serves it.
+    await service.look(caller.workspace, lambda ws: None)
     given = await asyncio.to_thread(rows, await request.body(), kind)
     lines = _import(caller, service, given)
     return StreamingResponse(lines, media_type=NDJSON)
@@ -153,12 +162,25 @@ async def _import(caller: Caller, service: Router, given: list[ImportRow]) -> As
     tally = Tally(len(given), rejections=[], warnings=[])
     tell_at = PROGRESS_EVERY
     for piece in _pieces(given):
-        await asyncio.gather(*(_take(caller, service, row, tally) for row in piece))
-        tally.done += len(piece)
+        rows_of = [_take(caller, service, row, tally) for row in piece]
+        told = await asyncio.gather(*rows_of, return_exceptions=True)
+        failed = [one for one in told if one is not None]
+        tally.done += len(piece) - len(failed)
+        if failed:
+            yield _line({"result": tally, "problem": _stopped(failed[0], tally)})
+            return
         if tell_at <= tally.done < tally.total:
             tell_at = tally.done + PROGRESS_EVERY
             yield _line({"progress": {"done": tally.done, "total": tally.total}})
     yield _line({"result": tally})
+
+
+def _stopped(failed: BaseException, tally: Tally) -> Problem:
+    """Why an import ends early. Raises what is no reason for that."""
+    if not isinstance(failed, _AWAY):
+        raise failed
+    said = f"The import stopped after {tally.done} of {tally.total} rows; send the file again."
+    return Refused("unavailable", said).problem()
 
 
 def _pieces(given: list[ImportRow]) -> Iterator[list[ImportRow]]:
@@ -205,6 +227,11 @@ async def _write(
     except Refused as refused:
         if refused.kind != "precondition-failed" or tries <= 1:
             raise
+        return await _write(caller, service, row, tries - 1)
+    except (Unavailable, OutcomeUnknown) as away:
+        if tries <= 1:
+            raise
+        await asyncio.sleep(away.retry_after_s)
         return await _write(caller, service, row, tries - 1)
     return msgspec.json.decode(reply.body, type=Written)
 
