@@ -47,7 +47,8 @@ def reply_event(
     idempotency_key: str | None,
     now_us: int,
 ) -> ReplyEvent:
-    """The event; its id derives from (actor, Idempotency-Key), or from the instant and content."""
+    """The event; its id derives from (actor, Idempotency-Key, content), or from the instant and content:
+    a key may be used again once it is forgotten, and must not make another reply a repetition."""
     _check(reply)
     name = conversation["conversation_id"]
     attachments, blobs = _attachments(reply)
@@ -95,9 +96,10 @@ def _check(reply: NewReply) -> None:
 
 
 def _distinction(reply: NewReply, idempotency_key: str | None, now_us: int) -> tuple[str, ...]:
+    content = sha256(msgspec.json.encode(reply)).hexdigest()
     if idempotency_key is not None:
-        return ("key", idempotency_key)
-    return ("at", str(now_us), sha256(msgspec.json.encode(reply)).hexdigest())
+        return ("key", idempotency_key, content)
+    return ("at", str(now_us), content)
 
 
 def _attachments(reply: NewReply) -> tuple[list[interactions.Attachment], list[bytes]]:

@@ -19,7 +19,7 @@ from shared.runtime.port import IdempotencyKey
 
 TICKET_S = 60
 # A call that is in flight this long has died with its process, or its outcome is unknown: its
-# caller may try again.
+# caller may try again, but nothing else under its key, for it may have been done.
 IN_FLIGHT_S = 60
 PRUNE_ROWS = 10_000
 
@@ -120,6 +120,7 @@ _CLAIM = text(
     SET body_hash = excluded.body_hash, status = NULL, reply = NULL, created_at = now()
     WHERE old.created_at < now() - interval '{LIFETIME_S} seconds'
        OR old.status IS NULL AND old.created_at < now() - interval '{IN_FLIGHT_S} seconds'
+          AND old.body_hash = excluded.body_hash
     RETURNING 1
     """
 )

@@ -267,6 +267,18 @@ async def test_batches_ndjson_and_binary_mode(house):
     assert answer.json()["results"][0] == good
 
 
+async def test_in_binary_mode_a_key_is_for_one_event(house):
+    """The data alone do not say which one it is."""
+    told = {"ce-specversion": "1.0", "ce-source": "crm", "ce-type": "interaction.message.v1"}
+    data, key = event()["data"], {"Idempotency-Key": "binary-1"}
+    answers = [
+        await house.platform.post("/events", json=data, headers={**told, **key, "ce-id": name})
+        for name in ("one", "one", "two")
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202, 422]
+    assert answers[0].content == answers[1].content
+
+
 async def test_all_bad_is_refused_as_a_whole(house):
     answer = await house.platform.post(
         "/events",
@@ -325,9 +337,13 @@ async def test_agents_see_only_what_was_offered_to_them(house):
     assert first.json() == again.json()
     other = await house.ana.post(path, json={"text": "other"}, headers=key)
     assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-mismatch")
+    async with house.system.parts.engine.begin() as connection:
+        await connection.execute(text("DELETE FROM platform.idempotency"))  # a day later
+    later = await house.ana.post(path, json={"text": "other"}, headers=key)
+    assert later.json()["message_id"] != first.json()["message_id"]
     forged = await house.ana.post(path, json={"text": "x", "agent_id": "ben"})
     assert (forged.status_code, forged.json()["errors"][0]["pointer"]) == (400, "/agent_id")
-    found = await house.messages(conversation, lambda some: len(some) == 2, client="ana")
+    found = await house.messages(conversation, lambda some: len(some) == 3, client="ana")
     reply = found[1]
     assert (reply["text"], reply["direction"], reply["author"]["id"]) == (
         said["text"],

@@ -62,13 +62,23 @@ async def test_releasing_does_not_forget_a_reply(replies):
     assert await replies.claim("acme", KEY) == REPLY
 
 
-@pytest.mark.parametrize(("recorded", "age"), [(False, "61 seconds"), (True, "25 hours")])
-async def test_old_ones_are_claimed_anew(replies, engine, recorded, age):
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_old_ones_are_claimed_anew(replies, engine, recorded):
     await replies.claim("acme", KEY)
     if recorded:
         await replies.record("acme", KEY, REPLY)
-    await _grow_older(engine, age)
+    await _grow_older(engine, "25 hours")
     assert await replies.claim("acme", OTHER_BODY) is None
+
+
+async def test_what_was_left_in_flight_is_for_the_same_body(replies, engine):
+    """It may have been done: its caller repeats it, and nobody takes another call for it."""
+    await replies.claim("acme", KEY)
+    await _grow_older(engine, "61 seconds")
+    with pytest.raises(Refused) as refused:
+        await replies.claim("acme", OTHER_BODY)
+    assert refused.value.kind == "idempotency-mismatch"
+    assert await replies.claim("acme", KEY) is None
 
 
 async def test_replies_are_sealed(replies, engine):

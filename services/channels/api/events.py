@@ -22,7 +22,7 @@ from services.channels.events import (
     read_ndjson,
     read_single,
 )
-from services.channels.posted import EventData, Posted
+from services.channels.posted import KNOWN, EventData, Posted
 from shared.contracts.problems import Fault, Problem, Refused
 from shared.http.auth import require
 from shared.http.bodies import check_content_type, whole_body
@@ -38,6 +38,7 @@ NDJSON = ("application/x-ndjson", "application/ndjson")
 BINARY = "application/json"
 FORMS = (STRUCTURED, BATCH, *NDJSON, BINARY)
 CACHED_CHARS = 160
+_ATTRIBUTES = frozenset(f"ce-{name}".encode() for name in KNOWN)
 
 router = api_router("events")
 _encode = msgspec.json.Encoder().encode
@@ -106,7 +107,7 @@ async def post_events(request: Request) -> Response:
     caller = await _enter(request)
     channels: Channels = request.app.state.channels
     body = await whole_body(request)
-    key = idempotency_of(request, caller, body)
+    key = idempotency_of(request, caller, _said(request, body))
     if key is None:
         return await _accept(request, caller.workspace, channels, body)
     return await once(
@@ -115,6 +116,12 @@ async def post_events(request: Request) -> Response:
         key,
         lambda: _accept(request, caller.workspace, channels, body),
     )
+
+
+def _said(request: Request, body: bytes) -> bytes:
+    """All that is said of events: in binary mode the headers say which one the body is of."""
+    told = [pair for pair in request.scope["headers"] if pair[0] in _ATTRIBUTES]
+    return b"\n".join([body, *(b"%b: %b" % pair for pair in sorted(told))]) if told else body
 
 
 async def _accept(request: Request, name: str, channels: Channels, body: bytes) -> Response:
