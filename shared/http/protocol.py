@@ -5,8 +5,8 @@ Three things are done once instead of several times: an answer's head and body g
 write, its headers are checked together, and a connection has one timer for its idle time instead of a
 new one at each call.
 
-Two things are bounded that uvicorn leaves open: how large a call's head may be, and how long it may take
-to come.
+What uvicorn leaves open is bounded: how large a call's head may be, and how long it and its body may
+take to come.
 """
 
 import asyncio
@@ -44,7 +44,10 @@ MAX_HEAD_BYTES = 64 * 1024
 class Protocol(HttpToolsProtocol):
     """One connection to a server without a root path and a limit of concurrency, as ours is."""
 
+    max_body_s = 600.0  # 32 MB at 55 KB a second
     _idle_since: float | None = None
+    _body_since: float | None = None  # a body has begun to come, and not ended
+    _body_at = 0.0  # when something of it came last
     _unfinished = 0  # bytes of what is no body and has not come to its end
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -60,10 +63,18 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._unfinished = 0
+        self._body_at = self.loop.time()
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._body_since = None
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         self._unfinished, self._idle_since = 0, None
+        self._body_since = self._body_at = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._set_timer(self.timeout_keep_alive)
         parser: Any = self.parser
         url = self.url
         if parser.should_upgrade() or parser.get_http_version() != "1.1" or not _is_plain(url):
@@ -99,6 +110,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         if self.pipeline or self.transport.is_closing():
+            self._body_at = (
+                self.loop.time()
+            )  # until now we did not read what of the next one is there
             super().on_response_complete()
             return
         self.server_state.total_requests += 1
@@ -112,13 +126,23 @@ class Protocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task = None
-        if self._idle_since is None:
+        if self._idle_since is not None:
+            ends_at = self._idle_since + self.timeout_keep_alive
+        elif self._body_since is not None:
+            ends_at = self._body_ends_at(self._body_since)
+        else:
             return  # a call is being served; its answer sets the timer again
-        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        left_s = ends_at - self.loop.time()
         if left_s > 0:
             self._set_timer(left_s)
         else:
             super().timeout_keep_alive_handler()
+
+    def _body_ends_at(self, since: float) -> float:
+        """Until when a body is waited for; longer where it is we who do not read."""
+        if self.flow.read_paused:
+            return self.loop.time() + self.timeout_keep_alive
+        return min(self._body_at + self.timeout_keep_alive, since + self.max_body_s)
 
     def _set_timer(self, after_s: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(

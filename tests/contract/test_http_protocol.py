@@ -42,6 +42,8 @@ class Application:
         body, more = b"", True
         while more:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return
             body, more = body + message["body"], message["more_body"]
         await self.whole(receive, send, 200, body)
 
@@ -325,6 +327,58 @@ async def test_a_large_body_is_no_head():
             writer.write(HEAD + head + body)
             await asyncio.wait_for(reader.readuntil(b"content-length: 1000000\r\n"), 5)
             writer.close()
+
+
+class Hasty(Protocol):
+    max_body_s = 0.6
+
+
+@pytest.mark.parametrize("piece", [b"", b"x"], ids=["stalled", "dripping"])
+@pytest.mark.parametrize("calls", [0, 1])
+async def test_a_body_that_does_not_come_is_not_waited_for(piece, calls):
+    app = Application()
+    async with listening(Hasty, app, keep_alive_s=0.3) as (port, state):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(calls):
+            writer.write(get("/whole"))
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\nwhole"), 5)
+        writer.write(HEAD + b"Content-Length: 1000\r\n\r\nx")
+        left = asyncio.create_task(reader.read())
+        for _ in range(100):
+            if piece and not left.done():
+                writer.write(piece)
+            await asyncio.wait([left], timeout=0.05)
+            if left.done():
+                break
+        writer.close()
+        assert left.done() and not state.connections
+        with contextlib.suppress(ConnectionResetError):  # what dripped into the closed connection
+            assert left.result() == b""
+
+
+async def test_a_body_that_comes_slowly_is_waited_for():
+    async with listening(Protocol, Application(), keep_alive_s=0.3) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD + b"Content-Length: 10\r\n\r\n")
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            writer.write(b"x")
+        await asyncio.wait_for(reader.readuntil(b"x" * 10), 5)
+        writer.close()
+
+
+async def test_a_body_behind_a_long_answer_is_not_late():
+    """It is we who do not read it while the call before is served."""
+    app = Application()
+    async with listening(Protocol, app, keep_alive_s=0.2) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(get("/slow") + HEAD + b"Content-Length: 2\r\n\r\nx")
+        await asyncio.sleep(0.7)
+        app.gate.set()
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\nwhole"), 5)
+        writer.write(b"y")
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\nxy"), 5)
+        writer.close()
 
 
 async def test_the_application_learns_that_the_caller_has_gone():
