@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Awaitable, Iterator
 from hashlib import sha256
 from itertools import accumulate, count
+from math import inf
 from os import urandom
 from time import perf_counter
 from typing import Any
@@ -30,6 +31,7 @@ from shared.http.problems import internal_error, refusal
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}\Z")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BOUNDS = [*(str(float(bound)) for bound in _BUCKETS), "+Inf"]
+WARN_EVERY_S = 30.0
 # Scope key by which a route sets its own limit, in bytes.
 MAX_BODY = "omniroute.max_body_bytes"
 # Ids of requests that bring none: drawn once, then counted.
@@ -109,6 +111,7 @@ class Edge:
         self._seal = seal
         self._access_log = access_log
         self._cors = cors
+        self._warn_at = -inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -181,6 +184,7 @@ class Edge:
                 raise Refused("unauthenticated", "This replica trusts no forwarded calls.")
             principal = self._seal.check(scope["method"], target_of(scope), given)
         except Refused as refused:
+            self._warn(refused.detail, scope.get("client"))
             await refusal(refused)(scope, receive, send)
             return
         proof = self._seal.answer(given[peers.SIGNATURE]).encode()
@@ -194,6 +198,14 @@ class Edge:
             await send(message)
 
         await self._app(scope, _checked(receive, given[peers.DIGEST]), prove)
+
+    def _warn(self, why: str, client: tuple[str, int] | None) -> None:
+        """Once in a while, for anybody may knock: a replica that is not trusted answers none of its calls
+        that belong to another, and it cannot know why."""
+        now = perf_counter()
+        if now >= self._warn_at:
+            self._warn_at = now + WARN_EVERY_S
+            _log.warning("peer.refused", because=why, client=client[0] if client else None)
 
 
 def _too_large(limit: int) -> Refused:

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from typing import Annotated
 
 import httpx
 import pytest
+import structlog
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
@@ -229,6 +231,28 @@ async def test_replicas_with_another_secret_do_not_work_together(secret):
     async with pair(secret=secret) as (_, owner, client):
         assert kind(await client.post(W + "/echo", headers=AUTH)) == "unavailable"
         assert owner.seen == []
+
+
+@pytest.mark.parametrize(
+    ("seal", "why"),
+    [
+        (PeerSeal(b"other"), "signature"),
+        (PeerSeal(b"secret", lambda: time.time() + 100), r"its clock differs by \d+ s"),
+        (PeerSeal(b"secret", lambda: time.time() - 100), r"its clock differs by -\d+ s"),
+    ],
+)
+async def test_an_owner_says_once_why_it_does_not_trust(seal, why):
+    """The other replica cannot know, and its callers get 503."""
+    owner = Replica()
+    with structlog.testing.capture_logs() as said:
+        async with served(owner.app) as url, httpx.AsyncClient() as client:
+            for _ in range(3):
+                headers = seal.sign("POST", W + "/echo", b"", None)
+                assert (await client.post(url + W + "/echo", headers=headers)).status_code == 401
+    told = [one for one in said if one["event"] == "peer.refused"]
+    assert len(told) == 1 and re.search(why, told[0]["because"])
+    assert told[0]["log_level"] == "warning"
+    await owner.forwarder.close()
 
 
 async def test_an_impostor_gets_no_answer_through():
