@@ -68,6 +68,13 @@ def router(ready: Ready, registry: CollectorRegistry, metrics_token: str | None)
         _check_metrics_access(request, metrics_token)
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    for path, endpoint in (
+        ("/health/live", live),
+        ("/health/ready", is_ready),
+        ("/metrics", metrics),
+    ):
+        # What load balancers and watchers ask by default.
+        routes.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
     return routes
 
 

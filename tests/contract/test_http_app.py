@@ -232,6 +232,12 @@ async def test_unauthenticated(header, challenge):
     assert response.headers["www-authenticate"] == challenge
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+async def test_load_balancers_ask_by_head(path):
+    answer = await world().call("HEAD", path, token=None)
+    assert answer.status_code == 200
+
+
 async def test_the_scheme_is_case_insensitive():
     headers = {"Authorization": "bearer t-admin"}
     assert (await world().call("GET", W + "/things", None, headers=headers)).status_code == 200
