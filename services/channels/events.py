@@ -63,13 +63,15 @@ Row = Accepted | Rejected
 
 class Intake(msgspec.Struct):
     """What the rows of one request have in common. `blobs` collects decoded attachments by their
-    sha256; they are to be stored before the rows are published."""
+    sha256; they are to be stored before the rows are published. `of_row` are those of the row that is
+    being read, which may yet be rejected."""
 
     workspace: str
     received_us: int
     detect_language: Callable[[str], str | None]
     received_at: str = ""
     blobs: dict[str, bytes] = {}
+    of_row: dict[str, bytes] = {}
 
     def __post_init__(self) -> None:
         self.received_at = format_once(self.received_us)
@@ -197,6 +199,8 @@ def _id_of(body: bytes) -> str | None:
 
 def _accepted(index: int, posted: Posted, extensions: Extensions, intake: Intake) -> Accepted:
     check(posted)
+    if intake.of_row:
+        intake.of_row = {}
     vendor_id = vendor_key(posted.source, posted.id)
     time = intake.received_at if posted.time is None else _time(posted.time)
     interaction = _interaction(posted, vendor_id, intake)
@@ -206,6 +210,8 @@ def _accepted(index: int, posted: Posted, extensions: Extensions, intake: Intake
         extensions = (*extensions, *_described(posted))
     data = _encode(interaction)
     _check_size(len(data) + sum([len(text) for _, text in extensions]))
+    if intake.of_row:
+        intake.blobs.update(intake.of_row)
     envelope = Envelope(
         id=ids.event_id(intake.workspace, CONNECTOR, vendor_id),
         source=posted.source,
@@ -345,7 +351,7 @@ def _attachment(index: int, given: PostedAttachment, intake: Intake) -> interact
     if given.content_base64 is not None:
         content = decoded(given.content_base64, f"/data/attachments/{index}/content_base64")
         kept.sha256, kept.size = sha256(content).hexdigest(), len(content)
-        intake.blobs[kept.sha256] = content
+        intake.of_row[kept.sha256] = content
     return kept
 
 

@@ -267,6 +267,24 @@ def test_attachments_go_to_the_blob_store():
     assert len(row.envelope.data) < 2000
 
 
+def test_files_of_a_rejected_row_are_not_kept():
+    def file(content):
+        return {"name": "a", "content_base64": base64.b64encode(content).decode()}
+
+    rows = [
+        event(data__attachments=[file(b"one"), {"name": "b", "content_base64": "?"}]),
+        event(id="m-2", data__attributes={"x": "y" * 950_000}, data__attachments=[file(b"two")]),
+        event(id="m-3"),
+        event(id="m-4", data__attachments=[file(b"three")]),
+    ]
+    for read in (read_batch, read_ndjson):
+        body = json.dumps(rows) if read is read_batch else "\n".join(map(json.dumps, rows))
+        shared = intake()
+        read_rows = list(read(body.encode(), shared))
+        assert [type(row) for row in read_rows] == [Rejected, Rejected, Accepted, Accepted]
+        assert list(shared.blobs.values()) == [b"three"]
+
+
 def test_an_event_that_no_record_holds_is_refused():
     big = "€" * 200_000
     fault = fault_of(event(data__text=big, data__html=big))
