@@ -13,6 +13,8 @@ from shared.contracts.ids import CLIENT_ID
 from shared.contracts.problems import Fault, Refused
 from shared.contracts.values import refuse_nul
 
+CONNECTORS_MAX = 1_000  # of one workspace
+
 Secret = str | list[str]
 
 

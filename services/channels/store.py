@@ -22,11 +22,13 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.dialects.postgresql import Insert, aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from services.channels import tables
+from services.channels.resources import CONNECTORS_MAX
+from shared.contracts.problems import full
 from shared.db.engine import reading, transaction
 from shared.db.listen import Listener
 from shared.db.remembered import Remembered
@@ -62,7 +64,7 @@ class ChannelsStore:
     ) -> tuple[StoredConnector, bool]:
         """(the connector, whether it is new). Keeps the inbound token of an existing one and
         raises its version; without secrets of its own, `one` keeps those of the same kind, or
-        has `empty_secrets`. Raises Refused (412)."""
+        has `empty_secrets`. Raises Refused: precondition-failed, conflict where there are too many."""
         async with transaction(self._engine) as connection:
             await _lock(connection, one.workspace, one.id)
             held = (await connection.execute(_one(one.workspace, one.id))).one_or_none()
@@ -76,7 +78,7 @@ class ChannelsStore:
                 "enabled": one.enabled,
                 "settings": one.settings,
                 "secrets": secrets,
-                "version": 1 if held is None else held.version + 1,
+                "version": held.version + 1 if held is not None else await _first(connection, one),
                 "updated_at": func.now(),
             }
             table = tables.connector
@@ -133,11 +135,13 @@ class ChannelsStore:
             await _lock(connection, workspace, name)
             held = (await connection.execute(_one(workspace, name))).one_or_none()
             demand.check(None if held is None else held.version)
-            statement = delete(table).where(table.c.workspace == workspace, table.c.id == name)
-            gone = (await connection.execute(statement)).rowcount > 0
+            if held is not None:
+                statement = delete(table).where(table.c.workspace == workspace, table.c.id == name)
+                await connection.execute(statement)
+                await connection.execute(_retire(workspace, held.version))
             await connection.execute(_CHANGED)
         self._remembered.forget()
-        return gone
+        return held is not None
 
     async def thread_conversation(
         self,
@@ -399,6 +403,25 @@ async def _lock(connection: AsyncConnection, workspace: str, name: str) -> None:
     """One write of a connector at a time, also of one that is yet to be."""
     place = f"connector\n{workspace}\n{name}"
     await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(place, 0))))
+
+
+async def _first(connection: AsyncConnection, one: StoredConnector) -> int:
+    """The version of a connector that is new: later than any deleted one's, so that no old ETag fits it.
+    Raises Refused (conflict) where there is no room for one more; two that come at once take turns."""
+    await _lock(connection, one.workspace, "")
+    table, retired = tables.connector, tables.connector_retired
+    count = select(func.count()).where(table.c.workspace == one.workspace)
+    if (await connection.execute(count)).scalar_one() >= CONNECTORS_MAX:
+        raise full("connectors", CONNECTORS_MAX)
+    last = select(retired.c.version).where(retired.c.workspace == one.workspace)
+    return 1 + ((await connection.execute(last)).scalar() or 0)
+
+
+def _retire(workspace: str, version: int) -> Insert:
+    table = tables.connector_retired
+    statement = insert(table).values(workspace=workspace, version=version)
+    highest = func.greatest(table.c.version, statement.excluded.version)
+    return statement.on_conflict_do_update(index_elements=["workspace"], set_={"version": highest})
 
 
 def stored_connector(row: Row[Any]) -> StoredConnector:

@@ -135,6 +135,14 @@ connector = Table(
     Column("updated_at", _instant, nullable=False),
 )
 
+# The highest version that a deleted connector of the workspace had: what is made anew has a later one.
+connector_retired = Table(
+    "connector_retired",
+    METADATA,
+    Column("workspace", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
 # Which conversation an e-mail's Message-ID (or another sign of its thread) belongs to.
 thread = Table(
     "thread",

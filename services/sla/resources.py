@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from services.sla.domain import room
 from services.sla.domain.policy import METRICS, Policy, compile_policy
 from shared.calendars import check_calendar, parse_calendar
 from shared.contracts.faults import limit_of, plain
@@ -218,7 +219,7 @@ def read_policy(body: object, name: str | None = None, pointer: str = "") -> dic
     checked = _validated(SlaPolicyBody, body, pointer)
     canonical = _with_id(checked, name, pointer)
     _check_names(canonical, pointer)
-    compile_policy({"id": "", **canonical}, 0, pointer)
+    room.check_policy(compile_policy({"id": "", **canonical}, 0, pointer), pointer)
     return canonical
 
 

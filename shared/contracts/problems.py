@@ -89,6 +89,10 @@ class Refused(Exception):
         self.reason = reason
         self.retry_after_s = retry_after_s
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, also from another process."""
+        return _again, (self.kind, self.detail, self.errors, self.reason, self.retry_after_s)
+
     def problem(self) -> Problem:
         return Problem(
             type=f"/problems/{self.kind}",
@@ -98,6 +102,12 @@ class Refused(Exception):
             errors=self.errors,
             reason=self.reason,
         )
+
+
+def _again(
+    kind: Kind, detail: str, errors: list[Fault], reason: str | None, retry_after_s: int | None
+) -> Refused:
+    return Refused(kind, detail, errors=errors, reason=reason, retry_after_s=retry_after_s)
 
 
 def invalid(pointer: str, code: str, message: str, expected: str | None = None) -> Refused:
@@ -111,3 +121,13 @@ def not_found(what: str, name: str) -> Refused:
 
 def conflict(reason: str, detail: str) -> Refused:
     return Refused("conflict", detail, reason=reason)
+
+
+def full(what: str, limit: int) -> Refused:
+    """There are as many of them in the workspace as may be: one more is refused, wherever it comes from;
+    those that there are may be changed."""
+    detail = f"The workspace has {limit} {what} already, as many as it may have."
+    expected = f"at most {limit} {what}: delete those that are no longer used"
+    return Refused(
+        "conflict", detail, errors=[Fault("", "limit", detail, expected)], reason="limit"
+    )

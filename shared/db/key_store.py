@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Row, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.contracts.problems import Fault, Refused, not_found
+from shared.contracts.problems import Fault, Refused, full, not_found
 from shared.db.engine import DatabaseUnavailable, reading, transaction
 from shared.db.listen import Listener
 from shared.db.moments import from_us, optional_us, to_us
@@ -31,6 +31,7 @@ BELIEVED_S = 30.0
 AWAY_S = 1.0
 USED_EVERY = text("interval '1 minute'")
 PAGE = 500
+KEYS_MAX = 100_000  # of one workspace, live: each agent's desktop has one
 
 
 class ApiKey(msgspec.Struct, frozen=True, gc=False):
@@ -60,8 +61,11 @@ class KeyStore:
     Raises DatabaseUnavailable and OutcomeUnknown beside what a method names.
     """
 
-    def __init__(self, engine: AsyncEngine, listener: Listener | None = None) -> None:
+    def __init__(
+        self, engine: AsyncEngine, listener: Listener | None = None, keys_max: int = KEYS_MAX
+    ) -> None:
         self._engine = engine
+        self._keys_max = keys_max
         self._live = Remembered(self._read, listener, KEY_CHANNEL, believed_s=BELIEVED_S)
         self._watching: dict[str, set[asyncio.Event]] = {}
         if listener is not None:
@@ -78,7 +82,8 @@ class KeyStore:
     ) -> tuple[ApiKey, str]:
         """The key and its token, which is shown this once.
 
-        Raises Refused: validation (role, name, an agent key without agent), not-found.
+        Raises Refused: validation (role, name, an agent key without agent), not-found, conflict where
+        the workspace has too many.
         """
         _check(name, role, agent)
         key_id = secrets.token_hex(8)
@@ -94,8 +99,17 @@ class KeyStore:
         }
         async with transaction(self._engine) as connection:
             await _check_workspace(connection, workspace_id)
+            await self._check_room(connection, workspace_id)
             made = await connection.execute(insert(api_key).values(values).returning(*_SHOWN))
             return _to_key(made.one()), token
+
+    async def _check_room(self, connection: AsyncConnection, workspace_id: str) -> None:
+        """Two at once may both take the last place: keys end one by one, and the limit is generous."""
+        live = (api_key.c.workspace == workspace_id) & api_key.c.revoked_at.is_(None)
+        held = select(api_key.c.id).where(live).limit(self._keys_max).subquery()
+        count = await connection.execute(select(func.count()).select_from(held))
+        if count.scalar_one() >= self._keys_max:
+            raise full("keys", self._keys_max)
 
     async def list(self, workspace_id: str, *, after: str = "", limit: int = PAGE) -> list[ApiKey]:
         """Keys of the workspace that are not revoked, in order of id, those after `after`."""

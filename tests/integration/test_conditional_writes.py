@@ -71,3 +71,38 @@ async def test_what_is_done_to_a_task_demands_the_version_that_was_seen(running:
         await ok(await admin.post(f"{task}:cancel", headers={"If-Match": f'"{done["version"]}"'}))
         gone = await admin.post("/tasks/tsk_no:cancel", headers={"If-Match": "*"})
         assert gone.status_code == 404
+
+
+RESOURCES = [
+    TEAM,
+    SLA,
+    ("/queues/anew", {}),
+    ("/agents/anew", {"channels": {"chat": 1}}),
+    ("/policies/anew", {"rules": [{"steps": [{"queue": "main"}]}]}),
+    ("/escalations/anew", {"levels": []}),
+    ("/customers/anew", {}),
+    ("/sla-policies/anew", {"calendar": "always"}),
+    ("/connectors/anew", {"kind": "email_mime"}),
+]
+
+
+async def test_what_was_seen_of_a_resource_never_fits_another_of_its_name(running: System) -> None:
+    """Deleted and created again, it has an ETag that no earlier one had."""
+    async with await client(running, "admin") as admin:
+        await ok(await admin.put("/queues/main", json={}))
+        await ok(await admin.put("/calendars/always", json=SLA[1]))
+        for path, body in RESOURCES:
+            made = await admin.put(path, json=body)
+            assert made.status_code == 201, made.text
+            tags = [made.headers["etag"]]
+            for _ in range(2):
+                assert (await admin.delete(path)).status_code == 204, path
+                anew = await admin.put(path, json=body, headers={"If-None-Match": "*"})
+                assert anew.status_code == 201, anew.text
+                for tag in tags:
+                    for method in ("PUT", "DELETE"):
+                        stale = await _write(admin, method, path, body, if_match=tag)
+                        assert stale == 412, (path, tag)
+                tags.append(anew.headers["etag"])
+                assert (await admin.get(path)).headers["etag"] == tags[-1]
+            assert len(set(tags)) == 3, path

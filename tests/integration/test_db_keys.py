@@ -226,3 +226,16 @@ async def test_without_notifications_nothing_is_cached(listening_keys, engine):
 async def _until_gone(keys, token):
     while await keys.lookup(token) is not None:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
+
+
+async def test_a_workspace_has_room_for_so_many_live_keys(engine, keys):
+    few = KeyStore(engine, keys_max=2)
+    await few.create("acme", "one", "ops")
+    two, _ = await few.create("acme", "two", "ops")
+    with pytest.raises(Refused) as refused:
+        await few.create("acme", "three", "ops")
+    assert (refused.value.kind, refused.value.reason) == ("conflict", "limit")
+    assert "at most 2 keys" in refused.value.errors[0].expected
+    await few.rotate("acme", two.id)
+    await few.revoke("acme", two.id)
+    await few.create("acme", "three", "ops")

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
+from services.cli.apply import kinds
 from services.cli.apply.checks import check_tests
 from services.cli.apply.document import Document, parse_document, read_document
-from shared.contracts.problems import Refused
+from services.cli.apply.plan import placed
+from shared.contracts.problems import Refused, full
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "shared" / "workspace.yaml"
 
@@ -153,3 +155,19 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated() -> None:
 def test_what_is_no_workspace_file_is_refused(content: Any) -> None:
     with pytest.raises(Refused):
         parse_document(content)
+
+
+def test_more_than_a_workspace_may_have_is_told_before_anything_changes() -> None:
+    most = kinds.MOST["escalation"]
+    content = small(escalations=[{"id": f"e{n}", "levels": []} for n in range(most + 1)])
+    assert faults_of(content) == {f"/escalations/{most}": f"at most {most}"}
+    content["escalations"].pop()
+    assert len(parse_document(content).of("escalation")) == most
+
+
+def test_a_workspace_that_is_full_is_told_by_the_place_in_the_file() -> None:
+    document = parse_document(small(teams=[{"id": "berlin"}]))
+    (entry,) = document.of("team")
+    told = placed(full("teams", 7), entry)
+    assert [(one.pointer, one.code) for one in told.errors] == [("/teams/0", "limit")]
+    assert told.errors[0].expected == "at most 7 teams: delete those that are no longer used"

@@ -98,13 +98,21 @@ def _nearest(name: str, known: tuple[str, ...]) -> str:
     return close[0] if close else ", ".join(known)
 
 
+def _too_many(section: str, kind: str, count: int) -> list[Fault]:
+    most = kinds.MOST[kind]
+    if count <= most:
+        return []
+    message = f"There are {count} {section} in the file, more than a workspace may have."
+    return [Fault(f"/{section}/{most}", "limit", message, f"at most {most}")]
+
+
 def _section(section: str, kind: str, content: Any) -> tuple[list[Entry], list[Fault]]:
     if content is None:
         return [], []
     if not isinstance(content, list):
         return [], [Fault(f"/{section}", "type", f"{section!r} is not a list.", "- {id: …}")]
     entries: list[Entry] = []
-    faults: list[Fault] = []
+    faults = _too_many(section, kind, len(cast("list[Any]", content)))
     seen: set[str] = set()
     for index, one in enumerate(cast("list[Any]", content)):
         pointer = f"/{section}/{index}"

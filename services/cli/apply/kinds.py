@@ -4,8 +4,10 @@ shows one. They are in the order in which they refer to each other."""
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.channels.resources import check_connector
+from services.channels.resources import CONNECTORS_MAX, check_connector
+from services.router.domain import room as router_room
 from services.router.resources import parse
+from services.sla.domain import room as sla_room
 from services.sla.feeds import as_written
 from services.sla.resources import read_calendar, read_policy
 from shared.contracts.problems import Fault, Refused
@@ -34,6 +36,11 @@ _PATHS: dict[str, tuple[str, str]] = {
     "customer": ("router", "customers"),
     "sla_policy": ("sla", "sla-policies"),
     "connector": ("channels", "connectors"),
+}
+# How many of a kind a workspace may have.
+MOST: dict[str, int] = {
+    **{kind: most for kind, (_, most) in (router_room.LIMITS | sla_room.LIMITS).items()},
+    "connector": CONNECTORS_MAX,
 }
 # What services add to a resource's body when they show it.
 _ADDED = frozenset({"warnings", "version", "inbound_url", "channel", "updated_at", "fetching"})

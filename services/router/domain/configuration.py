@@ -18,6 +18,7 @@ from services.router.domain import (  # fmt: skip
     pairing,
     planning,
     presence,
+    room,
     shift_zones,
     tasks,
 )
@@ -65,7 +66,10 @@ def check_put(ws: Workspace, command: PutResource) -> list[Warn]:
     faults = references(resource, known)
     if faults:
         raise Refused("validation", faults[0].message, errors=faults)
-    _check_version(command.if_version, _version(ws, command.resource, command.id))
+    before = _version(ws, command.resource, command.id)
+    _check_version(command.if_version, before)
+    if before is None:
+        room.check(ws, command.resource)
     return warnings(resource, known)
 
 
@@ -82,14 +86,15 @@ def delete(ws: Workspace, command: DeleteResource) -> dict[str, Any]:
     """DeleteResource. A queue or ladder that something still names stays: conflict."""
     before = check_delete(ws, command)
     deletions.check_unused(ws, command.resource, command.id)
+    version = before + 1
     if command.resource == "agent":
         _delete_agent(ws, ws.desks[command.id])
-        version = before + 1
     else:
-        found = ws.stored[command.resource][command.id]
-        version = write(ws, command.resource, command.id, b"", found.version + 1)
+        write(ws, command.resource, command.id, b"", version)
+        ws.remove(command.resource, command.id)
         if command.resource == "customer":
             last_agents.forget(ws, command.id)
+    ws.meta.retired = max(ws.meta.retired, version)
     _announce(ws, command.resource, command.id, version, deleted=True)
     if command.resource in SHARED:
         ws.config.append(ConfigWrite(command.resource, command.id, None))
@@ -134,7 +139,7 @@ def _store(ws: Workspace, kind: str, name: str, body: bytes) -> int:
     known = ws.stored[kind].get(name)
     if known is not None and known.body == body:
         return known.version
-    version = known.version + 1 if known is not None else 1
+    version = (known.version if known is not None else ws.meta.retired) + 1
     if kind == "agent":
         _store_agent(ws, name, body, version)
     else:

@@ -38,7 +38,7 @@ from services.router.domain.workspace import Workspace, pack, unpack
 from shared.contracts.core import BEHIND, LIVE, Entity, Input, Outcome
 from shared.contracts.problems import Refused
 
-VERSION = "5"
+VERSION = "6"
 _encode = msgspec.json.Encoder().encode
 _place = attrgetter("kind", "key")
 _META = ("meta", "meta")

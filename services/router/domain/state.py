@@ -328,7 +328,8 @@ class QueueWeek(msgspec.Struct, array_like=True, kw_only=True, gc=False):
 class Meta(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """Counters of the workspace. `number` is the last input applied, `seq` the last event. While
     `behind` nothing that comes due happens, since `behind_us`; `turned_us`: as of when
-    calendars then last opened and closed queues."""
+    calendars then last opened and closed queues. `retired`: the highest version of a resource that has
+    been deleted: what is made anew has a later one, so that no old ETag fits it."""
 
     seq: int = 0
     number: int = 0
@@ -340,6 +341,7 @@ class Meta(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     behind: bool = False
     behind_us: int = 0
     turned_us: int = 0
+    retired: int = 0
 
 
 KINDS: dict[str, type[msgspec.Struct]] = {

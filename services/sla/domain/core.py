@@ -29,7 +29,7 @@ from services.sla.domain.running import Running
 from shared.contracts.core import BEHIND, LIVE, Entity, Input, Outcome
 from shared.contracts.problems import invalid
 
-VERSION = "5"
+VERSION = "6"
 ALARM = "alarm"  # lifecycle input: what the watch over promises has found
 _JSON = msgspec.json.Encoder()
 _place = attrgetter("kind", "key")

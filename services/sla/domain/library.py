@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from services.sla.domain import room
 from services.sla.domain.commands import (
     Change,
     Command,
@@ -53,11 +54,13 @@ class Version(msgspec.Struct, gc=False):
 
 
 class Page(msgspec.Struct, gc=False):
-    """A book at rest: (id, version) of its policies in order, and of its calendars."""
+    """A book at rest: (id, version) of its policies in order, and of its calendars. `retired`: the highest
+    version of a resource deleted so far."""
 
     number: int
     policies: list[tuple[str, int]] = []
     calendars: list[tuple[str, int]] = []
+    retired: int = 0
 
 
 Key = tuple[str, str, int]
@@ -126,13 +129,21 @@ class Library:
             )
         if isinstance(command, DeleteResource):
             self._check_delete(command, before)
-        elif command.resource == "calendar":
+            return
+        if before is None:
+            room.check(command.resource, sum(kind == command.resource for kind, _ in self.current))
+        if command.resource == "calendar":
             if command.windows is None:
                 raise invalid("/windows", "missing", "the calendar comes without its windows")
         else:
-            body = msgspec.json.decode(command.body)
-            calendars = [name for kind, name in self.current if kind == "calendar"]
-            check_references(compile_policy({**body, "id": command.id}, 0), calendars)
+            self._check_policy(command)
+
+    def _check_policy(self, command: PutResource) -> None:
+        policy = compile_policy({**msgspec.json.decode(command.body), "id": command.id}, 0)
+        check_references(policy, [name for kind, name in self.current if kind == "calendar"])
+        others = [one for one in self.listed("sla_policy") if one.id != command.id]
+        choices = [self._policy(one.id, one.version).when for one in others]
+        room.check_choice(policy.when, choices)
 
     def _check_delete(self, command: DeleteResource, before: Version | None) -> None:
         if before is None:
@@ -154,14 +165,7 @@ class Library:
         body = bytes(command.body)
         if before is not None and msgspec.json.decode(before.body) == msgspec.json.decode(body):
             return _reply(before, created=False), []
-        number = 1 + max(
-            (
-                v
-                for kind, name, v in self.versions
-                if (kind, name) == (command.resource, command.id)
-            ),
-            default=0,
-        )
+        number = 1 + self._last_version(command.resource, command.id)
         version = Version(
             command.resource,
             command.id,
@@ -178,6 +182,13 @@ class Library:
         writes = [ConfigWrite("calendar", command.id, body)] if version.windows else []
         return _reply(version, created=before is None), writes
 
+    def _last_version(self, kind: ResourceKind, name: str) -> int:
+        """The highest that a resource of this name may ever have had."""
+        if (kind, name) in self.current:
+            return self.current[kind, name].version
+        kept = [version for (*place, version) in self.versions if place == [kind, name]]
+        return max([self.pages[self.number].retired, *kept])
+
     def _place(self, command: PutResource, before: Version | None) -> float:
         if command.resource == "calendar":
             return 0.0
@@ -191,7 +202,7 @@ class Library:
     def delete(self, command: DeleteResource) -> tuple[bytes, list[ConfigWrite]]:
         version = self.current.pop((command.resource, command.id))
         self._touch(version)
-        self._turn_page()
+        self._turn_page(version.version)
         shared = command.resource == "calendar"
         writes = [ConfigWrite("calendar", command.id, None)] if shared else []
         return msgspec.json.encode({"id": command.id}), writes
@@ -212,12 +223,16 @@ class Library:
         writes = [ConfigWrite("calendar", command.id, version.body)] if shared else []
         return not agree, writes
 
-    def _turn_page(self) -> None:
+    def _turn_page(self, retired: int = 0) -> None:
+        """A new book; `retired`: the version that was deleted. What is made anew has a later one, so that no
+        old ETag fits it, nor what is stored of another resource of its name."""
+        before = self.pages[self.number]
         self.number += 1
         self.pages[self.number] = Page(
             self.number,
             [(one.id, one.version) for one in self.listed("sla_policy")],
             self._calendars(),
+            max(before.retired, retired),
         )
         self._changed.add(("book", str(self.number)))
 
