@@ -11,6 +11,7 @@ from services.channels.directory import Directory
 from services.channels.intake import Intake
 from services.channels.opened import OpenedConnectors
 from services.channels.outgoing.errands import Errands
+from services.channels.readers import Readers
 from services.channels.revision_store import RevisionStore
 from services.channels.store import ChannelsStore
 from shared.bus.port import Bus, Outgoing
@@ -44,6 +45,7 @@ class Channels:
     errands: Errands
     archive_reached: ReadBarrier
     opened: OpenedConnectors = field(default_factory=OpenedConnectors)
+    readers: Readers = field(default_factory=Readers)
 
 
 async def channels_of(request: Request) -> Channels:

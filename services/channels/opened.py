@@ -13,7 +13,7 @@ MAX_OPENED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """`secrets` are in plain, for this process's memory only: they are not shown."""
+    """`secrets` are in plain, for the memory of this process and its readers only: they are not shown."""
 
     stored: StoredConnector
     connector: Connector

@@ -10,7 +10,7 @@ import structlog
 
 from services.channels.connectors import registry
 from services.channels.connectors.email.threading import CONVERSATION
-from services.channels.connectors.handling import Event, Handled, handle, refusal, rethread
+from services.channels.connectors.handling import Event, Handled, refusal, rethread
 from services.channels.connectors.port import Answer, InboundRequest, Problem
 from services.channels.context import Channels, outgoing
 from services.channels.directory import WorkspaceFacts
@@ -102,7 +102,7 @@ async def receive(channels: Channels, stored: StoredConnector, request: InboundR
     Raises Refused and DatabaseUnavailable when not even the connector can be made out.
     """
     workspace = await channels.directory.of(stored.workspace)
-    handled = _handled(channels, stored, request, workspace)
+    handled = await _handled(channels, stored, request, workspace)
     if not handled.accepted:
         because = refusal(registry.get(stored.kind), handled)
         log.info("inbound.refused", connector=stored.id, verdict=handled.verdict, because=because)
@@ -130,7 +130,7 @@ async def accept(channels: Channels, stored: StoredConnector, request: InboundRe
     connector = registry.get(stored.kind)
     settings = connector.settings.model_validate(stored.settings)
     place = {"connector_id": stored.id, "workspace": stored.workspace}
-    handled = handle(
+    handled = await channels.readers.handle(
         connector, settings, {}, request, languages=workspace.languages, trial=True, **place
     )
     if handled.dead_letter is not None:
@@ -139,7 +139,7 @@ async def accept(channels: Channels, stored: StoredConnector, request: InboundRe
     return Received(handled.answer, handled)
 
 
-def _handled(
+async def _handled(
     channels: Channels,
     stored: StoredConnector,
     request: InboundRequest,
@@ -148,7 +148,7 @@ def _handled(
     trusted: bool = False,
 ) -> Handled:
     opened = channels.opened.get(stored) or _open(channels, stored, trusted=trusted)
-    return handle(
+    return await channels.readers.handle(
         opened.connector,
         opened.settings,
         {} if trusted else opened.secrets,
@@ -191,7 +191,7 @@ async def deliver(channels: Channels, stored: StoredConnector, request: InboundR
     What it announces itself is the caller's to remember. Raises what `Intake.publish` raises.
     """
     workspace = await channels.directory.of(stored.workspace)
-    handled = _handled(channels, stored, request, workspace, trusted=True)
+    handled = await _handled(channels, stored, request, workspace, trusted=True)
     trusted = msgspec.structs.replace(handled, accepted=True, raw_ok=True)
     await _keep(channels, stored, request, trusted, workspace)
     return trusted
@@ -298,7 +298,7 @@ async def reread(
     """What a kept request becomes today. Raises Refused (gone) when its body is no longer kept."""
     body = await _body(channels, raw)
     connector = registry.get(stored.kind)
-    return handle(
+    return await channels.readers.handle(
         connector,
         connector.settings.model_validate(stored.settings),
         {},

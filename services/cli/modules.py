@@ -195,6 +195,7 @@ async def channels(parts: Foundation) -> AsyncGenerator[Module]:
         mail as heard,
     ):
         stack.push_async_callback(waits.stop)
+        stack.callback(service.readers.close)
         state = {"channels": service, "mail": heard}
         yield Module(CHANNELS_ROUTERS, state, readiness("archive", running))
 

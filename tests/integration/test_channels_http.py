@@ -706,6 +706,39 @@ async def test_preview_publishes_nothing(house):
     assert len(await house.records(topics.RAW)) == before
 
 
+async def test_large_payloads_are_taken_beside_other_calls(house):
+    """By a connector's address, in a preview and posted: read elsewhere, and what they become is the same."""
+    shown = (await put(house, "large", {"kind": "email_mime"})).json()
+    head = b"From: kim@example.org\r\nMessage-ID: <large@x>\r\nContent-Type: text/html\r\n\r\n"
+    mail = head + b"<p>hello <b>there</b></p>\n" * 4_000
+    path, headers = httpx.URL(shown["inbound_url"]).path, {"Content-Type": "message/rfc822"}
+    body = {
+        "kind": "email_mime",
+        "headers": [["Content-Type", "message/rfc822"]],
+        "body_base64": base64.b64encode(mail).decode(),
+    }
+    rows = [event(key="large", name=f"l-{number}", text="word " * 100) for number in range(600)]
+    taken, tried, posted, told = await asyncio.gather(
+        house.open.post(path, content=mail, headers=headers, timeout=60),
+        house.ops.post("/connectors:preview", json=body, timeout=60),
+        house.admin.post(
+            "/events",
+            content=b"\n".join(json.dumps(row).encode() for row in rows),
+            headers={"Content-Type": "application/x-ndjson"},
+            timeout=60,
+        ),
+        house.admin.get("/connectors/large"),
+    )
+    assert taken.status_code < 300, taken.text
+    assert told.status_code == 200
+    assert tried.json()["events"][0]["data"]["text"].startswith("hello there")
+    assert [one["status"] for one in posted.json()["results"]] == ["accepted"] * 600
+    bad = await house.ops.post(
+        "/connectors:preview", json={**body, "kind": "email_mim"}, timeout=60
+    )
+    assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (400, "/kind")
+
+
 async def test_a_conversation_is_exported_as_a_vcon_that_can_be_imported(house):
     """Through the archive and back: the same words at the same times under the same id."""
     first = await house.post(key="export", name="x-1", kind="conversation_started", text=...)

@@ -6,7 +6,7 @@ from fastapi import Depends, Request, Response
 
 from services.channels import vendors
 from services.channels.connectors import registry
-from services.channels.connectors.preview import PreviewBody, preview
+from services.channels.connectors.preview import PreviewBody
 from services.channels.context import Channels, channels_of, wall_us
 from services.channels.resources import ConnectorBody, check_connector
 from services.channels.shapes import ConnectorKinds, Preview, ShownConnector, WatchedConnector
@@ -135,7 +135,13 @@ async def preview_connector(
     """What a vendor's request would become: verdict, answer, events, problems."""
     body = await read_body(request, dict[str, Any])
     workspace = await channels.directory.of(caller.workspace)
-    answer = preview(body, workspace=workspace.id, now_us=wall_us(), languages=workspace.languages)
+    answer = await channels.readers.preview(
+        len(await request.body()),
+        body,
+        workspace=workspace.id,
+        now_us=wall_us(),
+        languages=workspace.languages,
+    )
     return json_reply(answer)
 
 

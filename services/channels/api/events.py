@@ -1,26 +1,29 @@
 """`POST events`: one CloudEvent, a batch, or NDJSON; 202 once all accepted rows are durable."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
 from fastapi import Depends, Request, Response
 
-from services.channels.connectors import language
 from services.channels.context import Channels, outgoing, wall_us
 from services.channels.directory import WorkspaceFacts
 from services.channels.events import (
     MAX_BATCH_BYTES,
     MAX_ROWS,
     Accepted,
-    Intake,
     Rejected,
     Row,
-    read_batch,
-    read_binary,
-    read_ndjson,
-    read_single,
+)
+from services.channels.forms_posted import (
+    BATCH,
+    BINARY,
+    FORMS,
+    NDJSON,
+    STRUCTURED,
+    Read,
+    Sent,
+    read_posted,
 )
 from services.channels.posted import KNOWN, EventData, Posted
 from shared.contracts.problems import Fault, Problem, Refused
@@ -32,13 +35,9 @@ from shared.http.idempotency import idempotency_of, once
 from shared.http.replies import json_accepted
 from shared.http.routes import api_router
 
-STRUCTURED = "application/cloudevents+json"
-BATCH = "application/cloudevents-batch+json"
-NDJSON = ("application/x-ndjson", "application/ndjson")
-BINARY = "application/json"
-FORMS = (STRUCTURED, BATCH, *NDJSON, BINARY)
-CACHED_CHARS = 160
 _ATTRIBUTES = frozenset(f"ce-{name}".encode() for name in KNOWN)
+LARGE_POST_BYTES = 256 * 1024
+"""A larger post is read in another process: ten megabytes of rows take seconds."""
 
 router = api_router("events")
 _encode = msgspec.json.Encoder().encode
@@ -126,12 +125,11 @@ def _said(request: Request, body: bytes) -> bytes:
 
 async def _accept(request: Request, name: str, channels: Channels, body: bytes) -> Response:
     workspace = await channels.directory.of(name)
-    intake = _intake(workspace)
-    rows = _rows(request, body, intake)
+    rows, blobs = await _rows(request, body, channels, workspace)
     accepted = [row for row in rows if isinstance(row, Accepted)]
     if rows and not accepted:
         raise _all_bad([row for row in rows if isinstance(row, Rejected)])
-    for content in intake.blobs.values():
+    for content in blobs.values():
         await channels.blobs.keep(content)
     await channels.intake.publish(
         [outgoing(row.envelope, row.channel, workspace.partition) for row in accepted]
@@ -151,44 +149,21 @@ router.add_api_route(
 )
 
 
-def _intake(workspace: WorkspaceFacts) -> Intake:
-    languages = workspace.languages
-    return Intake(
-        workspace=workspace.id,
-        received_us=wall_us(),
-        detect_language=lambda text: _detected(text, languages),
-    )
-
-
-def _detected(text: str, languages: tuple[str, ...]) -> str | None:
-    if not languages:
-        return None
-    if len(text) <= CACHED_CHARS:
-        return _remembered(text, languages)
-    return language.detect(text, languages)
-
-
-@lru_cache(4096)
-def _remembered(text: str, languages: tuple[str, ...]) -> str | None:
-    """Short texts come again and again: greetings, thanks, questions of the season."""
-    return language.detect(text, languages)
-
-
-def _rows(request: Request, body: bytes, intake: Intake) -> Sequence[Row]:
-    sent = check_content_type(request, FORMS)
-    if sent == STRUCTURED:
-        return [read_single(body, intake)]
-    if sent == BATCH:
-        return list(read_batch(body, intake))
-    if sent in NDJSON:
-        return list(read_ndjson(body, intake))
-    if "ce-specversion" not in request.headers:
+async def _rows(
+    request: Request, body: bytes, channels: Channels, workspace: WorkspaceFacts
+) -> Read:
+    form = check_content_type(request, FORMS)
+    headers = [pair for pair in request.headers.raw if form == BINARY and pair[0][:3] == b"ce-"]
+    if form == BINARY and not any(name == b"ce-specversion" for name, _ in headers):
         raise Refused(
             "unsupported-media-type",
             "Content-Type application/json is for binary mode, with ce- headers "
             f"(ce-specversion, ce-id, …). For a whole event as JSON send {STRUCTURED}.",
         )
-    return [read_binary(request.headers.raw, body, intake)]
+    sent = Sent(form, headers, body, workspace.id, workspace.languages, wall_us())
+    if len(body) <= LARGE_POST_BYTES:
+        return read_posted(sent)
+    return await channels.readers.read(len(body), read_posted, sent)
 
 
 def answer(rows: Sequence[Row]) -> bytes:
