@@ -59,6 +59,7 @@ class TransferBody(msgspec.Struct, forbid_unknown_fields=True):
     to: TransferTo
     mode: Literal["blind", "warm"] = "blind"
     keep_place: bool = True
+    requires: Literal["keep", "drop"] = "keep"
     note: Note | None = None
     attributes: dict[str, Any] | None = None
 

@@ -273,7 +273,8 @@ async def close_task(request: Request, caller: Caller) -> Response:
 
 @router.post("/tasks/{task}:transfer", openapi_extra=_TRANSFER.extra)
 async def transfer_task(task: str, request: Request, caller: Acts, service: Service) -> Response:
-    """To a queue, an agent or a policy; warm: the agent keeps it until somebody accepts."""
+    """To a queue, an agent or a policy; warm: the agent keeps it until somebody accepts. To a queue it goes
+    with what it asks of agents, or without (`requires: drop`); a policy says itself what it asks."""
     body = await read_body(request, TransferBody)
     check_destination(body.to)
     command = commands.TransferTask(
@@ -282,6 +283,7 @@ async def transfer_task(task: str, request: Request, caller: Acts, service: Serv
         to=body.to,
         mode=body.mode,
         keep_place=body.keep_place,
+        requires=body.requires,
         note=body.note,
         attributes=checked(body.attributes),
     )

@@ -112,9 +112,12 @@ class TransferTo(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 
 
 class TransferTask(TaskCommand, kw_only=True):
+    """`requires`: whether a queue's agents must meet what the task has asked of agents so far."""
+
     to: TransferTo
     mode: Literal["blind", "warm"] = "blind"
     keep_place: bool = True
+    requires: Literal["keep", "drop"] = "keep"
     note: str | None = None
     attributes: dict[str, Any] = {}
 

@@ -65,11 +65,8 @@ def create(ws: Workspace, command: cmd.CreateTask) -> Task:
         not_after_us=command.not_after_us,
     )
     if command.priority is not None:
-        task.priority = command.priority  # for rules to read; it holds whatever they say
-    place = planning.plan(ws, task)
-    if command.priority is not None:
-        task.priority = command.priority
-    _start(ws, task, place)
+        task.priority = task.given = command.priority  # rules may read it, and change nothing of it
+    _start(ws, task, planning.plan(ws, task))
     return task
 
 

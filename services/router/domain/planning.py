@@ -58,7 +58,7 @@ def _take(ws: Workspace, task: Task, policy: CompiledPolicy, found: Plan) -> Non
         task.reason = None
     if task.ladder != found.escalation:
         _begin_ladder(task, found.escalation)
-    task.priority = found.priority + task.raised
+    task.priority = (found.priority if task.given is None else task.given) + task.raised
     task.requires = found.requires
     task.relaxed_to_us = waited_us(task, ws.now)
     task.steps = found.steps
@@ -80,7 +80,9 @@ def _begin_ladder(task: Task, ladder: str | None) -> None:
 
 def takes_edit(task: Task, policy: CompiledPolicy) -> bool:
     """Whether a task that nobody has yet takes its policy as it is written now: where the policy says so,
-    and always where no rule fitted."""
+    and always where no rule fitted. Never where somebody has sent it to a queue."""
+    if task.aimed:
+        return False
     if task.reason == NO_RULE:
         return True
     edited = task.policy is not None and task.policy.version != policy.version
@@ -274,6 +276,13 @@ def relax(
     arm_relax(ws, task)
     tell_requirements(ws, task, before, because)
     membership.enter(ws, task)
+
+
+def ask_nothing(ws: Workspace, task: Task, because: str) -> None:
+    """Leave all requirements behind; call it before it waits again."""
+    before = capacity.active(task)
+    task.requires, task.dropped, task.relax_all = (), [], False
+    tell_requirements(ws, task, before, because)
 
 
 def tell_requirements(

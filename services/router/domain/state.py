@@ -93,6 +93,8 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     `effects`: what levels did in this cycle for warnings and breaches.
     `arrived`: it began to wait while the log was behind, and its queue's limit is still to be judged.
     `admitted`: no queue's limit is for it in this cycle; `handed_over`: a bot has; `raised`: what ladders added to its priority in it.
+    `given`: the priority that somebody gave it, whatever rules say; `aimed`: somebody sent it to its queue, which
+    no edit of its policy changes.
     """
 
     id: str
@@ -173,6 +175,8 @@ class Task(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     admitted: bool = False
     raised: int | float = 0
     handed_over: bool = False
+    given: int | float | None = None
+    aimed: bool = False
 
 
 def waited_us(task: Task, now_us: int) -> int:

@@ -1,6 +1,7 @@
 """What each command does to a task: complete, close, transfer, requeue, assign, hold and the rest."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 from services.router.domain import (
     capacity,
@@ -168,7 +169,7 @@ def transfer(ws: Workspace, command: cmd.TransferTask) -> Task:
     desk = ws.desks.get(former or "")
     task.handed_over = not warm and desk is not None and desk.config.kind == "bot"
     task.admitted = not task.handed_over
-    place = _aim(ws, task, target)
+    place = _aim(ws, task, target, command.requires)
     if task.handed_over and place is not None:
         surge.arrived(ws, place)
     if task.prefer_agent == former:  # who gives it away does not want it back
@@ -185,6 +186,9 @@ def _target(ws: Workspace, task: Task, command: cmd.TransferTask) -> dict[str, s
     }
     if sum(value is not None for value in to.values()) != 1:
         raise invalid("/to", "one_of", "Name exactly one of queue, agent, policy.")
+    if command.requires == "drop" and to["queue"] is None:
+        message = "Only a transfer to a queue leaves requirements behind."
+        raise invalid("/requires", "only_queue", message, "keep, or to: {queue}")
     if to["queue"] is not None and to["queue"] not in ws.queues:
         raise _unknown("/to/queue", "queue", to["queue"], ws.queues)
     if to["policy"] is not None and to["policy"] not in ws.policies:
@@ -226,15 +230,20 @@ def _let_go(ws: Workspace, task: Task, former: str | None) -> None:
     task.unanswered_us = None
 
 
-def _aim(ws: Workspace, task: Task, target: dict[str, str | None]) -> str | None:
+def _aim(
+    ws: Workspace, task: Task, target: dict[str, str | None], requires: Literal["keep", "drop"]
+) -> str | None:
     """Returns the queue to which it comes."""
     if target["agent"] is not None:
         task.target_agent = target["agent"]
         return None
     if target["queue"] is not None:
-        task.steps = ()
+        task.steps, task.aimed = (), True
         lifecycle.set_queues(ws, task, [target["queue"]])
+        if requires == "drop":
+            planning.ask_nothing(ws, task, "transferred")
         return target["queue"]
+    task.given, task.aimed = None, False  # the policy that was chosen says it all
     return planning.again(ws, task, target["policy"] or planning.DEFAULT_POLICY)
 
 
@@ -320,6 +329,9 @@ def reprioritize(ws: Workspace, command: cmd.ReprioritizeTask) -> Task:
     task = find(ws, command)
     withdrawals.acted(ws, task)
     ladders.set_priority(ws, task, command.priority, "command")
+    if task.given != command.priority or task.raised:
+        given = ws.task(task)
+        given.given, given.raised = command.priority, 0
     return task
 
 
