@@ -1,9 +1,7 @@
 """Tasks: created, read, and moved through their life by agents, supervisors and platforms."""
 
 import re
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
-from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import Depends, Query, Request, Response
@@ -27,6 +25,7 @@ from services.router.domain.core import RouterCore, RouterFactory
 from services.router.domain.state import Task, TaskState
 from services.router.domain.task_shape import ShownTask
 from services.router.domain.workspace import Workspace
+from services.router.local_times import local_time, local_window
 from shared.contracts.instants import format_instant
 from shared.contracts.problems import invalid, not_found
 from shared.http.auth import Caller, require
@@ -122,8 +121,7 @@ async def create_task(
         message = f"The conversation is one of {channel}."
         expected = f"{channel}, or customer_id for a new conversation"
         raise invalid("/channel", "channel", message, expected)
-    not_before_us = _local_instant("/not_before", body.not_before, zone)
-    not_after_us = _local_instant("/not_after", body.not_after, zone)
+    not_before_us, not_after_us = _window(body.not_before, body.not_after, zone)
     if not_before_us is not None and not_after_us is not None and not_after_us <= not_before_us:
         message = "not_after comes before not_before."
         raise invalid("/not_after", "order", message, "a time after not_before")
@@ -379,13 +377,13 @@ async def _end(request: Request, caller: Caller, kind: type[commands.CompleteTas
     return await _do(request, caller, router_of(request), command)
 
 
-def _local_instant(pointer: str, text: str | None, zone: str) -> int | None:
+def _window(since: str | None, until: str | None, zone: str) -> tuple[int | None, int | None]:
     """Microseconds; a time without an offset is a wall clock's in `zone`."""
-    if text is not None:
-        try:
-            local = datetime.fromisoformat(text)
-        except ValueError:
-            local = None
-        if local is not None and local.tzinfo is None:
-            text = local.replace(tzinfo=ZoneInfo(zone)).isoformat()
-    return instant_at(pointer, text)
+    places = ("/not_before", "/not_after")
+    found = local_window(local_time(since), local_time(until), zone)
+    texts = [
+        given if local is None else local.isoformat()
+        for given, local in zip((since, until), found, strict=True)
+    ]
+    not_before_us, not_after_us = map(instant_at, places, texts)
+    return not_before_us, not_after_us
