@@ -116,6 +116,16 @@ class Hands:
             left = max(0, most_us - clock.paused_us)
             clock.pause_ends_us = self.of(clock.calendar).forward(at_us, left)
 
+    def bound_anew(self, clock: Clock, at_us: int, most_us: int | None) -> None:
+        """From here on pauses may take `most_us`, of another policy or on other hours. A pause that has
+        taken it already ends now: what has passed is not taken back."""
+        clock.capped = clock.capped and most_us is not None and clock.paused_us >= most_us
+        if clock.state == "paused":
+            clock.pause_ends_us = None
+            self.bound_pause(clock, clock.spans[-1].from_us, most_us)
+            if clock.pause_ends_us is not None:
+                clock.pause_ends_us = max(clock.pause_ends_us, at_us)
+
     def resume(self, clock: Clock, at_us: int) -> None:
         """Counts on: the deadline is what was left from here, in open time."""
         last = clock.spans[-1]
@@ -310,11 +320,13 @@ class Hands:
         runs, because = last.runs, last.because
         if last.to_us is None:
             last.to_us = at_us
+            clock.paused_us += self.of(last.calendar).elapsed(last.from_us, at_us)
         clock.calendar = calendar
         self._aim(clock, goal, at_us)
         if mode == "reset":
             clock.spans, clock.accrued_us, clock.started_us = [], 0, at_us
             clock.settled_us, clock.earlier = 0, []
+            clock.paused_us, clock.capped = 0, False
         else:
             if mode == "proportional" and whole > 0:
                 # An overdue clock has no share left: it stays as overdue.

@@ -119,6 +119,7 @@ class Clocks:
         if anew or goal != clock.goal or calendar != clock.calendar:
             self._rest_on(calendar)
             self._hands.retarget(clock, at_us, how, goal, calendar)
+            self._hands.bound_anew(clock, at_us, target.pause_max_us)
             clock.policy_id, clock.policy_version = policy.id, policy.version
             clock.moved = "" if self._event is None else self._event.type
 

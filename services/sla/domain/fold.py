@@ -41,6 +41,9 @@ class Fold(Clocks):
         for clock in self.open_clocks():
             if any(span.calendar == calendar for span in clock.spans):
                 self._hands.retarget(clock, at_us, "recompute", clock.goal, clock.calendar)
+                target = None if self._policy is None else self._policy.find(clock.metric)
+                if target is not None:
+                    self._hands.bound_anew(clock, at_us, target.pause_max_us)
                 clock.moved = "calendar_data"
 
     def next_us(self) -> int | None:
