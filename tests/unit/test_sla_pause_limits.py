@@ -79,29 +79,32 @@ def test_who_begins_anew_has_the_whole_limit_again() -> None:
     assert found["started_at"].startswith(at(15)[:16])
 
 
-@settings(max_examples=120, deadline=None)
-@given(
-    steps=st.lists(
-        st.tuples(
-            st.integers(1, 9),
-            st.sampled_from(("paused", "resumed", *MODES)),
-            st.sampled_from((60, 300, 600)),
-        ),
-        max_size=14,
+HOLDS = st.lists(
+    st.tuples(
+        st.integers(2, 9),  # minutes held
+        st.sampled_from((None, *MODES)),  # how it is moved in the middle of that
+        st.sampled_from((60, 300, 600)),
+        st.integers(1, 5),  # minutes until the next
     ),
-    first_s=st.sampled_from((60, 300, 600)),
+    min_size=1,
+    max_size=6,
 )
+
+
+@settings(max_examples=150, deadline=None)
+@given(holds=HOLDS, first_s=st.sampled_from((60, 300, 600)), same=st.booleans())
 def test_pauses_never_take_more_than_allowed(
-    steps: list[tuple[int, str, int]], first_s: int
+    holds: list[tuple[int, str | None, int, int]], first_s: int, same: bool
 ) -> None:
     """Than the greatest limit there was; where all are the same, than that."""
     minute, events, most_s = 1, [], first_s
-    for gap, what, limit in steps:
-        minute += gap
-        if what in MODES:
-            most_s = max(most_s, limit)
-            events.append(moved(minute, what, limit))
-        else:
-            events.append((minute, what, {}))
-    for now in (minute, minute + 30):
-        assert paused_s(clock(events, now, first_s)) <= most_s
+    for held, mode, limit_s, runs in holds:
+        events.append((minute, "paused", {}))
+        if mode is not None:
+            limit_s = first_s if same else limit_s
+            most_s = max(most_s, limit_s)
+            events.append(moved(minute + held // 2, mode, limit_s))
+        events.append((minute + held, "resumed", {}))
+        minute += held + runs
+    events.append((minute, "paused", {}))
+    assert paused_s(clock(events, minute + 30, first_s)) <= most_s
