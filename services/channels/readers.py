@@ -78,7 +78,7 @@ class Readers:
         self._take(size)
         try:
             # Starting a process takes some milliseconds.
-            future = await asyncio.to_thread(self._submit, call, arguments)
+            pool, future = await asyncio.to_thread(self._submit, call, arguments)
         except BaseException:
             self._give_back(size)
             raise
@@ -86,7 +86,7 @@ class Readers:
         try:
             return await asyncio.wrap_future(future)
         except BrokenProcessPool as error:
-            raise self._broken() from error
+            raise self._broken(pool) from error
 
     def close(self) -> None:
         with self._lock:
@@ -105,20 +105,26 @@ class Readers:
         with self._lock:
             self._held_bytes -= size
 
-    def _submit(self, call: Callable[..., T], arguments: tuple[Any, ...]) -> Future[T]:
+    def _submit(
+        self, call: Callable[..., T], arguments: tuple[Any, ...]
+    ) -> tuple[ProcessPoolExecutor, Future[T]]:
         with self._lock:
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(PROCESSES_MAX, get_context("spawn"), _prepare)
             pool = self._pool
         try:
-            return pool.submit(call, *arguments)
+            return pool, pool.submit(call, *arguments)
         except BrokenProcessPool as error:
-            raise self._broken() from error
+            raise self._broken(pool) from error
 
-    def _broken(self) -> Refused:
-        """A process has died: the next payload gets new ones, and this one may come again."""
+    def _broken(self, pool: ProcessPoolExecutor) -> Refused:
+        """A process has died, and its pool with it: the next payload gets another, which those who were
+        read beside the one that killed it leave alone. All of them may come again."""
         log.error("readers.died")
-        self.close()
+        with self._lock:
+            if self._pool is pool:
+                self._pool = None
+        pool.shutdown(wait=False)
         detail = "The process that read the payload has died; come again."
         return Refused("unavailable", detail, retry_after_s=RETRY_AFTER_S)
 
