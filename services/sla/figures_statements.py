@@ -42,10 +42,19 @@ _LIMITS = """limits AS (SELECT * FROM unnest(CAST(:limit_keys AS text[]), CAST(:
     l (key, edge))"""
 
 
-def histograms(series: Series, dimension: Dimension, *, by_step: bool, some: bool) -> str:
+# The number of a step, by what a series goes: steps since the epoch, or the edges given (from 1).
+Slots = Literal["none", "step", "edges"]
+_SLOTS: dict[Slots, str] = {
+    "none": "0",
+    "step": "floor(extract(epoch FROM {at}) / CAST(:step AS bigint))::bigint",
+    "edges": "width_bucket({at}, CAST(:edges AS timestamptz[]))::bigint",
+}
+
+
+def histograms(series: Series, dimension: Dimension, *, slots: Slots, some: bool) -> str:
     """Rows of histograms and the two numbers they do not tell, which the reader adds up. What is
     counted one by one comes as histograms with one bucket. `some`: only the metrics given."""
-    slot = "floor(extract(epoch FROM {at}) / CAST(:step AS bigint))::bigint" if by_step else "0"
+    slot = _SLOTS[slots]
     return f"""
 WITH {_SPANS}, {_singles(series, dimension, some)}
 SELECT {slot.format(at="r.at")} AS slot, r.metric, r.key, r.met, r.late, r.answered_us,

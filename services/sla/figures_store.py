@@ -18,7 +18,7 @@ from services.sla.domain.ended import SHORT_ABANDON_US, Ended, Gathered, Sums
 from services.sla.domain.pieces import Piece
 from services.sla.domain.summary import SHARES
 from services.sla.figures_rows import Group, Limits, Line, TooMany, Unanswered, Waiting
-from services.sla.figures_spans import bounds, cut_up, settled, widest
+from services.sla.figures_spans import bounds, cut_days, cut_up, settled, widest
 from services.sla.figures_statements import KEYS, Dimension, Series
 from shared.db.engine import transaction
 
@@ -122,6 +122,29 @@ class Moment:
         lines.sort(key=attrgetter("slot", "key"))
         return lines
 
+    async def days(
+        self,
+        workspace: str,
+        metric: str,
+        series: Series,
+        dimension: Dimension,
+        since: datetime,
+        until: datetime,
+        edges: Sequence[datetime],
+        limits: Limits,
+        keys: Sequence[str] | None,
+        most: int,
+    ) -> list[Line]:
+        """The same by days of some zone, which begin at the edges: `slot` is the edge's number, from 1.
+        They are added up here from hours, which no day of another zone shares with the roll-up's."""
+        cut = cut_days(since, until, edges)
+        summed = await self._histograms(
+            workspace, [metric], series, dimension, cut, keys=keys, edges=edges, most=most
+        )
+        lines = [_line(group, ended, limits) for group, ended in summed.items()]
+        lines.sort(key=attrgetter("slot", "key"))
+        return lines
+
     async def _direct(
         self,
         workspace: str,
@@ -177,19 +200,20 @@ class Moment:
         *,
         keys: Sequence[str] | None = None,
         step_s: int | None = None,
+        edges: Sequence[datetime] | None = None,
         most: int | None = None,
     ) -> dict[Group, Ended]:
-        """Groups in which anything is left; with `step_s` by steps since the epoch. Raises TooMany as
-        soon as there are more than `most`."""
+        """Groups in which anything is left; with `step_s` by steps since the epoch, with `edges` by what is
+        between them. Raises TooMany as soon as there are more than `most`."""
         if not cut:
             return {}
         given = {
             **_given(workspace, metrics, series, dimension, cut, keys),
             **({} if step_s is None else {"step": step_s}),
+            **({} if edges is None else {"edges": list(edges)}),
         }
-        statement = statements.histograms(
-            series, dimension, by_step=step_s is not None, some=metrics is not None
-        )
+        slots = "edges" if edges is not None else "step" if step_s is not None else "none"
+        statement = statements.histograms(series, dimension, slots=slots, some=metrics is not None)
         gathered: dict[Group, Gathered] = defaultdict(Gathered)
         async for chunk in self._chunks(statement, given):
             for slot, metric, key, *row in chunk:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from msgspec.structs import asdict
 
@@ -19,6 +20,7 @@ from services.sla.domain.promises import Promise
 from services.sla.domain.service_level import Kept
 from services.sla.due_soon import HORIZONS_S, Due, is_due, is_late
 from services.sla.figures_rows import Group, Limits, Line, Waiting
+from services.sla.figures_spans import local_days
 from services.sla.figures_statements import Dimension, Series
 from services.sla.figures_store import FiguresStore, Moment
 from shared.contracts.instants import span_us
@@ -231,12 +233,31 @@ class Readings:
                 workspace, metric, cohort, by, since, until, step_s, limit.limits(), keys,
                 SERIES_ROWS_MAX,
             )  # fmt: skip
-        rows: list[shapes.SeriesRow] = []
-        for first in range(0, len(lines), ROWS_AT_ONCE):
-            part = lines[first : first + ROWS_AT_ONCE]
-            rows += [_step(one, metric, by, step_s, limit.of(one.key)) for one in part]
-            await asyncio.sleep(0)
-        return rows
+        return await _steps(
+            lines, metric, by, limit, lambda slot: datetime.fromtimestamp(slot * step_s, UTC)
+        )
+
+    async def daily(
+        self,
+        workspace: str,
+        metric: str,
+        since: datetime,
+        until: datetime,
+        by: Dimension,
+        cohort: Series,
+        zone: ZoneInfo,
+        threshold_s: float | None = None,
+        keys: Sequence[str] | None = None,
+    ) -> list[shapes.SeriesRow]:
+        """The same by days of a zone, of 23 to 25 hours where its clock changes."""
+        limit = await self._limit(workspace, metric, by, threshold_s)
+        edges = local_days(since, until, zone)
+        async with self._store.moment() as moment:
+            lines = await moment.days(
+                workspace, metric, cohort, by, since, until, edges, limit.limits(), keys,
+                SERIES_ROWS_MAX,
+            )  # fmt: skip
+        return await _steps(lines, metric, by, limit, lambda slot: edges[slot - 1])
 
     async def _limit(
         self, workspace: str, metric: str, by: Dimension, threshold_s: float | None
@@ -287,13 +308,29 @@ def _is_exact(threshold_s: float, declared: frozenset[int]) -> bool:
     return on_grid(edge) or edge in declared
 
 
+async def _steps(
+    lines: Sequence[Line],
+    metric: str,
+    by: Dimension,
+    limit: "_Limit",
+    begin: Callable[[int], datetime],
+) -> list[shapes.SeriesRow]:
+    """`begin`: when the step of a number begins."""
+    rows: list[shapes.SeriesRow] = []
+    for first in range(0, len(lines), ROWS_AT_ONCE):
+        part = lines[first : first + ROWS_AT_ONCE]
+        rows += [_step(one, metric, by, begin(one.slot), limit.of(one.key)) for one in part]
+        await asyncio.sleep(0)
+    return rows
+
+
 def _step(
-    line: Line, metric: str, by: Dimension, step_s: int, threshold_s: float
+    line: Line, metric: str, by: Dimension, at: datetime, threshold_s: float
 ) -> shapes.SeriesRow:
     """There may be thousands: counts and levels are structs, which need no copy and no collector."""
     sums, counts = line.sums, levels.counts_of(line.sums)
     return {
-        "at": datetime.fromtimestamp(line.slot * step_s, UTC),
+        "at": at,
         **_group(by, line.key),
         "metric": metric,
         **summary.shown_spread(sums.answered, sums.answered_us, line.quantiles_us, line.max_us),

@@ -6,6 +6,7 @@ import io
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -232,6 +233,16 @@ async def the_others(ops: httpx.AsyncClient) -> None:
     assert none["rows"] == []
     assert (await ops.get("/figures/series?step_s=60&from=2020-01-01T00:00:00Z")).status_code == 400
     assert (await ops.get("/figures/series?step_s=61")).status_code == 400
+    daily = "/figures/series?metric=first_response&step_s=86400"
+    for zone in ("UTC", "Asia/Kolkata", "America/New_York"):
+        days = await ok(await ops.get(f"{daily}&zone={zone}"))
+        (row,) = days["rows"]
+        assert (days["zone"], row["n"]) == (zone, 1)
+        begins = datetime.fromisoformat(row["at"]).astimezone(ZoneInfo(zone))
+        assert f"{begins:%H:%M}" == "00:00"
+    assert (await ok(await ops.get(daily)))["zone"] is None
+    for wrong in (f"{daily}&zone=Mars/Base", "/figures/series?step_s=3600&zone=Europe/Berlin"):
+        assert (await ops.get(wrong)).status_code == 400
     assert (await ops.get("/service-level?by=colour")).status_code == 400
 
 
@@ -243,14 +254,14 @@ NONSENSE: dict[str, tuple[str, ...]] = {
     "repeat_within_s": ("-1", "1e9", "99999999999999999999"),
     "by": ("", "colour", "QUEUE"), "cohort": ("", "wall", "x"), "format": ("xml", "\0"),
     "metric": ("\0", "x" * 65, "\ud83d"), "group": ("\0", "x" * 9_000), "cursor": ("W10", "\0"),
-    "limit": ("0", "-1", "1e9"),
+    "limit": ("0", "-1", "1e9"), "zone": ("", "\0", "../etc", "Europe/berlin", "x" * 65),
 }  # fmt: skip
 
 ASKED = {
     "service-level": "metric from to by threshold_s format",
     "compliance": "cohort to",
     "figures": "to cohort repeat_within_s",
-    "figures/series": "metric to step_s threshold_s group",
+    "figures/series": "metric to step_s threshold_s group zone",
     "breaches": "to cursor limit",
     "clocks": "due_before cursor",
 }

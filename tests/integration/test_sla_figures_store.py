@@ -4,6 +4,8 @@ import random
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from importlib import import_module
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
@@ -12,7 +14,7 @@ from services.sla.domain.ended import Ended, by_outcome
 from services.sla.domain.histogram import Histogram, bucket_of, with_edges
 from services.sla.domain.summary import SHARES
 from services.sla.figures_rows import Group, Limits, Line, TooMany
-from services.sla.figures_spans import EPOCH
+from services.sla.figures_spans import EPOCH, local_days
 from services.sla.figures_store import FiguresStore
 from services.sla.projection import row_statements, write_rows
 from services.sla.rollup import Rollup
@@ -187,6 +189,7 @@ async def test_rollup_equals_recomputation_after_corrections_duplicates_and_with
                         for group, ended in expected.items()
                     }
         await same_steps(engine, known)
+        await same_days(engine, known)
 
 
 async def same_steps(engine, known: dict[str, dict]) -> None:
@@ -205,6 +208,39 @@ async def same_steps(engine, known: dict[str, dict]) -> None:
         await read_steps(
             engine, "resolution", "started", "queue", SPANS[0], 3600, most=len(hours) - 1
         )
+
+
+ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "Australia/Lord_Howe")
+
+
+async def same_days(engine, known: dict[str, dict]) -> None:
+    """Days of zones, those of half hours too, each as its clocks counted one by one."""
+    for zone in map(ZoneInfo, ZONES):
+        for span in SPANS[:3]:
+            edges = local_days(*span, zone)
+            expected = [
+                line
+                for number, (begin, end) in enumerate(pairwise(edges), 1)
+                for line in lines(
+                    {
+                        group._replace(slot=number): ended
+                        for group, ended in naive(
+                            known, "finished", "queue", max(begin, span[0]), min(end, span[1])
+                        ).items()
+                    },
+                    "resolution",
+                )
+            ]
+            async with FiguresStore(engine).moment() as moment:
+                found = await moment.days(
+                    "shop", "resolution", "finished", "queue", *span, edges, LIMITS, None, 100_000
+                )
+            assert found == expected
+    async with FiguresStore(engine).moment() as moment:
+        with pytest.raises(TooMany):
+            await moment.days(
+                "shop", "resolution", "finished", "queue", *span, edges, LIMITS, None, 0
+            )
 
 
 async def test_a_threshold_declared_later_becomes_exact(engine):

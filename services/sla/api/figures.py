@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Query, Request, Response
 
@@ -12,6 +13,8 @@ from services.sla.domain import shapes
 from services.sla.domain.alarms import shown_alarm
 from services.sla.figures_rows import TooMany
 from services.sla.readings import REPEAT_S, SERIES_ROWS_MAX
+from shared.calendars.zones import zone as time_zone
+from shared.calendars.zones import zone_names
 from shared.contracts.problems import invalid
 from shared.http.auth import Caller, require
 from shared.http.routes import api_router
@@ -48,6 +51,11 @@ Groups = Annotated[
 ]
 Threshold = Annotated[
     float | None, Query(gt=0, le=315_360_000, description="seconds, in place of the queues' own")
+]
+
+Zone = Annotated[
+    str | None,
+    Query(max_length=64, description="whose days; IANA name, with `step_s=86400`; by default UTC"),
 ]
 
 
@@ -171,12 +179,15 @@ async def get_figures_series(
     ] = 3600,
     threshold_s: Threshold = None,
     group: Groups = None,
+    zone: Zone = None,
     form: Format = None,
 ) -> Response:
     """One metric over time, in steps of whole minutes since the epoch (so `at` of the first may lie
-    before `from`): how long it took, counts, service level and compliance of what has ended. A month by
-    hour of some hundred agents is more than one answer holds: ask for some of them by `group`."""
+    before `from`), or by days of a `zone` (`step_s=86400`): how long it took, counts, service level and
+    compliance of what has ended. A month by hour of some hundred agents is more than one answer holds: ask
+    for some of them by `group`."""
     start, end = span(since, until)
+    place = _zone(zone, step_s)
     if (end - start).total_seconds() / step_s > SLOTS_MAX:
         raise invalid(
             "/query/step_s",
@@ -185,8 +196,14 @@ async def get_figures_series(
             f"at least {-(-(end - start).total_seconds() // SLOTS_MAX // 60) * 60:.0f} s",
         )
     try:
-        rows = await service.readings.series(
-            caller.workspace, metric, start, end, by, cohort, step_s, threshold_s, group
+        rows = (
+            await service.readings.series(
+                caller.workspace, metric, start, end, by, cohort, step_s, threshold_s, group
+            )
+            if place is None
+            else await service.readings.daily(
+                caller.workspace, metric, start, end, by, cohort, place, threshold_s, group
+            )
         )
     except TooMany as many:
         raise invalid(
@@ -199,9 +216,22 @@ async def get_figures_series(
         "from": instant(start),
         "to": instant(end),
         "step_s": step_s,
+        "zone": zone,
         "cohort": cohort,
     }
     return table_reply(request, form, rows, **around)
+
+
+def _zone(name: str | None, step_s: int) -> ZoneInfo | None:
+    if name is None:
+        return None
+    if name not in zone_names():
+        message = f"{name[:64]!r} is no time zone."
+        raise invalid("/query/zone", "time_zone", message, "such as Europe/Berlin")
+    if step_s != DAY_S:
+        message = "Only days differ by zone."
+        raise invalid("/query/step_s", "zone", message, f"{DAY_S}, or no zone")
+    return time_zone(name)
 
 
 @router.get("/burn-alerts", openapi_extra=table_call(shapes.BurnAlerts).extra)

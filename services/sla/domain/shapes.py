@@ -329,7 +329,14 @@ Figures = TypedDict(
 )
 FiguresSeries = TypedDict(
     "FiguresSeries",
-    {"from": str, "to": str, "step_s": int, "cohort": str, "rows": list[SeriesRow]},
+    {
+        "from": str,
+        "to": str,
+        "step_s": int,
+        "zone": str | None,
+        "cohort": str,
+        "rows": list[SeriesRow],
+    },
 )
 
 
