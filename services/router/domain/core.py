@@ -6,6 +6,7 @@ a task tasks.py and lifecycle.py, what messages mean conversations.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, cast
 
@@ -96,11 +97,8 @@ class RouterCore(Workspace):
             self.dirty["meta"]["meta"] = self.meta
         found: list[Entity] = []
         for kind, changed in self.dirty.items():
-            left = self.forgotten[kind]
-            for key in sorted(changed):
-                entity = changed[key]
-                body = None if entity is None else pack(entity)
-                found.append(Entity(kind, key, body, key not in left))
+            if changed:
+                found.extend(_entities(kind, changed, self.forgotten[kind], kind in self.removed))
         self.discard_changes()
         return found
 
@@ -260,6 +258,21 @@ class Undo:
             for kind, changed in self._dirty.items()
         }
         core.forgotten = self._forgotten
+
+
+def _entities(
+    kind: str, changed: dict[str, Any], left: set[str], removed: bool
+) -> Iterable[Entity]:  # fmt: skip
+    """What is to be stored, by key; `removed`: some are gone for good. The loop over them is left to C:
+    there are four to an input."""
+    keys = sorted(changed)
+    entities = map(changed.__getitem__, keys)
+    if removed:
+        bodies = [None if entity is None else pack(entity) for entity in entities]
+    else:
+        bodies = map(pack, entities)
+    opens = [key not in left for key in keys] if left else repeat(True)
+    return map(Entity, repeat(kind), keys, bodies, opens)
 
 
 def _reply(core: RouterCore, made: Any) -> bytes:

@@ -75,7 +75,7 @@ class Workspace:
         "dirty", "drains", "edge_us", "ended_offers", "ended_tasks", "events", "figures",
         "forgotten", "freed", "has_shifts", "histories", "ladders", "leaving", "meta", "name",
         "new_id", "now", "offered", "offers", "pending", "policies", "pool_count", "pool_of",
-        "pools", "queues", "ranked", "ranks", "reopenable", "roster", "seed", "seekers",
+        "pools", "queues", "ranked", "ranks", "removed", "reopenable", "roster", "seed", "seekers",
         "settings", "skipped", "stirred", "stored", "surging", "tasks", "team_members",
         "team_supervisors", "teams", "timers", "timers_max", "touched", "uncounted",
         "uncounted_agents", "undo", "undrained", "unplaced", "unranked", "unseen",
@@ -99,6 +99,7 @@ class Workspace:
         # good; and which of these have left memory.
         self.dirty: dict[str, dict[str, Any]] = {kind: {} for kind in sorted(KINDS)}
         self.forgotten: dict[str, set[str]] = {kind: set() for kind in KINDS}
+        self.removed: set[str] = set()  # kinds of which something may be gone for good
         self.undo: dict[Mark, bytes | None] | None = None
         self.writes = (
             True  # whether events are written out; a simulation may read only what they are
@@ -252,11 +253,13 @@ class Workspace:
             changed.clear()
         for left in self.forgotten.values():
             left.clear()
+        self.removed.clear()
 
     def remove(self, kind: str, key: str) -> None:
         """Delete an entity for good."""
         self.edit(kind, key, self.stored[kind][key])
         self.dirty[kind][key] = None
+        self.removed.add(kind)
         del self.stored[kind][key]
 
     def forget(self, kind: str, key: str) -> None:
