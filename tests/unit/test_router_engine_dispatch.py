@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from services.router.domain import capacity, explanation, invariants, views
+from services.router.domain import capacity, dispatch, explanation, invariants, views
 from services.router.domain import commands as cmd
 from services.router.domain.pools import PoolKey
 from services.router.driver import Driver
 from shared.contracts.core import BEHIND, LIVE
 from shared.contracts.problems import Refused
+from tests.unit.router_life import Life
 
 
 def centre(agents: dict[str, dict[str, Any]], rule: Any = None, **queue: Any) -> Driver:
@@ -495,3 +496,17 @@ def test_explanations_agree_with_what_happened() -> None:
     failed = [c.kind for c in capacity.conditions(driver.core, found, desk) if not c.passed]
     assert failed == ["presence"]
     assert all(isinstance(key, PoolKey) for key in driver.core.pools)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_first_of_all_is_found_by_places_alone_as_by_a_closer_look(seed: int) -> None:
+    life, found = Life(seed), 0
+    for _ in range(250):
+        life.step()
+        ws = life.driver.core
+        for desk in ws.desks.values():
+            room = list(desk.config.channels)
+            task = dispatch.by_closer_look(ws, desk, room)
+            assert dispatch.foremost(ws, desk, room) is task
+            found += task is not None
+    assert found > 50

@@ -149,6 +149,37 @@ def next_task(ws: Workspace, desk: Desk) -> Task | None:
         return None
     if len(desk.config.channels) > len(room):
         _drain(ws, desk, room)
+    return foremost(ws, desk, room)
+
+
+def foremost(ws: Workspace, desk: Desk, room: list[str]) -> Task | None:
+    """The most urgent work of the lowest rank. Nearly always the first tasks of his pools tell it by
+    their places alone; what they are is looked up only where they do not, or he may not have the first."""
+    lowest, best, first = NO_RANK, None, None
+    for pool in desk.pools.values():
+        if not pool.tasks or pool.channel not in room:
+            continue
+        rank = pool.members[desk.id].rank
+        if rank > lowest:
+            continue
+        key = pool.tasks[0][0]
+        if best is None or first is None or rank < lowest:
+            lowest, best, first = rank, pool, key
+        elif pool.queue.order != best.queue.order:
+            return by_closer_look(ws, desk, room)
+        elif key < first:
+            best, first = pool, key
+    if best is None:
+        return None
+    task = ws.tasks[best.tasks[0][1]]
+    late = best.members[desk.id].delay_us > 0
+    if late or best.queue.order == "weighted_wait" or capacity.excluded(ws, task, desk.id):
+        return by_closer_look(ws, desk, room)
+    return task
+
+
+def by_closer_look(ws: Workspace, desk: Desk, room: list[str]) -> Task | None:
+    """What `foremost` is, whatever the orders of the queues, the agent's delays, and whom tasks exclude."""
     found = _lowest(ws, desk, room)
     return _most_urgent(ws, found) if found else None
 
