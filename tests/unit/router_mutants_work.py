@@ -99,7 +99,7 @@ def each_queue_has_its_own_limit():
 
 
 def the_policy_is_not_said():
-    return patch.object(planning, "_rule_of", lambda ref: "")
+    return patch.object(planning, "_rule_of", lambda *ref: "")
 
 
 def only_the_machine_explains():

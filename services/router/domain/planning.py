@@ -1,5 +1,6 @@
 """How a task finds its queue: the policy's plan, its steps, and the relaxing of requirements."""
 
+from functools import lru_cache
 from typing import Any
 
 from services.router.domain import (
@@ -189,14 +190,17 @@ def customer_facts(customer: Customer | None) -> routing.CustomerFacts | None:
 
 def note_plan(ws: Workspace, task: Task, seq: int) -> None:
     """The decisions name the rule that planned the task, with the policy and its version."""
-    lifecycle.decide(ws, task, seq, "planned", _rule_of(task.policy))
+    ref = task.policy
+    because = NO_RULE
+    if ref is not None and ref.rule_index >= 0:
+        because = _rule_of(ref.id, ref.version, ref.rule_index, ref.rule)
+    lifecycle.decide(ws, task, seq, "planned", because)
 
 
-def _rule_of(ref: PolicyRef | None) -> str:
-    if ref is None or ref.rule_index < 0:
-        return NO_RULE
-    rule = ref.rule or f"rule {ref.rule_index + 1}"
-    return f"{rule} of the policy {ref.id}, version {ref.version}"
+@lru_cache(maxsize=1024)
+def _rule_of(policy: str, version: int, index: int, name: str | None) -> str:
+    """One text for all tasks of a rule."""
+    return f"{name or f'rule {index + 1}'} of the policy {policy}, version {version}"
 
 
 def start_waiting(ws: Workspace, task: Task) -> None:
