@@ -225,3 +225,18 @@ def test_who_waits_in_several_queues_is_told_of_the_one_that_serves_him_soonest(
     assert wait_s(driver, "next") is not None
     driver.wait(15)
     assert told(driver, "next")[-1][1] is not None
+
+
+@pytest.mark.parametrize("before", ["head_start", "strict_priority", "deadline"])
+def test_places_hold_when_a_queue_with_waiting_tasks_gets_another_order(before: str) -> None:
+    driver = Driver()
+    driver.put("queue", "main", order=before)
+    driver.put("policy", "default", rules=[{"steps": [{"queue": "main"}]}])
+    for thread in ("first", "second", "third"):
+        driver.say(thread)
+        driver.now_us += 1_000_000
+    for order in ("strict_priority", "weighted_wait", "head_start"):
+        driver.put("queue", "main", order=order)
+        tasks = driver.core.tasks.values()
+        places = [estimates.estimate(driver.core, task) for task in tasks]
+        assert [place and place.position for place in places] == [1, 2, 3]

@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 from services.router.domain import capacity, drains, membership, offers, slots
 from services.router.domain.desk import Desk
-from services.router.domain.pools import Key, Pool, place_at, sooner_by_head_start
+from services.router.domain.pools import Place, Pool, place_at, sooner_by_head_start
 from services.router.domain.state import SEEKING, Task
 from services.router.domain.workspace import Workspace
 
@@ -184,10 +184,10 @@ def by_closer_look(ws: Workspace, desk: Desk, room: list[str]) -> Task | None:
     return _most_urgent(ws, found) if found else None
 
 
-def _lowest(ws: Workspace, desk: Desk, room: list[str]) -> list[tuple[Key, Task, Pool]]:
+def _lowest(ws: Workspace, desk: Desk, room: list[str]) -> list[tuple[Place, Task, Pool]]:
     """The first task of each pool that he may take from, with its place; of the lowest rank alone."""
     lowest = NO_RANK
-    found: list[tuple[Key, Task, Pool]] = []
+    found: list[tuple[Place, Task, Pool]] = []
     for pool in desk.pools.values():
         if not pool.tasks or pool.channel not in room:
             continue
@@ -246,7 +246,7 @@ def _later(ws: Workspace, pool: Pool, desk: Desk, delay: int) -> Task | None:
     return None if task_id is None else ws.tasks[task_id]
 
 
-def _most_urgent(ws: Workspace, found: list[tuple[Key, Task, Pool]]) -> Task:
+def _most_urgent(ws: Workspace, found: list[tuple[Place, Task, Pool]]) -> Task:
     """Queues of one order compare in it; queues of several orders compare by head start. No two
     tasks have equal keys."""
     if len(found) == 1:
@@ -261,5 +261,5 @@ def _most_urgent(ws: Workspace, found: list[tuple[Key, Task, Pool]]) -> Task:
     return min(found)[1]
 
 
-def _by_weighted_wait(found: list[tuple[Key, Task, Pool]], now_us: int) -> Task:
+def _by_weighted_wait(found: list[tuple[Place, Task, Pool]], now_us: int) -> Task:
     return min([(place_at(pool.queue, task, now_us), task) for _, task, pool in found])[1]

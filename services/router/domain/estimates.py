@@ -133,11 +133,13 @@ def position(ws: Workspace, queue: Queue, task: Task) -> int:
 def rank_all(ws: Workspace) -> None:
     """Take in what began and ceased to wait since the last look."""
     ranked, pools = ws.ranked, ws.pool_of
+    # Old places first: after a change of the queue's order they do not compare with new ones.
     for task_id in ws.unranked:
-        places, pool = ranked.pop(task_id, None), pools.get(task_id)
-        for parts, weight, key in places or ():
+        for parts, weight, key in ranked.pop(task_id, ()):
             if parts[weight].discard(key) == 0:
                 del parts[weight]
+    for task_id in ws.unranked:
+        pool = pools.get(task_id)
         if pool is not None:
             ranked[task_id] = _rank(ws, pool, ws.tasks[task_id])
     ws.unranked.clear()

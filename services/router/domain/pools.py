@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 NEVER_US = 2**62
 SLACK = 64  # void entries that a small heap may have
 _NOBODY: frozenset[str] = frozenset()
-Key = tuple[Any, ...]
+Key = tuple[Any, ...]  # an agent's place
+Place = Any  # a task's: whatever compares, the same kind of thing in all queues of one order
 Room = Callable[["Workspace", Desk, str], bool]  # whether an agent has room for work of a channel
 Barred = Callable[["Workspace", Task, str], bool]  # whether an agent, by id, may not have a task
 
@@ -69,8 +70,8 @@ class Pool:
         self.requires = requires
         self.prefers = bool(preferences(requires))
         self.queue = queue
-        self.tasks: list[tuple[Key, str]] = []
-        self.entries: dict[str, Key] = {}
+        self.tasks: list[tuple[Place, str]] = []
+        self.entries: dict[str, Place] = {}
         self.members: dict[str, Member] = {}
         self.heaps: dict[int, list[tuple[Key, str]]] = {}
         self.keyed: dict[str, Key] = {}
@@ -100,7 +101,7 @@ class Pool:
 
     def first(self, suits: Callable[[str], bool]) -> str | None:
         """The first task in order that suits; those before it stay in their place."""
-        skipped: list[tuple[Key, str]] = []
+        skipped: list[tuple[Place, str]] = []
         found: str | None = None
         while self.tasks:
             key, task_id = self.tasks[0]
@@ -232,12 +233,12 @@ class Pool:
         return min(later, default=None)
 
 
-def task_key(queue: Queue, task: Task) -> Key:
+def task_key(queue: Queue, task: Task) -> Place:
     """A task's place in its queue's order, smallest first. Larger priority is sooner in every
     order, ties go to the longer wait (workspace.yaml)."""
     since, order = task.waiting_since_us, queue.order
-    if order == "head_start":
-        return (head_start(queue, task), since, task.number)
+    if order == "head_start":  # whole numbers in one: heaps and ranks compare it all the time
+        return (head_start(queue, task) << 128) + (since << 64) + task.number
     if order == "strict_priority":
         return (-task.priority, since, task.number)
     if order == "weighted_wait":
@@ -257,7 +258,7 @@ def deadline(task: Task) -> int:
     return min(due, default=NEVER_US)
 
 
-def place_at(queue: Queue, task: Task, now_us: int) -> Key:
+def place_at(queue: Queue, task: Task, now_us: int) -> Place:
     """A waiting task's place in its queue's order at this moment, whatever its weight."""
     if queue.order == "weighted_wait":
         waited = max(0, now_us - task.waiting_since_us)

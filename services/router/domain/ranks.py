@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from typing import Any
 
-Key = tuple[Any, ...]
+Key = Any  # whatever compares with the others
 CHUNK_MAX = 512
 
 
