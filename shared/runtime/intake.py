@@ -50,9 +50,10 @@ class Intake:
         reader = self._reader
         if reader is None:
             reader = self._reader = self._bus.reader()
-        await self._leave(reader)
-        await self._verify()
-        await self._join(reader)
+        if not self._is_settled():
+            await self._leave(reader)
+            await self._verify()
+            await self._join(reader)
         if not self._joined:
             return False
         self._regulate(reader)
@@ -62,6 +63,8 @@ class Intake:
             await self._halt(reader, error)
             return True
         self._deliver(records)
+        if records and len(records) < self._limits.poll_records and self._limits.poll_pause_ms:
+            await self._clock.sleep(self._limits.poll_pause_ms / 1000)
         return True
 
     async def stop(self) -> None:
@@ -70,6 +73,16 @@ class Intake:
         self._paused.clear()
         if reader is not None:
             await reader.stop()
+
+    def _is_settled(self) -> bool:
+        """Whether the logs of all shards are joined as the shards are: so it is at nearly every poll."""
+        joined = self._joined
+        if len(joined) != len(self._shards):
+            return False
+        for partition, shard in self._shards.items():
+            if partition not in joined or joined[partition][0] is not shard or not _reads(shard):
+                return False
+        return True
 
     async def _leave(self, reader: Reader) -> None:
         gone = [
@@ -162,3 +175,8 @@ class Intake:
             if self._shards.get(partition) is shard:
                 here = shard.following.positions.get(topic, end)
                 self._metrics.lag.labels(self._service, str(partition), topic).set(end - here)
+
+
+def _reads(shard: Shard) -> bool:
+    """Its log is joined, and what is read there is wanted."""
+    return shard.following.attached and shard.verified and shard.tenure.phase is Phase.RUNNING

@@ -41,6 +41,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     watches: int = 50_000
     poll_records: int = 500
     poll_wait_ms: int = 100
+    # So long after a poll that brought something, and not all that it may bring, the next one begins:
+    # who gathers for longer need not be woken for every few records.
+    poll_pause_ms: float = 0
     # A reader without shards looks this often whether there are some.
     intake_pause_s: float = 0.02
 
@@ -92,6 +95,7 @@ _GATHER_MS = {"router": (5, 50), "sla": (25, 150), "archive": (40, 120)}
 _TURN_MS = {"sla": 3, "archive": 3}
 _HURRIED = {"router": frozenset(INTERACTIONS.values())}
 _PUBLISH_PAUSE_MS = 15
+_POLL_PAUSE_MS = {"sla": 15, "archive": 20}
 
 
 def limits_of(service: str, lease_s: float) -> Limits:
@@ -106,4 +110,5 @@ def limits_of(service: str, lease_s: float) -> Limits:
         turn_ms=_TURN_MS.get(service, 10),
         hurried_topics=_HURRIED.get(service, frozenset()),
         publish_pause_ms=_PUBLISH_PAUSE_MS,
+        poll_pause_ms=_POLL_PAUSE_MS.get(service, 0),
     )

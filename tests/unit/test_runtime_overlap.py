@@ -64,6 +64,25 @@ async def test_a_batch_is_applied_while_one_commits_and_readers_see_neither():
     assert sequences(await world.published()) == list(range(1, EVENTS + 1))
 
 
+async def test_a_reader_pauses_after_a_poll_that_did_not_bring_all_it_may():
+    limits = msgspec.structs.replace(TESTED_LIMITS, poll_pause_ms=20, poll_records=2)
+    world = World(limits=limits)
+    await world.prepare({"w": 0})
+    runtime = world.replica()
+    await world.settle(runtime)
+    await world.post("w", "e1")
+    polled = asyncio.ensure_future(runtime.intake.step())
+    await world.clock.advance(0.019)
+    assert len(runtime.shards[0].inbox) == 1, "what came may be decided meanwhile"
+    assert not polled.done()
+    await world.clock.advance(0.001)
+    assert polled.done()
+    await world.post("w", "e2")
+    await world.post("w", "e3")
+    await asyncio.wait_for(runtime.intake.step(), 5)
+    assert len(runtime.shards[0].inbox) == 3
+
+
 async def test_a_batch_is_gathered_unless_much_waits():
     limits = msgspec.structs.replace(TESTED_LIMITS, gather_ms=30)
     world = World(limits=limits)
