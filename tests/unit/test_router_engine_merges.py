@@ -79,7 +79,11 @@ def test_what_cannot_be_merged_is_refused():
     driver = two()
     driver.put("customer", "k3")
     joined(driver)
+    driver.put("customer", "gone")
+    driver.command(cmd.DeleteResource(resource="customer", id="gone"))
     for command in (
+        cmd.MergeCustomer(customer="k3", into="gone"),
+        cmd.MergeCustomer(customer="gone", into="k3"),
         cmd.MergeCustomer(customer="kim", into="k2"),
         cmd.MergeCustomer(customer="kim", into="kim"),
         cmd.MergeCustomer(customer="k2", into="k3"),
@@ -88,10 +92,10 @@ def test_what_cannot_be_merged_is_refused():
         cmd.UnmergeCustomer(customer="k3"),
         cmd.DeleteResource(resource="customer", id="kim"),
     ):
-        before = driver.core.dump()
+        before, seq = driver.core.dump(), driver.core.last_seq
         with pytest.raises(Refused):
             driver.command(command)
-        assert driver.core.dump() == before
+        assert driver.core.dump() == before and driver.core.last_seq == seq
     driver.command(cmd.MergeCustomer(customer="kim", into="k3"))
     assert driver.core.customers.canonical("k2") == "k3", "a chain ends in one"
     assert driver.core.customers.parts("k3") == ["k2", "kim"]

@@ -194,7 +194,7 @@ class RouterCore(Workspace):
             try:
                 made = handler(self, command)
             except Refused:
-                assert not self.touched, "changed before it refused"
+                assert not self.touched and not self.events, "changed before it refused"
                 meta.now_us, meta.number = before_us, before
                 raise
         due.rest(self)

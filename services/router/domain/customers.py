@@ -58,6 +58,10 @@ class CustomerIndex:
     def __len__(self) -> int:
         return len(self._customers)
 
+    def __contains__(self, customer: str) -> bool:
+        """Whether he is written, and not deleted; merged or not."""
+        return customer in self._customers
+
     def get(self, customer: str) -> Customer | None:
         """The customer, with what was merged into him; of a merged one, who he was merged into."""
         if not self._merged:

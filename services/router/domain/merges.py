@@ -37,7 +37,7 @@ def check(ws: Workspace, command: cmd.MergeCustomer) -> bool:
     if known is not None and known.into == command.into:
         return True
     for pointer, name in (("", command.customer), ("/into", command.into)):
-        if ws.resource("customer", name) is None:
+        if name not in ws.customers:
             raise (
                 not_found("customer", name)
                 if not pointer
@@ -67,6 +67,8 @@ def check_undo(ws: Workspace, command: cmd.UnmergeCustomer) -> None:
     """Raises what UnmergeCustomer is refused for."""
     if command.customer not in ws.stored["customer_merge"]:
         raise conflict("state", f"{command.customer} is not merged into anybody.")
+    if command.customer not in ws.customers:
+        raise not_found("customer", command.customer)
 
 
 def _paired(ws: Workspace, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
