@@ -235,7 +235,7 @@ def _with_id(given: dict[str, Any], name: str | None, pointer: str) -> dict[str,
         return given
     if inside is not None and inside != name:
         raise invalid(f"{pointer}/id", "id", "the id is not the address's", name)
-    return {"id": name, **given}
+    return {"id": name, **{field: value for field, value in given.items() if field != "id"}}
 
 
 def _check_names(body: dict[str, Any], pointer: str) -> None:

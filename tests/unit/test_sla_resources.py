@@ -59,6 +59,7 @@ def test_the_id_comes_from_the_address():
     assert read_policy(body, "p")["id"] == "p"
     assert fault(read_policy, POLICY, "other") == ("/id", "id")
     assert fault(read_calendar, OFFICE, "other") == ("/id", "id")
+    assert read_calendar({**OFFICE, "id": None}, "office") == read_calendar(OFFICE, "office")
 
 
 @pytest.mark.parametrize(
