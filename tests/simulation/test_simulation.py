@@ -19,12 +19,11 @@ IN_CI = os.environ.get("CI", "").lower() == "true"
 SEEDS = int(os.environ.get("OMNIROUTE_SEEDS", "200" if IN_CI else "10"))
 FIRST = int(os.environ.get("OMNIROUTE_SEED", "1"))
 CORES = os.cpu_count() or 1
-ENOUGH_FOR_ALL = 40
+ENOUGH_FOR_ALL = 80
 """With fewer full lives, or as much of short ones, the rarest faults need not strike."""
 
 
-# Router and SLA each decide half of a full life's inputs at the least.
-LIVES = {"full": (FIRST, SEEDS, FULL // 2), "short": (FIRST + SEEDS, 4 * SEEDS, SHORT)}
+LIVES = {"full": (FIRST, SEEDS, FULL), "short": (FIRST + SEEDS, 4 * SEEDS, SHORT)}
 
 
 @pytest.mark.slow
@@ -39,8 +38,9 @@ def test_every_promise_is_kept_whatever_fails(players, capsys, lives):
     assert not broken, "\n".join(map(told, broken[:5]))
     assert len(reports) == count
     for report in reports:
-        for service, inputs in report["inputs"].items():
-            assert inputs >= least, f"seed {report['seed']}: {inputs} inputs of {service}"
+        inputs = report["inputs"]
+        assert sum(inputs.values()) >= least, f"seed {report['seed']}: {inputs}"
+        assert min(inputs.values()) >= least // 3, f"seed {report['seed']}: {inputs}"
     if count * least >= ENOUGH_FOR_ALL * FULL:
         struck = total(reports, "faults")
         assert [fault for fault in FAULTS if not struck[fault]] == []
@@ -51,7 +51,7 @@ def test_every_promise_is_kept_whatever_fails(players, capsys, lives):
 
 def test_a_seed_plays_the_same_in_another_process(players):
     lives = [
-        players.finish(players.start("--seed", FIRST, "--least", 600, PYTHONHASHSEED=hash_seed))
+        players.finish(players.start("--seed", FIRST, "--least", 1200, PYTHONHASHSEED=hash_seed))
         for hash_seed in ("1", "4242")
     ]
     for (life,) in lives:

@@ -100,18 +100,23 @@ class Centre:
         body = msgspec.json.encode({"channels": channels})
         return ConfigWrite("workspace", self.workspace, body)
 
-    def resources(self) -> list[Resource]:
-        """In the order in which they can be written."""
+    def resources(self) -> list[list[Resource]]:
+        """In the order in which they can be written; those of one list at once."""
         shifts = [{"calendar": "shop", "agents": ["a2"]}] if self.shifts else []
         return [
-            *(self.queue(name) for name in ("spill", "second", "first", "bots")),
-            ("escalation", "ladder", LADDER),
-            ("team", "t", {"id": "t", "supervisors": ["a0"], "shifts": shifts}),
-            *(self.customer(name) for name in CUSTOMERS),
-            self.policy("keep"),
-            ("policy", "second", {"id": "second", "rules": [{"steps": [{"queue": "second"}]}]}),
-            *(self.agent(name) for name in STAFF),
-            *([_bot()] if self.has_bot else []),
+            [self.queue("spill")],
+            [self.queue(name) for name in ("second", "first", "bots")],
+            [
+                ("escalation", "ladder", LADDER),
+                ("team", "t", {"id": "t", "supervisors": ["a0"], "shifts": shifts}),
+                *(self.customer(name) for name in CUSTOMERS),
+            ],
+            [
+                self.policy("keep"),
+                ("policy", "second", {"id": "second", "rules": [{"steps": [{"queue": "second"}]}]}),
+                *(self.agent(name) for name in STAFF),
+                *([_bot()] if self.has_bot else []),
+            ],
         ]
 
     def queue(self, name: str) -> Resource:
@@ -134,7 +139,7 @@ class Centre:
         if name == "first" and draw.random() < 0.4:
             body["limit"] = {"waiting": 12, "overflow_to": "spill"}
         elif name == "second" and draw.random() < 0.4:
-            body["limit"] = {"waiting": 6}
+            body["limit"] = {"waiting": 3}
         elif name == "second" and draw.random() < 0.4:
             body["calendar"] = "shop"
         return "queue", name, body
@@ -248,8 +253,8 @@ async def configure(
         body = {**ALWAYS, "id": name}
         await _put(caller, centre.workspace, ("calendar", name, body), "sla", windows=windows)
     await _put(caller, centre.workspace, ("sla_policy", "main", SLA_POLICY), "sla")
-    for resource in centre.resources():
-        await _put(caller, centre.workspace, resource)
+    for together in centre.resources():
+        await asyncio.gather(*(_put(caller, centre.workspace, one) for one in together))
 
 
 async def _put(

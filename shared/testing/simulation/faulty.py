@@ -45,13 +45,11 @@ class HostClock:
 
     def __init__(self, host: Moments | None) -> None:
         self._host = host
+        self.monotonic = asyncio.get_running_loop().time
 
     def wall_us(self) -> int:
         offset_us = self._host.offset_us if self._host else 0
         return START_US + round(self.monotonic() * 1_000_000) + offset_us
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -105,6 +103,7 @@ class FaultyStore:
         async def call(*given: Any, **named: Any) -> Any:
             return await self._call(name, method, given, named)
 
+        setattr(self, name, call)
         return call
 
     async def _call(

@@ -61,8 +61,8 @@ class VirtualTimeLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self._now_s
 
-    def get_debug(self) -> bool:
-        return False
+    # False, and every future asks: nothing is quicker.
+    get_debug = staticmethod(bool)  # pyright: ignore[reportAssignmentType]
 
     def is_running(self) -> bool:
         return asyncio._get_running_loop() is self  # pyright: ignore[reportPrivateUsage]

@@ -26,9 +26,11 @@ from shared.testing.simulation.platform import Platform
 from shared.testing.simulation.staff import Agent, Supervisor
 
 FULL = 2_000
-"""Inputs of each service (events, commands, configuration, timers) in a full life, at the least."""
-SHORT = 100
+"""Inputs (events, commands, configuration, timers) that all services decide in a full life, at the least."""
+SHORT = 360
 """The same in a short life: the same people, hosts and faults for a few seconds."""
+_CLOSING = 0.55
+"""The people go home once so much of it is decided: what they leave behind brings the rest."""
 PARTITIONS = 2
 WORKSPACES = {"busy": 0, "quiet": 0, "north": 1, "south": 1}
 PAUSES_S = {"busy": 0.18, "quiet": 2.0, "north": 0.5, "south": 0.5}
@@ -54,7 +56,7 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 def simulate(seed: int, parts: Parts, least: int = FULL) -> Report:
-    """Play one life in which each service decides at least `least` inputs. Takes over structlog's
+    """Play one life in which the services decide at least `least` inputs. Takes over structlog's
     configuration. It leaves up to 70 MB of cycles behind: who plays many collects now and then."""
     ledger = Ledger()
     _listen(ledger)
@@ -91,7 +93,7 @@ class _Life:
         checker = Checker(self.cluster, self.ledger, WORKSPACES, self.centres)
         try:
             if not self.ledger.wrong:
-                await self._rest()
+                await self._end()
                 await checker.check()
         except Exception as error:  # a world so wrong that it cannot be rebuilt
             self.ledger.complain(f"the check itself failed: {error!r}")
@@ -138,7 +140,7 @@ class _Life:
             if workspace == "busy":
                 acts.append(self._bursts(customers))
         playing = [asyncio.ensure_future(act) for act in acts]
-        if await self._until(playing, lambda: min(self.cluster.inputs().values()) >= self.least):
+        if await self._until(playing, lambda: self._decided() >= _CLOSING * self.least):
             self.show.end()
             if await self._until(playing, lambda: all(one.done() for one in playing)):
                 await self.chaos.calm()
@@ -185,12 +187,23 @@ class _Life:
             if not self.show.over:
                 await customers.burst(BURST)
 
+    def _decided(self) -> int:
+        return sum(self.cluster.inputs().values())
+
+    async def _end(self) -> None:
+        """All come to rest. Where that has not brought enough to decide, some still write."""
+        await self._rest()
+        while self._decided() < self.least and not self.ledger.wrong:
+            for workspace in WORKSPACES:
+                await Customers(self.platform, self.show, workspace, 1, 40).burst(5)
+            await self._rest()
+        self._replacing.cancel()
+
     async def _rest(self) -> None:
         """Until all is read, decided and published, and a while longer."""
         await asyncio.sleep(REST_S)
         for _ in range(200):
             if not await self._unrest():
-                self._replacing.cancel()
                 return
             await asyncio.sleep(0.5)
         self.ledger.complain("the services do not come to rest: " + await self._unrest())
