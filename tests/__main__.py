@@ -1,16 +1,14 @@
 """The whole suite as `make test` runs it, faster than one test after the other as plain `pytest` does.
 
-What starts servers mostly waits for them, one test after the other. Beside it runs what only computes,
-spread over the cores by xdist, and then the simulation. Both take what the servers leave of the cores
-(they are nice), so that tests of time-outs and take-overs do not feel it, and are shown at the end.
-Arguments go to each pytest: `python -m tests -x`.
+First what only computes, spread over the cores by xdist. Then, side by side, what starts servers and waits
+for them, and the simulation, which computes and takes what the servers leave of the cores (it is nice):
+so tests of time-outs and take-overs do not feel it. Arguments go to each pytest: `python -m tests -x`.
 """
 
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -29,17 +27,15 @@ SERVERS = tuple(f"--ignore={folder}" for folder in (*COMPUTING, SIMULATED))
 NICE = ("nice", "-n", "15")
 
 
-def main(arguments: Sequence[str], root: Path = ROOT, nice: Sequence[str] = NICE) -> bool:
-    """Whether all passed. All is run, whatever fails. `nice`: how what only computes is begun."""
-    beside = (("computing", (*COMPUTING, *SPREAD)), ("simulation", SIMULATION))
-    with (
-        tempfile.TemporaryFile() as said,
-        closing(Beside(beside, root, arguments, nice, said)) as computing,
-        closing(Run("servers", root, (*SERVERS, *arguments))) as servers,
-    ):
-        computing.start()
-        passed = servers.passes()
-        passed &= computing.passes()
+def main(arguments: Sequence[str], root: Path = ROOT) -> bool:
+    """Whether all passed. All is run, whatever fails."""
+    with closing(Run("computing", root, (*COMPUTING, *SPREAD, *arguments))) as computing:
+        passed = computing.passes()
+    with tempfile.TemporaryFile() as said:
+        simulation = Run("simulation", root, (*SIMULATION, *arguments), NICE, said)
+        with closing(simulation), closing(Run("servers", root, (*SERVERS, *arguments))) as servers:
+            passed &= servers.passes()
+            passed &= simulation.passes()
         show(said)
     return passed
 
@@ -79,53 +75,6 @@ class Run:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait()
-
-
-class Beside:
-    """Runs one after the other while something else goes on; what they say goes to `said`."""
-
-    def __init__(
-        self,
-        runs: Sequence[tuple[str, Sequence[str]]],
-        root: Path,
-        arguments: Sequence[str],
-        nice: Sequence[str],
-        said: IO[bytes],
-    ) -> None:
-        self._runs = runs
-        self._root = root
-        self._arguments = arguments
-        self._nice = nice
-        self._said = said
-        self._passed = True
-        self._closed = False
-        self._lock = threading.Lock()
-        self._running: Run | None = None
-        self._thread = threading.Thread(target=self._all)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def passes(self) -> bool:
-        """Wait for the end of all."""
-        self._thread.join()
-        return self._passed
-
-    def close(self) -> None:
-        """Interrupt what runs; nothing else begins."""
-        with self._lock:
-            self._closed, running = True, self._running
-        if running is not None:
-            running.close()
-
-    def _all(self) -> None:
-        for name, tests in self._runs:
-            with self._lock:
-                if self._closed:
-                    return
-                arguments = (*tests, *self._arguments)
-                self._running = Run(name, self._root, arguments, self._nice, self._said)
-            self._passed &= self._running.passes()
 
 
 def show(said: IO[bytes]) -> None:
