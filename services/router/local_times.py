@@ -20,12 +20,15 @@ def local_window(
     since: datetime | None, until: datetime | None, zone: str
 ) -> tuple[datetime | None, datetime | None]:
     """Two times of a local clock as instants. What the clock skips shifts forward, as in calendars; where
-    that puts the beginning behind an end that the clock does show, it begins as the clock goes on."""
+    that puts the beginning behind an end that the clock does show, it begins as the clock goes on, and
+    what ends just then is as long as it is on the clock."""
     clock = ZoneInfo(zone)
     begins = None if since is None else since.replace(tzinfo=clock).astimezone(UTC)
     ends = None if until is None else until.replace(tzinfo=clock).astimezone(UTC)
     if since and until and begins and ends and since < until and ends <= begins:
         begins = _gap_end(ends.replace(microsecond=0), clock)
+        if ends <= begins:
+            ends = begins + (until - since)
     return begins, ends
 
 

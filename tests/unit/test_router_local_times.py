@@ -27,6 +27,8 @@ def window(since: str, until: str, zone: str = "Europe/Berlin") -> tuple[str, st
         ("02:10", "02:40", "01:10", "01:40"),
         ("02:30", "03:15", "01:00", "01:15"),  # it would begin behind its end
         ("02:30", "03:30", "01:00", "01:30"),
+        ("02:00", "03:00", "01:00", "02:00"),  # nothing of it is on the clock: as long as it says
+        ("02:30", "03:00", "01:00", "01:30"),
     ],
 )
 def test_a_window_in_the_hour_that_is_left_out(
@@ -51,7 +53,7 @@ def test_a_whole_day_that_is_left_out() -> None:
     assert found[1] == datetime(2011, 12, 30, 18, tzinfo=UTC)
 
 
-@settings(max_examples=200)
+@settings(max_examples=1000)
 @given(
     minutes=st.tuples(st.integers(0, 300), st.integers(0, 300)),
     place=st.sampled_from(
