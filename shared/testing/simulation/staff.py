@@ -7,7 +7,7 @@ from typing import Any
 from shared.contracts import ids
 from shared.contracts.core import Core
 from shared.testing.simulation.callers import Caller
-from shared.testing.simulation.centre import BOT, CUSTOMERS, STAFF, Body, Centre, put
+from shared.testing.simulation.centre import BOT, CUSTOMERS, NEVER, STAFF, Body, Centre, put
 from shared.testing.simulation.people import Show
 from shared.testing.simulation.platform import Platform
 
@@ -164,7 +164,7 @@ class Supervisor:
             elif drawn < 0.27:
                 await self.let_go_or_hire()
             elif drawn < 0.35:
-                await self.merge_or_part()
+                await self.merge_or_forget()
             elif drawn < 0.55:
                 await self.call_back()
             else:
@@ -177,12 +177,16 @@ class Supervisor:
         else:
             await self._command("DeleteResource", resource="agent", id=temp)
 
-    async def merge_or_part(self) -> None:
+    async def merge_or_forget(self) -> None:
+        """Nobody whose never-pair list is in use is deleted: what it says ends with him."""
         one, other = self.random.sample(CUSTOMERS, 2)
-        if self.random.random() < 0.5:
+        drawn = self.random.random()
+        if drawn < 0.45:
             await self._command("MergeCustomer", customer=one, into=other)
-        else:
+        elif drawn < 0.8:
             await self._command("UnmergeCustomer", customer=one)
+        elif one not in NEVER:
+            await self._command("DeleteResource", resource="customer", id=one)
 
     async def call_back(self) -> None:
         """In a conversation or for a customer, at once or at a time, perhaps with a last moment."""
