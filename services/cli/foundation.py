@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ from shared.settings import Settings
 
 ALIVE_EVERY_S = 0.5
 RESTART_S = 5.0
+START_PATIENCE_S = 60.0
 PRUNE_EVERY_S = 600.0
 PRUNE_PAUSE_S = 0.1
 DEFAULT_RATE = Rate(per_s=20_000, burst=40_000)
@@ -110,7 +112,8 @@ async def foundation(
     async with contextlib.AsyncExitStack() as stack:
         database_url = await stack.enter_async_context(database(settings))
         if migrate_first:
-            await migrate.upgrade(database_url)
+            patience_s = 0 if settings.database_url else START_PATIENCE_S
+            await patiently(lambda: migrate.upgrade(database_url), patience_s)
         engine = create_engine(database_url, pool_size=20)
         stack.push_async_callback(engine.dispose)
         bus = await _bus(settings, engine, stack)
@@ -120,6 +123,24 @@ async def foundation(
         await stack.enter_async_context(running(parts.rates.run, "rates"))
         await stack.enter_async_context(running(parts.supervisor.watch, "supervisor"))
         yield parts
+
+
+async def patiently(
+    act: Callable[[], Awaitable[object]], patience_s: float, pause_s: float = 1.0
+) -> None:
+    """On a machine that is busy a server of our own that has just started may not answer in time.
+    Raises DatabaseUnavailable after `patience_s`."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            await act()
+        except DatabaseUnavailable as away:
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("database.waits", because=str(away))
+            await asyncio.sleep(pause_s)
+        else:
+            return
 
 
 async def _bus(settings: Settings, engine: AsyncEngine, stack: contextlib.AsyncExitStack) -> Bus:
