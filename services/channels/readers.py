@@ -5,13 +5,12 @@ sanitisers hold the interpreter's lock for a tenth of a second and more at a tim
 """
 
 import asyncio
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from typing import Any, TypeVar
 
 import structlog
@@ -21,6 +20,7 @@ from services.channels.connectors.handling import Handled, handle
 from services.channels.connectors.port import Connector, InboundRequest, Secrets, Settings
 from services.channels.connectors.preview import preview
 from services.channels.shapes import Preview
+from shared.children import end_with_parent
 from shared.contracts.problems import Refused
 
 LARGE_BYTES = 32 * 1024
@@ -135,14 +135,7 @@ class Readers:
 def _prepare() -> None:
     """It ends with its parent, and not before it on Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _handle(

@@ -2,18 +2,17 @@
 
 import contextlib
 import gc
-import os
 import signal
-import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from typing import NamedTuple
 
 from services.router.simulate.beside import OpenBeside
 from services.router.simulate.replication import Replication
 from services.router.simulate.scenario import Scenario
 from services.router.simulate.tally import Sums
+from shared.children import end_with_parent
 from shared.contracts.core import Entity
 
 CHUNKS_EACH = 8  # so that no process waits long for the last
@@ -112,14 +111,7 @@ def _prepare(share: _Share) -> None:
     global _share
     _share = share
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _chunk(first: int, end: int) -> tuple[int, list[Sums]]:
